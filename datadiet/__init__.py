@@ -1,0 +1,24 @@
+"""datadiet: which training examples matter?
+
+The names below are loaded on first use, so that `import datadiet` stays cheap
+and a user of one function does not pay for the others.
+"""
+
+import importlib
+
+__version__ = '0.1.0'
+
+# Public name -> the module that defines it.
+_EXPORTS = {
+  'grad_norm': 'datadiet.scoring.grad_norm',
+  'score_examples': 'datadiet.scoring.engine',
+  'load_results': 'datadiet.reporting.results',
+}
+
+__all__ = ['__version__', *_EXPORTS]
+
+
+def __getattr__(name: str):
+  if name in _EXPORTS:
+    return getattr(importlib.import_module(_EXPORTS[name]), name)
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,0 +1,231 @@
+"""The workdir: where each artifact lies, atomic writes, and manifests.
+
+Every file is written under a temporary name and renamed, and the manifest of a
+folder is written last: a folder with a manifest is complete. All paths go
+through `etils.epath`, so a workdir may be remote (`gs://...`).
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from datadiet.errors import DataDietError
+
+MANIFEST = 'manifest.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+  """Paths of all artifacts below one folder."""
+
+  root: epath.Path
+
+  @classmethod
+  def at(cls, root: str | os.PathLike) -> 'Workdir':
+    """A workdir at `root`; `~` is expanded, nothing is created."""
+    return cls(epath.Path(root).expanduser())
+
+  @property
+  def config(self) -> epath.Path:
+    return self.root / 'config.json'
+
+  @property
+  def dataset(self) -> epath.Path:
+    return self.root / 'dataset.json'
+
+  @property
+  def timing(self) -> epath.Path:
+    return self.root / 'timing.json'
+
+  @property
+  def report(self) -> epath.Path:
+    return self.root / 'report'
+
+  def run(self, group: str, run: int) -> epath.Path:
+    """Folder of one training run; `group` is 'train' or 'retrain/<name>'."""
+    return self.root / group / run_name(run)
+
+  def scores(self, run: int | None, step: int) -> epath.Path:
+    """Folder of one checkpoint's scores; `run=None` is the mean over runs."""
+    owner = 'mean' if run is None else run_name(run)
+    return self.root / 'scores' / owner / step_name(step)
+
+  def scores_csv(self, step: int | None = None) -> epath.Path:
+    """The table of mean scores of one step, or of the last scored one."""
+    stem = 'scores' if step is None else f'scores_{step_name(step)}'
+    return self.root / 'scores' / f'{stem}.csv'
+
+  def selection(self, name: str, run: int | None = None) -> epath.Path:
+    """Folder of a selection; `run` for those that differ by run."""
+    folder = self.root / 'selections' / name
+    return folder if run is None else folder / run_name(run)
+
+
+def run_name(run: int) -> str:
+  """The folder name of a run: `run_00`, `run_01`, ..."""
+  return f'run_{run:02d}'
+
+
+def step_name(step: int) -> str:
+  """The folder name of an optimizer step: `step_7800`."""
+  return f'step_{step}'
+
+
+def write_bytes(path: epath.PathLike, content: bytes) -> None:
+  """Writes a file so that readers see the old content or the new, whole.
+
+  Raises:
+    DataDietError: if the file cannot be written (disk full, read-only, ...).
+  """
+  path = epath.Path(path)
+  temporary = path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+      temporary.write_bytes(content)
+      temporary.replace(path)
+    except BaseException:
+      temporary.unlink(missing_ok=True)
+      raise
+  except OSError as error:
+    reason = error.strerror or str(error)
+    raise DataDietError(f'cannot write {path}: {reason}') from error
+
+
+def write_json(path: epath.PathLike, content: Any) -> None:
+  """Writes `content` as indented JSON, atomically."""
+  text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+  write_bytes(path, (text + '\n').encode())
+
+
+def write_npy(path: epath.PathLike, array: np.ndarray) -> None:
+  """Writes one array as .npy, atomically."""
+  buffer = io.BytesIO()
+  np.save(buffer, array, allow_pickle=False)
+  write_bytes(path, buffer.getvalue())
+
+
+def write_npz(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes named arrays as an uncompressed .npz, atomically."""
+  buffer = io.BytesIO()
+  np.savez(buffer, **arrays)
+  write_bytes(path, buffer.getvalue())
+
+
+def write_csv(
+  path: epath.PathLike, header: Sequence[str], rows: Iterable[Sequence]
+) -> None:
+  """Writes a table as CSV, atomically."""
+  buffer = io.StringIO()
+  writer = csv.writer(buffer, lineterminator='\n')
+  writer.writerow(header)
+  writer.writerows(rows)
+  write_bytes(path, buffer.getvalue().encode())
+
+
+def read_json(path: epath.PathLike) -> Any:
+  """Reads a JSON file.
+
+  Raises:
+    DataDietError: if the file is not valid JSON.
+  """
+  try:
+    return json.loads(epath.Path(path).read_text())
+  except json.JSONDecodeError as error:
+    raise DataDietError(
+      f'{path} is damaged (not valid JSON: {error}); delete it to make it anew'
+    ) from error
+
+
+def read_npy(path: epath.PathLike, num_examples: int | None = None):
+  """Reads a .npy file, checking its length where one is given.
+
+  Raises:
+    DataDietError: if the file is missing, damaged or of another length.
+  """
+  path = epath.Path(path)
+  try:
+    array = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+  except FileNotFoundError as error:
+    raise DataDietError(f'{path} does not exist') from error
+  except (ValueError, EOFError, OSError) as error:
+    raise DataDietError(
+      f'{path} is damaged (not a readable .npy file); delete it to make it anew'
+    ) from error
+  if num_examples is not None and array.shape[:1] != (num_examples,):
+    raise DataDietError(
+      f'{path} has shape {array.shape}, the data set has '
+      f'{num_examples} examples'
+    )
+  return array
+
+
+def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
+  """Reads all arrays of a .npz file.
+
+  Raises:
+    DataDietError: if the file is missing or damaged.
+  """
+  path = epath.Path(path)
+  try:
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+      return dict(archive)
+  except FileNotFoundError as error:
+    raise DataDietError(f'{path} does not exist') from error
+  except Exception as error:  # zipfile, zlib and numpy each have their own.
+    raise DataDietError(
+      f'{path} is damaged (not a readable .npz file); delete it to make it anew'
+    ) from error
+
+
+def write_manifest(folder: epath.PathLike, content: Mapping[str, Any]) -> None:
+  """Declares a folder complete; write it after everything else in it."""
+  write_json(epath.Path(folder) / MANIFEST, dict(content))
+
+
+def read_manifest(folder: epath.PathLike) -> dict[str, Any] | None:
+  """The manifest of a folder, or None if it was not completed."""
+  path = epath.Path(folder) / MANIFEST
+  return read_json(path) if path.exists() else None
+
+
+def is_complete(folder: epath.PathLike, **expected: Any) -> bool:
+  """Whether the folder's manifest is there and agrees with `expected`.
+
+  A folder made from other inputs is not complete: its stage is run again. A
+  folder made for other data is refused, for it may be precious.
+
+  Raises:
+    DataDietError: if the manifest names another data fingerprint.
+  """
+  manifest = read_manifest(folder)
+  if manifest is None:
+    return False
+  if 'fingerprint' in expected:
+    check_fingerprint(manifest, expected['fingerprint'], folder)
+  wanted = json.loads(json.dumps(expected))
+  return all(manifest.get(key) == value for key, value in wanted.items())
+
+
+def check_fingerprint(
+  manifest: Mapping[str, Any], fingerprint: str, source: epath.PathLike
+) -> None:
+  """Refuses an artifact that was made for other data.
+
+  Raises:
+    DataDietError: if the fingerprints differ; names both.
+  """
+  found = manifest.get('fingerprint')
+  if found != fingerprint:
+    raise DataDietError(
+      f'{source} was made for other data: its fingerprint is {found}, that of '
+      f'the data set at hand {fingerprint}; use another workdir'
+    )

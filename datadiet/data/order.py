@@ -1,0 +1,69 @@
+"""The order of examples: a function of (seed, run, epoch), with no state.
+
+Nothing here knows how many devices or hosts there are, so the order does not
+depend on them, and a resumed run needs no iterator to be restored.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+# Numbers that keep the streams of random bits apart. Never renumber them:
+# resumed runs and published scores depend on them.
+ORDER_STREAM = 1
+SUBSET_STREAM = 2
+LABEL_NOISE_STREAM = 3
+
+
+def generator(seed: int, run: int, stream: int, epoch: int = 0):
+  """A numpy generator of its own for (seed, run, stream, epoch)."""
+  return np.random.default_rng([seed, run, stream, epoch])
+
+
+def epoch_order(
+  example_index: np.ndarray, *, seed: int, run: int, epoch: int
+) -> np.ndarray:
+  """A run's permutation of its examples in one epoch.
+
+  Args:
+    example_index: int[num_kept], the examples the run trains on.
+    seed: `data_seed`.
+    run: the run's number.
+    epoch: from 0.
+
+  Returns:
+    int[num_kept].
+  """
+  return generator(seed, run, ORDER_STREAM, epoch).permutation(example_index)
+
+
+def batches(
+  example_index: np.ndarray,
+  *,
+  batch_size: int,
+  seed: int,
+  run: int,
+  first_step: int = 0,
+) -> Iterator[np.ndarray]:
+  """Endless batches of example indices, starting at any optimizer step.
+
+  The last, incomplete batch of each epoch is dropped, as in the paper.
+
+  Args:
+    example_index: int[num_kept]; at least one batch.
+    batch_size: examples a batch.
+    seed: `data_seed`.
+    run: the run's number.
+    first_step: the optimizer step of the first batch.
+
+  Yields:
+    int32[batch_size].
+  """
+  steps_per_epoch = len(example_index) // batch_size
+  epoch, offset = divmod(first_step, steps_per_epoch)
+  while True:
+    order = epoch_order(example_index, seed=seed, run=run, epoch=epoch)
+    for position in range(offset, steps_per_epoch):
+      start = position * batch_size
+      yield order[start : start + batch_size].astype(np.int32)
+    epoch, offset = epoch + 1, 0

@@ -1,0 +1,17 @@
+"""The exceptions that carry a message meant for the user."""
+
+
+class DataDietError(Exception):
+  """Something the user can put right, said in one clear sentence.
+
+  The command line prints the message alone, without a traceback: it has to
+  say what is wrong, where, and what is allowed.
+  """
+
+
+class ConfigError(DataDietError):
+  """A setting that cannot be used; found before any work is done."""
+
+
+class Preempted(Exception):
+  """The process was asked to stop; everything needed to go on is saved."""

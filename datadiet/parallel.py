@@ -1,0 +1,213 @@
+"""The ('run', 'data') mesh: which run trains where, shardings, padding.
+
+Independent runs are the natural axis of scale: several runs train at once, one
+slot each, with each batch split over the devices of its slot. `jax.shard_map`
+is manual over 'run' and automatic over 'data', so that a step written for one
+run serves all, and its batch-norm statistics and gradients are over the run's
+whole batch.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from datadiet import compilation
+from datadiet.errors import ConfigError
+
+RUN_AXIS = 'run'
+DATA_AXIS = 'data'
+
+
+@dataclasses.dataclass(frozen=True)
+class RunMesh:
+  """Devices as a grid of [num_slots, devices_per_slot].
+
+  Attributes:
+    mesh: the mesh, with the axes 'run' and 'data'.
+  """
+
+  mesh: Mesh
+
+  @property
+  def num_slots(self) -> int:
+    """How many runs train at once."""
+    return self.mesh.shape[RUN_AXIS]
+
+  @property
+  def devices_per_slot(self) -> int:
+    return self.mesh.shape[DATA_AXIS]
+
+  @property
+  def by_run(self) -> NamedSharding:
+    """For arrays with a leading dimension of slots."""
+    return NamedSharding(self.mesh, P(RUN_AXIS))
+
+  @property
+  def replicated(self) -> NamedSharding:
+    return NamedSharding(self.mesh, P())
+
+  def batch_sharding(self, batch_axis: int) -> NamedSharding:
+    """For [slot, ..., batch, ...]; `batch_axis` counts the slot's too."""
+    spec = [RUN_AXIS] + [None] * (batch_axis - 1) + [DATA_AXIS]
+    return NamedSharding(self.mesh, P(*spec))
+
+  def put(self, tree: Any, sharding: NamedSharding) -> Any:
+    """Places host arrays, each process giving the parts it holds."""
+
+    def put_leaf(leaf):
+      leaf = np.asarray(leaf)
+      return jax.make_array_from_callback(
+        leaf.shape, sharding, lambda index: leaf[index]
+      )
+
+    if jax.process_count() == 1:
+      return jax.device_put(tree, sharding)
+    return jax.tree.map(put_leaf, tree)
+
+  def per_run(
+    self,
+    function: Callable,
+    *,
+    shared: Sequence[int] = (),
+    donate: Sequence[int] = (),
+  ) -> Callable:
+    """Makes a function of one run a jitted function of all slots.
+
+    Args:
+      function: takes and returns arrays of one run.
+      shared: positions of arguments that are the same for all runs; all
+        others have a leading dimension of slots.
+      donate: positions of arguments whose memory may be reused.
+
+    Returns:
+      A jitted function whose outputs have a leading dimension of slots.
+    """
+
+    def one_slot(*inputs):
+      own = [
+        value if i in shared else jax.tree.map(lambda leaf: leaf[0], value)
+        for i, value in enumerate(inputs)
+      ]
+      return jax.tree.map(lambda leaf: leaf[None], function(*own))
+
+    def all_slots(*inputs):
+      specs = tuple(
+        P() if i in shared else P(RUN_AXIS) for i in range(len(inputs))
+      )
+      return jax.shard_map(
+        one_slot,
+        mesh=self.mesh,
+        in_specs=specs,
+        out_specs=P(RUN_AXIS),
+        axis_names={RUN_AXIS},
+        check_vma=False,
+      )(*inputs)
+
+    return compilation.jit(all_slots, donate_argnums=tuple(donate))
+
+
+def make_run_mesh(
+  num_runs: int,
+  batch_size: int,
+  *,
+  runs_at_once: int = 0,
+  devices: Sequence[jax.Device] | None = None,
+) -> RunMesh:
+  """Arranges the devices for `num_runs` independent runs.
+
+  Takes the number of slots that needs the fewest waves; among those the
+  smallest, which leaves the most devices to each run.
+
+  Args:
+    num_runs: how many runs there are to train.
+    batch_size: of one run; must divide over the devices of a slot.
+    runs_at_once: number of slots; 0 to choose it.
+    devices: all of `jax.devices()` if None.
+
+  Raises:
+    ConfigError: if `runs_at_once` does not fit, or no arrangement does.
+  """
+  devices = list(jax.devices() if devices is None else devices)
+  fitting = [
+    slots
+    for slots in range(1, min(num_runs, len(devices)) + 1)
+    if len(devices) % slots == 0 and batch_size % (len(devices) // slots) == 0
+  ]
+  if runs_at_once:
+    per_slot, rest = divmod(len(devices), runs_at_once)
+    if rest or not per_slot or batch_size % per_slot:
+      raise ConfigError(
+        f'config.train.runs_at_once: {runs_at_once} does not divide '
+        f'{len(devices)} devices into slots over which a batch of '
+        f'{batch_size} splits evenly'
+      )
+    slots = runs_at_once
+  elif not fitting:
+    raise ConfigError(
+      f'config.train.batch_size: {batch_size} does not split evenly over '
+      f'{len(devices)} devices for {num_runs} runs; use a multiple of '
+      f'{len(devices)}'
+    )
+  else:
+    slots = min(fitting, key=lambda slots: (-(-num_runs // slots), slots))
+  grid = np.array(devices).reshape(slots, -1)
+  return RunMesh(Mesh(grid, (RUN_AXIS, DATA_AXIS), (AxisType.Auto,) * 2))
+
+
+def flat_mesh(devices: Sequence[jax.Device] | None = None) -> RunMesh:
+  """All devices in one slot, for work on one network at a time."""
+  devices = np.array(list(jax.devices() if devices is None else devices))
+  return RunMesh(
+    Mesh(devices[None], (RUN_AXIS, DATA_AXIS), (AxisType.Auto,) * 2)
+  )
+
+
+def own_slots(tree: Any) -> list[int]:
+  """The slots of a stacked tree that this process holds and has to save.
+
+  A slot that spans processes belongs to the first of them.
+  """
+  leaf = jax.tree.leaves(tree)[0]
+  owners: dict[int, int] = {}
+  for device, index in leaf.sharding.devices_indices_map(leaf.shape).items():
+    slot = index[0].start or 0
+    owners[slot] = min(owners.get(slot, device.process_index),
+                       device.process_index)
+  mine = jax.process_index()
+  return sorted(slot for slot, owner in owners.items() if owner == mine)
+
+
+def slot_to_host(tree: Any, slot: int) -> Any:
+  """Copies one slot of a stacked tree to numpy arrays of this process."""
+
+  def take(leaf):
+    for shard in leaf.addressable_shards:
+      start, stop, _ = shard.index[0].indices(leaf.shape[0])
+      if start <= slot < stop:
+        # A copy: the device's memory is donated to the next step.
+        return np.array(jax.device_get(shard.data)[slot - start])
+    raise ValueError(f'slot {slot} is not held by this process')
+
+  return jax.tree.map(take, tree)
+
+
+def pad_to_multiple(
+  example_index: np.ndarray, multiple: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Pads indices with -1 to a multiple, and says which are real.
+
+  Args:
+    example_index: int[num].
+    multiple: of what the length has to be.
+
+  Returns:
+    int32[padded] and bool[padded].
+  """
+  padding = -len(example_index) % multiple
+  padded = np.pad(example_index, (0, padding), constant_values=-1)
+  return padded.astype(np.int32), padded >= 0

@@ -1,0 +1,77 @@
+"""The cost model that picks how a use site's squared gradient norm is computed.
+
+A use site is y = op(x, w) with `num_groups` independent products, in each of
+which T = `num_positions` output positions see K = `patch_size` inputs and give
+O = `num_outputs` outputs (T = 1 for a dense layer on a vector). With the
+patches P [T, K] and the output's cotangent D [T, O] the gradient is P^T D, and
+its squared Frobenius norm is any of
+
+  direct        ||P^T D||^2                      T K O           products
+  gram          <P P^T, D D^T>                   T^2 (K + O)     products
+  shifted_gram  the same, with P P^T summed from S^2 C + T^2 O   products
+                windows of the Gram of the padded   and k T^2 sums
+                input's S positions, K = k C
+
+Forming P of a convolution costs a copy of T K numbers; the matrices of the
+gram forms are written and read again, T^2 or S^2 numbers each.
+"""
+
+import dataclasses
+
+# The cost of moving one number through memory, in multiply-adds of a matrix
+# product. Measured on CPU (ResNet-18 and -50 shapes); accelerators have a
+# higher ratio, but there the choice is rarely close.
+MOVE_COST = 16.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteShape:
+  """The sizes that decide the cost of a use site, for one example.
+
+  Attributes:
+    num_groups: independent products (feature groups, dot batch dimensions).
+    num_positions: T, output positions in a group.
+    patch_size: K, inputs seen by one position.
+    num_outputs: O, outputs at one position.
+    num_taps: k, positions of the kernel; 1 for matrix products.
+    num_padded_positions: S, positions of the padded input where the windows
+      of a shifted Gram can be cut from; 0 where that form does not apply.
+  """
+
+  num_groups: int
+  num_positions: int
+  patch_size: int
+  num_outputs: int
+  num_taps: int = 1
+  num_padded_positions: int = 0
+
+
+def form_costs(shape: SiteShape) -> dict[str, float]:
+  """The cost of every form that applies, in multiply-adds per example."""
+  positions, patch, outputs = (
+    shape.num_positions,
+    shape.patch_size,
+    shape.num_outputs,
+  )
+  copy_patches = positions * patch if shape.num_taps > 1 else 0
+  costs = {
+    'direct': positions * patch * outputs
+    + MOVE_COST * (copy_patches + patch * outputs),
+    'gram': positions**2 * (patch + outputs)
+    + MOVE_COST * (copy_patches + 2 * positions**2),
+  }
+  if shape.num_padded_positions and shape.num_taps > 1:
+    padded = shape.num_padded_positions
+    channels = patch // shape.num_taps
+    costs['shifted_gram'] = (
+      padded**2 * channels
+      + positions**2 * outputs
+      + MOVE_COST * (padded**2 + (shape.num_taps + 1) * positions**2)
+    )
+  return {form: shape.num_groups * cost for form, cost in costs.items()}
+
+
+def cheapest_form(shape: SiteShape) -> str:
+  """The name of the form that costs least at a site of this shape."""
+  costs = form_costs(shape)
+  return min(costs, key=costs.get)

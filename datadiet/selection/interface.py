@@ -1,0 +1,91 @@
+"""What a selection policy is given, and how one is described."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+HIGHER_IS = ("harder", "easier", "neither")
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionInputs:
+  """What is known of the N examples a policy chooses from.
+
+  Attributes:
+    labels: int32[N], the classes the examples are trained with.
+    num_classes: number of classes, also those that no example has.
+    scores: float32[N], one score for each example, or None.
+    higher_is: what a high score means: 'harder', 'easier', or 'neither'.
+    features: float32[N, num_features], penultimate activations, or None.
+    mean_confidence: float32[N] in [0, 1], the mean over training of the
+      probability given to the label, or None; only `beta` needs it.
+  """
+
+  labels: np.ndarray
+  num_classes: int
+  scores: np.ndarray | None = None
+  higher_is: str = "neither"
+  features: np.ndarray | None = None
+  mean_confidence: np.ndarray | None = None
+
+  @property
+  def num_examples(self) -> int:
+    """N."""
+    return len(self.labels)
+
+  def take(self, positions: np.ndarray) -> "SelectionInputs":
+    """The same for the examples at `positions` (int64[M]) only."""
+
+    def rows(array):
+      return None if array is None else array[positions]
+
+    return dataclasses.replace(
+      self,
+      labels=rows(self.labels),
+      scores=rows(self.scores),
+      features=rows(self.features),
+      mean_confidence=rows(self.mean_confidence),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionSpec:
+  """One option of a policy.
+
+  Attributes:
+    default: the value when the user gives none.
+    check: says whether a value is allowed; it may be given any object.
+    allowed: what is allowed, to end the sentence 'it has to be ...'.
+    summary: what the option does, in a few words.
+  """
+
+  default: Any
+  check: Callable[[Any], bool]
+  allowed: str
+  summary: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+  """A rule that keeps `num_keep` of N examples.
+
+  Attributes:
+    function: `(inputs, num_keep, *, rng, **options) -> int64[num_keep]`, the
+      positions kept, ascending and unique. It may count on checked inputs.
+    needs: what it reads: any of 'scores', 'higher_is', 'features',
+      'mean_confidence' and 'seed'.
+    nested: whether a smaller selection is always part of a larger one made
+      with the same inputs, options and seed.
+    summary: one line for the user.
+    source: the paper.
+    options: the options it takes, by name.
+  """
+
+  function: Callable[..., np.ndarray]
+  needs: frozenset[str]
+  nested: bool
+  summary: str
+  source: str
+  options: dict[str, OptionSpec] = dataclasses.field(default_factory=dict)

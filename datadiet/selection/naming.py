@@ -1,0 +1,100 @@
+"""How a selection's size is given and how its folder is called."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from datadiet.errors import DataDietError
+from datadiet.selection.policies import POLICIES, check_policy
+
+
+def num_kept(fraction_or_size: float | int, num_examples: int) -> int:
+  """The number of examples that a fraction or a size asks for.
+
+  Args:
+    fraction_or_size: a float is a fraction in (0, 1], rounded to the nearest
+      number of examples (half up); an int is a size. So 1.0 is all, 1 is one.
+    num_examples: the number of examples to choose from.
+
+  Raises:
+    DataDietError: outside these ranges, or a fraction that keeps nothing.
+  """
+  value = fraction_or_size
+  if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if not 1 <= value <= num_examples:
+      raise DataDietError(
+        f"a selection of {value} examples was asked for, but a size has to be "
+        f"from 1 to the number of examples, {num_examples} (fractions need a "
+        "decimal point)"
+      )
+    return int(value)
+  if not isinstance(value, float | np.floating) or not 0 < value <= 1:
+    raise DataDietError(
+      f"{value!r} is no selection size: it has to be a fraction above 0.0 and "
+      "up to 1.0, or an integer number of examples"
+    )
+  size = math.floor(float(value) * num_examples + 0.5)
+  if size == 0:
+    raise DataDietError(
+      f"a fraction of {value} of {num_examples} examples keeps none; it has to "
+      "keep at least one"
+    )
+  return size
+
+
+def _safe(part: Any) -> str:
+  """The same with only letters, digits, '.', '-' and '_' in it."""
+  text = repr(part) if isinstance(part, float) else str(part)
+  return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".")
+
+
+def selection_name(
+  score: str | None,
+  step: int | None,
+  policy: str,
+  num_keep: int,
+  class_balanced: bool = False,
+  options: Mapping[str, Any] | None = None,
+) -> str:
+  """The folder of a selection, for example 'el2n_step_7800_keep_max_25000'.
+
+  Options that differ from their defaults and a class balance are added:
+  'aum_step_78000_ccs_5000_balanced_cutoff_fraction_0.3'. A random selection is
+  'random_25000', whatever the score; one by features names these instead of a
+  score.
+
+  Args:
+    score: the name of the score, or None where the policy reads none.
+    step: the step of the scores or features, or None where there is none, as
+      for scores from a file.
+    policy: a name in POLICIES or ALIASES.
+    num_keep: the number of examples kept.
+    class_balanced: whether the selection is class-balanced.
+    options: the options given.
+
+  Raises:
+    DataDietError: an unknown policy or option, or a score that is missing.
+  """
+  name, values = check_policy(policy, options)
+  specs = POLICIES[name].options
+  parts = []
+  if "scores" in POLICIES[name].needs:
+    if not score:
+      raise DataDietError(f"policy {name!r} needs the name of a score")
+    parts.append(score)
+  elif "features" in POLICIES[name].needs:
+    parts.append("features")
+  if parts and step is not None:
+    parts += ["step", step]
+  parts += [name, num_keep]
+  if class_balanced:
+    parts.append("balanced")
+  for option, value in values.items():
+    if value != specs[option].default:
+      # 0 and 0.0 are the same selection, so they get the same name.
+      is_float = isinstance(specs[option].default, float)
+      parts += [option, float(value) if is_float else value]
+  return "_".join(_safe(part) for part in parts)

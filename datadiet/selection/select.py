@@ -1,0 +1,194 @@
+"""Runs one policy on checked inputs, over all examples or class by class."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from datadiet.errors import DataDietError
+from datadiet.selection.interface import HIGHER_IS, Policy, SelectionInputs
+from datadiet.selection.policies import POLICIES, check_policy
+
+
+def _first(where: np.ndarray) -> int:
+  return int(np.flatnonzero(where)[0])
+
+
+def _check_labels(inputs: SelectionInputs) -> np.ndarray:
+  labels = np.asarray(inputs.labels)
+  if labels.ndim != 1 or labels.dtype.kind not in "iu":
+    raise DataDietError(
+      "labels have to be a one-dimensional array of integers, but are "
+      f"{labels.dtype}{list(labels.shape)}"
+    )
+  outside = (labels < 0) | (labels >= inputs.num_classes)
+  if outside.any():
+    example_index = _first(outside)
+    raise DataDietError(
+      f"the label of example_index {example_index} is {labels[example_index]}, "
+      f"but has to be from 0 to {inputs.num_classes - 1}"
+    )
+  return labels
+
+
+def _check_array(
+  what: str, values: Any, num_examples: int, num_dims: int
+) -> np.ndarray:
+  """Returns values as they are if they fit the examples and are finite."""
+  array = np.asarray(values)
+  if array.dtype.kind not in "iuf":
+    raise DataDietError(
+      f"{what} have to be real numbers, but are {array.dtype}"
+    )
+  if array.ndim != num_dims or len(array) != num_examples:
+    rest = ", num_features" if num_dims == 2 else ""
+    raise DataDietError(
+      f"{what} have to be of shape [{num_examples}{rest}], one row an example, "
+      f"but are of shape {list(array.shape)}"
+    )
+  rows_finite = np.isfinite(array).reshape(num_examples, -1).all(axis=1)
+  if not rows_finite.all():
+    example_index = _first(~rows_finite)
+    shown = f": {array[example_index]}" if num_dims == 1 else ""
+    raise DataDietError(
+      f"{what} have to be finite, but those of example_index {example_index} "
+      f"are not{shown}"
+    )
+  return array
+
+
+def _check_inputs(
+  name: str, policy: Policy, inputs: SelectionInputs
+) -> SelectionInputs:
+  """Checks what the policy needs and drops what it does not read."""
+  labels = _check_labels(inputs)
+  arrays = {"scores": None, "features": None, "mean_confidence": None}
+  for what in policy.needs & arrays.keys():
+    values = getattr(inputs, what)
+    if values is None:
+      raise DataDietError(f"policy {name!r} needs {what}, but there are none")
+    num_dims = 2 if what == "features" else 1
+    arrays[what] = _check_array(what, values, len(labels), num_dims)
+  if arrays["scores"] is not None:
+    # Exact for float32, and safe to negate for every type.
+    arrays["scores"] = arrays["scores"].astype(np.float64)
+  if arrays["mean_confidence"] is not None:
+    confidence = arrays["mean_confidence"]
+    outside = (confidence < 0) | (confidence > 1)
+    if outside.any():
+      example_index = _first(outside)
+      raise DataDietError(
+        "mean_confidence has to be from 0 to 1, but that of example_index "
+        f"{example_index} is {confidence[example_index]}"
+      )
+  if inputs.higher_is not in HIGHER_IS:
+    raise DataDietError(
+      f"higher_is is {inputs.higher_is!r}, but has to be 'harder', 'easier' or "
+      "'neither'"
+    )
+  if "higher_is" in policy.needs and inputs.higher_is == "neither":
+    raise DataDietError(
+      f"policy {name!r} has to know which scores are hard, so higher_is has to "
+      "be 'harder' or 'easier', not 'neither'"
+    )
+  return SelectionInputs(
+    labels, inputs.num_classes, higher_is=inputs.higher_is, **arrays
+  )
+
+
+def _check_counts(num_keep: int, num_examples: int, seed: int) -> None:
+  for what, value in (("num_keep", num_keep), ("seed", seed)):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+      raise DataDietError(f"{what} has to be an integer, but is {value!r}")
+  if not 1 <= num_keep <= num_examples:
+    raise DataDietError(
+      f"num_keep is {num_keep}, but has to be from 1 to the number of "
+      f"examples, {num_examples}"
+    )
+  if seed < 0:
+    raise DataDietError(f"seed is {seed}, but has to be 0 or more")
+
+
+def class_quotas(num_keep: int, num_classes: int) -> np.ndarray:
+  """num_keep split as evenly as can be: int64[num_classes].
+
+  The remainder goes, one each, to the lowest class numbers, so that no quota
+  ever falls when num_keep grows.
+  """
+  quotas = np.full(num_classes, num_keep // num_classes, np.int64)
+  quotas[: num_keep % num_classes] += 1
+  return quotas
+
+
+def _select_by_class(
+  policy: Policy,
+  inputs: SelectionInputs,
+  num_keep: int,
+  entropy: list[int],
+  options: dict[str, Any],
+) -> np.ndarray:
+  """Applies the policy within each class."""
+  sizes = np.bincount(inputs.labels, minlength=inputs.num_classes)
+  quotas = class_quotas(num_keep, inputs.num_classes)
+  if (sizes < quotas).any():
+    label = _first(sizes < quotas)
+    raise DataDietError(
+      f"a class-balanced selection of {num_keep} examples needs "
+      f"{quotas[label]} of class {label}, which has {sizes[label]}"
+    )
+  kept = []
+  for label in np.flatnonzero(quotas):
+    members = np.flatnonzero(inputs.labels == label)
+    # Its own stream: what one class draws does not move the others.
+    rng = np.random.default_rng(
+      np.random.SeedSequence(entropy, spawn_key=(int(label),))
+    )
+    try:
+      positions = policy.function(
+        inputs.take(members), int(quotas[label]), rng=rng, **options
+      )
+    except DataDietError as error:
+      raise DataDietError(f"in class {label}, {error}") from error
+    kept.append(members[positions])
+  return np.sort(np.concatenate(kept))
+
+
+def select_examples(
+  policy_name: str,
+  inputs: SelectionInputs,
+  num_keep: int,
+  *,
+  class_balanced: bool = False,
+  seed: int = 0,
+  options: Mapping[str, Any] | None = None,
+) -> np.ndarray:
+  """Chooses num_keep of N examples; the same arguments give the same ones.
+
+  Args:
+    policy_name: a name in POLICIES or ALIASES.
+    inputs: what is known of the examples.
+    num_keep: how many to keep, from 1 to N.
+    class_balanced: whether every class keeps num_keep / num_classes, exact to
+      one example, the policy applied within each class.
+    seed: 0 or more; policies that do not draw ignore it.
+    options: options of the policy; those left out keep their defaults.
+
+  Returns:
+    int64[num_keep], the example_index of each example kept, ascending.
+
+  Raises:
+    DataDietError: an argument that cannot be used, said in one sentence.
+  """
+  name, values = check_policy(policy_name, options)
+  policy = POLICIES[name]
+  inputs = _check_inputs(name, policy, inputs)
+  _check_counts(num_keep, inputs.num_examples, seed)
+  # A stream for each policy: two that draw do not share their draws.
+  entropy = [int(seed), zlib.crc32(f"selection/{name}".encode())]
+  if class_balanced:
+    kept = _select_by_class(policy, inputs, int(num_keep), entropy, values)
+  else:
+    rng = np.random.default_rng(np.random.SeedSequence(entropy))
+    kept = policy.function(inputs, int(num_keep), rng=rng, **values)
+  return kept.astype(np.int64)

@@ -1,0 +1,78 @@
+"""Evaluation on a whole split, for all slots at once."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from datadiet.data.dataset import Split
+from datadiet.data.placement import place
+from datadiet.parallel import RunMesh, pad_to_multiple
+from datadiet.training.steps import make_eval_step
+
+
+class Evaluator:
+  """Owns a split on the devices and measures networks on it."""
+
+  def __init__(
+    self,
+    split: Split,
+    run_mesh: RunMesh,
+    *,
+    model: Any,
+    mean: np.ndarray,
+    std: np.ndarray,
+    batch_size: int,
+    placement: str,
+  ):
+    """Places the split; compiles at the first call.
+
+    Args:
+      split: what to evaluate on, whole.
+      run_mesh: the mesh of the states.
+      model: the network.
+      mean: float32[channels], for normalisation.
+      std: float32[channels].
+      batch_size: examples a batch; rounded up to the devices of a slot.
+      placement: of the data, 'auto', 'device' or 'host'.
+    """
+    self._run_mesh = run_mesh
+    self._placement = place(split, run_mesh.replicated, placement)
+    batch_size = min(batch_size, split.num_examples)
+    batch_size += -batch_size % run_mesh.devices_per_slot
+    example_index, _ = pad_to_multiple(
+      np.arange(split.num_examples), batch_size
+    )
+    self._batches = example_index.reshape(-1, batch_size)
+    eval_step = make_eval_step(model, mean=mean, std=std)
+    gather = self._placement.gather
+
+    def add_batch(sums, params, batch_stats, feed, resident):
+      new = eval_step(params, batch_stats, gather(resident, feed))
+      return jax.tree.map(lambda total, value: total + value, sums, new)
+
+    self._add_batch = run_mesh.per_run(add_batch, shared=(4,))
+
+  def __call__(self, state: Any) -> dict[str, jax.Array]:
+    """Sums over the split for each slot, without waiting for them.
+
+    Args:
+      state: a stacked TrainState.
+
+    Returns:
+      'loss' float32[slots], 'correct' and 'count' int32[slots].
+    """
+    slots = self._run_mesh.num_slots
+    zeros = {
+      'loss': np.zeros(slots, np.float32),
+      'correct': np.zeros(slots, np.int32),
+      'count': np.zeros(slots, np.int32),
+    }
+    sums = self._run_mesh.put(zeros, self._run_mesh.by_run)
+    for batch in self._batches:
+      feed = self._placement.feed(np.broadcast_to(batch, (slots, len(batch))))
+      feed = self._run_mesh.put(feed, self._run_mesh.batch_sharding(1))
+      sums = self._add_batch(
+        sums, state.params, state.batch_stats, feed, self._placement.resident
+      )
+    return sums

@@ -1,0 +1,99 @@
+"""The history of a run: history.csv, event files for TensorBoard, log lines.
+
+history.csv holds nothing that depends on the clock, so that a resumed run
+writes the same file as an uninterrupted one.
+"""
+
+import csv
+import io
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from datadiet import artifacts
+
+COLUMNS = (
+  'step',
+  'epoch',
+  'learning_rate',
+  'train_loss',
+  'train_accuracy',
+  'test_loss',
+  'test_accuracy',
+)
+FILE_NAME = 'history.csv'
+
+_said_no_writers = False
+
+
+class History:
+  """Rows of one run, kept in memory and written whole."""
+
+  def __init__(self, run_folder: epath.Path, first_step: int):
+    """Takes up the rows up to `first_step` that an earlier attempt wrote."""
+    self._path = run_folder / FILE_NAME
+    self._folder = run_folder
+    self._events = None
+    self.rows: list[dict[str, str]] = []
+    if first_step and self._path.exists():
+      self.rows = [
+        row for row in read_history(run_folder) if int(row['step']) <= first_step
+      ]
+
+  def add(self, row: dict[str, Any]) -> None:
+    """Adds a row; columns it lacks stay empty."""
+    self.rows.append(
+      {key: _text(row[key]) for key in COLUMNS if row.get(key) is not None}
+    )
+    if self._events is not None:
+      scalars = {k: v for k, v in row.items() if k in COLUMNS[1:] and v is not None}
+      self._events.write_scalars(int(row['step']), scalars)
+
+  def open_events(self) -> None:
+    """Starts writing event files too, where TensorFlow is installed.
+
+    Called after the first step, since the import takes seconds.
+    """
+    if self._events is None:
+      self._events = _event_writer(self._folder)
+
+  def write(self) -> None:
+    """Writes history.csv."""
+    artifacts.write_csv(
+      self._path,
+      COLUMNS,
+      [[row.get(key, '') for key in COLUMNS] for row in self.rows],
+    )
+    if self._events is not None:
+      self._events.flush()
+
+  def close(self) -> None:
+    """Writes everything and closes the event file."""
+    self.write()
+    if self._events is not None:
+      self._events.close()
+      self._events = None
+
+
+def _text(value: Any) -> str:
+  # nine digits give a float32 back exactly.
+  return str(value) if isinstance(value, int) else format(float(value), '.9g')
+
+
+def _event_writer(folder: epath.Path):
+  try:
+    from clu.metric_writers import AsyncWriter, SummaryWriter
+  except ImportError as error:
+    global _said_no_writers
+    if not _said_no_writers:
+      _said_no_writers = True
+      logging.info('No event files for TensorBoard, only CSV: %s', error)
+    return None
+  return AsyncWriter(SummaryWriter(str(folder)))
+
+
+def read_history(run_folder: epath.PathLike) -> list[dict[str, str]]:
+  """The rows of a run's history.csv."""
+  text = (epath.Path(run_folder) / FILE_NAME).read_text()
+  return list(csv.DictReader(io.StringIO(text)))

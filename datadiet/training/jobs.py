@@ -1,0 +1,63 @@
+"""What is to be trained: jobs, and the waves in which they share the mesh."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from etils import epath
+
+from datadiet import checkpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """One run to be trained.
+
+  Attributes:
+    name: for log lines, such as 'train/run_03'.
+    folder: where its artifacts go.
+    run: its number, which its seeds are combined with.
+    example_index: int64[num_kept], the examples it trains on, ascending.
+  """
+
+  name: str
+  folder: epath.Path
+  run: int
+  example_index: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Wave:
+  """Jobs that train side by side, all from the same step on.
+
+  Attributes:
+    jobs: at most as many as the mesh has slots.
+    first_step: the step they go on from; 0 to start.
+  """
+
+  jobs: tuple[Job, ...]
+  first_step: int
+
+
+def next_wave(pending: Sequence[Job], num_slots: int) -> Wave:
+  """The next jobs to train together, and the step they go on from.
+
+  Takes the first jobs that fit. Runs of one wave are saved one by one, so a
+  sudden end may leave some a checkpoint ahead: they go on from the newest step
+  that all have. Where that would throw away everything a job has done, only
+  jobs that are equally far are taken.
+
+  Args:
+    pending: unfinished jobs, in order; at least one.
+    num_slots: how many fit.
+  """
+  steps = {
+    job.folder: {0, *checkpoints.full_steps(job.folder)} for job in pending
+  }
+  jobs = list(pending[:num_slots])
+  common = max(set.intersection(*(steps[job.folder] for job in jobs)))
+  if common == 0 and any(max(steps[job.folder]) > 0 for job in jobs):
+    first = max(steps[jobs[0].folder])
+    jobs = [job for job in pending if max(steps[job.folder]) == first]
+    jobs, common = jobs[:num_slots], first
+  return Wave(tuple(jobs), common)

@@ -1,0 +1,114 @@
+"""The train state: everything a run needs to go on exactly where it was."""
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from datadiet.training.dynamics import Dynamics, init_dynamics
+
+# Keeps the streams of random keys of one run apart. Never renumber them.
+INIT_STREAM = 1
+AUGMENTATION_STREAM = 2
+
+
+@flax.struct.dataclass
+class Meters:
+  """Sums over the steps since the last log point, fetched only there.
+
+  Attributes:
+    loss: float32[], sum of per-example losses.
+    correct: int32[], examples classified rightly.
+    count: int32[], examples.
+    nonfinite_step: int32[], the first step with a non-finite loss, else -1.
+  """
+
+  loss: jax.Array
+  correct: jax.Array
+  count: jax.Array
+  nonfinite_step: jax.Array
+
+
+def init_meters() -> Meters:
+  """Meters that have seen nothing."""
+  return Meters(
+    loss=jnp.zeros((), jnp.float32),
+    correct=jnp.zeros((), jnp.int32),
+    count=jnp.zeros((), jnp.int32),
+    nonfinite_step=jnp.full((), -1, jnp.int32),
+  )
+
+
+@flax.struct.dataclass
+class TrainState:
+  """One run's state; stacked over slots when several train side by side.
+
+  Attributes:
+    step: int32[], optimizer steps done.
+    params: trainable parameters.
+    batch_stats: running statistics of batch norm; empty if there are none.
+    opt_state: of the optimizer.
+    dynamics: per-example statistics of training.
+    meters: sums since the last log point.
+  """
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: optax.OptState
+  dynamics: Dynamics
+  meters: Meters
+
+
+def run_key(seed: int, run: int, stream: int) -> jax.Array:
+  """The raw key uint32[2] of one stream of one run."""
+  key = jax.random.fold_in(jax.random.key(seed), run)
+  return jax.random.key_data(jax.random.fold_in(key, stream))
+
+
+def init_variables(
+  model: nn.Module, image_shape: tuple[int, ...], key: jax.Array
+) -> dict[str, Any]:
+  """Freshly initialised {'params': ..., 'batch_stats': ...}.
+
+  Args:
+    model: the network.
+    image_shape: (height, width, channels).
+    key: uint32[2], of `run_key`.
+  """
+  images = jnp.zeros((1, *image_shape), jnp.float32)
+  variables = model.init(jax.random.wrap_key_data(key), images, train=False)
+  return {
+    'params': variables['params'],
+    'batch_stats': variables.get('batch_stats', {}),
+  }
+
+
+def init_state(
+  key: jax.Array,
+  *,
+  model: nn.Module,
+  tx: optax.GradientTransformation,
+  image_shape: tuple[int, ...],
+  num_examples: int,
+) -> TrainState:
+  """The state of one run before its first step.
+
+  Args:
+    key: uint32[2], of `run_key` with `INIT_STREAM`.
+    model: the network.
+    tx: the optimizer.
+    image_shape: (height, width, channels).
+    num_examples: of the whole train split, whatever the run trains on.
+  """
+  variables = init_variables(model, image_shape, key)
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    opt_state=tx.init(variables['params']),
+    dynamics=init_dynamics(num_examples),
+    meters=init_meters(),
+    **variables,
+  )

@@ -1,0 +1,145 @@
+"""The pure train and evaluation steps of one run."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from datadiet.data.augmentation import AUGMENTATIONS, normalise
+from datadiet.training.dynamics import update_dynamics
+from datadiet.training.state import TrainState
+
+Batch = dict[str, jax.Array]
+
+
+def apply_model(
+  model: nn.Module,
+  params: Any,
+  batch_stats: Any,
+  images: jax.Array,
+  *,
+  train: bool,
+) -> tuple[jax.Array, Any]:
+  """Runs the network, with or without updating its batch statistics.
+
+  Args:
+    model: the network.
+    params: its parameters.
+    batch_stats: its running statistics; may be empty.
+    images: float32[batch, height, width, channels], normalised.
+    train: whether batch norm uses and updates the batch's statistics.
+
+  Returns:
+    logits float32[batch, num_classes] and the new batch statistics.
+  """
+  variables = {'params': params}
+  if batch_stats:
+    variables['batch_stats'] = batch_stats
+  if not (train and batch_stats):
+    return model.apply(variables, images, train=train), batch_stats
+  logits, updates = model.apply(
+    variables, images, train=True, mutable=['batch_stats']
+  )
+  return logits, updates['batch_stats']
+
+
+def per_example_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Cross-entropy, float32[batch]."""
+  return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def make_train_step(
+  model: nn.Module,
+  tx: optax.GradientTransformation,
+  *,
+  mean: jax.Array,
+  std: jax.Array,
+  augmentation: str,
+  crop_padding: int,
+) -> Callable[[TrainState, Batch, jax.Array], TrainState]:
+  """Builds the train step of one run.
+
+  Args:
+    model: the network.
+    tx: the optimizer.
+    mean: float32[channels], for normalisation.
+    std: float32[channels].
+    augmentation: a key of `AUGMENTATIONS`.
+    crop_padding: pixels by which crops may shift.
+
+  Returns:
+    (state, batch, key uint32[2]) -> state. `batch` has 'image' uint8[batch,
+    height, width, channels], 'label' int32[batch], 'example_index'
+    int32[batch]; `key` is of `run_key` with `AUGMENTATION_STREAM`.
+  """
+  augment = AUGMENTATIONS[augmentation]
+
+  def loss_and_outputs(params, batch_stats, images, labels):
+    logits, batch_stats = apply_model(
+      model, params, batch_stats, images, train=True
+    )
+    losses = per_example_loss(logits, labels)
+    return losses.mean(), (losses, logits, batch_stats)
+
+  def train_step(state, batch, key):
+    rng = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
+    images = augment(batch['image'], rng, crop_padding)
+    images = normalise(images, mean, std)
+    labels = batch['label']
+    gradient = jax.value_and_grad(loss_and_outputs, has_aux=True)
+    (loss, (losses, logits, batch_stats)), grads = gradient(
+      state.params, state.batch_stats, images, labels
+    )
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    meters = state.meters
+    failed = ~jnp.isfinite(loss) & (meters.nonfinite_step < 0)
+    return state.replace(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+      dynamics=update_dynamics(
+        state.dynamics, batch['example_index'], logits, labels
+      ),
+      meters=meters.replace(
+        loss=meters.loss + losses.sum(),
+        correct=meters.correct + jnp.sum(jnp.argmax(logits, -1) == labels),
+        count=meters.count + labels.shape[0],
+        nonfinite_step=jnp.where(failed, state.step, meters.nonfinite_step),
+      ),
+    )
+
+  return train_step
+
+
+def make_eval_step(
+  model: nn.Module, *, mean: jax.Array, std: jax.Array
+) -> Callable[[Any, Any, Batch], dict[str, jax.Array]]:
+  """Builds the evaluation step of one run.
+
+  Args:
+    model: the network.
+    mean: float32[channels], for normalisation.
+    std: float32[channels].
+
+  Returns:
+    (params, batch_stats, batch) -> sums over the examples with 'mask' true:
+    'loss' float32[], 'correct' int32[], 'count' int32[].
+  """
+
+  def eval_step(params, batch_stats, batch):
+    images = normalise(batch['image'], mean, std)
+    logits, _ = apply_model(model, params, batch_stats, images, train=False)
+    losses = per_example_loss(logits, batch['label'])
+    correct = jnp.argmax(logits, -1) == batch['label']
+    mask = batch['mask']
+    return {
+      'loss': jnp.sum(jnp.where(mask, losses, 0.0)),
+      'correct': jnp.sum(correct & mask),
+      'count': jnp.sum(mask),
+    }
+
+  return eval_step

@@ -1,0 +1,151 @@
+"""The compiled functions of a training, made once for all runs and waves."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from datadiet.data import order
+from datadiet.data.dataset import Dataset
+from datadiet.data.placement import place
+from datadiet.models import make_model
+from datadiet.parallel import RunMesh
+from datadiet.training.evaluation import Evaluator
+from datadiet.training.jobs import Job
+from datadiet.training.optimizer import make_optimizer, make_schedule
+from datadiet.training.settings import TrainSettings
+from datadiet.training.state import (
+  AUGMENTATION_STREAM,
+  INIT_STREAM,
+  Meters,
+  TrainState,
+  init_meters,
+  init_state,
+  run_key,
+)
+from datadiet.training.steps import make_train_step
+
+
+class Trainer:
+  """Trains stacked states on one mesh; knows no files and no log lines."""
+
+  def __init__(
+    self, dataset: Dataset, settings: TrainSettings, run_mesh: RunMesh
+  ):
+    """Places the data; functions compile when they are first called."""
+    self.run_mesh = run_mesh
+    self._settings = settings
+    model = make_model(
+      settings.model,
+      num_classes=dataset.num_classes,
+      width=settings.width,
+      dtype=settings.dtype,
+    )
+    self._placement = place(
+      dataset.train, run_mesh.replicated, settings.placement
+    )
+    tx = make_optimizer(settings.optimizer)
+    self._init = run_mesh.per_run(
+      lambda key: init_state(
+        key,
+        model=model,
+        tx=tx,
+        image_shape=dataset.image_shape,
+        num_examples=dataset.train.num_examples,
+      )
+    )
+    self._train_step = make_train_step(
+      model,
+      tx,
+      mean=dataset.mean,
+      std=dataset.std,
+      augmentation=settings.augmentation,
+      crop_padding=settings.crop_padding,
+    )
+    self._steps = run_mesh.per_run(
+      self._run_steps, shared=(3, 4), donate=(0,)
+    )
+    self._split_meters = run_mesh.per_run(
+      lambda meters: (jax.tree.map(jnp.copy, meters), init_meters())
+    )
+    self.evaluate = Evaluator(
+      dataset.test,
+      run_mesh,
+      model=model,
+      mean=dataset.mean,
+      std=dataset.std,
+      batch_size=settings.eval_batch_size,
+      placement=settings.placement,
+    )
+    self.learning_rate = make_schedule(settings.optimizer)
+
+  def _run_steps(self, state, feed, key, num_steps, resident):
+    """Trains one run for `num_steps` of the steps in `feed`."""
+
+    def one_step(position, state):
+      at_step = jax.tree.map(lambda leaf: leaf[position], feed)
+      batch = self._placement.gather(resident, at_step)
+      return self._train_step(state, batch, key)
+
+    if self._settings.steps_per_call == 1:
+      return one_step(0, state)
+    return jax.lax.fori_loop(0, num_steps, one_step, state)
+
+  def init(self, jobs: Sequence[Job]) -> TrainState:
+    """The stacked states of jobs before their first step."""
+    return self._init(self._keys(jobs, self._settings.model_seed, INIT_STREAM))
+
+  def put(self, states: Sequence[TrainState]) -> TrainState:
+    """Stacks restored host states onto the mesh."""
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+    return self.run_mesh.put(stacked, self.run_mesh.by_run)
+
+  def augmentation_keys(self, jobs: Sequence[Job]) -> jax.Array:
+    """uint32[slots, 2], for `run_steps`."""
+    seed = self._settings.data_seed
+    return self._keys(jobs, seed, AUGMENTATION_STREAM)
+
+  def _keys(self, jobs: Sequence[Job], seed: int, stream: int) -> jax.Array:
+    keys = np.stack(
+      [np.asarray(run_key(seed, job.run, stream)) for job in jobs]
+    )
+    return self.run_mesh.put(keys, self.run_mesh.by_run)
+
+  def index_blocks(
+    self, jobs: Sequence[Job], first_step: int
+  ) -> Iterator[np.ndarray]:
+    """Endless example indices, int32[slots, batch_size] a step."""
+    streams = [
+      order.batches(
+        job.example_index,
+        batch_size=self._settings.batch_size,
+        seed=self._settings.data_seed,
+        run=job.run,
+        first_step=first_step,
+      )
+      for job in jobs
+    ]
+    while True:
+      yield np.stack([next(stream) for stream in streams])
+
+  def make_feed(self, blocks: Sequence[np.ndarray]) -> dict[str, jax.Array]:
+    """Sends what `run_steps` needs for the given steps' indices."""
+    # Always the same shape, so that nothing compiles twice.
+    padding = self._settings.steps_per_call - len(blocks)
+    index = np.stack([*blocks, *[blocks[-1]] * padding], axis=1)
+    sharding = self.run_mesh.batch_sharding(2)
+    return self.run_mesh.put(self._placement.feed(index), sharding)
+
+  def run_steps(
+    self, state: TrainState, feed: Any, keys: jax.Array, num_steps: int
+  ) -> TrainState:
+    """Trains all slots for `num_steps` steps, without waiting for them."""
+    count = self.run_mesh.put(np.int32(num_steps), self.run_mesh.replicated)
+    return self._steps(state, feed, keys, count, self._placement.resident)
+
+  def take_meters(self, state: TrainState) -> tuple[TrainState, Meters]:
+    """Hands out the meters and starts new ones."""
+    taken, fresh = self._split_meters(state.meters)
+    return state.replace(meters=fresh), taken
