@@ -1,29 +1,32 @@
 # Everything runs in .venv, which the first target that needs it makes.
 
 PYTHON ?= python3
-VENV := .venv
-STAMP := $(VENV)/.installed
 CONFIG ?= configs/cnn_digits.py
 WORKDIR ?= workdirs/digits
+# Each test process holds 8 virtual devices; more of them need more memory.
+TEST_PROCESSES ?= 2
+
+VENV := .venv
+# Newer than what it was installed from as long as .venv is up to date.
+STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.DELETE_ON_ERROR:
 
 .PHONY: help
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' \
-	  $(MAKEFILE_LIST)
+	  $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: $(STAMP) ## Put the digits data set on a diet (WORKDIR=workdirs/digits).
+demo: $(STAMP) ## Put the digits data set on a diet, in workdirs/digits.
 	@$(VENV)/bin/python -m datadiet.main --config=$(CONFIG) --workdir=$(WORKDIR)
 
 .PHONY: test
-test: lint ## Check the style, then run the tests.
-	@$(VENV)/bin/python -m pytest -q -n $(TEST_PROCESSES)
+test: lint ## Check the style and run the tests.
+	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile
 
 .PHONY: lint
-lint: $(STAMP) ## Check the style only.
+lint: $(STAMP) ## Check the style alone.
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/ruff format --quiet --check .
 
@@ -33,8 +36,24 @@ format: $(STAMP) ## Put the style right where ruff can.
 	@$(VENV)/bin/ruff format --quiet .
 
 .PHONY: install
-install: $(STAMP) ## Make .venv and install the package, no more.
+install: $(STAMP) ## Make .venv and install into it, nothing more.
 
 .PHONY: clean
-clean: ## Remove .venv and the tools' caches; workdirs stay.
+clean: ## Remove .venv and what the tools left; the workdirs stay.
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# TensorFlow, as pinned in constraints.txt, has no release for Python 3.14.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+
+$(STAMP): setup.py constraints.txt
+	@$(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { \
+	  echo "datadiet needs Python 3.11, 3.12 or 3.13; '$(PYTHON) --version'" \
+	    "says: $$($(PYTHON) --version 2>&1 | head -n 1)." \
+	    "Name another: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@echo "Installing into $(VENV) (one to two minutes, 2.7 GB) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@# -qq: errors only.
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[test]'
+	@touch $@

@@ -66,14 +66,14 @@ def cached(
 
 def source_identity(folder: os.PathLike | str) -> list:
   """Names, sizes and times of the files below a folder, for `identity`."""
-  root = epath.Path(folder)
   listed = []
-  for path in sorted(root.glob('**/*')):
+  for path in sorted(epath.Path(folder).iterdir()):
     stat = path.stat()
-    if not stat.is_directory:
-      listed.append(
-        [str(path.relative_to(root)), stat.length, int(stat.mtime or 0)]
-      )
+    if stat.is_directory:
+      below = source_identity(path)
+      listed.extend([f'{path.name}/{name}', *rest] for name, *rest in below)
+    else:
+      listed.append([path.name, stat.length, int(stat.mtime or 0)])
   return listed
 
 

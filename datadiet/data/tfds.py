@@ -24,7 +24,12 @@ def prepared_folder(name: str, data_dir: str) -> epath.Path | None:
   root = epath.Path(data_dir or '~/tensorflow_datasets').expanduser() / name
   if not root.exists():
     return None
-  found = [path.parent for path in root.glob('**/dataset_info.json')]
+  # <version>, or <builder config>/<version>.
+  found = [
+    path.parent
+    for pattern in ('*/dataset_info.json', '*/*/dataset_info.json')
+    for path in root.glob(pattern)
+  ]
   return max(found, key=lambda path: _version_key(path.name), default=None)
 
 

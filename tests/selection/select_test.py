@@ -61,11 +61,13 @@ def test_class_balance_is_exact_to_one(policy):
     assert counts.tolist() == slow
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+  # Those that draw have draws of their own for each class.
+  "policy",
+  [name for name, policy in POLICIES.items() if "seed" not in policy.needs],
+)
 def test_class_balance_applies_the_policy_within_each_class(policy):
   inputs = _inputs()
-  if "seed" in POLICIES[policy].needs:
-    pytest.skip("draws of its own for each class")
   kept = select_examples(policy, inputs, 41, class_balanced=True)
   for label, quota in enumerate(class_quotas(41, 4)):
     members = np.flatnonzero(inputs.labels == label)
@@ -148,6 +150,12 @@ def test_one_class_does_not_move_the_draws_of_another():
   other = select_examples("random", longer, 20, class_balanced=True)
   of_others = kept[inputs.labels[kept] > 0]
   assert other[longer.labels[other] > 0].tolist() == of_others.tolist()
+
+
+def test_classes_of_one_size_do_not_share_their_draws():
+  inputs = SelectionInputs(np.repeat(np.arange(4, dtype=np.int32), 20), 4)
+  kept = select_examples("random", inputs, 40, class_balanced=True)
+  assert len({tuple(ranks) for ranks in (kept % 20).reshape(4, 10)}) == 4
 
 
 @pytest.mark.parametrize("num_keep", [0, -1, 91])

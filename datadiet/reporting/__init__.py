@@ -1,0 +1,14 @@
+"""The report on a workdir: a page, figures and a summary, from artifacts."""
+
+from datadiet.reporting.report import write_report
+from datadiet.reporting.results import Results, Selection, load_results
+from datadiet.reporting.summary import build_summary, format_table
+
+__all__ = [
+  "Results",
+  "Selection",
+  "build_summary",
+  "format_table",
+  "load_results",
+  "write_report",
+]

@@ -1,0 +1,119 @@
+"""Writes report/: figures, summary.json and index.html."""
+
+from typing import Any
+
+from datadiet import artifacts
+from datadiet.data.dataset import Dataset
+from datadiet.errors import DataDietError
+from datadiet.reporting import figures, page
+from datadiet.reporting.results import Results, load_results
+from datadiet.reporting.summary import build_summary
+
+# More rows than these make a figure that nobody scrolls through.
+_MAX_GRID_CLASSES = 20
+_GRID_IMAGES = 10
+
+
+def write_report(
+  workdir: artifacts.Workdir, dataset: Dataset | None
+) -> dict[str, Any]:
+  """Writes the report of a workdir, finished or not.
+
+  Args:
+    workdir: has the artifacts; report/ is written there.
+    dataset: gives the images; without it the galleries are left out and the
+      page says so.
+
+  Returns:
+    The summary, as from `build_summary` and in report/summary.json.
+
+  Raises:
+    DataDietError: if there is no workdir, it was made for other data than
+      `dataset`, an artifact is damaged, or the report cannot be written.
+  """
+  results = load_results(workdir)
+  if dataset is not None:
+    _check_dataset(results, dataset)
+  summary = build_summary(results)
+  if dataset is None:
+    summary["missing"].append("The images were not at hand: no galleries.")
+  written = write_figures(results, summary, dataset)
+  html = page.render_page(results, summary, written)
+  artifacts.write_bytes(workdir.report / "index.html", html.encode())
+  # Last, so that a summary means that the rest is there.
+  artifacts.write_json(workdir.report / "summary.json", summary)
+  return summary
+
+
+def _check_dataset(results: Results, dataset: Dataset) -> None:
+  expected = results.dataset.get("fingerprint", dataset.fingerprint)
+  if expected != dataset.fingerprint:
+    raise DataDietError(
+      f"{results.workdir.root} was made for data with the fingerprint "
+      f"{expected}, but {dataset.name} has {dataset.fingerprint}"
+    )
+
+
+def write_figures(
+  results: Results, summary: dict[str, Any], dataset: Dataset | None
+) -> list[dict[str, str]]:
+  """Writes report/figures/*.png.
+
+  Args:
+    results: of the workdir.
+    summary: from `build_summary`.
+    dataset: gives the images; no grids without it.
+
+  Returns:
+    One dict a figure: section, file (its name), caption.
+  """
+  folder = results.workdir.report / "figures"
+  written = []
+
+  def write(figure, section: str, file: str, caption: str) -> None:
+    artifacts.write_bytes(folder / file, figures.render_png(figure))
+    written.append({"section": section, "file": file, "caption": caption})
+
+  accuracy = figures.accuracy_figure(summary["accuracy"])
+  if accuracy is not None:
+    caption = "Test accuracy against the fraction of the training data kept"
+    write(accuracy, "accuracy", "accuracy.png", caption)
+  scores = results.scores
+  names = [name for name in scores.columns if name not in ("id", "label")]
+  for name in names:
+    histogram = figures.histogram_figure(name, scores[name].to_numpy())
+    file = f"histogram_{name}.png"
+    write(histogram, "scores", file, f"Histogram of {name}")
+  if dataset is not None:
+    for name in _scores_in_use(results, names):
+      _write_grids(write, name, scores, dataset)
+  return written
+
+
+def _scores_in_use(results: Results, names: list[str]) -> list[str]:
+  """The scores that selections read, or the first where there are none."""
+  used = {selection.score for selection in results.selections.values()}
+  return [name for name in names if name in used] or names[:1]
+
+
+def _write_grids(write, name: str, scores, dataset: Dataset) -> None:
+  num_classes = min(dataset.num_classes, _MAX_GRID_CLASSES)
+  lowest, highest = figures.extreme_examples(
+    scores[name].to_numpy(),
+    scores["label"].to_numpy(),
+    num_classes,
+    _GRID_IMAGES,
+  )
+  note = ""
+  if num_classes < dataset.num_classes:
+    note = f" (the first {num_classes} of {dataset.num_classes} classes)"
+  for end, rows in (("highest", highest), ("lowest", lowest)):
+    title = f"{end} {name} of each class{note}"
+    figure = figures.grid_figure(
+      title,
+      dataset.train.images,
+      rows,
+      list(dataset.class_names[:num_classes]),
+      _GRID_IMAGES,
+    )
+    write(figure, "examples", f"{end}_{name}.png", f"The {title}")

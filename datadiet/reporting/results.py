@@ -1,0 +1,396 @@
+"""Reads a workdir's artifacts back: scores, history, selections, accuracies."""
+
+import dataclasses
+import functools
+import io
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from etils import epath
+
+from datadiet import artifacts
+from datadiet.errors import DataDietError
+
+HISTORY_COLUMNS = (
+  "step",
+  "epoch",
+  "learning_rate",
+  "train_loss",
+  "train_accuracy",
+  "test_loss",
+  "test_accuracy",
+)
+RETRAIN_COLUMNS = (
+  "selection",
+  "run",
+  "num_kept",
+  "fraction",
+  "num_steps",
+  "test_accuracy",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+  """One subset of the train split, or one for each run.
+
+  Attributes:
+    name: of its folder.
+    policy: the name of the policy that made it.
+    score: the score that the policy read; None where it read none.
+    step: the optimizer step of that score; None likewise.
+    num_kept: the number of examples kept.
+    fraction: num_kept / num_examples.
+    class_balanced: whether every class was selected from on its own.
+    options: the policy's parameters.
+    example_index: run -> int64[num_kept], ascending; a single key None where
+      all runs share the selection.
+  """
+
+  name: str
+  policy: str
+  score: str | None
+  step: int | None
+  num_kept: int
+  fraction: float
+  class_balanced: bool
+  options: dict[str, Any]
+  example_index: dict[int | None, np.ndarray]
+
+  @property
+  def differs_by_run(self) -> bool:
+    """Whether each run has a draw of its own."""
+    return None not in self.example_index
+
+  def kept(self, run: int = 0) -> np.ndarray:
+    """The examples kept in a run, int64[num_kept], ascending.
+
+    Raises:
+      DataDietError: if there is no draw for this run.
+    """
+    key = run if self.differs_by_run else None
+    if key not in self.example_index:
+      raise DataDietError(
+        f"selection {self.name} has no draw for run {run}, only for "
+        f"{sorted(self.example_index)}"
+      )
+    return self.example_index[key]
+
+
+class Results:
+  """What a workdir holds so far; everything is read when first asked for.
+
+  Attributes:
+    workdir: the paths.
+    config: the resolved config; {} if the workdir has none.
+    environment: the rest of config.json (versions, devices, commit).
+    dataset: the data set's description; {} if the workdir has none.
+    timing: stage -> {'seconds': ..., ...}; {} if the workdir has none.
+  """
+
+  def __init__(self, workdir: artifacts.Workdir):
+    """Use `load_results`, which checks that there is a workdir."""
+    self.workdir = workdir
+    environment = _read_json(workdir.config)
+    self.config: dict[str, Any] = environment.pop("config", {})
+    self.environment: dict[str, Any] = environment
+    self.dataset: dict[str, Any] = _read_json(workdir.dataset)
+    self.timing: dict[str, Any] = _read_json(workdir.timing)
+    self._score_tables: dict[int, pd.DataFrame] = {}
+
+  def __repr__(self) -> str:
+    name = self.dataset.get("name", "unknown data")
+    return f"Results({str(self.workdir.root)!r}, {name}, steps {self.steps})"
+
+  @property
+  def num_examples(self) -> int | None:
+    """Size of the train split; None while no data was read."""
+    return self.dataset.get("num_examples")
+
+  @property
+  def class_names(self) -> list[str]:
+    """Class names in label order."""
+    return list(self.dataset.get("class_names", []))
+
+  @functools.cached_property
+  def steps(self) -> list[int]:
+    """The optimizer steps with mean scores, ascending."""
+    return _steps_in(self.workdir.root / "scores" / "mean")
+
+  @property
+  def scores(self) -> pd.DataFrame:
+    """Mean scores of the last scored step, as from `scores_at`."""
+    return self.scores_at()
+
+  def scores_at(self, step: int | None = None) -> pd.DataFrame:
+    """Mean scores of a step, the last one by default.
+
+    Returns:
+      One row an example: index `example_index`; columns `id`, `label` and
+      the scores (float32). Without rows while nothing was scored.
+
+    Raises:
+      DataDietError: if the step was not scored.
+    """
+    step = self._check_step(step)
+    if step is None:
+      empty = pd.DataFrame({"id": pd.Series(dtype=str), "label": []})
+      return empty.rename_axis("example_index").astype({"label": np.int32})
+    if step not in self._score_tables:
+      self._score_tables[step] = self._read_scores(step)
+    return self._score_tables[step].copy()
+
+  def _read_scores(self, step: int) -> pd.DataFrame:
+    path = self.workdir.scores_csv(step)
+    table = _read_csv(path, index_col="example_index", dtype={"id": str})
+    expected = np.arange(self.num_examples or len(table))
+    if not np.array_equal(table.index, expected):
+      raise DataDietError(
+        f"{path} does not have the example_index 0 to {len(expected) - 1} in "
+        "order; delete it to make it anew"
+      )
+    folder = self.workdir.scores(None, step)
+    for name in self.score_info(step):
+      table[name] = artifacts.read_npy(folder / f"{name}.npy", len(table))
+    scores = table.columns.difference(["id", "label"])
+    return table.astype({"label": np.int32} | dict.fromkeys(scores, np.float32))
+
+  def score_info(self, step: int | None = None) -> dict[str, dict[str, Any]]:
+    """Score name -> its definition, as the manifest of a step states it."""
+    step = self._check_step(step)
+    if step is None:
+      return {}
+    return self._manifest(self.workdir.scores(None, step)).get("scores", {})
+
+  def score_runs(self, step: int | None = None) -> list[int]:
+    """The runs that were scored at a step, ascending."""
+    step = self._check_step(step)
+    return [] if step is None else list(self._scored_runs(step))
+
+  def _scored_runs(self, step: int) -> Iterator[int]:
+    for run, folder in _runs_in(self.workdir.root / "scores"):
+      if self._manifest(folder / artifacts.step_name(step)):
+        yield run
+
+  def run_scores(self, score: str, step: int | None = None) -> pd.DataFrame:
+    """One score of one step, run by run.
+
+    Returns:
+      float32; index `example_index`, one column for each run that has the
+      score, named by the run's number.
+
+    Raises:
+      DataDietError: if the step was not scored.
+    """
+    step = self._check_step(step)
+    columns = {}
+    for run in self.score_runs(step):
+      path = self.workdir.scores(run, step) / f"{score}.npy"
+      if path.exists():
+        columns[run] = artifacts.read_npy(path, self.num_examples)
+    return pd.DataFrame(columns).rename_axis("example_index")
+
+  def predictions(self, step: int | None = None) -> pd.DataFrame:
+    """The classes predicted at a step, as from `run_scores`: int32."""
+    return self.run_scores("prediction", step)
+
+  def dynamics(self, run: int) -> dict[str, np.ndarray]:
+    """The last training dynamics of a run; {} if there are none."""
+    folder = self.workdir.run("train", run) / "dynamics"
+    steps = _numbers_in(folder, r"step_(\d+)\.npz")
+    if not steps:
+      return {}
+    return artifacts.read_npz(folder / f"step_{steps[-1]}.npz")
+
+  @functools.cached_property
+  def history(self) -> pd.DataFrame:
+    """All rows of all history.csv: columns group, run, step, epoch, ...
+
+    `group` is 'train' or 'retrain/<selection>'; cells may be NaN.
+    """
+    tables = []
+    for group in ["train", *(f"retrain/{name}" for name in self._retrained)]:
+      for run, folder in _runs_in(self.workdir.root / group):
+        path = folder / "history.csv"
+        if path.exists():
+          table = _read_csv(path)
+          table.insert(0, "group", group)
+          table.insert(1, "run", run)
+          tables.append(table)
+    if not tables:
+      return pd.DataFrame(columns=["group", "run", *HISTORY_COLUMNS])
+    return pd.concat(tables, ignore_index=True)
+
+  @functools.cached_property
+  def selections(self) -> dict[str, Selection]:
+    """Selection name -> Selection; complete ones only."""
+    found = {}
+    root = self.workdir.root / "selections"
+    for name in _folders_in(root):
+      folders = {None: root / name} | dict(_runs_in(root / name))
+      manifests = {run: self._manifest(path) for run, path in folders.items()}
+      complete = {run: value for run, value in manifests.items() if value}
+      if complete:
+        arrays = {
+          run: artifacts.read_npy(folders[run] / "example_index.npy")
+          for run in complete
+        }
+        manifest = next(iter(complete.values()))
+        found[name] = self._selection(name, manifest, arrays)
+    return found
+
+  def _selection(self, name: str, manifest: dict, arrays: dict) -> Selection:
+    num_kept = len(next(iter(arrays.values())))
+    fraction = manifest.get("fraction")
+    if fraction is None and self.num_examples:
+      fraction = num_kept / self.num_examples
+    return Selection(
+      name=name,
+      policy=manifest.get("policy", "random"),
+      score=manifest.get("score"),
+      step=manifest.get("step"),
+      num_kept=num_kept,
+      fraction=fraction,
+      class_balanced=bool(manifest.get("class_balanced", False)),
+      options=dict(manifest.get("options") or {}),
+      example_index=arrays,
+    )
+
+  @functools.cached_property
+  def train_runs(self) -> pd.DataFrame:
+    """The finished training runs: columns run, num_steps, test_accuracy."""
+    rows = self._finished_runs("train")
+    columns = ["run", "num_steps", "test_accuracy"]
+    return pd.DataFrame(rows, columns=columns)
+
+  @functools.cached_property
+  def retrain(self) -> pd.DataFrame:
+    """The finished retraining runs, as RETRAIN_COLUMNS.
+
+    `selection` is the name of a selection, or 'full_<N>' for all examples.
+    """
+    rows = []
+    for name in self._retrained:
+      for row in self._finished_runs(f"retrain/{name}"):
+        selection = self.selections.get(name)
+        num_kept = selection.num_kept if selection else row["num_examples"]
+        total = self.num_examples
+        fraction = num_kept / total if num_kept and total else None
+        sizes = {"num_kept": num_kept, "fraction": fraction}
+        rows.append(row | sizes | {"selection": name})
+    return pd.DataFrame(rows, columns=list(RETRAIN_COLUMNS))
+
+  @functools.cached_property
+  def summary(self) -> dict[str, Any]:
+    """Accuracy by selection, as in report/summary.json."""
+    from datadiet.reporting.summary import build_summary
+
+    return build_summary(self)
+
+  @property
+  def _retrained(self) -> list[str]:
+    return _folders_in(self.workdir.root / "retrain")
+
+  def _finished_runs(self, group: str) -> list[dict[str, Any]]:
+    rows = []
+    for run, folder in _runs_in(self.workdir.root / group):
+      manifest = self._manifest(folder)
+      if manifest:
+        keys = ("num_examples", "num_steps", "test_accuracy")
+        rows.append({"run": run} | {key: manifest.get(key) for key in keys})
+    return rows
+
+  def _manifest(self, folder: epath.Path) -> dict[str, Any]:
+    manifest = artifacts.read_manifest(folder) or {}
+    expected = self.dataset.get("fingerprint")
+    if manifest and expected:
+      artifacts.check_fingerprint(manifest, expected, folder)
+    return manifest
+
+  def _check_step(self, step: int | None) -> int | None:
+    if step is None:
+      return self.steps[-1] if self.steps else None
+    if step not in self.steps:
+      raise DataDietError(
+        f"step {step} was not scored in {self.workdir.root}; scored steps are "
+        f"{self.steps or 'none yet'}"
+      )
+    return step
+
+
+def load_results(workdir: str | os.PathLike | artifacts.Workdir) -> Results:
+  """Opens the results in a workdir, also of one that is not finished.
+
+  Args:
+    workdir: the folder, local or remote.
+
+  Raises:
+    DataDietError: if there is no such folder or it is no workdir.
+  """
+  if not isinstance(workdir, artifacts.Workdir):
+    workdir = artifacts.Workdir.at(workdir)
+  if not workdir.root.exists():
+    raise DataDietError(f"{workdir.root} does not exist: there are no results")
+  if not workdir.config.exists() and not workdir.dataset.exists():
+    raise DataDietError(
+      f"{workdir.root} is no datadiet workdir: it has neither config.json nor "
+      "dataset.json"
+    )
+  return Results(workdir)
+
+
+def _read_json(path: epath.Path) -> dict[str, Any]:
+  content = artifacts.read_json(path) if path.exists() else {}
+  if not isinstance(content, dict):
+    raise DataDietError(f"{path} is damaged: it has to hold a JSON object")
+  return content
+
+
+def _read_csv(path: epath.Path, **options) -> pd.DataFrame:
+  try:
+    # Ids and class names such as 'NA' are text, not missing values.
+    return pd.read_csv(
+      io.StringIO(path.read_text()),
+      keep_default_na=False,
+      na_values={name: ["", "nan"] for name in HISTORY_COLUMNS},
+      **options,
+    )
+  except FileNotFoundError as error:
+    raise DataDietError(f"{path} does not exist") from error
+  except (ValueError, KeyError, UnicodeDecodeError) as error:
+    raise DataDietError(
+      f"{path} is damaged ({error}); delete it to make it anew"
+    ) from error
+
+
+def _names_in(folder: epath.Path) -> list[str]:
+  if not folder.exists():
+    return []
+  return sorted(path.name for path in folder.iterdir())
+
+
+def _folders_in(folder: epath.Path) -> list[str]:
+  return [name for name in _names_in(folder) if not name.startswith(".")]
+
+
+def _numbers_in(folder: epath.Path, pattern: str) -> list[int]:
+  matches = (re.fullmatch(pattern, name) for name in _names_in(folder))
+  return sorted(int(match[1]) for match in matches if match)
+
+
+def _runs_in(folder: epath.Path) -> list[tuple[int, epath.Path]]:
+  runs = _numbers_in(folder, r"run_(\d+)")
+  return [(run, folder / artifacts.run_name(run)) for run in runs]
+
+
+def _steps_in(folder: epath.Path) -> list[int]:
+  steps = _numbers_in(folder, r"step_(\d+)")
+  return [
+    step
+    for step in steps
+    if (folder / artifacts.step_name(step) / artifacts.MANIFEST).exists()
+  ]

@@ -1,0 +1,96 @@
+"""Scores that need one forward pass of the network, in eval mode.
+
+p = softmax(logits), y the label, e = p - onehot(y).
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+  """What a network says of a batch, computed once for all scores.
+
+  Attributes:
+    logits: float32[batch, num_classes].
+    labels: int32[batch].
+    is_label: bool[batch, num_classes], true at y.
+    log_probs: float32[batch, num_classes].
+    probs: float32[batch, num_classes].
+    error: float32[batch, num_classes], e with e_y = -sum of the other p_k:
+      p_y - 1 would lose every digit for confident examples.
+  """
+
+  logits: jax.Array
+  labels: jax.Array
+  is_label: jax.Array
+  log_probs: jax.Array
+  probs: jax.Array
+  error: jax.Array
+
+
+def make_outputs(logits: jax.Array, labels: jax.Array) -> Outputs:
+  """Outputs from float32[batch, num_classes] logits and int32[batch] labels."""
+  logits = logits.astype(jnp.float32)
+  is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+  log_probs = jax.nn.log_softmax(logits)
+  probs = jnp.exp(log_probs)
+  others = jnp.where(is_label, 0.0, probs)
+  rest = others.sum(-1, keepdims=True)
+  return Outputs(
+    logits=logits,
+    labels=labels,
+    is_label=is_label,
+    log_probs=log_probs,
+    probs=probs,
+    error=jnp.where(is_label, -rest, others),
+  )
+
+
+def el2n(outputs: Outputs) -> jax.Array:
+  """L2 norm of e (Paul et al. 2021)."""
+  return jnp.sqrt(jnp.sum(jnp.square(outputs.error), -1))
+
+
+def el1n(outputs: Outputs) -> jax.Array:
+  """L1 norm of e, the predecessor's l1_error."""
+  return jnp.sum(jnp.abs(outputs.error), -1)
+
+
+def _others_minus_label(outputs: Outputs) -> jax.Array:
+  own = jnp.sum(jnp.where(outputs.is_label, outputs.probs, 0.0), -1)
+  return outputs.probs - own[:, None]
+
+
+def max_margin(outputs: Outputs) -> jax.Array:
+  """Max over k != y of p_k - p_y, the predecessor's."""
+  difference = _others_minus_label(outputs)
+  return jnp.max(jnp.where(outputs.is_label, -jnp.inf, difference), -1)
+
+
+def sum_margin(outputs: Outputs) -> jax.Array:
+  """Sum over k != y of p_k - p_y, the predecessor's."""
+  difference = _others_minus_label(outputs)
+  return jnp.sum(jnp.where(outputs.is_label, 0.0, difference), -1)
+
+
+def loss(outputs: Outputs) -> jax.Array:
+  """Cross-entropy, -log p_y = log(1 + sum over k != y of exp(z_k - z_y))."""
+  own = jnp.sum(jnp.where(outputs.is_label, outputs.logits, 0.0), -1)
+  others = jnp.where(
+    outputs.is_label, -jnp.inf, outputs.logits - own[:, None]
+  )
+  # As a soft plus, so that confident examples keep their digits.
+  return jax.nn.softplus(jax.nn.logsumexp(others, -1))
+
+
+def entropy(outputs: Outputs) -> jax.Array:
+  """Entropy of p in nats."""
+  return -jnp.sum(outputs.probs * outputs.log_probs, -1)
+
+
+def confidence(outputs: Outputs) -> jax.Array:
+  """p_y."""
+  return jnp.sum(jnp.where(outputs.is_label, outputs.probs, 0.0), -1)

@@ -1,0 +1,158 @@
+"""All scores by name, each with the statement that goes into its manifest."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable
+
+from datadiet.errors import DataDietError
+from datadiet.scoring import dynamics, forward, gradient
+
+FORWARD, GRADIENT, DYNAMICS, DATA = 'forward', 'gradient', 'dynamics', 'data'
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+  """One score and what it is.
+
+  Attributes:
+    kind: what it is computed from: 'forward' (one forward pass), 'gradient'
+      (one gradient pass), 'dynamics' (training visits), 'data' (no network).
+    function: forward: Outputs -> float32[batch]; gradient: linen module ->
+      (params, batch_stats, images, labels) -> float32[batch]; dynamics:
+      {name: array} -> [N]; data: normalised images -> float32[batch].
+    definition: in a formula.
+    higher_is: 'harder', 'easier' or 'neither': which end is hard.
+    based_on: 'probabilities', 'logits', 'gradients', 'pixels'.
+    source: where it was defined.
+  """
+
+  kind: str
+  function: Callable
+  definition: str
+  higher_is: str
+  based_on: str
+  source: str
+
+  def statement(self) -> dict:
+    """What a manifest says of this score."""
+    trained = self.kind == DYNAMICS
+    return {
+      'definition': self.definition,
+      'higher_is': self.higher_is,
+      'based_on': self.based_on,
+      'mode': 'train' if trained else 'eval',
+      'augmentation': trained,
+      'kind': self.kind,
+      'source': self.source,
+    }
+
+
+def _input_norm(images):
+  import jax.numpy as jnp
+
+  axes = tuple(range(1, images.ndim))
+  return jnp.sqrt(jnp.sum(jnp.square(images), axes))
+
+
+_PAUL = 'Paul, Ganguli, Dziugaite 2021, arXiv 2107.07075'
+_PREDECESSOR = 'code of Paul et al. 2021'
+_SWAYAMDIPTA = 'Swayamdipta et al. 2020, arXiv 2009.10795'
+
+SCORES: dict[str, Score] = {
+  'el2n': Score(
+    FORWARD, forward.el2n, '|| p - onehot(y) ||_2', 'harder',
+    'probabilities', _PAUL,
+  ),
+  'el1n': Score(
+    FORWARD, forward.el1n, '|| p - onehot(y) ||_1', 'harder',
+    'probabilities', _PREDECESSOR,
+  ),
+  'max_margin': Score(
+    FORWARD, forward.max_margin, 'max over k != y of p_k - p_y', 'harder',
+    'probabilities', _PREDECESSOR,
+  ),
+  'sum_margin': Score(
+    FORWARD, forward.sum_margin, 'sum over k != y of (p_k - p_y)', 'harder',
+    'probabilities', _PREDECESSOR,
+  ),
+  'loss': Score(
+    FORWARD, forward.loss, '-log p_y', 'harder', 'logits', 'cross-entropy'
+  ),
+  'entropy': Score(
+    FORWARD, forward.entropy, '-sum over k of p_k log p_k', 'harder',
+    'probabilities', 'Shannon entropy',
+  ),
+  'confidence': Score(
+    FORWARD, forward.confidence, 'p_y', 'easier', 'probabilities',
+    'probability of the label',
+  ),
+  'grand': Score(
+    GRADIENT, gradient.grand,
+    'norm of the gradient of -log p_y in all trainable parameters', 'harder',
+    'gradients', _PAUL,
+  ),
+  'input_norm': Score(
+    DATA, _input_norm, 'norm of the normalised input', 'neither', 'pixels',
+    'control of Kirsch 2023, arXiv 2303.14753',
+  ),
+  'forgetting': Score(
+    DYNAMICS, dynamics.forgetting,
+    'times right at one visit and wrong at the next; never right: visits + 1',
+    'harder', 'probabilities', 'Toneva et al. 2019, arXiv 1812.05159',
+  ),
+  'never_learned': Score(
+    DYNAMICS, dynamics.never_learned, '1 if wrong at every visit', 'harder',
+    'probabilities', 'Toneva et al. 2019, arXiv 1812.05159',
+  ),
+  'aum': Score(
+    DYNAMICS, dynamics.aum,
+    'mean over visits of z_y - max over k != y of z_k', 'easier', 'logits',
+    'Pleiss et al. 2020, arXiv 2001.10528',
+  ),
+  'correctness': Score(
+    DYNAMICS, dynamics.correctness, 'share of visits at which it was right',
+    'easier', 'probabilities', _SWAYAMDIPTA,
+  ),
+  'mean_confidence': Score(
+    DYNAMICS, dynamics.mean_confidence, 'mean over visits of p_y', 'easier',
+    'probabilities', _SWAYAMDIPTA,
+  ),
+  'variability': Score(
+    DYNAMICS, dynamics.variability,
+    'standard deviation over visits of p_y', 'neither', 'probabilities',
+    _SWAYAMDIPTA,
+  ),
+}
+
+# The predecessor's names.
+ALIASES = {
+  'l2_error': 'el2n',
+  'l1_error': 'el1n',
+  'grad_norm': 'grand',
+  'forget': 'forgetting',
+}
+
+
+def resolve(names: Iterable[str]) -> tuple[str, ...]:
+  """Known score names, with aliases replaced and repetitions dropped.
+
+  Raises:
+    DataDietError: for an unknown name; lists the known ones.
+  """
+  resolved = []
+  for name in names:
+    name = ALIASES.get(name, name)
+    if name not in SCORES:
+      close = difflib.get_close_matches(name, [*SCORES, *ALIASES], 1)
+      hint = f'; did you mean {close[0]!r}?' if close else ''
+      raise DataDietError(
+        f'unknown score {name!r}; known are {", ".join(SCORES)}{hint}'
+      )
+    if name not in resolved:
+      resolved.append(name)
+  return tuple(resolved)
+
+
+def of_kind(names: Iterable[str], *kinds: str) -> tuple[str, ...]:
+  """The names whose scores are of one of the kinds, in order."""
+  return tuple(name for name in names if SCORES[name].kind in kinds)
