@@ -23,8 +23,8 @@ def _read_long_description() -> str:
   return readme.read_text(encoding='utf-8') if readme.exists() else ''
 
 
-# tensorflow-cpu has no GPU code to take the accelerator's memory and is a
-# smaller download, but is published for Linux on x86-64 only.
+# tensorflow-cpu has no GPU code to take the accelerator's memory and is the
+# smaller download, but ARM machines and Macs have no release of it.
 _TENSORFLOW_CPU_PLATFORM = (
   'platform_system == "Linux" and platform_machine == "x86_64"'
 )
@@ -36,12 +36,12 @@ _INSTALL_REQUIRES = [
   'absl-py',
   'clu',
   'etils[epath]',
-  'flax>=0.12',  # The first whose NNX works with JAX 0.10.
-  'jax>=0.10',  # jax.shard_map over some of the mesh's axes.
+  'flax',
+  'jax>=0.10',  # The oldest that the tests run with.
   'jinja2',
   'matplotlib',
   'ml-collections',
-  'numpy>=2',
+  'numpy',
   'optax',
   'orbax-checkpoint',
   'pandas',

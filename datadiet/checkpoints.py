@@ -192,9 +192,7 @@ def variable_steps(run_folder: epath.PathLike) -> list[int]:
   return _committed_steps(run_folder, VARIABLES)
 
 
-def restore_state(
-  run_folder: epath.PathLike, step: int, template: Any
-) -> Any:
+def restore_state(run_folder: epath.PathLike, step: int, template: Any) -> Any:
   """The state of exactly the step asked for, as numpy arrays.
 
   Args:
@@ -225,8 +223,10 @@ def load_variables(run_folder: epath.PathLike, step: int) -> dict[str, Any]:
   """
   flat = _restore_item(run_folder, step, VARIABLES)
   nested = traverse_util.unflatten_dict(flat, sep='/')
-  return {'params': nested['params'],
-          'batch_stats': nested.get('batch_stats', {})}
+  return {
+    'params': nested['params'],
+    'batch_stats': nested.get('batch_stats', {}),
+  }
 
 
 def _restore_item(

@@ -176,8 +176,9 @@ def own_slots(tree: Any) -> list[int]:
   owners: dict[int, int] = {}
   for device, index in leaf.sharding.devices_indices_map(leaf.shape).items():
     slot = index[0].start or 0
-    owners[slot] = min(owners.get(slot, device.process_index),
-                       device.process_index)
+    owners[slot] = min(
+      owners.get(slot, device.process_index), device.process_index
+    )
   mine = jax.process_index()
   return sorted(slot for slot, owner in owners.items() if owner == mine)
 

@@ -41,9 +41,7 @@ def random_crop(images: jax.Array, rng: jax.Array, padding: int) -> jax.Array:
   rows = offsets[:, :1] + jnp.arange(height)
   columns = offsets[:, 1:] + jnp.arange(width)
   examples = jnp.arange(batch)
-  return padded[
-    examples[:, None, None], rows[:, :, None], columns[:, None, :]
-  ]
+  return padded[examples[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def random_flip(images: jax.Array, rng: jax.Array) -> jax.Array:

@@ -5,10 +5,10 @@ from datadiet.reporting.results import Results, Selection, load_results
 from datadiet.reporting.summary import build_summary, format_table
 
 __all__ = [
-  "Results",
-  "Selection",
-  "build_summary",
-  "format_table",
-  "load_results",
-  "write_report",
+  'Results',
+  'Selection',
+  'build_summary',
+  'format_table',
+  'load_results',
+  'write_report',
 ]

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -10,15 +11,16 @@ from matplotlib.figure import Figure
 from datadiet.reporting.summary import FULL
 
 _BINS = 60
-_BLUE = "#2f6db3"
-_GREY = "#7a7a7a"
+_HISTOGRAM_COLUMNS = 3
+_BLUE = '#2f6db3'
+_GREY = '#7a7a7a'
 
 
 def render_png(figure: Figure, dpi: int = 120) -> bytes:
   """Draws a figure, without pyplot's global state."""
   buffer = io.BytesIO()
   FigureCanvasAgg(figure)
-  figure.savefig(buffer, format="png", dpi=dpi)
+  figure.savefig(buffer, format='png', dpi=dpi)
   return buffer.getvalue()
 
 
@@ -27,7 +29,7 @@ def _labelled_axes(figure: Figure, x_label: str, y_label: str) -> Axes:
   axes.set_xlabel(x_label)
   axes.set_ylabel(y_label)
   axes.grid(alpha=0.25)
-  axes.spines[["top", "right"]].set_visible(False)
+  axes.spines[['top', 'right']].set_visible(False)
   return axes
 
 
@@ -37,14 +39,14 @@ def series_name(row: dict) -> str:
   Args:
     row: of `summary["accuracy"]`.
   """
-  parts = [row["policy"] or "unknown policy"]
-  if row["score"]:
-    parts.append(row["score"])
-  if row["step"] is not None:
-    parts.append(f"step {row['step']}")
-  if row["class_balanced"]:
-    parts.append("balanced")
-  return ", ".join(parts)
+  parts = [row['policy'] or 'unknown policy']
+  if row['score']:
+    parts.append(row['score'])
+  if row['step'] is not None:
+    parts.append(f'step {row["step"]}')
+  if row['class_balanced']:
+    parts.append('balanced')
+  return ', '.join(parts)
 
 
 def accuracy_figure(accuracy: list[dict]) -> Figure | None:
@@ -60,51 +62,58 @@ def accuracy_figure(accuracy: list[dict]) -> Figure | None:
   known = [
     row
     for row in accuracy
-    if row["mean_accuracy"] is not None and row["fraction"] is not None
+    if row['mean_accuracy'] is not None and row['fraction'] is not None
   ]
   series: dict[str, list[dict]] = {}
   for row in known:
-    if row["selection"] != FULL:
+    if row['selection'] != FULL:
       series.setdefault(series_name(row), []).append(row)
   if not series:
     return None
-  figure = Figure(figsize=(7, 4.5), layout="constrained")
-  axes = _labelled_axes(figure, "training data kept (%)", "test accuracy (%)")
-  full = [row for row in known if row["selection"] == FULL]
+  figure = Figure(figsize=(7, 4.5), layout='constrained')
+  axes = _labelled_axes(figure, 'training data kept (%)', 'test accuracy (%)')
+  full = [row for row in known if row['selection'] == FULL]
   for row in full:
-    mean, std = 100 * row["mean_accuracy"], 100 * (row["std_accuracy"] or 0)
-    axes.axhline(mean, color=_GREY, linestyle="--", label=FULL)
+    mean, std = 100 * row['mean_accuracy'], 100 * (row['std_accuracy'] or 0)
+    axes.axhline(mean, color=_GREY, linestyle='--', label=FULL)
     axes.axhspan(mean - std, mean + std, color=_GREY, alpha=0.15, linewidth=0)
   for name, rows in series.items():
-    rows = sorted(rows, key=lambda row: row["fraction"])
+    rows = sorted(rows, key=lambda row: row['fraction'])
     axes.errorbar(
-      [100 * row["fraction"] for row in rows],
-      [100 * row["mean_accuracy"] for row in rows],
-      yerr=[100 * (row["std_accuracy"] or 0) for row in rows],
-      marker="o",
+      [100 * row['fraction'] for row in rows],
+      [100 * row['mean_accuracy'] for row in rows],
+      yerr=[100 * (row['std_accuracy'] or 0) for row in rows],
+      marker='o',
       capsize=3,
-      linestyle=":" if name.startswith("random") else "-",
+      linestyle=':' if name.startswith('random') else '-',
       label=name,
     )
   axes.legend(frameon=False)
   return figure
 
 
-def histogram_figure(name: str, scores: np.ndarray) -> Figure:
-  """How one score is distributed over the examples.
+def histograms_figure(scores: pd.DataFrame) -> Figure:
+  """How scores are distributed over the examples, side by side.
 
   Args:
-    name: of the score.
-    scores: float32[N]; what is not finite is left out and counted.
+    scores: one column a score, one row an example; at least one column. What
+      is not finite is left out and counted.
   """
-  finite = scores[np.isfinite(scores)]
-  figure = Figure(figsize=(5, 3), layout="constrained")
-  axes = _labelled_axes(figure, name, "examples")
-  if len(finite):
-    axes.hist(finite.astype(np.float64), bins=_BINS, color=_BLUE)
-  left_out = len(scores) - len(finite)
-  if left_out:
-    axes.set_title(f"without {left_out:,} examples that have no score")
+  num_rows = -(-scores.shape[1] // _HISTOGRAM_COLUMNS)
+  num_columns = min(scores.shape[1], _HISTOGRAM_COLUMNS)
+  size = (3.4 * num_columns, 2.2 * num_rows)
+  figure = Figure(figsize=size, layout='constrained')
+  for position, name in enumerate(scores.columns, 1):
+    axes = figure.add_subplot(num_rows, num_columns, position)
+    values = scores[name].to_numpy(np.float64)
+    finite = values[np.isfinite(values)]
+    if len(finite):
+      axes.hist(finite, bins=_BINS, color=_BLUE)
+    left_out = len(values) - len(finite)
+    note = f' ({left_out:,} without)' if left_out else ''
+    axes.set_title(name + note, fontsize='medium')
+    axes.spines[['top', 'right']].set_visible(False)
+  figure.supylabel('examples')
   return figure
 
 
@@ -127,8 +136,8 @@ def extreme_examples(
   for label in range(num_classes):
     members = np.flatnonzero((labels == label) & np.isfinite(scores))
     values = scores[members]
-    lowest.append(members[np.argsort(values, kind="stable")[:num_images]])
-    highest.append(members[np.argsort(-values, kind="stable")[:num_images]])
+    lowest.append(members[np.argsort(values, kind='stable')[:num_images]])
+    highest.append(members[np.argsort(-values, kind='stable')[:num_images]])
   return lowest, highest
 
 
@@ -160,14 +169,14 @@ def grid_figure(
       canvas[top : top + height, left : left + width] = image
   figure_width = 0.62 * num_images + 1.4
   figure_height = 0.62 * len(rows) * height / width + 0.6
-  figure = Figure(figsize=(figure_width, figure_height), layout="constrained")
+  figure = Figure(figsize=(figure_width, figure_height), layout='constrained')
   axes = figure.add_subplot()
-  axes.imshow(canvas, interpolation="nearest")
+  axes.imshow(canvas, interpolation='nearest')
   axes.set_title(title)
   axes.set_xticks([])
   centers = [row * (height + gap) + height / 2 for row in range(len(rows))]
   # A dollar sign in a class name must not start mathematics.
-  names = [name.replace("$", r"\$") for name in class_names]
+  names = [name.replace('$', r'\$') for name in class_names]
   axes.set_yticks(centers, names)
   axes.tick_params(length=0)
   axes.spines[:].set_visible(False)

@@ -11,15 +11,15 @@ from datadiet.reporting.summary import accuracy_text, percent, points
 def environment() -> jinja2.Environment:
   """The templates of this package; everything put into them is escaped."""
   jinja = jinja2.Environment(
-    loader=jinja2.PackageLoader("datadiet.reporting"),
+    loader=jinja2.PackageLoader('datadiet.reporting'),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  jinja.filters["percent"] = percent
-  jinja.filters["points"] = points
-  jinja.filters["accuracy"] = accuracy_text
+  jinja.filters['percent'] = percent
+  jinja.filters['points'] = points
+  jinja.filters['accuracy'] = accuracy_text
   return jinja
 
 
@@ -33,5 +33,5 @@ def render_page(
     summary: from `build_summary`.
     figures: from `write_figures`.
   """
-  template = environment().get_template("index.html")
+  template = environment().get_template('index.html')
   return template.render(results=results, summary=summary, figures=figures)

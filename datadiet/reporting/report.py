@@ -36,21 +36,21 @@ def write_report(
     _check_dataset(results, dataset)
   summary = build_summary(results)
   if dataset is None:
-    summary["missing"].append("The images were not at hand: no galleries.")
+    summary['missing'].append('The images were not at hand: no galleries.')
   written = write_figures(results, summary, dataset)
   html = page.render_page(results, summary, written)
-  artifacts.write_bytes(workdir.report / "index.html", html.encode())
+  artifacts.write_bytes(workdir.report / 'index.html', html.encode())
   # Last, so that a summary means that the rest is there.
-  artifacts.write_json(workdir.report / "summary.json", summary)
+  artifacts.write_json(workdir.report / 'summary.json', summary)
   return summary
 
 
 def _check_dataset(results: Results, dataset: Dataset) -> None:
-  expected = results.dataset.get("fingerprint", dataset.fingerprint)
+  expected = results.dataset.get('fingerprint', dataset.fingerprint)
   if expected != dataset.fingerprint:
     raise DataDietError(
-      f"{results.workdir.root} was made for data with the fingerprint "
-      f"{expected}, but {dataset.name} has {dataset.fingerprint}"
+      f'{results.workdir.root} was made for data with the fingerprint '
+      f'{expected}, but {dataset.name} has {dataset.fingerprint}'
     )
 
 
@@ -67,23 +67,23 @@ def write_figures(
   Returns:
     One dict a figure: section, file (its name), caption.
   """
-  folder = results.workdir.report / "figures"
+  folder = results.workdir.report / 'figures'
   written = []
 
   def write(figure, section: str, file: str, caption: str) -> None:
     artifacts.write_bytes(folder / file, figures.render_png(figure))
-    written.append({"section": section, "file": file, "caption": caption})
+    written.append({'section': section, 'file': file, 'caption': caption})
 
-  accuracy = figures.accuracy_figure(summary["accuracy"])
+  accuracy = figures.accuracy_figure(summary['accuracy'])
   if accuracy is not None:
-    caption = "Test accuracy against the fraction of the training data kept"
-    write(accuracy, "accuracy", "accuracy.png", caption)
+    caption = 'Test accuracy against the fraction of the training data kept'
+    write(accuracy, 'accuracy', 'accuracy.png', caption)
   scores = results.scores
-  names = [name for name in scores.columns if name not in ("id", "label")]
-  for name in names:
-    histogram = figures.histogram_figure(name, scores[name].to_numpy())
-    file = f"histogram_{name}.png"
-    write(histogram, "scores", file, f"Histogram of {name}")
+  names = [name for name in scores.columns if name not in ('id', 'label')]
+  if names:
+    histograms = figures.histograms_figure(scores[names])
+    caption = 'Histograms of the scores'
+    write(histograms, 'scores', 'histograms.png', caption)
   if dataset is not None:
     for name in _scores_in_use(results, names):
       _write_grids(write, name, scores, dataset)
@@ -100,15 +100,15 @@ def _write_grids(write, name: str, scores, dataset: Dataset) -> None:
   num_classes = min(dataset.num_classes, _MAX_GRID_CLASSES)
   lowest, highest = figures.extreme_examples(
     scores[name].to_numpy(),
-    scores["label"].to_numpy(),
+    scores['label'].to_numpy(),
     num_classes,
     _GRID_IMAGES,
   )
-  note = ""
+  note = ''
   if num_classes < dataset.num_classes:
-    note = f" (the first {num_classes} of {dataset.num_classes} classes)"
-  for end, rows in (("highest", highest), ("lowest", lowest)):
-    title = f"{end} {name} of each class{note}"
+    note = f' (the first {num_classes} of {dataset.num_classes} classes)'
+  for end, rows in (('highest', highest), ('lowest', lowest)):
+    title = f'{end} {name} of each class{note}'
     figure = figures.grid_figure(
       title,
       dataset.train.images,
@@ -116,4 +116,4 @@ def _write_grids(write, name: str, scores, dataset: Dataset) -> None:
       list(dataset.class_names[:num_classes]),
       _GRID_IMAGES,
     )
-    write(figure, "examples", f"{end}_{name}.png", f"The {title}")
+    write(figure, 'examples', f'{end}_{name}.png', f'The {title}')

@@ -16,21 +16,21 @@ from datadiet import artifacts
 from datadiet.errors import DataDietError
 
 HISTORY_COLUMNS = (
-  "step",
-  "epoch",
-  "learning_rate",
-  "train_loss",
-  "train_accuracy",
-  "test_loss",
-  "test_accuracy",
+  'step',
+  'epoch',
+  'learning_rate',
+  'train_loss',
+  'train_accuracy',
+  'test_loss',
+  'test_accuracy',
 )
 RETRAIN_COLUMNS = (
-  "selection",
-  "run",
-  "num_kept",
-  "fraction",
-  "num_steps",
-  "test_accuracy",
+  'selection',
+  'run',
+  'num_kept',
+  'fraction',
+  'num_steps',
+  'test_accuracy',
 )
 
 
@@ -75,8 +75,8 @@ class Selection:
     key = run if self.differs_by_run else None
     if key not in self.example_index:
       raise DataDietError(
-        f"selection {self.name} has no draw for run {run}, only for "
-        f"{sorted(self.example_index)}"
+        f'selection {self.name} has no draw for run {run}, only for '
+        f'{sorted(self.example_index)}'
       )
     return self.example_index[key]
 
@@ -96,30 +96,30 @@ class Results:
     """Use `load_results`, which checks that there is a workdir."""
     self.workdir = workdir
     environment = _read_json(workdir.config)
-    self.config: dict[str, Any] = environment.pop("config", {})
+    self.config: dict[str, Any] = environment.pop('config', {})
     self.environment: dict[str, Any] = environment
     self.dataset: dict[str, Any] = _read_json(workdir.dataset)
     self.timing: dict[str, Any] = _read_json(workdir.timing)
     self._score_tables: dict[int, pd.DataFrame] = {}
 
   def __repr__(self) -> str:
-    name = self.dataset.get("name", "unknown data")
-    return f"Results({str(self.workdir.root)!r}, {name}, steps {self.steps})"
+    name = self.dataset.get('name', 'unknown data')
+    return f'Results({str(self.workdir.root)!r}, {name}, steps {self.steps})'
 
   @property
   def num_examples(self) -> int | None:
     """Size of the train split; None while no data was read."""
-    return self.dataset.get("num_examples")
+    return self.dataset.get('num_examples')
 
   @property
   def class_names(self) -> list[str]:
     """Class names in label order."""
-    return list(self.dataset.get("class_names", []))
+    return list(self.dataset.get('class_names', []))
 
   @functools.cached_property
   def steps(self) -> list[int]:
     """The optimizer steps with mean scores, ascending."""
-    return _steps_in(self.workdir.root / "scores" / "mean")
+    return _steps_in(self.workdir.root / 'scores' / 'mean')
 
   @property
   def scores(self) -> pd.DataFrame:
@@ -138,33 +138,33 @@ class Results:
     """
     step = self._check_step(step)
     if step is None:
-      empty = pd.DataFrame({"id": pd.Series(dtype=str), "label": []})
-      return empty.rename_axis("example_index").astype({"label": np.int32})
+      empty = pd.DataFrame({'id': pd.Series(dtype=str), 'label': []})
+      return empty.rename_axis('example_index').astype({'label': np.int32})
     if step not in self._score_tables:
       self._score_tables[step] = self._read_scores(step)
     return self._score_tables[step].copy()
 
   def _read_scores(self, step: int) -> pd.DataFrame:
     path = self.workdir.scores_csv(step)
-    table = _read_csv(path, index_col="example_index", dtype={"id": str})
+    table = _read_csv(path, index_col='example_index', dtype={'id': str})
     expected = np.arange(self.num_examples or len(table))
     if not np.array_equal(table.index, expected):
       raise DataDietError(
-        f"{path} does not have the example_index 0 to {len(expected) - 1} in "
-        "order; delete it to make it anew"
+        f'{path} does not have the example_index 0 to {len(expected) - 1} in '
+        'order; delete it to make it anew'
       )
     folder = self.workdir.scores(None, step)
     for name in self.score_info(step):
-      table[name] = artifacts.read_npy(folder / f"{name}.npy", len(table))
-    scores = table.columns.difference(["id", "label"])
-    return table.astype({"label": np.int32} | dict.fromkeys(scores, np.float32))
+      table[name] = artifacts.read_npy(folder / f'{name}.npy', len(table))
+    scores = table.columns.difference(['id', 'label'])
+    return table.astype({'label': np.int32} | dict.fromkeys(scores, np.float32))
 
   def score_info(self, step: int | None = None) -> dict[str, dict[str, Any]]:
     """Score name -> its definition, as the manifest of a step states it."""
     step = self._check_step(step)
     if step is None:
       return {}
-    return self._manifest(self.workdir.scores(None, step)).get("scores", {})
+    return self._manifest(self.workdir.scores(None, step)).get('scores', {})
 
   def score_runs(self, step: int | None = None) -> list[int]:
     """The runs that were scored at a step, ascending."""
@@ -172,7 +172,7 @@ class Results:
     return [] if step is None else list(self._scored_runs(step))
 
   def _scored_runs(self, step: int) -> Iterator[int]:
-    for run, folder in _runs_in(self.workdir.root / "scores"):
+    for run, folder in _runs_in(self.workdir.root / 'scores'):
       if self._manifest(folder / artifacts.step_name(step)):
         yield run
 
@@ -189,22 +189,22 @@ class Results:
     step = self._check_step(step)
     columns = {}
     for run in self.score_runs(step):
-      path = self.workdir.scores(run, step) / f"{score}.npy"
+      path = self.workdir.scores(run, step) / f'{score}.npy'
       if path.exists():
         columns[run] = artifacts.read_npy(path, self.num_examples)
-    return pd.DataFrame(columns).rename_axis("example_index")
+    return pd.DataFrame(columns).rename_axis('example_index')
 
   def predictions(self, step: int | None = None) -> pd.DataFrame:
     """The classes predicted at a step, as from `run_scores`: int32."""
-    return self.run_scores("prediction", step)
+    return self.run_scores('prediction', step)
 
   def dynamics(self, run: int) -> dict[str, np.ndarray]:
     """The last training dynamics of a run; {} if there are none."""
-    folder = self.workdir.run("train", run) / "dynamics"
-    steps = _numbers_in(folder, r"step_(\d+)\.npz")
+    folder = self.workdir.run('train', run) / 'dynamics'
+    steps = _numbers_in(folder, r'step_(\d+)\.npz')
     if not steps:
       return {}
-    return artifacts.read_npz(folder / f"step_{steps[-1]}.npz")
+    return artifacts.read_npz(folder / f'step_{steps[-1]}.npz')
 
   @functools.cached_property
   def history(self) -> pd.DataFrame:
@@ -213,30 +213,30 @@ class Results:
     `group` is 'train' or 'retrain/<selection>'; cells may be NaN.
     """
     tables = []
-    for group in ["train", *(f"retrain/{name}" for name in self._retrained)]:
+    for group in ['train', *(f'retrain/{name}' for name in self._retrained)]:
       for run, folder in _runs_in(self.workdir.root / group):
-        path = folder / "history.csv"
+        path = folder / 'history.csv'
         if path.exists():
           table = _read_csv(path)
-          table.insert(0, "group", group)
-          table.insert(1, "run", run)
+          table.insert(0, 'group', group)
+          table.insert(1, 'run', run)
           tables.append(table)
     if not tables:
-      return pd.DataFrame(columns=["group", "run", *HISTORY_COLUMNS])
+      return pd.DataFrame(columns=['group', 'run', *HISTORY_COLUMNS])
     return pd.concat(tables, ignore_index=True)
 
   @functools.cached_property
   def selections(self) -> dict[str, Selection]:
     """Selection name -> Selection; complete ones only."""
     found = {}
-    root = self.workdir.root / "selections"
+    root = self.workdir.root / 'selections'
     for name in _folders_in(root):
       folders = {None: root / name} | dict(_runs_in(root / name))
       manifests = {run: self._manifest(path) for run, path in folders.items()}
       complete = {run: value for run, value in manifests.items() if value}
       if complete:
         arrays = {
-          run: artifacts.read_npy(folders[run] / "example_index.npy")
+          run: artifacts.read_npy(folders[run] / 'example_index.npy')
           for run in complete
         }
         manifest = next(iter(complete.values()))
@@ -245,26 +245,26 @@ class Results:
 
   def _selection(self, name: str, manifest: dict, arrays: dict) -> Selection:
     num_kept = len(next(iter(arrays.values())))
-    fraction = manifest.get("fraction")
+    fraction = manifest.get('fraction')
     if fraction is None and self.num_examples:
       fraction = num_kept / self.num_examples
     return Selection(
       name=name,
-      policy=manifest.get("policy", "random"),
-      score=manifest.get("score"),
-      step=manifest.get("step"),
+      policy=manifest.get('policy', 'random'),
+      score=manifest.get('score'),
+      step=manifest.get('step'),
       num_kept=num_kept,
       fraction=fraction,
-      class_balanced=bool(manifest.get("class_balanced", False)),
-      options=dict(manifest.get("options") or {}),
+      class_balanced=bool(manifest.get('class_balanced', False)),
+      options=dict(manifest.get('options') or {}),
       example_index=arrays,
     )
 
   @functools.cached_property
   def train_runs(self) -> pd.DataFrame:
     """The finished training runs: columns run, num_steps, test_accuracy."""
-    rows = self._finished_runs("train")
-    columns = ["run", "num_steps", "test_accuracy"]
+    rows = self._finished_runs('train')
+    columns = ['run', 'num_steps', 'test_accuracy']
     return pd.DataFrame(rows, columns=columns)
 
   @functools.cached_property
@@ -275,13 +275,13 @@ class Results:
     """
     rows = []
     for name in self._retrained:
-      for row in self._finished_runs(f"retrain/{name}"):
+      for row in self._finished_runs(f'retrain/{name}'):
         selection = self.selections.get(name)
-        num_kept = selection.num_kept if selection else row["num_examples"]
+        num_kept = selection.num_kept if selection else row['num_examples']
         total = self.num_examples
         fraction = num_kept / total if num_kept and total else None
-        sizes = {"num_kept": num_kept, "fraction": fraction}
-        rows.append(row | sizes | {"selection": name})
+        sizes = {'num_kept': num_kept, 'fraction': fraction}
+        rows.append(row | sizes | {'selection': name})
     return pd.DataFrame(rows, columns=list(RETRAIN_COLUMNS))
 
   @functools.cached_property
@@ -293,20 +293,20 @@ class Results:
 
   @property
   def _retrained(self) -> list[str]:
-    return _folders_in(self.workdir.root / "retrain")
+    return _folders_in(self.workdir.root / 'retrain')
 
   def _finished_runs(self, group: str) -> list[dict[str, Any]]:
     rows = []
     for run, folder in _runs_in(self.workdir.root / group):
       manifest = self._manifest(folder)
       if manifest:
-        keys = ("num_examples", "num_steps", "test_accuracy")
-        rows.append({"run": run} | {key: manifest.get(key) for key in keys})
+        keys = ('num_examples', 'num_steps', 'test_accuracy')
+        rows.append({'run': run} | {key: manifest.get(key) for key in keys})
     return rows
 
   def _manifest(self, folder: epath.Path) -> dict[str, Any]:
     manifest = artifacts.read_manifest(folder) or {}
-    expected = self.dataset.get("fingerprint")
+    expected = self.dataset.get('fingerprint')
     if manifest and expected:
       artifacts.check_fingerprint(manifest, expected, folder)
     return manifest
@@ -316,8 +316,8 @@ class Results:
       return self.steps[-1] if self.steps else None
     if step not in self.steps:
       raise DataDietError(
-        f"step {step} was not scored in {self.workdir.root}; scored steps are "
-        f"{self.steps or 'none yet'}"
+        f'step {step} was not scored in {self.workdir.root}; scored steps are '
+        f'{self.steps or "none yet"}'
       )
     return step
 
@@ -334,11 +334,11 @@ def load_results(workdir: str | os.PathLike | artifacts.Workdir) -> Results:
   if not isinstance(workdir, artifacts.Workdir):
     workdir = artifacts.Workdir.at(workdir)
   if not workdir.root.exists():
-    raise DataDietError(f"{workdir.root} does not exist: there are no results")
+    raise DataDietError(f'{workdir.root} does not exist: there are no results')
   if not workdir.config.exists() and not workdir.dataset.exists():
     raise DataDietError(
-      f"{workdir.root} is no datadiet workdir: it has neither config.json nor "
-      "dataset.json"
+      f'{workdir.root} is no datadiet workdir: it has neither config.json nor '
+      'dataset.json'
     )
   return Results(workdir)
 
@@ -346,7 +346,7 @@ def load_results(workdir: str | os.PathLike | artifacts.Workdir) -> Results:
 def _read_json(path: epath.Path) -> dict[str, Any]:
   content = artifacts.read_json(path) if path.exists() else {}
   if not isinstance(content, dict):
-    raise DataDietError(f"{path} is damaged: it has to hold a JSON object")
+    raise DataDietError(f'{path} is damaged: it has to hold a JSON object')
   return content
 
 
@@ -356,14 +356,14 @@ def _read_csv(path: epath.Path, **options) -> pd.DataFrame:
     return pd.read_csv(
       io.StringIO(path.read_text()),
       keep_default_na=False,
-      na_values={name: ["", "nan"] for name in HISTORY_COLUMNS},
+      na_values={name: ['', 'nan'] for name in HISTORY_COLUMNS},
       **options,
     )
   except FileNotFoundError as error:
-    raise DataDietError(f"{path} does not exist") from error
+    raise DataDietError(f'{path} does not exist') from error
   except (ValueError, KeyError, UnicodeDecodeError) as error:
     raise DataDietError(
-      f"{path} is damaged ({error}); delete it to make it anew"
+      f'{path} is damaged ({error}); delete it to make it anew'
     ) from error
 
 
@@ -374,7 +374,7 @@ def _names_in(folder: epath.Path) -> list[str]:
 
 
 def _folders_in(folder: epath.Path) -> list[str]:
-  return [name for name in _names_in(folder) if not name.startswith(".")]
+  return [name for name in _names_in(folder) if not name.startswith('.')]
 
 
 def _numbers_in(folder: epath.Path, pattern: str) -> list[int]:
@@ -383,12 +383,12 @@ def _numbers_in(folder: epath.Path, pattern: str) -> list[int]:
 
 
 def _runs_in(folder: epath.Path) -> list[tuple[int, epath.Path]]:
-  runs = _numbers_in(folder, r"run_(\d+)")
+  runs = _numbers_in(folder, r'run_(\d+)')
   return [(run, folder / artifacts.run_name(run)) for run in runs]
 
 
 def _steps_in(folder: epath.Path) -> list[int]:
-  steps = _numbers_in(folder, r"step_(\d+)")
+  steps = _numbers_in(folder, r'step_(\d+)')
   return [
     step
     for step in steps

@@ -7,7 +7,7 @@ import pandas as pd
 
 from datadiet.reporting.results import Results
 
-FULL = "full data"
+FULL = 'full data'
 # Subsets within this much of the full data's accuracy count as equal to it.
 TOLERANCE = 0.005
 
@@ -35,17 +35,17 @@ def build_summary(results: Results) -> dict[str, Any]:
       missing: sentences on what the workdir does not have (yet).
   """
   rows = _accuracy_rows(results)
-  full = next((row for row in rows if row["selection"] == FULL), None)
+  full = next((row for row in rows if row['selection'] == FULL), None)
   for row in rows:
     _compare(row, rows, full)
   return {
-    "dataset": results.dataset,
-    "accuracy": rows,
-    "smallest_equal": _smallest_equal(rows, full),
-    "scored_steps": results.steps,
-    "scores": sorted(results.score_info()),
-    "timing": results.timing,
-    "missing": _missing(results, full),
+    'dataset': results.dataset,
+    'accuracy': rows,
+    'smallest_equal': _smallest_equal(rows, full),
+    'scored_steps': results.steps,
+    'scores': sorted(results.score_info()),
+    'timing': results.timing,
+    'missing': _missing(results, full),
   }
 
 
@@ -54,74 +54,74 @@ def _accuracy_rows(results: Results) -> list[dict[str, Any]]:
   full_runs = _full_data_runs(results)
   if len(full_runs):
     rows.append(_row(FULL, full_runs) | _full_description(results))
-  is_full = results.retrain["selection"].str.startswith("full_")
+  is_full = results.retrain['selection'].str.startswith('full_')
   retrained = results.retrain[~is_full.astype(bool)]
   subsets = []
-  for name, runs in retrained.groupby("selection", sort=True):
+  for name, runs in retrained.groupby('selection', sort=True):
     subsets.append(_row(name, runs) | _description(results, name, runs))
   # Largest first; at one size what was tried before random.
   subsets.sort(
-    key=lambda row: (-(row["num_kept"] or 0), row["policy"] == "random")
+    key=lambda row: (-(row['num_kept'] or 0), row['policy'] == 'random')
   )
   return rows + subsets
 
 
 def _full_data_runs(results: Results) -> pd.DataFrame:
   """Runs on all examples that are comparable with the retrained ones."""
-  is_full = results.retrain["selection"].str.startswith("full_").astype(bool)
+  is_full = results.retrain['selection'].str.startswith('full_').astype(bool)
   retrained_full = results.retrain[is_full]
   if len(retrained_full):
     return retrained_full
-  num_steps = set(results.retrain["num_steps"])
+  num_steps = set(results.retrain['num_steps'])
   if not num_steps:
     return results.train_runs
-  return results.train_runs[results.train_runs["num_steps"].isin(num_steps)]
+  return results.train_runs[results.train_runs['num_steps'].isin(num_steps)]
 
 
 def _row(name: str, runs: pd.DataFrame) -> dict[str, Any]:
-  accuracy = runs["test_accuracy"].dropna().to_numpy(np.float64)
-  num_steps = runs["num_steps"].dropna().unique()
+  accuracy = runs['test_accuracy'].dropna().to_numpy(np.float64)
+  num_steps = runs['num_steps'].dropna().unique()
   return {
-    "selection": name,
-    "num_runs": len(runs),
-    "num_steps": int(num_steps[0]) if len(num_steps) == 1 else None,
-    "mean_accuracy": float(accuracy.mean()) if len(accuracy) else None,
-    "std_accuracy": float(accuracy.std(ddof=1)) if len(accuracy) > 1 else None,
+    'selection': name,
+    'num_runs': len(runs),
+    'num_steps': int(num_steps[0]) if len(num_steps) == 1 else None,
+    'mean_accuracy': float(accuracy.mean()) if len(accuracy) else None,
+    'std_accuracy': float(accuracy.std(ddof=1)) if len(accuracy) > 1 else None,
   }
 
 
 def _full_description(results: Results) -> dict[str, Any]:
   return {
-    "policy": None,
-    "score": None,
-    "step": None,
-    "class_balanced": False,
-    "num_kept": results.num_examples,
-    "fraction": 1.0,
+    'policy': None,
+    'score': None,
+    'step': None,
+    'class_balanced': False,
+    'num_kept': results.num_examples,
+    'fraction': 1.0,
   }
 
 
 def _description(
   results: Results, name: str, runs: pd.DataFrame
 ) -> dict[str, Any]:
-  num_kept = runs["num_kept"].dropna()
-  fraction = runs["fraction"].dropna()
+  num_kept = runs['num_kept'].dropna()
+  fraction = runs['fraction'].dropna()
   selection = results.selections.get(name)
-  is_random = name.startswith("random_")
+  is_random = name.startswith('random_')
   return {
-    "policy": selection.policy if selection else "random" * is_random or None,
-    "score": selection.score if selection else None,
-    "step": selection.step if selection else None,
-    "class_balanced": selection.class_balanced if selection else False,
-    "num_kept": int(num_kept.iloc[0]) if len(num_kept) else None,
-    "fraction": float(fraction.iloc[0]) if len(fraction) else None,
+    'policy': selection.policy if selection else 'random' * is_random or None,
+    'score': selection.score if selection else None,
+    'step': selection.step if selection else None,
+    'class_balanced': selection.class_balanced if selection else False,
+    'num_kept': int(num_kept.iloc[0]) if len(num_kept) else None,
+    'fraction': float(fraction.iloc[0]) if len(fraction) else None,
   }
 
 
 def _difference(row: dict, other: dict | None) -> float | None:
   if other is None or row is other:
     return None
-  pair = (row["mean_accuracy"], other["mean_accuracy"])
+  pair = (row['mean_accuracy'], other['mean_accuracy'])
   return None if None in pair else pair[0] - pair[1]
 
 
@@ -130,15 +130,15 @@ def _compare(row: dict, rows: list[dict], full: dict | None) -> None:
   randoms = [
     other
     for other in rows
-    if other["policy"] == "random" and other["num_kept"] == row["num_kept"]
+    if other['policy'] == 'random' and other['num_kept'] == row['num_kept']
   ]
   # Like is best compared with like.
-  randoms.sort(key=lambda r: r["class_balanced"] != row["class_balanced"])
-  comparable = randoms and row["policy"] not in (None, "random")
+  randoms.sort(key=lambda r: r['class_balanced'] != row['class_balanced'])
+  comparable = randoms and row['policy'] not in (None, 'random')
   random = randoms[0] if comparable else None
-  row["random_selection"] = random["selection"] if random else None
-  row["minus_random"] = _difference(row, random)
-  row["minus_full"] = _difference(row, full)
+  row['random_selection'] = random['selection'] if random else None
+  row['minus_random'] = _difference(row, random)
+  row['minus_full'] = _difference(row, full)
 
 
 def _smallest_equal(rows: list[dict], full: dict | None) -> str | None:
@@ -146,35 +146,35 @@ def _smallest_equal(rows: list[dict], full: dict | None) -> str | None:
     row
     for row in rows
     if row is not full
-    and row["minus_full"] is not None
-    and row["minus_full"] >= -TOLERANCE
+    and row['minus_full'] is not None
+    and row['minus_full'] >= -TOLERANCE
   ]
-  smallest = min(equal, key=lambda row: row["num_kept"], default=None)
-  return smallest["selection"] if smallest else None
+  smallest = min(equal, key=lambda row: row['num_kept'], default=None)
+  return smallest['selection'] if smallest else None
 
 
 def _missing(results: Results, full: dict | None) -> list[str]:
   missing = []
   if not results.dataset:
-    missing.append("No data set was read yet.")
+    missing.append('No data set was read yet.')
   if not len(results.train_runs):
-    missing.append("No training run is finished.")
+    missing.append('No training run is finished.')
   if not results.steps:
-    missing.append("Nothing was scored yet.")
+    missing.append('Nothing was scored yet.')
   if not results.selections:
-    missing.append("Nothing was selected yet.")
-  retrained = set(results.retrain["selection"])
+    missing.append('Nothing was selected yet.')
+  retrained = set(results.retrain['selection'])
   if not retrained:
-    missing.append("No selection was retrained yet.")
+    missing.append('No selection was retrained yet.')
   else:
     left = sorted(set(results.selections) - retrained)
     if left:
-      missing.append("Not retrained: " + ", ".join(left) + ".")
+      missing.append('Not retrained: ' + ', '.join(left) + '.')
   if full is None and retrained and len(results.train_runs):
     missing.append(
-      "No run on the full data is comparable: the training runs took another "
-      "number of steps than the retraining runs, and there is no retraining on "
-      "everything."
+      'No run on the full data is comparable: the training runs took another '
+      'number of steps than the retraining runs, and there is no retraining on '
+      'everything.'
     )
   return missing
 
@@ -189,51 +189,50 @@ def format_table(summary: dict[str, Any]) -> str:
     Lines without a trailing newline; accuracies in percent, differences in
     percentage points.
   """
-  header = ("selection", "kept", "fraction", "test accuracy")
-  cells = [(*header, "runs", "vs random", "vs full")]
-  for row in summary["accuracy"]:
+  header = ('selection', 'kept', 'fraction', 'test accuracy')
+  cells = [(*header, 'runs', 'vs random', 'vs full')]
+  for row in summary['accuracy']:
     cells.append(
       (
-        row["selection"],
-        "-" if row["num_kept"] is None else f"{row['num_kept']:,}",
-        percent(row["fraction"], 1),
+        row['selection'],
+        '-' if row['num_kept'] is None else f'{row["num_kept"]:,}',
+        percent(row['fraction'], 1),
         accuracy_text(row),
-        str(row["num_runs"]),
-        points(row["minus_random"]),
-        points(row["minus_full"]),
+        str(row['num_runs']),
+        points(row['minus_random']),
+        points(row['minus_full']),
       )
     )
   if len(cells) == 1:
-    lines = ["No accuracies yet."]
+    lines = ['No accuracies yet.']
   else:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [_line(row, widths) for row in cells]
-    lines.insert(1, "-" * max(map(len, lines)))
-  return "\n".join([*lines, *summary["missing"]])
+    lines.insert(1, '-' * max(map(len, lines)))
+  return '\n'.join([*lines, *summary['missing']])
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:
   first = cells[0].ljust(widths[0])
   rest = (
-    cell.rjust(width)
-    for cell, width in zip(cells[1:], widths[1:], strict=True)
+    cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)
   )
-  return "  ".join([first, *rest])
+  return '  '.join([first, *rest])
 
 
 def percent(value: float | None, digits: int = 2) -> str:
   """A fraction in percent, such as '94.51 %'; '-' for None."""
-  return "-" if value is None else f"{100 * value:.{digits}f} %"
+  return '-' if value is None else f'{100 * value:.{digits}f} %'
 
 
 def points(value: float | None) -> str:
   """A difference of fractions in points, such as '+0.52'; '-' for None."""
-  return "-" if value is None else f"{100 * value:+.2f}"
+  return '-' if value is None else f'{100 * value:+.2f}'
 
 
 def accuracy_text(row: dict[str, Any]) -> str:
   """Mean and deviation over runs, such as '94.51 ± 0.12 %'."""
-  if row["std_accuracy"] is None:
-    return percent(row["mean_accuracy"])
-  mean, std = 100 * row["mean_accuracy"], 100 * row["std_accuracy"]
-  return f"{mean:.2f} ± {std:.2f} %"
+  if row['std_accuracy'] is None:
+    return percent(row['mean_accuracy'])
+  mean, std = 100 * row['mean_accuracy'], 100 * row['std_accuracy']
+  return f'{mean:.2f} ± {std:.2f} %'

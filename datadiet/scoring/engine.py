@@ -176,9 +176,7 @@ def make_score_step(
       if spec.kind == registry.DATA:
         scores[name] = spec.function(images)
     if len(scores) < len(specs):
-      logits, _ = apply_model(
-        model, params, batch_stats, images, train=False
-      )
+      logits, _ = apply_model(model, params, batch_stats, images, train=False)
       outputs = forward.make_outputs(logits, labels)
       scores |= {
         name: spec.function(outputs)

@@ -6,13 +6,13 @@ from datadiet.selection.policies import ALIASES, POLICIES, check_policy
 from datadiet.selection.select import select_examples
 
 __all__ = [
-  "ALIASES",
-  "POLICIES",
-  "OptionSpec",
-  "Policy",
-  "SelectionInputs",
-  "check_policy",
-  "num_kept",
-  "select_examples",
-  "selection_name",
+  'ALIASES',
+  'POLICIES',
+  'OptionSpec',
+  'Policy',
+  'SelectionInputs',
+  'check_policy',
+  'num_kept',
+  'select_examples',
+  'selection_name',
 ]

@@ -39,7 +39,7 @@ def stratum_budgets(stratum_sizes: np.ndarray, num_keep: int) -> np.ndarray:
   """
   budgets = np.zeros(len(stratum_sizes), np.int64)
   num_left = num_keep
-  for rank, stratum in enumerate(np.argsort(stratum_sizes, kind="stable")):
+  for rank, stratum in enumerate(np.argsort(stratum_sizes, kind='stable')):
     share = num_left // (len(stratum_sizes) - rank)
     budgets[stratum] = min(stratum_sizes[stratum], share)
     num_left -= budgets[stratum]
@@ -69,8 +69,8 @@ def ccs(
   if num_keep > num_left:
     raise DataDietError(
       f"policy 'ccs' cannot keep {num_keep} examples: cutting the hardest "
-      f"cutoff_fraction={cutoff_fraction} of {inputs.num_examples} examples "
-      f"leaves {num_left}"
+      f'cutoff_fraction={cutoff_fraction} of {inputs.num_examples} examples '
+      f'leaves {num_left}'
     )
   candidates = np.sort(hardest_first(inputs)[num_dropped:])
   strata = stratum_numbers(inputs.scores[candidates], num_strata)
@@ -119,7 +119,7 @@ def beta(
   Raises:
     DataDietError: scores that are negative, or high for easy examples.
   """
-  if inputs.higher_is == "easier":
+  if inputs.higher_is == 'easier':
     raise DataDietError(
       "policy 'beta' draws high scores more often, so it cannot use scores "
       "whose higher_is is 'easier'; it is meant for 'dual'"
@@ -127,7 +127,7 @@ def beta(
   if inputs.scores.min() < 0:
     raise DataDietError(
       "policy 'beta' uses scores as weights, so they cannot be negative, but "
-      f"the lowest is {inputs.scores.min()}"
+      f'the lowest is {inputs.scores.min()}'
     )
   confidence = np.clip(
     np.asarray(inputs.mean_confidence, np.float64),

@@ -60,7 +60,7 @@ def prototype_distances(
     distance: 'cosine' (1 - cosine) or 'euclidean'.
   """
   nearest = np.empty(len(features))
-  if distance == "cosine":
+  if distance == 'cosine':
     features, centroids = _unit_rows(features), _unit_rows(centroids)
   squared_norms = np.square(centroids).sum(axis=1)
   for start in range(0, len(features), _CHUNK):
@@ -68,7 +68,7 @@ def prototype_distances(
     # The matrix product only finds the nearest one: its last digits depend on
     # a row's place and on threads. Equal rows have to get equal distances, so
     # these are computed row by row.
-    if distance == "cosine":
+    if distance == 'cosine':
       closest = centroids[(rows @ centroids.T).argmax(axis=1)]
       values = 1 - (rows * closest).sum(axis=1)
     else:
@@ -90,7 +90,7 @@ def _kmeans_centroids(
   model = cluster.KMeans(num_clusters, n_init=1, random_state=seed)
   with warnings.catch_warnings():
     # Fewer distinct examples than clusters: then some centroids coincide.
-    warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
+    warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
     # Threads add up partial sums in the order they finish, so that more than
     # one of them makes the last digits, and with them ties, depend on chance.
     with threadpoolctl.threadpool_limits(limits=1):
@@ -119,10 +119,10 @@ def prototypes(
   if num_clusters > inputs.num_examples:
     raise DataDietError(
       f"policy 'prototypes' cannot make num_clusters={num_clusters} clusters "
-      f"of {inputs.num_examples} examples"
+      f'of {inputs.num_examples} examples'
     )
   features = inputs.features.astype(np.float64)
-  if distance == "cosine":
+  if distance == 'cosine':
     features = _unit_rows(features)
   centroids = _kmeans_centroids(
     features,
@@ -130,5 +130,5 @@ def prototypes(
     seed=int(rng.integers(2**31)),
   )
   distances = prototype_distances(features, centroids, distance)
-  order = largest_first if keep == "hardest" else smallest_first
+  order = largest_first if keep == 'hardest' else smallest_first
   return np.sort(order(distances)[:num_keep])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-HIGHER_IS = ("harder", "easier", "neither")
+HIGHER_IS = ('harder', 'easier', 'neither')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SelectionInputs:
   labels: np.ndarray
   num_classes: int
   scores: np.ndarray | None = None
-  higher_is: str = "neither"
+  higher_is: str = 'neither'
   features: np.ndarray | None = None
   mean_confidence: np.ndarray | None = None
 
@@ -35,7 +35,7 @@ class SelectionInputs:
     """N."""
     return len(self.labels)
 
-  def take(self, positions: np.ndarray) -> "SelectionInputs":
+  def take(self, positions: np.ndarray) -> 'SelectionInputs':
     """The same for the examples at `positions` (int64[M]) only."""
 
     def rows(array):

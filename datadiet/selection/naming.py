@@ -26,21 +26,21 @@ def num_kept(fraction_or_size: float | int, num_examples: int) -> int:
   if isinstance(value, int | np.integer) and not isinstance(value, bool):
     if not 1 <= value <= num_examples:
       raise DataDietError(
-        f"a selection of {value} examples was asked for, but a size has to be "
-        f"from 1 to the number of examples, {num_examples} (fractions need a "
-        "decimal point)"
+        f'a selection of {value} examples was asked for, but a size has to be '
+        f'from 1 to the number of examples, {num_examples} (fractions need a '
+        'decimal point)'
       )
     return int(value)
   if not isinstance(value, float | np.floating) or not 0 < value <= 1:
     raise DataDietError(
-      f"{value!r} is no selection size: it has to be a fraction above 0.0 and "
-      "up to 1.0, or an integer number of examples"
+      f'{value!r} is no selection size: it has to be a fraction above 0.0 and '
+      'up to 1.0, or an integer number of examples'
     )
   size = math.floor(float(value) * num_examples + 0.5)
   if size == 0:
     raise DataDietError(
-      f"a fraction of {value} of {num_examples} examples keeps none; it has to "
-      "keep at least one"
+      f'a fraction of {value} of {num_examples} examples keeps none; it has to '
+      'keep at least one'
     )
   return size
 
@@ -48,7 +48,7 @@ def num_kept(fraction_or_size: float | int, num_examples: int) -> int:
 def _safe(part: Any) -> str:
   """The same with only letters, digits, '.', '-' and '_' in it."""
   text = repr(part) if isinstance(part, float) else str(part)
-  return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".")
+  return re.sub(r'[^A-Za-z0-9._-]', '-', text).lstrip('.')
 
 
 def selection_name(
@@ -81,20 +81,20 @@ def selection_name(
   name, values = check_policy(policy, options)
   specs = POLICIES[name].options
   parts = []
-  if "scores" in POLICIES[name].needs:
+  if 'scores' in POLICIES[name].needs:
     if not score:
-      raise DataDietError(f"policy {name!r} needs the name of a score")
+      raise DataDietError(f'policy {name!r} needs the name of a score')
     parts.append(score)
-  elif "features" in POLICIES[name].needs:
-    parts.append("features")
+  elif 'features' in POLICIES[name].needs:
+    parts.append('features')
   if parts and step is not None:
-    parts += ["step", step]
+    parts += ['step', step]
   parts += [name, num_keep]
   if class_balanced:
-    parts.append("balanced")
+    parts.append('balanced')
   for option, value in values.items():
     if value != specs[option].default:
       # 0 and 0.0 are the same selection, so they get the same name.
       is_float = isinstance(specs[option].default, float)
       parts += [option, float(value) if is_float else value]
-  return "_".join(_safe(part) for part in parts)
+  return '_'.join(_safe(part) for part in parts)

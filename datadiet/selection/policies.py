@@ -26,141 +26,141 @@ def _is_proper_fraction(value: Any) -> bool:
   return _is_number(value) and 0 <= value < 1
 
 
-_DATA_DIET = "Paul et al. 2021, arXiv 2107.07075"
+_DATA_DIET = 'Paul et al. 2021, arXiv 2107.07075'
 
 POLICIES: dict[str, Policy] = {
-  "keep_max": Policy(
+  'keep_max': Policy(
     function=ranking.keep_max,
-    needs=frozenset({"scores"}),
+    needs=frozenset({'scores'}),
     nested=True,
-    summary="the largest score values",
+    summary='the largest score values',
     source=_DATA_DIET,
   ),
-  "keep_min": Policy(
+  'keep_min': Policy(
     function=ranking.keep_min,
-    needs=frozenset({"scores"}),
+    needs=frozenset({'scores'}),
     nested=True,
-    summary="the smallest score values",
+    summary='the smallest score values',
     source=_DATA_DIET,
   ),
-  "keep_max_abs": Policy(
+  'keep_max_abs': Policy(
     function=ranking.keep_max_abs,
-    needs=frozenset({"scores"}),
+    needs=frozenset({'scores'}),
     nested=True,
-    summary="the scores furthest from zero",
+    summary='the scores furthest from zero',
     source=_DATA_DIET,
   ),
-  "keep_min_abs": Policy(
+  'keep_min_abs': Policy(
     function=ranking.keep_min_abs,
-    needs=frozenset({"scores"}),
+    needs=frozenset({'scores'}),
     nested=True,
-    summary="the scores closest to zero",
+    summary='the scores closest to zero',
     source=_DATA_DIET,
   ),
-  "offset": Policy(
+  'offset': Policy(
     function=ranking.offset,
-    needs=frozenset({"scores"}),
+    needs=frozenset({'scores'}),
     nested=True,
-    summary="the examples that follow the `offset` smallest scores",
+    summary='the examples that follow the `offset` smallest scores',
     source=_DATA_DIET,
     options={
-      "offset": OptionSpec(
+      'offset': OptionSpec(
         default=0,
         check=lambda value: _is_integer(value) and value >= 0,
-        allowed="an integer, 0 or more",
-        summary="how many of the smallest scores to skip",
+        allowed='an integer, 0 or more',
+        summary='how many of the smallest scores to skip',
       ),
     },
   ),
-  "random": Policy(
+  'random': Policy(
     function=random.random,
-    needs=frozenset({"seed"}),
+    needs=frozenset({'seed'}),
     nested=True,
-    summary="a uniform random draw",
-    source="the baseline of every comparison",
+    summary='a uniform random draw',
+    source='the baseline of every comparison',
   ),
-  "top_window": Policy(
+  'top_window': Policy(
     function=ranking.top_window,
-    needs=frozenset({"scores", "higher_is"}),
+    needs=frozenset({'scores', 'higher_is'}),
     nested=True,
-    summary="the hardest examples after dropping the very hardest",
+    summary='the hardest examples after dropping the very hardest',
     source=_DATA_DIET,
     options={
-      "drop_fraction": OptionSpec(
+      'drop_fraction': OptionSpec(
         default=0.1,
         check=_is_proper_fraction,
-        allowed="a number from 0 to below 1",
-        summary="the fraction of the examples, the hardest, to drop",
+        allowed='a number from 0 to below 1',
+        summary='the fraction of the examples, the hardest, to drop',
       ),
     },
   ),
-  "ccs": Policy(
+  'ccs': Policy(
     function=coverage.ccs,
-    needs=frozenset({"scores", "higher_is", "seed"}),
+    needs=frozenset({'scores', 'higher_is', 'seed'}),
     nested=False,
-    summary="evenly over strata of the score, the hardest part cut off",
-    source="Zheng et al. 2023, arXiv 2210.15809",
+    summary='evenly over strata of the score, the hardest part cut off',
+    source='Zheng et al. 2023, arXiv 2210.15809',
     options={
-      "cutoff_fraction": OptionSpec(
+      'cutoff_fraction': OptionSpec(
         default=0.1,
         check=_is_proper_fraction,
-        allowed="a number from 0 to below 1",
+        allowed='a number from 0 to below 1',
         summary="the fraction of the examples to cut, the paper's beta",
       ),
-      "num_strata": OptionSpec(
+      'num_strata': OptionSpec(
         default=50,
         check=lambda value: _is_integer(value) and value >= 1,
-        allowed="an integer, 1 or more",
-        summary="into how many equal intervals the score range is cut",
+        allowed='an integer, 1 or more',
+        summary='into how many equal intervals the score range is cut',
       ),
     },
   ),
-  "beta": Policy(
+  'beta': Policy(
     function=coverage.beta,
-    needs=frozenset({"scores", "mean_confidence", "seed"}),
+    needs=frozenset({'scores', 'mean_confidence', 'seed'}),
     nested=False,
-    summary="drawn by score times a Beta density, easier as more is pruned",
-    source="Cho et al. 2025, arXiv 2502.06905",
+    summary='drawn by score times a Beta density, easier as more is pruned',
+    source='Cho et al. 2025, arXiv 2502.06905',
     options={
-      "c_d": OptionSpec(
+      'c_d': OptionSpec(
         default=4.0,
         check=lambda value: _is_number(value) and value > 0,
-        allowed="a number above 0",
-        summary="the larger, the later the draw moves to easy examples",
+        allowed='a number above 0',
+        summary='the larger, the later the draw moves to easy examples',
       ),
     },
   ),
-  "moderate": Policy(
+  'moderate': Policy(
     function=features.moderate,
-    needs=frozenset({"features"}),
+    needs=frozenset({'features'}),
     nested=True,
-    summary="distances to the class centre that are nearest to their median",
-    source="Xia et al. 2023, ICLR",
+    summary='distances to the class centre that are nearest to their median',
+    source='Xia et al. 2023, ICLR',
   ),
-  "prototypes": Policy(
+  'prototypes': Policy(
     function=features.prototypes,
-    needs=frozenset({"features", "seed"}),
+    needs=frozenset({'features', 'seed'}),
     nested=True,
-    summary="furthest from (or nearest to) the k-means centroids",
-    source="Sorscher et al. 2022, arXiv 2206.14486",
+    summary='furthest from (or nearest to) the k-means centroids',
+    source='Sorscher et al. 2022, arXiv 2206.14486',
     options={
-      "keep": OptionSpec(
-        default="hardest",
-        check=lambda value: value in ("hardest", "easiest"),
+      'keep': OptionSpec(
+        default='hardest',
+        check=lambda value: value in ('hardest', 'easiest'),
         allowed="'hardest' or 'easiest'",
-        summary="which end of the distances to keep",
+        summary='which end of the distances to keep',
       ),
-      "num_clusters": OptionSpec(
+      'num_clusters': OptionSpec(
         default=0,
         check=lambda value: _is_integer(value) and value >= 0,
-        allowed="an integer, 0 (one for each class) or more",
-        summary="the number of clusters",
+        allowed='an integer, 0 (one for each class) or more',
+        summary='the number of clusters',
       ),
-      "distance": OptionSpec(
-        default="cosine",
-        check=lambda value: value in ("cosine", "euclidean"),
+      'distance': OptionSpec(
+        default='cosine',
+        check=lambda value: value in ('cosine', 'euclidean'),
         allowed="'cosine' or 'euclidean'",
-        summary="the distance to a centroid",
+        summary='the distance to a centroid',
       ),
     },
   ),
@@ -168,16 +168,16 @@ POLICIES: dict[str, Policy] = {
 
 # The names of the paper's first code.
 ALIASES: dict[str, str] = {
-  "keep_max_scores": "keep_max",
-  "keep_min_scores": "keep_min",
-  "offset_subset": "offset",
-  "random_subset": "random",
+  'keep_max_scores': 'keep_max',
+  'keep_min_scores': 'keep_min',
+  'offset_subset': 'offset',
+  'random_subset': 'random',
 }
 
 
 def _closest(name: Any, known: Iterable[str]) -> str:
   matches = difflib.get_close_matches(str(name), list(known), n=1)
-  return f" (did you mean {matches[0]!r}?)" if matches else ""
+  return f' (did you mean {matches[0]!r}?)' if matches else ''
 
 
 def check_policy(
@@ -198,23 +198,23 @@ def check_policy(
   name = ALIASES.get(policy_name, policy_name)
   if name not in POLICIES:
     raise DataDietError(
-      f"unknown selection policy {policy_name!r}"
-      f"{_closest(policy_name, (*POLICIES, *ALIASES))}; known: "
-      f"{', '.join(POLICIES)}"
+      f'unknown selection policy {policy_name!r}'
+      f'{_closest(policy_name, (*POLICIES, *ALIASES))}; known: '
+      f'{", ".join(POLICIES)}'
     )
   specs = POLICIES[name].options
   values = {option: spec.default for option, spec in specs.items()}
   for option, value in (options or {}).items():
     if option not in specs:
-      takes = ", ".join(specs) or "none"
+      takes = ', '.join(specs) or 'none'
       raise DataDietError(
-        f"policy {name!r} has no option {option!r}{_closest(option, specs)}; "
-        f"its options: {takes}"
+        f'policy {name!r} has no option {option!r}{_closest(option, specs)}; '
+        f'its options: {takes}'
       )
     if not specs[option].check(value):
       raise DataDietError(
-        f"option {option!r} of policy {name!r} is {value!r}, but it has to be "
-        f"{specs[option].allowed}"
+        f'option {option!r} of policy {name!r} is {value!r}, but it has to be '
+        f'{specs[option].allowed}'
       )
     values[option] = value
   return name, values

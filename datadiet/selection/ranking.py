@@ -14,18 +14,18 @@ from datadiet.selection.interface import SelectionInputs
 
 def smallest_first(values: np.ndarray) -> np.ndarray:
   """The order of float[N] values, ascending, ties by position: int64[N]."""
-  return np.argsort(values, kind="stable")
+  return np.argsort(values, kind='stable')
 
 
 def largest_first(values: np.ndarray) -> np.ndarray:
   """The order of float[N] values, descending, ties by position: int64[N]."""
   # Reversing an ascending order would turn the ties round as well.
-  return np.argsort(-values, kind="stable")
+  return np.argsort(-values, kind='stable')
 
 
 def hardest_first(inputs: SelectionInputs) -> np.ndarray:
   """The order from the hardest example to the easiest one: int64[N]."""
-  if inputs.higher_is == "harder":
+  if inputs.higher_is == 'harder':
     return largest_first(inputs.scores)
   return smallest_first(inputs.scores)
 
@@ -86,8 +86,8 @@ def offset(
   if offset + num_keep > inputs.num_examples:
     raise DataDietError(
       f"policy 'offset' cannot keep {num_keep} examples after skipping the "
-      f"{offset} smallest scores of {inputs.num_examples} examples; offset can "
-      f"be at most {inputs.num_examples - num_keep} here"
+      f'{offset} smallest scores of {inputs.num_examples} examples; offset can '
+      f'be at most {inputs.num_examples - num_keep} here'
     )
   return np.sort(smallest_first(inputs.scores)[offset : offset + num_keep])
 
@@ -113,7 +113,7 @@ def top_window(
   if num_keep > num_left:
     raise DataDietError(
       f"policy 'top_window' cannot keep {num_keep} examples: dropping the "
-      f"hardest drop_fraction={drop_fraction} of {inputs.num_examples} "
-      f"examples leaves {num_left}"
+      f'hardest drop_fraction={drop_fraction} of {inputs.num_examples} '
+      f'examples leaves {num_left}'
     )
   return np.sort(hardest_first(inputs)[num_dropped : num_dropped + num_keep])

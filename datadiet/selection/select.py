@@ -17,17 +17,17 @@ def _first(where: np.ndarray) -> int:
 
 def _check_labels(inputs: SelectionInputs) -> np.ndarray:
   labels = np.asarray(inputs.labels)
-  if labels.ndim != 1 or labels.dtype.kind not in "iu":
+  if labels.ndim != 1 or labels.dtype.kind not in 'iu':
     raise DataDietError(
-      "labels have to be a one-dimensional array of integers, but are "
-      f"{labels.dtype}{list(labels.shape)}"
+      'labels have to be a one-dimensional array of integers, but are '
+      f'{labels.dtype}{list(labels.shape)}'
     )
   outside = (labels < 0) | (labels >= inputs.num_classes)
   if outside.any():
     example_index = _first(outside)
     raise DataDietError(
-      f"the label of example_index {example_index} is {labels[example_index]}, "
-      f"but has to be from 0 to {inputs.num_classes - 1}"
+      f'the label of example_index {example_index} is {labels[example_index]}, '
+      f'but has to be from 0 to {inputs.num_classes - 1}'
     )
   return labels
 
@@ -37,23 +37,23 @@ def _check_array(
 ) -> np.ndarray:
   """Returns values as they are if they fit the examples and are finite."""
   array = np.asarray(values)
-  if array.dtype.kind not in "iuf":
+  if array.dtype.kind not in 'iuf':
     raise DataDietError(
-      f"{what} have to be real numbers, but are {array.dtype}"
+      f'{what} have to be real numbers, but are {array.dtype}'
     )
   if array.ndim != num_dims or len(array) != num_examples:
-    rest = ", num_features" if num_dims == 2 else ""
+    rest = ', num_features' if num_dims == 2 else ''
     raise DataDietError(
-      f"{what} have to be of shape [{num_examples}{rest}], one row an example, "
-      f"but are of shape {list(array.shape)}"
+      f'{what} have to be of shape [{num_examples}{rest}], one row an example, '
+      f'but are of shape {list(array.shape)}'
     )
   rows_finite = np.isfinite(array).reshape(num_examples, -1).all(axis=1)
   if not rows_finite.all():
     example_index = _first(~rows_finite)
-    shown = f": {array[example_index]}" if num_dims == 1 else ""
+    shown = f': {array[example_index]}' if num_dims == 1 else ''
     raise DataDietError(
-      f"{what} have to be finite, but those of example_index {example_index} "
-      f"are not{shown}"
+      f'{what} have to be finite, but those of example_index {example_index} '
+      f'are not{shown}'
     )
   return array
 
@@ -63,33 +63,33 @@ def _check_inputs(
 ) -> SelectionInputs:
   """Checks what the policy needs and drops what it does not read."""
   labels = _check_labels(inputs)
-  arrays = {"scores": None, "features": None, "mean_confidence": None}
+  arrays = {'scores': None, 'features': None, 'mean_confidence': None}
   for what in policy.needs & arrays.keys():
     values = getattr(inputs, what)
     if values is None:
-      raise DataDietError(f"policy {name!r} needs {what}, but there are none")
-    num_dims = 2 if what == "features" else 1
+      raise DataDietError(f'policy {name!r} needs {what}, but there are none')
+    num_dims = 2 if what == 'features' else 1
     arrays[what] = _check_array(what, values, len(labels), num_dims)
-  if arrays["scores"] is not None:
+  if arrays['scores'] is not None:
     # Exact for float32, and safe to negate for every type.
-    arrays["scores"] = arrays["scores"].astype(np.float64)
-  if arrays["mean_confidence"] is not None:
-    confidence = arrays["mean_confidence"]
+    arrays['scores'] = arrays['scores'].astype(np.float64)
+  if arrays['mean_confidence'] is not None:
+    confidence = arrays['mean_confidence']
     outside = (confidence < 0) | (confidence > 1)
     if outside.any():
       example_index = _first(outside)
       raise DataDietError(
-        "mean_confidence has to be from 0 to 1, but that of example_index "
-        f"{example_index} is {confidence[example_index]}"
+        'mean_confidence has to be from 0 to 1, but that of example_index '
+        f'{example_index} is {confidence[example_index]}'
       )
   if inputs.higher_is not in HIGHER_IS:
     raise DataDietError(
       f"higher_is is {inputs.higher_is!r}, but has to be 'harder', 'easier' or "
       "'neither'"
     )
-  if "higher_is" in policy.needs and inputs.higher_is == "neither":
+  if 'higher_is' in policy.needs and inputs.higher_is == 'neither':
     raise DataDietError(
-      f"policy {name!r} has to know which scores are hard, so higher_is has to "
+      f'policy {name!r} has to know which scores are hard, so higher_is has to '
       "be 'harder' or 'easier', not 'neither'"
     )
   return SelectionInputs(
@@ -98,16 +98,16 @@ def _check_inputs(
 
 
 def _check_counts(num_keep: int, num_examples: int, seed: int) -> None:
-  for what, value in (("num_keep", num_keep), ("seed", seed)):
+  for what, value in (('num_keep', num_keep), ('seed', seed)):
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-      raise DataDietError(f"{what} has to be an integer, but is {value!r}")
+      raise DataDietError(f'{what} has to be an integer, but is {value!r}')
   if not 1 <= num_keep <= num_examples:
     raise DataDietError(
-      f"num_keep is {num_keep}, but has to be from 1 to the number of "
-      f"examples, {num_examples}"
+      f'num_keep is {num_keep}, but has to be from 1 to the number of '
+      f'examples, {num_examples}'
     )
   if seed < 0:
-    raise DataDietError(f"seed is {seed}, but has to be 0 or more")
+    raise DataDietError(f'seed is {seed}, but has to be 0 or more')
 
 
 def class_quotas(num_keep: int, num_classes: int) -> np.ndarray:
@@ -134,8 +134,8 @@ def _select_by_class(
   if (sizes < quotas).any():
     label = _first(sizes < quotas)
     raise DataDietError(
-      f"a class-balanced selection of {num_keep} examples needs "
-      f"{quotas[label]} of class {label}, which has {sizes[label]}"
+      f'a class-balanced selection of {num_keep} examples needs '
+      f'{quotas[label]} of class {label}, which has {sizes[label]}'
     )
   kept = []
   for label in np.flatnonzero(quotas):
@@ -149,7 +149,7 @@ def _select_by_class(
         inputs.take(members), int(quotas[label]), rng=rng, **options
       )
     except DataDietError as error:
-      raise DataDietError(f"in class {label}, {error}") from error
+      raise DataDietError(f'in class {label}, {error}') from error
     kept.append(members[positions])
   return np.sort(np.concatenate(kept))
 
@@ -185,7 +185,7 @@ def select_examples(
   inputs = _check_inputs(name, policy, inputs)
   _check_counts(num_keep, inputs.num_examples, seed)
   # A stream for each policy: two that draw do not share their draws.
-  entropy = [int(seed), zlib.crc32(f"selection/{name}".encode())]
+  entropy = [int(seed), zlib.crc32(f'selection/{name}'.encode())]
   if class_balanced:
     kept = _select_by_class(policy, inputs, int(num_keep), entropy, values)
   else:

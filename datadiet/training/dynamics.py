@@ -98,8 +98,7 @@ def update_dynamics(
     num_correct=at.num_correct + correct,
     margin_mean=at.margin_mean + (margin - at.margin_mean) / visits,
     confidence_mean=confidence_mean,
-    confidence_m2=at.confidence_m2
-    + deviation * (confidence - confidence_mean),
+    confidence_m2=at.confidence_m2 + deviation * (confidence - confidence_mean),
   )
   return jax.tree.map(
     lambda array, value: array.at[example_index].set(

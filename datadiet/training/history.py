@@ -38,7 +38,9 @@ class History:
     self.rows: list[dict[str, str]] = []
     if first_step and self._path.exists():
       self.rows = [
-        row for row in read_history(run_folder) if int(row['step']) <= first_step
+        row
+        for row in read_history(run_folder)
+        if int(row['step']) <= first_step
       ]
 
   def add(self, row: dict[str, Any]) -> None:
@@ -47,7 +49,9 @@ class History:
       {key: _text(row[key]) for key in COLUMNS if row.get(key) is not None}
     )
     if self._events is not None:
-      scalars = {k: v for k, v in row.items() if k in COLUMNS[1:] and v is not None}
+      scalars = {
+        k: v for k, v in row.items() if k in COLUMNS[1:] and v is not None
+      }
       self._events.write_scalars(int(row['step']), scalars)
 
   def open_events(self) -> None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from etils import epath
 
 from datadiet import artifacts, checkpoints, parallel, preemption
 from datadiet.data.dataset import Dataset
@@ -53,7 +54,7 @@ def train_jobs(
         f'{job.name}: a subset of {len(job.example_index)} examples is smaller '
         f'than a batch of {settings.batch_size}'
       )
-  pending = [job for job in jobs if not is_trained(job, dataset)]
+  pending = [job for job in jobs if not is_trained(job.folder, dataset)]
   if not pending:
     return
   trainer = Trainer(dataset, settings, run_mesh)
@@ -73,13 +74,13 @@ def train_jobs(
     pending = [job for job in pending if job.folder not in done]
 
 
-def is_trained(job: Job, dataset: Dataset) -> bool:
-  """Whether the job's manifest says it is finished.
+def is_trained(run_folder: epath.Path, dataset: Dataset) -> bool:
+  """Whether the manifest of a run says it is finished.
 
   Raises:
     DataDietError: if it was trained on other data.
   """
-  return artifacts.is_complete(job.folder, fingerprint=dataset.fingerprint)
+  return artifacts.is_complete(run_folder, fingerprint=dataset.fingerprint)
 
 
 def _set_aside_if_damaged(job: Job, step: int) -> None:
@@ -127,8 +128,7 @@ class _WaveLoop:
       slot for slot in parallel.own_slots(state) if slot < len(self._jobs)
     ]
     self._histories = {
-      slot: History(self._jobs[slot].folder, self._first_step)
-      for slot in saved
+      slot: History(self._jobs[slot].folder, self._first_step) for slot in saved
     }
     self._writers = {
       slot: checkpoints.CheckpointWriter(
@@ -267,9 +267,7 @@ class _WaveLoop:
     self._pending.clear()
 
   def _row(self, slot, step, meters, evaluation) -> dict[str, Any]:
-    per_epoch = (
-      len(self._jobs[slot].example_index) // self._settings.batch_size
-    )
+    per_epoch = len(self._jobs[slot].example_index) // self._settings.batch_size
     rate = self._trainer.learning_rate(step - 1)
     row = {
       'step': step,

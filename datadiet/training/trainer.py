@@ -64,9 +64,7 @@ class Trainer:
       augmentation=settings.augmentation,
       crop_padding=settings.crop_padding,
     )
-    self._steps = run_mesh.per_run(
-      self._run_steps, shared=(3, 4), donate=(0,)
-    )
+    self._steps = run_mesh.per_run(self._run_steps, shared=(3, 4), donate=(0,))
     self._split_meters = run_mesh.per_run(
       lambda meters: (jax.tree.map(jnp.copy, meters), init_meters())
     )

@@ -11,7 +11,7 @@ from datadiet.errors import DataDietError
 from datadiet.selection import SelectionInputs, coverage, select_examples
 
 
-def _inputs(scores, higher_is="harder", mean_confidence=None):
+def _inputs(scores, higher_is='harder', mean_confidence=None):
   scores = np.asarray(scores, np.float32)
   return SelectionInputs(
     np.zeros(len(scores), np.int32),
@@ -24,7 +24,7 @@ def _inputs(scores, higher_is="harder", mean_confidence=None):
 
 def _slow_ccs_strata(inputs, cutoff_fraction, num_strata):
   """The members of each stratum after the cut, by plain loops."""
-  sign = -1 if inputs.higher_is == "harder" else 1
+  sign = -1 if inputs.higher_is == 'harder' else 1
   order = sorted(
     range(len(inputs.scores)), key=lambda i: (sign * inputs.scores[i], i)
   )
@@ -54,9 +54,9 @@ def _slow_budgets(sizes, num_keep):
   return budgets
 
 
-@pytest.mark.parametrize("higher_is", ["harder", "easier"])
-@pytest.mark.parametrize("shift", [0, -40])
-@pytest.mark.parametrize("num_keep", [5, 40, 100, 150])
+@pytest.mark.parametrize('higher_is', ['harder', 'easier'])
+@pytest.mark.parametrize('shift', [0, -40])
+@pytest.mark.parametrize('num_keep', [5, 40, 100, 150])
 def test_ccs_keeps_the_paper_s_number_of_each_stratum(
   higher_is, shift, num_keep
 ):
@@ -64,8 +64,8 @@ def test_ccs_keeps_the_paper_s_number_of_each_stratum(
   # Skewed, with many ties, of either sign.
   scores = np.minimum(rng.geometric(0.15, 200), 32) / 2 + shift
   inputs = _inputs(scores, higher_is)
-  options = {"cutoff_fraction": 0.2, "num_strata": 8}
-  kept = select_examples("ccs", inputs, num_keep, options=options, seed=1)
+  options = {'cutoff_fraction': 0.2, 'num_strata': 8}
+  kept = select_examples('ccs', inputs, num_keep, options=options, seed=1)
   assert len(set(kept.tolist())) == num_keep
   strata = _slow_ccs_strata(inputs, 0.2, 8)
   budgets = _slow_budgets([len(members) for members in strata], num_keep)
@@ -77,7 +77,7 @@ def test_ccs_keeps_the_top_of_scores_that_are_all_negative():
   # Here public code that widens the range by max * 1.0001 loses the maximum.
   scores = -np.arange(1, 101, dtype=np.float32)
   kept = select_examples(
-    "ccs", _inputs(scores), 100, options={"cutoff_fraction": 0.0}
+    'ccs', _inputs(scores), 100, options={'cutoff_fraction': 0.0}
   )
   assert kept.tolist() == list(range(100))
 
@@ -86,22 +86,22 @@ def test_ccs_draws_evenly_within_a_stratum():
   inputs = _inputs([0.0] * 4 + [1.0] * 12)
   counts = np.zeros(16)
   for seed in range(1000):
-    options = {"cutoff_fraction": 0.0, "num_strata": 2}
-    counts[select_examples("ccs", inputs, 6, options=options, seed=seed)] += 1
+    options = {'cutoff_fraction': 0.0, 'num_strata': 2}
+    counts[select_examples('ccs', inputs, 6, options=options, seed=seed)] += 1
   np.testing.assert_allclose(counts[:4], 750, atol=5 * math.sqrt(1000 / 4))
   np.testing.assert_allclose(counts[4:], 250, atol=5 * math.sqrt(1000 / 4))
 
 
 def test_ccs_of_equal_scores_keeps_as_many_as_asked():
-  kept = select_examples("ccs", _inputs(np.ones(50)), 20)
+  kept = select_examples('ccs', _inputs(np.ones(50)), 20)
   assert len(kept) == 20
   # All tie, so the cut takes the lowest indices, the first in order.
   assert kept.min() >= 5
 
 
 def test_ccs_refuses_more_than_the_cut_leaves():
-  with pytest.raises(DataDietError, match="of 50 examples leaves 45"):
-    select_examples("ccs", _inputs(np.arange(50)), 46)
+  with pytest.raises(DataDietError, match='of 50 examples leaves 45'):
+    select_examples('ccs', _inputs(np.arange(50)), 46)
 
 
 def test_ccs_budgets_always_add_up():
@@ -154,7 +154,7 @@ def test_beta_draws_by_score_times_density():
   assert expected.max() - expected.min() > 0.2
   counts = np.zeros(5)
   for seed in range(4000):
-    counts[select_examples("beta", inputs, 2, seed=seed)] += 1
+    counts[select_examples('beta', inputs, 2, seed=seed)] += 1
   np.testing.assert_allclose(counts / 4000, expected, atol=0.04)
 
 
@@ -165,7 +165,7 @@ def test_beta_anchors_on_the_ten_highest_scores():
   # Little pruned: the density's mean is the anchors' 0.19, far from easy.
   rarely = np.zeros(30)
   for seed in range(300):
-    rarely[select_examples("beta", inputs, 20, seed=seed)] += 1
+    rarely[select_examples('beta', inputs, 20, seed=seed)] += 1
   assert rarely[20:].min() > 290
   assert rarely[:5].max() < 60
 
@@ -175,20 +175,20 @@ def test_beta_takes_scores_of_zero_last_and_confidence_of_one():
   confidence = np.array([1, 0, 1, 0, 0.5, 1], np.float32)
   inputs = _inputs(scores, mean_confidence=confidence)
   for seed in range(20):
-    kept = select_examples("beta", inputs, 4, seed=seed).tolist()
+    kept = select_examples('beta', inputs, 4, seed=seed).tolist()
     assert {2, 3, 5} < set(kept)
-  assert len(select_examples("beta", inputs, 6)) == 6
+  assert len(select_examples('beta', inputs, 6)) == 6
 
 
 def test_beta_refuses_what_it_cannot_weigh_by():
   confidence = np.full(4, 0.5, np.float32)
   scores = [0.1, -0.2, 0.3, 0.4]
-  with pytest.raises(DataDietError, match="cannot be negative"):
-    select_examples("beta", _inputs(scores, "harder", confidence), 2)
+  with pytest.raises(DataDietError, match='cannot be negative'):
+    select_examples('beta', _inputs(scores, 'harder', confidence), 2)
   with pytest.raises(DataDietError, match="higher_is is 'easier'"):
-    select_examples("beta", _inputs(np.ones(4), "easier", confidence), 2)
+    select_examples('beta', _inputs(np.ones(4), 'easier', confidence), 2)
   with pytest.raises(DataDietError, match="'beta' needs mean_confidence"):
-    select_examples("beta", _inputs(np.ones(4)), 2)
+    select_examples('beta', _inputs(np.ones(4)), 2)
   confidence[2] = 1.5
-  with pytest.raises(DataDietError, match="example_index 2 is 1.5"):
-    select_examples("beta", _inputs(np.ones(4), "harder", confidence), 2)
+  with pytest.raises(DataDietError, match='example_index 2 is 1.5'):
+    select_examples('beta', _inputs(np.ones(4), 'harder', confidence), 2)

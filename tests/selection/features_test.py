@@ -40,11 +40,11 @@ def _slow_moderate(inputs, num_keep):
   return sorted(i for _, i in sorted(gaps)[:num_keep])
 
 
-@pytest.mark.parametrize("num_keep", [1, 11, 30, 60])
+@pytest.mark.parametrize('num_keep', [1, 11, 30, 60])
 def test_moderate_keeps_distances_nearest_the_median(num_keep):
   for seed in range(4):
     inputs = _inputs(seed)
-    kept = select_examples("moderate", inputs, num_keep)
+    kept = select_examples('moderate', inputs, num_keep)
     assert kept.tolist() == _slow_moderate(inputs, num_keep)
 
 
@@ -67,20 +67,20 @@ def _blobs():
   )
 
 
-@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize('distance', ['cosine', 'euclidean'])
 def test_prototypes_finds_what_is_far_from_the_clusters(distance):
-  options = {"distance": distance}
-  hardest = select_examples("prototypes", _blobs(), 3, options=options)
+  options = {'distance': distance}
+  hardest = select_examples('prototypes', _blobs(), 3, options=options)
   assert hardest.tolist() == [60, 61, 62]
-  options["keep"] = "easiest"
-  easiest = select_examples("prototypes", _blobs(), 60, options=options)
+  options['keep'] = 'easiest'
+  easiest = select_examples('prototypes', _blobs(), 60, options=options)
   assert easiest.tolist() == list(range(60))
 
 
 def _slow_nearest(rows, centroids, distance):
   values = []
   for row in rows:
-    if distance == "euclidean":
+    if distance == 'euclidean':
       values.append(min(math.dist(row, centroid) for centroid in centroids))
     else:
       values.append(
@@ -92,9 +92,9 @@ def _slow_nearest(rows, centroids, distance):
   return values
 
 
-@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize('distance', ['cosine', 'euclidean'])
 def test_prototype_distances_are_those_to_the_nearest(monkeypatch, distance):
-  monkeypatch.setattr(features, "_CHUNK", 7)
+  monkeypatch.setattr(features, '_CHUNK', 7)
   rng = np.random.default_rng(1)
   rows, centroids = rng.normal(size=(40, 5)), rng.normal(size=(6, 5))
   found = features.prototype_distances(rows, centroids, distance)
@@ -105,7 +105,7 @@ def test_prototype_distances_are_those_to_the_nearest(monkeypatch, distance):
 def test_equal_features_get_equal_distances():
   rng = np.random.default_rng(2)
   rows = np.tile(rng.normal(size=(33, 67)), (3, 1))
-  for distance in ("cosine", "euclidean"):
+  for distance in ('cosine', 'euclidean'):
     found = features.prototype_distances(
       rows, rng.normal(size=(9, 67)), distance
     )
@@ -119,43 +119,43 @@ def test_one_cluster_ranks_by_distance_to_the_mean():
   gaps = np.linalg.norm(rows - rows.mean(axis=0), axis=1)
   order = sorted(range(60), key=lambda i: (-round(gaps[i], 9), i))
   kept = select_examples(
-    "prototypes",
+    'prototypes',
     inputs,
     17,
-    options={"num_clusters": 1, "distance": "euclidean"},
+    options={'num_clusters': 1, 'distance': 'euclidean'},
   )
   assert kept.tolist() == sorted(order[:17])
 
 
 def test_prototypes_is_the_same_for_the_same_seed():
   inputs = _inputs(4)
-  kept = [select_examples("prototypes", inputs, 20, seed=7) for _ in range(3)]
+  kept = [select_examples('prototypes', inputs, 20, seed=7) for _ in range(3)]
   assert kept[0].tolist() == kept[1].tolist() == kept[2].tolist()
 
 
 def test_prototypes_with_few_distinct_examples_gives_no_warning():
   rows = np.ones((10, 2), np.float32)
   inputs = SelectionInputs(np.zeros(10, np.int32), 4, features=rows)
-  assert select_examples("prototypes", inputs, 3).tolist() == [0, 1, 2]
+  assert select_examples('prototypes', inputs, 3).tolist() == [0, 1, 2]
 
 
 def test_features_of_zero_are_at_cosine_distance_one():
   rows = np.zeros((1, 3))
-  distances = features.prototype_distances(rows, np.eye(3), "cosine")
+  distances = features.prototype_distances(rows, np.eye(3), 'cosine')
   assert distances.tolist() == [1.0]
 
 
 def test_bad_features_are_refused():
   inputs = _inputs(0)
-  with pytest.raises(DataDietError, match="num_clusters=61 clusters of 60"):
-    select_examples("prototypes", inputs, 5, options={"num_clusters": 61})
+  with pytest.raises(DataDietError, match='num_clusters=61 clusters of 60'):
+    select_examples('prototypes', inputs, 5, options={'num_clusters': 61})
   with pytest.raises(DataDietError, match="'moderate' needs features"):
-    select_examples("moderate", SelectionInputs(inputs.labels, 3), 5)
+    select_examples('moderate', SelectionInputs(inputs.labels, 3), 5)
   flat = SelectionInputs(inputs.labels, 3, features=inputs.features[:, 0])
-  with pytest.raises(DataDietError, match=r"shape \[60, num_features\]"):
-    select_examples("moderate", flat, 5)
+  with pytest.raises(DataDietError, match=r'shape \[60, num_features\]'):
+    select_examples('moderate', flat, 5)
   broken = inputs.features.copy()
   broken[9, 1] = np.inf
   bad = SelectionInputs(inputs.labels, 3, features=broken)
-  with pytest.raises(DataDietError, match="example_index 9"):
-    select_examples("prototypes", bad, 5)
+  with pytest.raises(DataDietError, match='example_index 9'):
+    select_examples('prototypes', bad, 5)

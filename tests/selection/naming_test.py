@@ -10,7 +10,7 @@ from datadiet.selection import POLICIES, num_kept, selection_name
 
 
 @pytest.mark.parametrize(
-  "asked, expected",
+  'asked, expected',
   [
     (0.5, 25000),
     (1.0, 50000),
@@ -34,72 +34,72 @@ def test_halves_are_rounded_up():
 
 
 @pytest.mark.parametrize(
-  "asked", [0.0, -0.5, 1.01, float("nan"), float("inf"), "0.5", True, None]
+  'asked', [0.0, -0.5, 1.01, float('nan'), float('inf'), '0.5', True, None]
 )
 def test_what_is_neither_fraction_nor_size_is_refused(asked):
-  with pytest.raises(DataDietError, match="fraction above 0.0 and up to 1.0"):
+  with pytest.raises(DataDietError, match='fraction above 0.0 and up to 1.0'):
     num_kept(asked, 100)
 
 
-@pytest.mark.parametrize("asked", [0, -3, 101])
+@pytest.mark.parametrize('asked', [0, -3, 101])
 def test_a_size_out_of_range_is_refused(asked):
   with pytest.raises(
-    DataDietError, match="from 1 to the number of examples, 100"
+    DataDietError, match='from 1 to the number of examples, 100'
   ):
     num_kept(asked, 100)
 
 
 def test_a_fraction_that_keeps_nothing_is_refused():
-  with pytest.raises(DataDietError, match="0.004 of 100 examples keeps none"):
+  with pytest.raises(DataDietError, match='0.004 of 100 examples keeps none'):
     num_kept(0.004, 100)
 
 
 @pytest.mark.parametrize(
-  "arguments, expected",
+  'arguments, expected',
   [
-    (("el2n", 7800, "keep_max", 25000), "el2n_step_7800_keep_max_25000"),
-    (("el2n", 0, "keep_min_scores", 5), "el2n_step_0_keep_min_5"),
-    (("grand", 20, "random", 15000), "random_15000"),
-    ((None, None, "random", 15000, True), "random_15000_balanced"),
+    (('el2n', 7800, 'keep_max', 25000), 'el2n_step_7800_keep_max_25000'),
+    (('el2n', 0, 'keep_min_scores', 5), 'el2n_step_0_keep_min_5'),
+    (('grand', 20, 'random', 15000), 'random_15000'),
+    ((None, None, 'random', 15000, True), 'random_15000_balanced'),
     (
-      ("aum", 9, "ccs", 50, True, {"cutoff_fraction": 0.3, "num_strata": 50}),
-      "aum_step_9_ccs_50_balanced_cutoff_fraction_0.3",
+      ('aum', 9, 'ccs', 50, True, {'cutoff_fraction': 0.3, 'num_strata': 50}),
+      'aum_step_9_ccs_50_balanced_cutoff_fraction_0.3',
     ),
-    (("el2n", 9, "offset", 50, False, {"offset": 0}), "el2n_step_9_offset_50"),
+    (('el2n', 9, 'offset', 50, False, {'offset': 0}), 'el2n_step_9_offset_50'),
     (
-      ("el2n", 9, "offset", 50, False, {"offset": 70}),
-      "el2n_step_9_offset_50_offset_70",
+      ('el2n', 9, 'offset', 50, False, {'offset': 70}),
+      'el2n_step_9_offset_50_offset_70',
     ),
-    (("el2n", 9, "moderate", 50), "features_step_9_moderate_50"),
+    (('el2n', 9, 'moderate', 50), 'features_step_9_moderate_50'),
     (
-      (None, 9, "prototypes", 50, False, {"keep": "easiest"}),
-      "features_step_9_prototypes_50_keep_easiest",
+      (None, 9, 'prototypes', 50, False, {'keep': 'easiest'}),
+      'features_step_9_prototypes_50_keep_easiest',
     ),
-    (("my scores/v2", None, "keep_max", 7), "my-scores-v2_keep_max_7"),
-    (("dual", 9, "beta", 7, False, {"c_d": 11}), "dual_step_9_beta_7_c_d_11.0"),
+    (('my scores/v2', None, 'keep_max', 7), 'my-scores-v2_keep_max_7'),
+    (('dual', 9, 'beta', 7, False, {'c_d': 11}), 'dual_step_9_beta_7_c_d_11.0'),
   ],
 )
 def test_names(arguments, expected):
   assert selection_name(*arguments) == expected
 
 
-@pytest.mark.parametrize("score", ["../../etc", ".", "a\nb", "Zürich", "a b*"])
+@pytest.mark.parametrize('score', ['../../etc', '.', 'a\nb', 'Zürich', 'a b*'])
 def test_names_are_safe_in_a_file_system(score):
   for policy in POLICIES:
     name = selection_name(score, 1, policy, 2)
-    assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name)
+    assert re.fullmatch(r'[A-Za-z0-9_-][A-Za-z0-9._-]*', name)
 
 
 def test_equal_options_give_equal_names():
-  zero = selection_name("a", 1, "ccs", 2, options={"cutoff_fraction": 0})
+  zero = selection_name('a', 1, 'ccs', 2, options={'cutoff_fraction': 0})
   assert zero == selection_name(
-    "a", 1, "ccs", 2, options={"cutoff_fraction": 0.0}
+    'a', 1, 'ccs', 2, options={'cutoff_fraction': 0.0}
   )
-  assert zero.endswith("cutoff_fraction_0.0")
+  assert zero.endswith('cutoff_fraction_0.0')
 
 
 def test_a_policy_by_scores_needs_the_score_s_name():
-  with pytest.raises(DataDietError, match="needs the name of a score"):
-    selection_name(None, 1, "keep_max", 2)
-  with pytest.raises(DataDietError, match="unknown selection policy"):
-    selection_name("el2n", 1, "keep", 2)
+  with pytest.raises(DataDietError, match='needs the name of a score'):
+    selection_name(None, 1, 'keep_max', 2)
+  with pytest.raises(DataDietError, match='unknown selection policy'):
+    selection_name('el2n', 1, 'keep', 2)

@@ -8,12 +8,12 @@ _INPUTS = SelectionInputs(np.zeros(10, np.int32), 1)
 
 
 def test_needs_no_scores_and_follows_the_seed():
-  first = select_examples("random", _INPUTS, 5, seed=3)
+  first = select_examples('random', _INPUTS, 5, seed=3)
   assert (
-    first.tolist() == select_examples("random", _INPUTS, 5, seed=3).tolist()
+    first.tolist() == select_examples('random', _INPUTS, 5, seed=3).tolist()
   )
   draws = {
-    tuple(select_examples("random", _INPUTS, 5, seed=s)) for s in range(9)
+    tuple(select_examples('random', _INPUTS, 5, seed=s)) for s in range(9)
   }
   assert len(draws) > 5
 
@@ -22,7 +22,7 @@ def test_every_example_is_kept_equally_often():
   num_draws = 2000
   counts = np.zeros(10)
   for seed in range(num_draws):
-    counts[select_examples("random", _INPUTS, 3, seed=seed)] += 1
+    counts[select_examples('random', _INPUTS, 3, seed=seed)] += 1
   # Five standard deviations of a binomial count.
   margin = 5 * np.sqrt(num_draws * 0.3 * 0.7)
   np.testing.assert_allclose(counts, 0.3 * num_draws, atol=margin)
@@ -30,5 +30,5 @@ def test_every_example_is_kept_equally_often():
 
 def test_the_draw_of_a_seed_never_changes():
   # Selections outlive a release: a new draw would not be the same experiment.
-  kept = select_examples("random", _INPUTS, 4, seed=0)
+  kept = select_examples('random', _INPUTS, 4, seed=0)
   assert kept.tolist() == [2, 5, 7, 8]

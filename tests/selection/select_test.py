@@ -14,8 +14,8 @@ from datadiet.selection.select import class_quotas
 
 # Where a default would leave too few examples to keep all of a class.
 _KEEP_ALL = {
-  "top_window": {"drop_fraction": 0.0},
-  "ccs": {"cutoff_fraction": 0.0},
+  'top_window': {'drop_fraction': 0.0},
+  'ccs': {'cutoff_fraction': 0.0},
 }
 
 
@@ -25,14 +25,14 @@ def _inputs(seed=0, num_examples=90, num_classes=4):
     labels=rng.integers(0, num_classes, num_examples).astype(np.int32),
     num_classes=num_classes,
     scores=rng.integers(0, 6, num_examples).astype(np.float32) / 4,
-    higher_is="harder",
+    higher_is='harder',
     features=rng.normal(size=(num_examples, 5)).astype(np.float32),
     mean_confidence=rng.random(num_examples).astype(np.float32),
   )
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("class_balanced", [False, True])
+@pytest.mark.parametrize('policy', POLICIES)
+@pytest.mark.parametrize('class_balanced', [False, True])
 def test_keeps_exactly_as_many_ascending_and_unique(policy, class_balanced):
   inputs = _inputs()
   for num_keep in (1, 2, 5, 33, 56):
@@ -45,13 +45,13 @@ def test_keeps_exactly_as_many_ascending_and_unique(policy, class_balanced):
     assert kept.min() >= 0 and kept.max() < 90
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize('policy', POLICIES)
 def test_keeping_all_keeps_all(policy):
   kept = select_examples(policy, _inputs(), 90, options=_KEEP_ALL.get(policy))
   assert kept.tolist() == list(range(90))
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize('policy', POLICIES)
 def test_class_balance_is_exact_to_one(policy):
   inputs = _inputs()
   for num_keep in (3, 4, 30, 41, 55):
@@ -63,8 +63,8 @@ def test_class_balance_is_exact_to_one(policy):
 
 @pytest.mark.parametrize(
   # Those that draw have draws of their own for each class.
-  "policy",
-  [name for name, policy in POLICIES.items() if "seed" not in policy.needs],
+  'policy',
+  [name for name, policy in POLICIES.items() if 'seed' not in policy.needs],
 )
 def test_class_balance_applies_the_policy_within_each_class(policy):
   inputs = _inputs()
@@ -82,11 +82,11 @@ def test_class_balance_applies_the_policy_within_each_class(policy):
     assert kept[inputs.labels[kept] == label].tolist() == within.tolist()
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("class_balanced", [False, True])
+@pytest.mark.parametrize('policy', POLICIES)
+@pytest.mark.parametrize('class_balanced', [False, True])
 def test_nested_policies_are_nested_and_only_these(policy, class_balanced):
   inputs = _inputs()
-  options = {"offset": {"offset": 2}}.get(policy)
+  options = {'offset': {'offset': 2}}.get(policy)
   always = True
   for seed in range(4):
     smaller = set()
@@ -104,137 +104,137 @@ def test_nested_policies_are_nested_and_only_these(policy, class_balanced):
   assert always == POLICIES[policy].nested
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize('policy', POLICIES)
 def test_only_policies_that_need_a_seed_depend_on_it(policy):
   inputs = _inputs()
   draws = {tuple(select_examples(policy, inputs, 20, seed=s)) for s in range(6)}
-  assert (len(draws) > 1) == ("seed" in POLICIES[policy].needs)
+  assert (len(draws) > 1) == ('seed' in POLICIES[policy].needs)
   again = {tuple(select_examples(policy, inputs, 20, seed=s)) for s in range(6)}
   assert draws == again
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize('policy', POLICIES)
 def test_a_policy_reads_what_it_says_it_needs_and_no_more(policy):
   inputs = _inputs()
   needs = POLICIES[policy].needs
-  arrays = {"scores", "features", "mean_confidence"}
+  arrays = {'scores', 'features', 'mean_confidence'}
   bare = dataclasses.replace(inputs, **dict.fromkeys(arrays - needs))
-  if "higher_is" not in needs:
-    bare = dataclasses.replace(bare, higher_is="neither")
+  if 'higher_is' not in needs:
+    bare = dataclasses.replace(bare, higher_is='neither')
   kept = select_examples(policy, bare, 20)
   assert kept.tolist() == select_examples(policy, inputs, 20).tolist()
   for what in arrays & needs:
     missing = dataclasses.replace(inputs, **{what: None})
-    with pytest.raises(DataDietError, match=f"{policy!r} needs {what}"):
+    with pytest.raises(DataDietError, match=f'{policy!r} needs {what}'):
       select_examples(policy, missing, 20)
-  if "higher_is" in needs:
-    unknown = dataclasses.replace(inputs, higher_is="neither")
+  if 'higher_is' in needs:
+    unknown = dataclasses.replace(inputs, higher_is='neither')
     with pytest.raises(DataDietError, match="'harder' or 'easier'"):
       select_examples(policy, unknown, 20)
 
 
 def test_two_policies_do_not_share_their_draws():
   inputs = dataclasses.replace(_inputs(), scores=np.ones(90, np.float32))
-  options = {"cutoff_fraction": 0.0}
+  options = {'cutoff_fraction': 0.0}
   assert (
-    select_examples("random", inputs, 40).tolist()
-    != select_examples("ccs", inputs, 40, options=options).tolist()
+    select_examples('random', inputs, 40).tolist()
+    != select_examples('ccs', inputs, 40, options=options).tolist()
   )
 
 
 def test_one_class_does_not_move_the_draws_of_another():
   inputs = _inputs()
-  kept = select_examples("random", inputs, 20, class_balanced=True)
+  kept = select_examples('random', inputs, 20, class_balanced=True)
   # One more example of class 0 at the end changes what class 0 draws from.
   longer = SelectionInputs(np.append(inputs.labels, 0).astype(np.int32), 4)
-  other = select_examples("random", longer, 20, class_balanced=True)
+  other = select_examples('random', longer, 20, class_balanced=True)
   of_others = kept[inputs.labels[kept] > 0]
   assert other[longer.labels[other] > 0].tolist() == of_others.tolist()
 
 
 def test_classes_of_one_size_do_not_share_their_draws():
   inputs = SelectionInputs(np.repeat(np.arange(4, dtype=np.int32), 20), 4)
-  kept = select_examples("random", inputs, 40, class_balanced=True)
+  kept = select_examples('random', inputs, 40, class_balanced=True)
   assert len({tuple(ranks) for ranks in (kept % 20).reshape(4, 10)}) == 4
 
 
-@pytest.mark.parametrize("num_keep", [0, -1, 91])
+@pytest.mark.parametrize('num_keep', [0, -1, 91])
 def test_a_size_that_cannot_be_is_refused(num_keep):
   with pytest.raises(
-    DataDietError, match="from 1 to the number of examples, 90"
+    DataDietError, match='from 1 to the number of examples, 90'
   ):
-    select_examples("keep_max", _inputs(), num_keep)
+    select_examples('keep_max', _inputs(), num_keep)
 
 
-@pytest.mark.parametrize("num_keep", [0.5, True, "3"])
+@pytest.mark.parametrize('num_keep', [0.5, True, '3'])
 def test_a_size_that_is_no_integer_is_refused(num_keep):
-  with pytest.raises(DataDietError, match="num_keep has to be an integer"):
-    select_examples("keep_max", _inputs(), num_keep)
+  with pytest.raises(DataDietError, match='num_keep has to be an integer'):
+    select_examples('keep_max', _inputs(), num_keep)
 
 
 def test_a_negative_seed_is_refused():
-  with pytest.raises(DataDietError, match="seed is -1"):
-    select_examples("random", _inputs(), 5, seed=-1)
+  with pytest.raises(DataDietError, match='seed is -1'):
+    select_examples('random', _inputs(), 5, seed=-1)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_name_the_first_example(value):
   inputs = _inputs()
   scores = inputs.scores.copy()
   scores[[31, 7]] = value
-  with pytest.raises(DataDietError, match="example_index 7 "):
-    select_examples("keep_max", dataclasses.replace(inputs, scores=scores), 5)
+  with pytest.raises(DataDietError, match='example_index 7 '):
+    select_examples('keep_max', dataclasses.replace(inputs, scores=scores), 5)
 
 
 @pytest.mark.parametrize(
-  "scores, message",
+  'scores, message',
   [
-    (np.zeros(89, np.float32), r"shape \[90\].*shape \[89\]"),
-    (np.zeros((90, 1), np.float32), r"shape \[90\].*shape \[90, 1\]"),
-    (np.full(90, "a"), "real numbers"),
-    (np.zeros(90, bool), "real numbers"),
+    (np.zeros(89, np.float32), r'shape \[90\].*shape \[89\]'),
+    (np.zeros((90, 1), np.float32), r'shape \[90\].*shape \[90, 1\]'),
+    (np.full(90, 'a'), 'real numbers'),
+    (np.zeros(90, bool), 'real numbers'),
   ],
 )
 def test_scores_of_another_form_are_refused(scores, message):
   inputs = dataclasses.replace(_inputs(), scores=scores)
   with pytest.raises(DataDietError, match=message):
-    select_examples("keep_max", inputs, 5)
+    select_examples('keep_max', inputs, 5)
 
 
 def test_unsigned_scores_are_ranked_by_value():
   scores = np.array([0, 3, 1], np.uint8)
   inputs = SelectionInputs(np.zeros(3, np.int32), 1, scores)
-  assert select_examples("keep_max", inputs, 2).tolist() == [1, 2]
+  assert select_examples('keep_max', inputs, 2).tolist() == [1, 2]
 
 
 def test_labels_out_of_range_name_the_example():
   inputs = _inputs()
   labels = inputs.labels.copy()
   labels[12] = 4
-  with pytest.raises(DataDietError, match="example_index 12 is 4.*from 0 to 3"):
-    select_examples("random", dataclasses.replace(inputs, labels=labels), 5)
-  with pytest.raises(DataDietError, match="array of integers"):
-    select_examples("random", SelectionInputs(np.zeros(5), 1), 2)
+  with pytest.raises(DataDietError, match='example_index 12 is 4.*from 0 to 3'):
+    select_examples('random', dataclasses.replace(inputs, labels=labels), 5)
+  with pytest.raises(DataDietError, match='array of integers'):
+    select_examples('random', SelectionInputs(np.zeros(5), 1), 2)
 
 
 def test_an_unknown_higher_is_is_refused():
-  inputs = dataclasses.replace(_inputs(), higher_is="hard")
+  inputs = dataclasses.replace(_inputs(), higher_is='hard')
   with pytest.raises(DataDietError, match="higher_is is 'hard'"):
-    select_examples("keep_max", inputs, 5)
+    select_examples('keep_max', inputs, 5)
 
 
 def test_a_class_too_small_to_balance_is_named():
   labels = np.array([0] * 10 + [1] * 3 + [2] * 10, np.int32)
   inputs = SelectionInputs(labels, 3)
-  message = "of 12 examples needs 4 of class 1, which has 3"
+  message = 'of 12 examples needs 4 of class 1, which has 3'
   with pytest.raises(DataDietError, match=message):
-    select_examples("random", inputs, 12, class_balanced=True)
+    select_examples('random', inputs, 12, class_balanced=True)
   # A class that nobody has: it can only be left out of very small subsets.
   inputs = SelectionInputs(labels, 4)
-  kept = select_examples("random", inputs, 3, class_balanced=True)
+  kept = select_examples('random', inputs, 3, class_balanced=True)
   assert labels[kept].tolist() == [0, 1, 2]
-  with pytest.raises(DataDietError, match="1 of class 3, which has 0"):
-    select_examples("random", inputs, 4, class_balanced=True)
+  with pytest.raises(DataDietError, match='1 of class 3, which has 0'):
+    select_examples('random', inputs, 4, class_balanced=True)
 
 
 def test_an_error_within_a_class_names_the_class():
@@ -242,17 +242,17 @@ def test_an_error_within_a_class_names_the_class():
   inputs = SelectionInputs(labels, 2, np.arange(14.0))
   with pytest.raises(DataDietError, match="in class 1, policy 'offset'"):
     select_examples(
-      "offset", inputs, 6, class_balanced=True, options={"offset": 2}
+      'offset', inputs, 6, class_balanced=True, options={'offset': 2}
     )
 
 
 @pytest.mark.parametrize(
-  "alias, name",
+  'alias, name',
   [
-    ("keep_max_scores", "keep_max"),
-    ("keep_min_scores", "keep_min"),
-    ("offset_subset", "offset"),
-    ("random_subset", "random"),
+    ('keep_max_scores', 'keep_max'),
+    ('keep_min_scores', 'keep_min'),
+    ('offset_subset', 'offset'),
+    ('random_subset', 'random'),
   ],
 )
 def test_an_alias_selects_the_same(alias, name):
@@ -275,11 +275,11 @@ def test_the_inputs_are_left_as_they_are():
 
 def test_the_room_needs_neither_jax_nor_scikit_learn_to_start():
   code = (
-    "import sys, datadiet.selection; "
+    'import sys, datadiet.selection; '
     "assert not {'jax', 'sklearn', 'tensorflow'} & set(sys.modules)"
   )
   subprocess.run(
-    [sys.executable, "-c", code],
+    [sys.executable, '-c', code],
     check=True,
-    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
   )

@@ -1,0 +1,104 @@
+"""All settings with their defaults: the paper's protocol for ResNet-18.
+
+The other files here change some of them. A value of 0, '' or () that a comment
+calls "chosen" is filled in when a run starts; config.json in the workdir holds
+what it was. Everything is checked before any work is done.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The defaults."""
+  config = ml_collections.ConfigDict()
+
+  config.dataset = ml_collections.ConfigDict()
+  config.dataset.name = 'cifar10'
+  # Where the source lies; '' for the library's own folder and a download.
+  config.dataset.data_dir = ''
+  # Where decoded arrays are kept; '' for ~/.cache/datadiet, 'none' for nowhere.
+  config.dataset.cache_dir = ''
+  # The feature that holds the label; '' for the usual one.
+  config.dataset.label_key = ''
+  # Images are resized to this height and width; 0 to leave them.
+  config.dataset.image_size = 0
+  # Pixels on the 'device' or the 'host'; 'auto' by its memory.
+  config.dataset.placement = 'auto'
+
+  config.model = ml_collections.ConfigDict()
+  config.model.name = 'resnet18_lowres'
+  # Channels of the first stage; 0 for the family's own.
+  config.model.width = 0
+  config.model.dtype = 'float32'
+
+  config.optimizer = ml_collections.ConfigDict()
+  config.optimizer.name = 'sgd'
+  config.optimizer.learning_rate = 0.1
+  config.optimizer.momentum = 0.9
+  config.optimizer.nesterov = True
+  config.optimizer.weight_decay = 5e-4
+  config.optimizer.schedule = 'piecewise'
+  # Where in the schedule's horizon 'piecewise' multiplies by decay_factor.
+  config.optimizer.decay_fractions = (0.3, 0.6, 0.8)
+  config.optimizer.decay_factor = 0.2
+  # Share of the horizon over which 'linear' and 'cosine' warm up.
+  config.optimizer.warmup_fraction = 0.15
+
+  config.train = ml_collections.ConfigDict()
+  config.train.num_runs = 10
+  # Networks are trained this far to be scored ...
+  config.train.num_steps = 7_800
+  # ... on a schedule of this horizon; 0 for num_steps.
+  config.train.schedule_steps = 78_000
+  config.train.batch_size = 128
+  config.train.eval_batch_size = 1024
+  config.train.augmentation = 'crop_flip'
+  config.train.crop_padding = 4
+  config.train.model_seed = 0
+  config.train.data_seed = 0
+  config.train.log_every_steps = 100
+  config.train.eval_every_steps = 1_950
+  config.train.checkpoint_every_steps = 1_950
+  # More steps whose networks are kept.
+  config.train.early_steps = ()
+  # Runs that train side by side; 0 to fit the devices.
+  config.train.runs_at_once = 0
+  # Steps per dispatch; 0 for 1 on CPU and 10 elsewhere.
+  config.train.steps_per_call = 0
+
+  config.score = ml_collections.ConfigDict()
+  config.score.names = ('el2n', 'grand', 'forgetting', 'aum', 'input_norm')
+  # Checkpoints to score; () for the last step alone.
+  config.score.steps = ()
+  config.score.batch_size = 1024
+  config.score.gradient_batch_size = 128
+  # Gradient scores of the first so many runs only; 0 for all.
+  config.score.gradient_runs = 0
+
+  config.select = ml_collections.ConfigDict()
+  config.select.scores = ('el2n',)
+  config.select.policies = ('keep_max',)
+  config.select.fractions = (0.5, 0.3)
+  # Numbers of examples to keep, beside the fractions.
+  config.select.sizes = ()
+  # The scored step to select by; -1 for the last.
+  config.select.step = -1
+  config.select.class_balanced = False
+  # Options of the policies, such as --config.select.options.offset=100.
+  config.select.options = ml_collections.ConfigDict()
+  # What runs beside at the same sizes: 'random', 'random_balanced'.
+  config.select.baselines = ('random', 'random_balanced')
+  config.select.seed = 0
+
+  config.retrain = ml_collections.ConfigDict()
+  config.retrain.num_runs = 4
+  # 0 for the schedule's horizon, whatever the size of the subset.
+  config.retrain.num_steps = 0
+  # Retrain on everything too, where the train runs cannot be compared.
+  config.retrain.full = True
+  # Added to run numbers, so that no scoring network is trained again.
+  config.retrain.first_run = 1000
+
+  # JAX's compilation cache; '' for ~/.cache/datadiet/xla, 'none' for none.
+  config.compilation_cache_dir = ''
+  return config

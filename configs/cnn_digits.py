@@ -1,0 +1,34 @@
+"""The demo: a small network on scikit-learn's digits, from end to end.
+
+python -m datadiet.main --config=configs/cnn_digits.py --workdir=DIR
+"""
+
+from configs import base
+
+
+def get_config():
+  """See the module."""
+  config = base.get_config()
+  config.dataset.name = 'digits'
+  config.model.name = 'simple_cnn'
+  config.model.width = 16
+
+  config.optimizer.learning_rate = 0.1
+  config.optimizer.schedule = 'cosine'
+  config.optimizer.warmup_fraction = 0.1
+  config.train.num_runs = 3
+  config.train.num_steps = 330
+  config.train.schedule_steps = 330
+  config.train.batch_size = 64
+  # Digits must not be mirrored, and have two pixels to spare.
+  config.train.augmentation = 'crop'
+  config.train.crop_padding = 1
+  config.train.log_every_steps = 22
+  config.train.eval_every_steps = 110
+  config.train.checkpoint_every_steps = 110
+
+  # Five epochs in: early enough that scores still tell examples apart.
+  config.score.steps = (110,)
+  config.score.batch_size = 512
+  config.retrain.num_runs = 3
+  return config

@@ -1,0 +1,109 @@
+"""Finds out which training examples matter: train, score, select, retrain.
+
+    python -m datadiet.main --config=configs/cnn_digits.py --workdir=DIR
+
+Overrides are given as --config.train.num_runs=3. Run it again to go on where
+it was stopped. Exit codes: 0 done, 1 failed, 2 a wrong setting, 75 stopped by
+SIGTERM or SIGINT with everything saved (start it again).
+"""
+
+import logging as std_logging
+import os
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from datadiet import compilation, config as config_lib, preemption
+from datadiet.errors import ConfigError, DataDietError, Preempted
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'The experiment, a file like those in configs/.'
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Where results go; may be remote, such as gs://...'
+)
+_STAGES = flags.DEFINE_list(
+  'stages',
+  ['train', 'score', 'select', 'retrain', 'report'],
+  'The stages to run, in this order.',
+)
+
+
+def run(config, workdir: str, stage_names: list[str]) -> None:
+  """Runs the stages.
+
+  Args:
+    config: the experiment, not yet checked.
+    workdir: where results go.
+    stage_names: keys of `stages.STAGES`.
+
+  Raises:
+    DataDietError: with one sentence for the user.
+    Preempted: if the process was asked to stop; everything is saved.
+  """
+  config_lib.check(config)
+  config = config_lib.resolve(config)
+  compilation.enable_compilation_cache(config.compilation_cache_dir)
+  # Imported late: a wrong setting is answered before JAX looks for devices.
+  from datadiet import pipeline
+
+  pipeline.run(config, workdir, stage_names)
+
+
+def _set_up_logging() -> None:
+  """Shows this project's lines, and of the libraries' only warnings."""
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.INFO)
+  package = os.path.dirname(__file__)
+  logging.get_absl_handler().addFilter(
+    lambda record: (
+      record.levelno >= std_logging.WARNING
+      or record.pathname.startswith(package)
+    )
+  )
+
+
+def _main(argv: list[str]) -> int:
+  if argv[1:]:
+    raise ConfigError(
+      f'unexpected argument {argv[1]!r}; settings are given '
+      'as --config.SECTION.FIELD=VALUE'
+    )
+  for flag, value in (('config', _CONFIG.value), ('workdir', _WORKDIR.value)):
+    if not value:
+      raise ConfigError(f'--{flag} is missing')
+  _set_up_logging()
+  with preemption.handle_signals():
+    run(_CONFIG.value, _WORKDIR.value, _STAGES.value)
+  return 0
+
+
+def _guarded(argv: list[str]) -> int:
+  """Runs, and turns errors meant for the user into one line."""
+  try:
+    return _main(argv)
+  except Preempted:
+    logging.info('Stopped; run the same command again to go on')
+    return preemption.EXIT_CODE
+  except DataDietError as error:
+    logging.debug('Where it came from:', exc_info=True)
+    print(f'datadiet: {error}', file=sys.stderr)
+    return 2 if isinstance(error, ConfigError) else 1
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags; a wrong one ends the program with one line and code 2."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    print(f'datadiet: {_flag_error(error)}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _flag_error(error: Exception) -> str:
+  return ' '.join(str(error).split())
+
+
+if __name__ == '__main__':
+  app.run(_guarded, flags_parser=_parse_flags)

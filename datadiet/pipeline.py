@@ -1,0 +1,87 @@
+"""Runs stages on one workdir: opens it, shows the plan, and goes through it."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from absl import logging
+
+from datadiet import preemption
+from datadiet.artifacts import Workdir
+from datadiet.config import closest
+from datadiet.data import load_dataset
+from datadiet.errors import ConfigError
+from datadiet.progress import format_seconds
+from datadiet.stages import STAGES
+from datadiet.stages.context import (
+  Context,
+  check_against_data,
+  open_dataset,
+  open_workdir,
+  timed,
+)
+
+
+def check_stages(names: Sequence[str]) -> list[str]:
+  """The stages asked for, in the order they run.
+
+  Raises:
+    ConfigError: for an unknown or no stage.
+  """
+  for name in names:
+    if name not in STAGES:
+      raise ConfigError(
+        f'--stages: {name!r} is not allowed; allowed: '
+        f'{", ".join(STAGES)}{closest(name, STAGES)}'
+      )
+  if not names:
+    raise ConfigError(f'--stages is empty; allowed: {", ".join(STAGES)}')
+  return [name for name in STAGES if name in names]
+
+
+def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
+  """Runs stages with a checked and resolved config.
+
+  Args:
+    config: of `config.resolve`.
+    workdir: where artifacts go.
+    stage_names: keys of `STAGES`.
+
+  Raises:
+    DataDietError: with one sentence for the user.
+    Preempted: if the process was asked to stop; everything is saved.
+  """
+  names = check_stages(stage_names)
+  start = time.monotonic()
+  root = Workdir.at(workdir)
+  open_workdir(config, root)
+  dataset = load_dataset(config.dataset)
+  check_against_data(config, dataset)
+  open_dataset(dataset, root)
+  preemption.raise_if_requested()
+  context = Context(config, root, dataset)
+  _show_plan(context, names)
+  for name in names:
+    with timed(context, name):
+      STAGES[name].run(context)
+    preemption.raise_if_requested()
+  logging.info('Done in %s', format_seconds(time.monotonic() - start))
+  logging.info('Results: %s', root.root)
+
+
+def _show_plan(context: Context, names: Sequence[str]) -> None:
+  dataset, devices = context.dataset, jax.devices()
+  logging.info(
+    '%s: %d train and %d test images of %s, %d classes; %s on %d x %s',
+    dataset.name,
+    dataset.train.num_examples,
+    dataset.test.num_examples,
+    'x'.join(map(str, dataset.image_shape)),
+    dataset.num_classes,
+    context.config.model.name,
+    len(devices),
+    devices[0].device_kind,
+  )
+  for name in names:
+    logging.info('  %-8s %s', name, STAGES[name].plan(context))

@@ -1,0 +1,274 @@
+"""What all stages are given, and how a workdir is opened."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from absl import logging
+
+from datadiet import artifacts, config as config_lib
+from datadiet.artifacts import Workdir
+from datadiet.data import Dataset
+from datadiet.errors import ConfigError, DataDietError
+from datadiet.progress import format_seconds
+from datadiet.training.optimizer import OptimizerSettings
+from datadiet.training.settings import TrainSettings
+
+# Settings that may change between two starts on one workdir: they decide where
+# things lie, how fast they go, and which artifacts are added.
+_FREE = (
+  'compilation_cache_dir',
+  'dataset.cache_dir',
+  'dataset.data_dir',
+  'dataset.placement',
+  'retrain.full',
+  'retrain.num_runs',
+  'score.batch_size',
+  'score.gradient_batch_size',
+  'score.names',
+  'score.steps',
+  'select',
+  'train.checkpoint_every_steps',
+  'train.eval_batch_size',
+  'train.eval_every_steps',
+  'train.log_every_steps',
+  'train.runs_at_once',
+  'train.steps_per_call',
+)
+_PACKAGES = (
+  'datadiet',
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'numpy',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+  """The resolved config, the workdir, and the data.
+
+  Attributes:
+    config: of `config.resolve`.
+    workdir: where artifacts go.
+    dataset: the data, loaded once.
+  """
+
+  config: Any
+  workdir: Workdir
+  dataset: Dataset
+
+  @property
+  def runs(self) -> range:
+    """The numbers of the runs to be scored."""
+    return range(self.config.train.num_runs)
+
+
+def open_workdir(config: Any, workdir: Workdir) -> None:
+  """Creates a workdir, or checks that it was made with this config.
+
+  Args:
+    config: of `config.resolve`.
+    workdir: where.
+
+  Raises:
+    ConfigError: if it was made with other settings; names those that differ.
+    DataDietError: if it cannot be written.
+  """
+  current = dict(config_lib.flatten(_plain(config)))
+  if workdir.config.exists():
+    content = artifacts.read_json(workdir.config)
+    before = dict(config_lib.flatten(content['config']))
+    different = [
+      f'{name} (there {before.get(name)!r}, here {value!r})'
+      for name, value in current.items()
+      if before.get(name) != value
+      and not any(name == free or name.startswith(f'{free}.') for free in _FREE)
+    ]
+    if different:
+      raise ConfigError(
+        f'{workdir.root} was made with another config: '
+        f'{"; ".join(different)}; use another --workdir'
+      )
+  if jax.process_index() == 0:
+    artifacts.write_json(workdir.config, _provenance(config))
+
+
+def _plain(config: Any) -> dict:
+  """The config with tuples as lists, as it comes back from JSON."""
+
+  def convert(value):
+    if isinstance(value, ml_collections.ConfigDict):
+      return {key: convert(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+  return convert(config)
+
+
+def _provenance(config: Any) -> dict:
+  versions = {'python': sys.version.split()[0]}
+  for package in _PACKAGES:
+    try:
+      versions[package] = metadata.version(package)
+    except metadata.PackageNotFoundError:
+      versions[package] = None
+  return {
+    'config': _plain(config),
+    'versions': versions,
+    'devices': [device.device_kind for device in jax.devices()],
+    'num_processes': jax.process_count(),
+    'commit': _commit(),
+  }
+
+
+def _commit() -> str | None:
+  """The commit the package runs from, or None outside a repository."""
+  import datadiet
+
+  try:
+    done = subprocess.run(
+      ['git', 'rev-parse', 'HEAD'],
+      cwd=datadiet.__path__[0],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return done.stdout.strip()
+
+
+def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
+  """Writes dataset.json, or checks that the workdir is of the same data.
+
+  Raises:
+    DataDietError: if the workdir was made for other data; names both.
+  """
+  if workdir.dataset.exists():
+    before = artifacts.read_json(workdir.dataset)
+    artifacts.check_fingerprint(before, dataset.fingerprint, workdir.root)
+    if before.get('labels_fingerprint') != dataset.labels_fingerprint:
+      raise DataDietError(
+        f'{workdir.root} was made with other labels of the same data '
+        f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
+        f'{dataset.labels_fingerprint}); use another --workdir'
+      )
+  elif jax.process_index() == 0:
+    artifacts.write_json(workdir.dataset, dataset.description())
+
+
+def check_against_data(config: Any, dataset: Dataset) -> None:
+  """Checks settings that depend on the size of the data.
+
+  Raises:
+    ConfigError: names the field, its value and what is allowed.
+  """
+  num_examples = dataset.train.num_examples
+  batch_size = config.train.batch_size
+  if batch_size > num_examples:
+    raise ConfigError(
+      f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
+      f'the {num_examples} train examples of {dataset.name}'
+    )
+  for name in ('sizes', 'fractions'):
+    for value in config.select[name]:
+      num_kept = value if name == 'sizes' else round(value * num_examples)
+      if not batch_size <= num_kept <= num_examples:
+        raise ConfigError(
+          f'config.select.{name}: {value} keeps {num_kept} of {num_examples} '
+          f'examples; allowed: at least one batch of {batch_size}, at most all'
+        )
+  height, width, _ = dataset.image_shape
+  if config.train.crop_padding >= min(height, width):
+    raise ConfigError(
+      f'config.train.crop_padding: {config.train.crop_padding} is not allowed; '
+      f'allowed: less than the image size {min(height, width)}'
+    )
+
+
+def train_settings(
+  config: Any, num_steps: int, keep_steps: tuple[int, ...]
+) -> TrainSettings:
+  """The settings of a training, from the config.
+
+  Args:
+    config: of `config.resolve`.
+    num_steps: optimizer steps.
+    keep_steps: steps whose networks are kept.
+  """
+  train, optimizer = config.train, config.optimizer
+  per_call = train.steps_per_call
+  if not per_call:
+    # Loops over steps are many times slower than single steps on CPU.
+    per_call = 1 if jax.default_backend() == 'cpu' else 10
+  return TrainSettings(
+    model=config.model.name,
+    width=config.model.width,
+    dtype=config.model.dtype,
+    optimizer=OptimizerSettings(
+      schedule_steps=train.schedule_steps, **optimizer.to_dict()
+    ),
+    num_steps=num_steps,
+    batch_size=train.batch_size,
+    eval_batch_size=train.eval_batch_size,
+    augmentation=train.augmentation,
+    crop_padding=train.crop_padding,
+    model_seed=train.model_seed,
+    data_seed=train.data_seed,
+    log_every_steps=train.log_every_steps,
+    eval_every_steps=train.eval_every_steps,
+    checkpoint_every_steps=train.checkpoint_every_steps,
+    keep_steps=keep_steps,
+    steps_per_call=per_call,
+    placement=config.dataset.placement,
+  )
+
+
+@contextmanager
+def timed(context: Context, stage: str) -> Iterator[None]:
+  """Adds the time of a block to the stage's in timing.json."""
+  start = time.monotonic()
+  try:
+    yield
+  finally:
+    seconds = time.monotonic() - start
+    logging.info('Stage %s: %s', stage, format_seconds(seconds))
+    if jax.process_index() == 0:
+      path = context.workdir.timing
+      timing = artifacts.read_json(path) if path.exists() else {}
+      entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
+      entry['seconds'] += seconds
+      entry['device_seconds'] += seconds * jax.device_count()
+      entry['devices'] = jax.devices()[0].device_kind
+      artifacts.write_json(path, timing)
+
+
+def read_example_index(folder: Any, num_examples: int) -> np.ndarray:
+  """A selection's indices, int64[num_kept], checked.
+
+  Raises:
+    DataDietError: if they are missing, damaged, or not of this data.
+  """
+  path = folder / 'example_index.npy'
+  example_index = artifacts.read_npy(path)
+  if (
+    example_index.ndim != 1
+    or not np.issubdtype(example_index.dtype, np.integer)
+    or len(np.unique(example_index)) != len(example_index)
+    or example_index.min(initial=0) < 0
+    or example_index.max(initial=0) >= num_examples
+  ):
+    raise DataDietError(
+      f'{path} must hold distinct integers from 0 to {num_examples - 1}'
+    )
+  return example_index.astype(np.int64)

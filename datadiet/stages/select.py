@@ -1,0 +1,165 @@
+"""The select stage: which examples to keep, by every policy asked for."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from datadiet import artifacts
+from datadiet.config import policy_options
+from datadiet.scoring import registry
+from datadiet.selection import (
+  POLICIES,
+  SelectionInputs,
+  num_kept,
+  select_examples,
+  selection_name,
+)
+from datadiet.stages.context import Context
+from datadiet.stages.score import read_mean_score
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+  """One subset to be made.
+
+  Attributes:
+    name: its folder.
+    policy: a key of `POLICIES`.
+    score: what it goes by, or None.
+    num_kept: examples kept.
+    class_balanced: whether classes are kept equal.
+    options: of the policy.
+    by_run: whether every retraining has a draw of its own.
+  """
+
+  name: str
+  policy: str
+  score: str | None
+  num_kept: int
+  class_balanced: bool
+  options: dict[str, Any]
+  by_run: bool
+
+
+def selections(context: Context) -> list[Selection]:
+  """All subsets that the config asks for, each once."""
+  return list({one.name: one for one in _asked_for(context)}.values())
+
+
+def _asked_for(context: Context) -> Iterator[Selection]:
+  select = context.config.select
+  num_examples = context.dataset.train.num_examples
+  options = select.options.to_dict()
+  for size in (*select.fractions, *select.sizes):
+    kept = num_kept(size, num_examples)
+    for policy in select.policies:
+      if policy == 'random':
+        yield _random(kept, select.class_balanced)
+        continue
+      own = policy_options(policy, options)
+      for score in select.scores:
+        name = selection_name(
+          score, select.step, policy, kept, select.class_balanced, own
+        )
+        yield Selection(
+          name, policy, score, kept, select.class_balanced, own, False
+        )
+    for baseline in select.baselines:
+      yield _random(kept, baseline == 'random_balanced')
+
+
+def _random(kept: int, class_balanced: bool) -> Selection:
+  name = selection_name(None, None, 'random', kept, class_balanced)
+  return Selection(name, 'random', None, kept, class_balanced, {}, True)
+
+
+def folders(context: Context, selection: Selection) -> list[tuple[int, Any]]:
+  """(run, folder) of a selection's draws; one for all runs unless by run."""
+  if not selection.by_run:
+    return [(0, context.workdir.selection(selection.name))]
+  return [
+    (run, context.workdir.selection(selection.name, run))
+    for run in range(context.config.retrain.num_runs)
+  ]
+
+
+def _expected(context: Context, selection: Selection, run: int) -> dict:
+  """What the manifest of a draw must say for it to be the one wanted."""
+  select = context.config.select
+  return {
+    'fingerprint': context.dataset.fingerprint,
+    'policy': selection.policy,
+    'score': selection.score,
+    'step': None if selection.score is None else select.step,
+    'num_kept': selection.num_kept,
+    'class_balanced': selection.class_balanced,
+    'options': selection.options,
+    'seed': select.seed + run if selection.by_run else select.seed,
+  }
+
+
+def _missing(context: Context) -> list[tuple[Selection, int, Any]]:
+  return [
+    (selection, run, folder)
+    for selection in selections(context)
+    for run, folder in folders(context, selection)
+    if not artifacts.is_complete(folder, **_expected(context, selection, run))
+  ]
+
+
+def plan(context: Context) -> str:
+  """What is to be done, in a line."""
+  wanted = selections(context)
+  waiting = {selection.name for selection, _, _ in _missing(context)}
+  return f'{len(wanted)} subsets ({len(wanted) - len(waiting)} done)'
+
+
+def run(context: Context) -> None:
+  """Makes the subsets that are missing.
+
+  Raises:
+    DataDietError: if a score is missing, or a size cannot be had.
+  """
+  if jax.process_index() == 0:
+    for selection, number, folder in _missing(context):
+      _make(context, selection, number, folder)
+
+
+def _make(context: Context, selection: Selection, run: int, folder) -> None:
+  dataset, step = context.dataset, context.config.select.step
+  scores = higher_is = mean_confidence = None
+  if selection.score is not None:
+    scores = read_mean_score(context, selection.score, step)
+    higher_is = registry.SCORES[selection.score].higher_is
+  if 'mean_confidence' in POLICIES[selection.policy].needs:
+    mean_confidence = read_mean_score(context, 'mean_confidence', step)
+  expected = _expected(context, selection, run)
+  example_index = select_examples(
+    selection.policy,
+    SelectionInputs(
+      labels=dataset.train.labels,
+      num_classes=dataset.num_classes,
+      scores=scores,
+      higher_is=higher_is or 'neither',
+      features=None,
+      mean_confidence=mean_confidence,
+    ),
+    selection.num_kept,
+    class_balanced=selection.class_balanced,
+    seed=expected['seed'],
+    options=selection.options,
+  )
+  artifacts.write_npy(
+    folder / 'example_index.npy', example_index.astype(np.int64)
+  )
+  artifacts.write_manifest(
+    folder,
+    {
+      'kind': 'selection',
+      'fraction': selection.num_kept / dataset.train.num_examples,
+      **expected,
+    },
+  )

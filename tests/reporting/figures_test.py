@@ -1,0 +1,83 @@
+"""Tests the figures' content: what is drawn, and that it can be drawn."""
+
+import io
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from datadiet.reporting import figures
+from datadiet.reporting.results import load_results
+
+
+def _pixels(figure) -> np.ndarray:
+  content = figures.render_png(figure)
+  return np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
+
+
+def test_the_accuracy_figure_has_a_line_a_policy(workdir):
+  accuracy = load_results(workdir).summary['accuracy']
+  figure = figures.accuracy_figure(accuracy)
+  (axes,) = figure.axes
+  labels = axes.get_legend_handles_labels()[1]
+  assert labels == ['full data', 'keep_max, el2n, step 60', 'random']
+  line = axes.containers[0].lines[0]
+  np.testing.assert_allclose(line.get_xdata().astype(float), [30, 50])
+  np.testing.assert_allclose(line.get_ydata(), [95.2, 95.2])
+  (bars,) = axes.containers[0].lines[2]
+  ends = np.stack(bars.get_segments())[:, :, 1]
+  np.testing.assert_allclose(ends, [[95.0, 95.4]] * 2)
+  assert _pixels(figure).std() > 5
+
+
+def test_no_accuracy_figure_before_retraining(workdir):
+  full = load_results(workdir).summary['accuracy'][:1]
+  assert figures.accuracy_figure(full) is None
+  assert figures.accuracy_figure([]) is None
+
+
+def test_histograms_count_what_has_no_score():
+  scores = pd.DataFrame({'el2n': [0, 1, 1, np.nan, np.inf], 'aum': 1.0})
+  el2n, aum = figures.histograms_figure(scores).axes
+  assert sum(bar.get_height() for bar in el2n.patches) == 3
+  assert sum(bar.get_height() for bar in aum.patches) == 5
+  assert el2n.get_title() == 'el2n (2 without)'
+  assert aum.get_title() == 'aum'
+
+
+@pytest.mark.parametrize('value', [3.0, np.nan])
+def test_histograms_of_one_value_are_drawn(value):
+  scores = pd.DataFrame({'forgetting': [value] * 10})
+  assert _pixels(figures.histograms_figure(scores)).std() > 1
+
+
+def test_extreme_examples_are_those_of_each_class():
+  labels = np.array([0, 1, 0, 1, 0, 1, 0])
+  scores = np.array([3, 9, 1, np.nan, 3, 7, 2], np.float32)
+  lowest, highest = figures.extreme_examples(scores, labels, 3, 2)
+  assert [list(members) for members in lowest] == [[2, 6], [5, 1], []]
+  # 0 and 4 are equal: the smaller example_index first.
+  assert [list(members) for members in highest] == [[0, 4], [1, 5], []]
+
+
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+def test_grids_show_the_images(channels):
+  images = np.zeros((4, 8, 8, channels), np.uint8)
+  images[2] = 200
+  rows = [np.array([2, 1]), np.array([], int)]
+  figure = figures.grid_figure('t', images, rows, ['a', '$b_$'], 3)
+  (shown,) = figure.axes[0].get_images()
+  canvas = shown.get_array()
+  assert (canvas[:8, :8] == 200).all()
+  assert (canvas[:8, 9:17] == 0).all()
+  assert (canvas[9:] == 255).all()
+  assert _pixels(figure).std() > 5
+
+
+def test_figures_leave_pyplot_alone(workdir):
+  accuracy = load_results(workdir).summary['accuracy']
+  loaded = 'matplotlib.pyplot' in sys.modules
+  figures.render_png(figures.accuracy_figure(accuracy))
+  assert ('matplotlib.pyplot' in sys.modules) == loaded

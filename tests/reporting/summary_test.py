@@ -1,0 +1,129 @@
+"""Tests the summary's numbers and its table."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datadiet import artifacts
+from datadiet.reporting.results import load_results
+from datadiet.reporting.summary import FULL, build_summary, format_table
+from tests.reporting import synthetic
+
+
+def _by_name(summary: dict) -> dict:
+  return {row['selection']: row for row in summary['accuracy']}
+
+
+def _change_runs(workdir, group: str, **changes) -> None:
+  for run in range(synthetic.NUM_RUNS):
+    folder = workdir.run(group, run)
+    manifest = artifacts.read_manifest(folder)
+    artifacts.write_manifest(folder, manifest | changes)
+
+
+def test_accuracies_and_differences(workdir):
+  summary = build_summary(load_results(workdir))
+  rows = _by_name(summary)
+  assert list(rows) == [
+    FULL,
+    'el2n_step_60_keep_max_60',
+    'random_60',
+    'el2n_step_60_keep_max_36',
+    'random_36',
+  ]
+  hardest = rows['el2n_step_60_keep_max_60']
+  assert hardest['num_runs'] == 3
+  assert hardest['mean_accuracy'] == pytest.approx(0.952)
+  assert hardest['std_accuracy'] == pytest.approx(0.002)
+  assert hardest['random_selection'] == 'random_60'
+  assert hardest['minus_random'] == pytest.approx(0.05)
+  assert hardest['minus_full'] == pytest.approx(-0.002)
+  assert rows['random_60']['minus_random'] is None
+  assert rows['random_60']['minus_full'] == pytest.approx(-0.052)
+  assert rows[FULL]['minus_full'] is None
+  assert rows[FULL]['num_kept'] == 120
+  assert summary['smallest_equal'] == 'el2n_step_60_keep_max_36'
+  assert summary['missing'] == []
+
+
+def test_a_summary_is_json(workdir):
+  summary = build_summary(load_results(workdir))
+  assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_one_run_has_no_deviation(workdir):
+  for run in (1, 2):
+    path = workdir.run('retrain/random_36', run) / artifacts.MANIFEST
+    path.unlink()
+  row = _by_name(build_summary(load_results(workdir)))['random_36']
+  assert row['num_runs'] == 1
+  assert row['mean_accuracy'] == pytest.approx(0.9)
+  assert row['std_accuracy'] is None
+
+
+def test_training_runs_of_other_lengths_are_no_reference(workdir):
+  _change_runs(workdir, 'train', num_steps=30)
+  summary = build_summary(load_results(workdir))
+  assert FULL not in _by_name(summary)
+  assert _by_name(summary)['random_36']['minus_full'] is None
+  assert summary['smallest_equal'] is None
+  assert 'comparable' in ' '.join(summary['missing'])
+
+
+def test_retraining_on_everything_is_the_reference(workdir, dataset):
+  _change_runs(workdir, 'train', num_steps=30)
+  for run in range(2):
+    synthetic.write_run(workdir, dataset, 'retrain/full_120', run, 0.8)
+  rows = _by_name(build_summary(load_results(workdir)))
+  assert 'full_120' not in rows
+  assert rows[FULL]['num_runs'] == 2
+  assert rows[FULL]['mean_accuracy'] == pytest.approx(0.801)
+  assert rows['random_36']['minus_full'] == pytest.approx(0.101)
+
+
+def test_balanced_subsets_are_compared_with_balanced_random_ones(
+  workdir, dataset
+):
+  kept = np.arange(60)
+  name = 'el2n_step_60_keep_max_60_balanced'
+  synthetic.write_selection(workdir, dataset, name, kept)
+  synthetic.write_selection(workdir, dataset, 'random_60_balanced', kept)
+  for folder, policy in ((name, 'keep_max'), ('random_60_balanced', 'random')):
+    path = workdir.selection(folder)
+    changes = {'class_balanced': True, 'policy': policy}
+    manifest = artifacts.read_manifest(path) | changes
+    artifacts.write_manifest(path, manifest)
+  rows = _by_name(build_summary(load_results(workdir)))
+  assert rows[name]['random_selection'] == 'random_60_balanced'
+  plain = rows['el2n_step_60_keep_max_60']
+  assert plain['random_selection'] == 'random_60'
+
+
+def test_accuracies_that_were_not_measured(workdir):
+  _change_runs(workdir, 'retrain/random_36', test_accuracy=None)
+  summary = build_summary(load_results(workdir))
+  row = _by_name(summary)['random_36']
+  assert (row['mean_accuracy'], row['minus_full']) == (None, None)
+  assert _by_name(summary)['el2n_step_60_keep_max_36']['minus_random'] is None
+  format_table(summary)
+
+
+def test_the_table(workdir):
+  lines = format_table(build_summary(load_results(workdir))).splitlines()
+  assert lines[0].split('  ')[0] == 'selection'
+  assert len({len(line) for line in lines}) == 1
+  row = next(line for line in lines if line.startswith('el2n_step_60_keep'))
+  assert row.split() == (
+    'el2n_step_60_keep_max_60 60 50.0 % 95.20 ± 0.20 % 3 +5.00 -0.20'.split()
+  )
+
+
+def test_the_table_of_an_unfinished_workdir_says_what_is_missing(
+  tmp_path, dataset
+):
+  workdir = artifacts.Workdir.at(tmp_path)
+  synthetic.write_description(workdir, dataset)
+  table = format_table(build_summary(load_results(workdir)))
+  assert table.startswith('No accuracies yet.')
+  assert 'Nothing was scored yet.' in table

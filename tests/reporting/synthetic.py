@@ -1,0 +1,229 @@
+"""Makes workdirs as the stages leave them, from invented training runs."""
+
+import numpy as np
+
+from datadiet import artifacts
+from datadiet.data.dataset import Dataset, Split, make_dataset
+
+NUM_RUNS = 3
+STEPS = (20, 60)
+NUM_STEPS = 60
+HIGHER_IS = {
+  'el2n': 'harder',
+  'grand': 'harder',
+  'forgetting': 'harder',
+  'aum': 'easier',
+  'correctness': 'easier',
+  'mean_confidence': 'easier',
+  'variability': 'neither',
+}
+# Selection -> (score, policy, accuracy of its retraining).
+ACCURACY = {'keep_max': 0.95, 'random': 0.9, 'full': 0.952}
+
+
+def make_images(
+  num_examples: int = 120,
+  class_names: tuple[str, ...] = ('cat', 'dog', 'bird'),
+  channels: int = 3,
+  size: int = 8,
+) -> Dataset:
+  """A data set whose images are noise of their class's brightness."""
+  rng = np.random.default_rng(0)
+
+  def split(name: str, num: int) -> Split:
+    labels = rng.integers(0, len(class_names), num).astype(np.int32)
+    brightness = 40 + 170 * labels / len(class_names)
+    noise = rng.integers(0, 40, (num, size, size, channels))
+    images = (noise + brightness[:, None, None, None]).astype(np.uint8)
+    ids = np.array([f'{name}_{number}' for number in range(num)])
+    return Split(images, labels, ids)
+
+  return make_dataset(
+    'noise', split('train', num_examples), split('test', 40), class_names
+  )
+
+
+def invent_scores(dataset: Dataset, run: int, step: int) -> dict:
+  """Scores of one run, correlated with each other as real ones are."""
+  num_examples = dataset.train.num_examples
+  hardness = np.random.default_rng(1).beta(1, 3, num_examples)
+  rng = np.random.default_rng([2, run, step])
+  el2n = np.clip(hardness + 0.05 * rng.normal(size=num_examples), 0, 1.4)
+  confidence = np.clip(1 - el2n / 1.4, 0, 1)
+  scores = {
+    'el2n': el2n,
+    'grand': 9 * el2n * rng.uniform(0.8, 1.2, num_examples),
+    'forgetting': rng.binomial(6, np.clip(el2n, 0, 1)),
+    'aum': 12 * confidence - 6 + rng.normal(size=num_examples),
+    'correctness': rng.binomial(6, confidence) / 6,
+    'mean_confidence': confidence,
+    'variability': np.sqrt(confidence * (1 - confidence)),
+  }
+  return {name: array.astype(np.float32) for name, array in scores.items()}
+
+
+def make_workdir(root, dataset: Dataset) -> artifacts.Workdir:
+  """A finished workdir of `dataset`: train, scores, selections, retrain."""
+  workdir = artifacts.Workdir.at(root)
+  write_description(workdir, dataset)
+  for run in range(NUM_RUNS):
+    write_run(workdir, dataset, 'train', run, ACCURACY['full'])
+  for step in STEPS:
+    write_scores(workdir, dataset, step)
+  el2n = mean_scores(dataset, STEPS[-1])['el2n']
+  for fraction in (0.5, 0.3):
+    num_kept = round(fraction * dataset.train.num_examples)
+    hardest = np.sort(np.argsort(-el2n, kind='stable')[:num_kept])
+    name = f'el2n_step_{STEPS[-1]}_keep_max_{num_kept}'
+    write_selection(workdir, dataset, name, hardest)
+    write_random(workdir, dataset, num_kept)
+  return workdir
+
+
+def write_description(workdir: artifacts.Workdir, dataset: Dataset) -> None:
+  """config.json, dataset.json and timing.json."""
+  config = {
+    'model': {'name': 'simple_cnn', 'width': 32},
+    'train': {'num_runs': NUM_RUNS, 'num_steps': NUM_STEPS},
+  }
+  environment = {
+    'versions': {'jax': '0.10.2'},
+    'devices': ['cpu'],
+    'commit': '0123abc',
+  }
+  artifacts.write_json(workdir.config, {'config': config} | environment)
+  artifacts.write_json(workdir.dataset, dataset.description())
+  stages = {'train': 30.0, 'score': 4.0, 'select': 0.1, 'retrain': 50.0}
+  timing = {
+    stage: {'seconds': seconds, 'device_seconds': 2 * seconds, 'devices': 2}
+    for stage, seconds in stages.items()
+  }
+  artifacts.write_json(workdir.timing, timing)
+
+
+def write_run(
+  workdir: artifacts.Workdir,
+  dataset: Dataset,
+  group: str,
+  run: int,
+  accuracy: float,
+  num_examples: int | None = None,
+) -> None:
+  """A finished run of which only manifest and history are left."""
+  folder = workdir.run(group, run)
+  steps = range(10, NUM_STEPS + 1, 10)
+  header = ('step', 'epoch', 'learning_rate', 'train_loss', 'train_accuracy')
+  rows = []
+  for step in steps:
+    done = step / NUM_STEPS
+    tested = (0.3, accuracy * done) if step % 20 == 0 else ('', '')
+    rows.append((step, step / 12, 0.1, 2 - 1.8 * done, done, *tested))
+  columns = (*header, 'test_loss', 'test_accuracy')
+  artifacts.write_csv(folder / 'history.csv', columns, rows)
+  manifest = {
+    'kind': 'train',
+    'fingerprint': dataset.fingerprint,
+    'run': run,
+    'num_examples': num_examples or dataset.train.num_examples,
+    'num_steps': NUM_STEPS,
+    'settings': {'model': 'simple_cnn'},
+    'test_accuracy': accuracy + 0.002 * run,
+    'test_loss': 0.3,
+  }
+  artifacts.write_manifest(folder, manifest)
+
+
+def mean_scores(dataset: Dataset, step: int) -> dict:
+  """float32[N] by name, the means over the runs."""
+  runs = [invent_scores(dataset, run, step) for run in range(NUM_RUNS)]
+  return {
+    name: np.mean([scores[name] for scores in runs], 0, dtype=np.float32)
+    for name in HIGHER_IS
+  }
+
+
+def write_scores(
+  workdir: artifacts.Workdir, dataset: Dataset, step: int
+) -> None:
+  """Scores of every run, their means and the tables."""
+  statements = {
+    name: {'definition': f'made up {name}', 'higher_is': higher_is}
+    for name, higher_is in HIGHER_IS.items()
+  }
+  manifest = {
+    'kind': 'scores',
+    'fingerprint': dataset.fingerprint,
+    'step': step,
+    'scores': statements,
+  }
+  for run in range(NUM_RUNS):
+    folder = workdir.scores(run, step)
+    scores = invent_scores(dataset, run, step)
+    for name, array in scores.items():
+      artifacts.write_npy(folder / f'{name}.npy', array)
+    wrong = scores['el2n'] > 0.7
+    prediction = (dataset.train.labels + wrong) % dataset.num_classes
+    artifacts.write_npy(folder / 'prediction.npy', prediction.astype(np.int32))
+    artifacts.write_manifest(folder, manifest | {'run': run})
+  means = mean_scores(dataset, step)
+  folder = workdir.scores(None, step)
+  for name, array in means.items():
+    artifacts.write_npy(folder / f'{name}.npy', array)
+  train = dataset.train
+  index = range(train.num_examples)
+  rows = list(zip(index, train.ids, train.labels, *means.values(), strict=True))
+  header = ('example_index', 'id', 'label', *means)
+  for path in (workdir.scores_csv(step), workdir.scores_csv()):
+    artifacts.write_csv(path, header, rows)
+  runs = list(range(NUM_RUNS))
+  artifacts.write_manifest(folder, manifest | {'runs': runs})
+
+
+def write_selection(
+  workdir: artifacts.Workdir, dataset: Dataset, name: str, kept: np.ndarray
+) -> None:
+  """A selection by EL2N and its retraining runs."""
+  manifest = _selection_manifest(dataset, len(kept)) | {
+    'policy': 'keep_max',
+    'score': 'el2n',
+    'step': STEPS[-1],
+  }
+  folder = workdir.selection(name)
+  artifacts.write_npy(folder / 'example_index.npy', kept.astype(np.int64))
+  artifacts.write_manifest(folder, manifest)
+  for run in range(NUM_RUNS):
+    accuracy = ACCURACY['keep_max']
+    group = f'retrain/{name}'
+    write_run(workdir, dataset, group, run, accuracy, len(kept))
+
+
+def write_random(
+  workdir: artifacts.Workdir, dataset: Dataset, num_kept: int
+) -> None:
+  """A random draw for every run and its retraining."""
+  name = f'random_{num_kept}'
+  num_examples = dataset.train.num_examples
+  for run in range(NUM_RUNS):
+    rng = np.random.default_rng([3, run])
+    kept = np.sort(rng.choice(num_examples, num_kept, replace=False))
+    folder = workdir.selection(name, run)
+    artifacts.write_npy(folder / 'example_index.npy', kept.astype(np.int64))
+    manifest = _selection_manifest(dataset, num_kept)
+    artifacts.write_manifest(folder, manifest | {'run': run})
+    accuracy = ACCURACY['random']
+    write_run(workdir, dataset, f'retrain/{name}', run, accuracy, num_kept)
+
+
+def _selection_manifest(dataset: Dataset, num_kept: int) -> dict:
+  return {
+    'kind': 'selection',
+    'fingerprint': dataset.fingerprint,
+    'policy': 'random',
+    'score': None,
+    'step': None,
+    'num_kept': num_kept,
+    'fraction': num_kept / dataset.train.num_examples,
+    'class_balanced': False,
+    'options': {},
+    'seed': 0,
+  }
