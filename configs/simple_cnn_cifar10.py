@@ -21,6 +21,9 @@ def get_config():
   config.train.eval_every_steps = 390
   config.train.checkpoint_every_steps = 390
 
+  # Untrained networks too: what GraNd and the others say of them is a control.
+  config.score.steps = (0, 1_560)
+  config.score.gradient_runs = 1
   config.score.names = (
     'el2n',
     'grand',
@@ -34,5 +37,5 @@ def get_config():
   )
   config.select.baselines = ('random',)
   config.retrain.num_runs = 2
-  config.retrain.num_steps = 1_560
+  config.retrain.num_steps = 1_170
   return config

@@ -35,16 +35,15 @@ class Dynamics:
 
 def init_dynamics(num_examples: int) -> Dynamics:
   """Dynamics of a run that has seen nothing yet."""
-  count = jnp.zeros(num_examples, jnp.int32)
-  value = jnp.zeros(num_examples, jnp.float32)
+  # One array a field: states are donated, and no buffer can be given twice.
   return Dynamics(
-    visits=count,
+    visits=jnp.zeros(num_examples, jnp.int32),
     last_correct=jnp.zeros(num_examples, jnp.int8),
-    forgetting_events=count,
-    num_correct=count,
-    margin_mean=value,
-    confidence_mean=value,
-    confidence_m2=value,
+    forgetting_events=jnp.zeros(num_examples, jnp.int32),
+    num_correct=jnp.zeros(num_examples, jnp.int32),
+    margin_mean=jnp.zeros(num_examples, jnp.float32),
+    confidence_mean=jnp.zeros(num_examples, jnp.float32),
+    confidence_m2=jnp.zeros(num_examples, jnp.float32),
   )
 
 

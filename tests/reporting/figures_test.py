@@ -25,7 +25,7 @@ def test_the_accuracy_figure_has_a_line_a_policy(workdir):
   assert labels == ['full data', 'keep_max, el2n, step 60', 'random']
   line = axes.containers[0].lines[0]
   np.testing.assert_allclose(line.get_xdata().astype(float), [30, 50])
-  np.testing.assert_allclose(line.get_ydata(), [95.2, 95.2])
+  np.testing.assert_allclose(line.get_ydata().astype(float), [95.2, 95.2])
   (bars,) = axes.containers[0].lines[2]
   ends = np.stack(bars.get_segments())[:, :, 1]
   np.testing.assert_allclose(ends, [[95.0, 95.4]] * 2)

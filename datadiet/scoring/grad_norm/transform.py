@@ -13,6 +13,7 @@ from jax import lax
 
 from datadiet.errors import DataDietError
 from datadiet.scoring.grad_norm import sites, walk
+from datadiet.scoring.grad_norm.products import squared_sum, sum_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +200,7 @@ class _TracedLoss:
       )
     )
     return [
-      sites.squared_sum(next(gradients))
+      squared_sum(next(gradients))
       if followed
       else jnp.zeros((), _norm_dtype(leaf))
       for followed, leaf in zip(self.followed, self.leaves)
@@ -241,7 +242,7 @@ class _TracedLoss:
 
 
 def _norm_dtype(leaf):
-  return sites.sum_dtype(jnp.result_type(leaf))
+  return sum_dtype(jnp.result_type(leaf))
 
 
 def _run(steps, values, accumulators):
