@@ -13,22 +13,23 @@ def get_config():
   config.model.name = 'simple_cnn'
   config.model.width = 16
 
-  config.optimizer.learning_rate = 0.1
+  config.optimizer.name = 'adamw'
+  config.optimizer.learning_rate = 3e-3
   config.optimizer.schedule = 'cosine'
   config.optimizer.warmup_fraction = 0.1
   config.train.num_runs = 3
-  config.train.num_steps = 330
-  config.train.schedule_steps = 330
-  config.train.batch_size = 64
+  config.train.num_steps = 660
+  config.train.schedule_steps = 660
+  config.train.batch_size = 32
   # Digits must not be mirrored, and have two pixels to spare.
   config.train.augmentation = 'crop'
   config.train.crop_padding = 1
-  config.train.log_every_steps = 22
-  config.train.eval_every_steps = 110
-  config.train.checkpoint_every_steps = 110
+  config.train.log_every_steps = 44
+  config.train.eval_every_steps = 220
+  config.train.checkpoint_every_steps = 220
 
   # Five epochs in: early enough that scores still tell examples apart.
-  config.score.steps = (110,)
+  config.score.steps = (220,)
   config.score.batch_size = 512
-  config.retrain.num_runs = 3
+  config.retrain.num_runs = 2
   return config

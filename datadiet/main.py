@@ -14,7 +14,8 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from datadiet import compilation, config as config_lib, preemption
+from datadiet import compilation, preemption
+from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError, Preempted
 
 _CONFIG = config_flags.DEFINE_config_file(

@@ -285,6 +285,27 @@ class Results:
     return pd.DataFrame(rows, columns=list(RETRAIN_COLUMNS))
 
   @functools.cached_property
+  def class_accuracies(self) -> dict[str, np.ndarray]:
+    """'train' or a selection's name -> float64[num_runs, num_classes].
+
+    The test accuracies by class; only of runs whose manifests have them.
+    """
+    found = {}
+    for group in ['train', *(f'retrain/{name}' for name in self._retrained)]:
+      manifests = (
+        self._manifest(folder)
+        for _, folder in _runs_in(self.workdir.root / group)
+      )
+      rows = [
+        manifest['class_accuracy']
+        for manifest in manifests
+        if manifest.get('class_accuracy')
+      ]
+      if rows:
+        found[group.removeprefix('retrain/')] = np.array(rows, np.float64)
+    return found
+
+  @functools.cached_property
   def summary(self) -> dict[str, Any]:
     """Accuracy by selection, as in report/summary.json."""
     from datadiet.reporting.summary import build_summary

@@ -14,7 +14,8 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from datadiet import artifacts, config as config_lib
+from datadiet import artifacts
+from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.data import Dataset
 from datadiet.errors import ConfigError, DataDietError

@@ -144,63 +144,76 @@ def conv_squared_norm(
     return _direct(data, cotangent, geometry)
   if form == 'shifted_gram':
     return _shifted_gram(data, cotangent, geometry)
-  shape = geometry.site_shape
-  patches = data
-  for spatial in range(len(geometry.output_shape)):
-    patches = jnp.concatenate(
-      [
-        geometry.window(patches, offset, 2 + spatial, spatial)
-        for offset in geometry.offsets(spatial)
-      ],
-      axis=-1,
-    )
+  patches = _patches(data, geometry, range(len(geometry.output_shape)))
   return product_squared_norm(
-    patches.reshape(shape.num_groups, shape.num_positions, shape.patch_size),
-    cotangent.reshape(shape.num_groups, shape.num_positions, -1),
-    'gram',
-    geometry.precision,
+    _rows(patches), _rows(cotangent), 'gram', geometry.precision
   )
 
 
-def _direct(data, cotangent, geometry):
-  """||P^T D||^2, one row of taps at a time, so that P is never whole.
+def _rows(array):
+  """[groups, images, *spatial, channels] -> [groups, positions, channels]."""
+  return array.reshape(array.shape[0], -1, array.shape[-1])
 
-  The taps along the last spatial axis become shifted copies of the smaller side
-  side by side: of the cotangent at stride 1, where rows of the padded input are
-  then used as they lie in memory; of the input otherwise.
+
+def _patches(data, geometry, spatial_axes):
+  """What all taps along some spatial axes see, side by side in the channels."""
+  for spatial in spatial_axes:
+    windows = [
+      geometry.window(data, offset, 2 + spatial, spatial)
+      for offset in geometry.offsets(spatial)
+    ]
+    data = jnp.concatenate(windows, axis=-1)
+  return data
+
+
+def _direct(data, cotangent, geometry):
+  """||P^T D||^2, one row of taps at a time, so that P is seldom whole.
+
+  The taps along the last spatial axis become shifted copies side by side: of
+  the cotangent at stride 1, as rows of the padded input are then used as they
+  lie in memory; of the input otherwise. Where P is smaller than those copies
+  (an image's three channels), it is formed whole.
   """
-  last = len(geometry.output_shape) - 1
-  groups, last_axis = geometry.num_groups, 2 + last
+  num_spatial = len(geometry.output_shape)
+  shape, last = geometry.site_shape, num_spatial - 1
+  product = functools.partial(
+    product_squared_norm, form='direct', precision=geometry.precision
+  )
+  if shape.patch_size <= geometry.kernel_shape[last] * shape.num_outputs:
+    data = _patches(data, geometry, range(num_spatial))
+    return product(_rows(data), _rows(cotangent))
   if geometry.strides[last] == 1:
-    # Patches see column u = t + s, so tap s needs the cotangent moved by s.
-    width = geometry.padded_shape[last]
-    copies = []
-    for offset in geometry.offsets(last):
-      padding = [(0, 0, 0)] * cotangent.ndim
-      after = width - offset - geometry.output_shape[last]
-      padding[last_axis] = (offset, after, 0)
-      copies.append(
-        lax.pad(cotangent, jnp.zeros((), cotangent.dtype), padding)
-      )
-    cotangent = jnp.concatenate(copies, axis=-1)
+    cotangent = _shifted_cotangents(cotangent, geometry)
   else:
-    data = jnp.concatenate(
-      [
-        geometry.window(data, offset, last_axis, last)
-        for offset in geometry.offsets(last)
-      ],
-      axis=-1,
-    )
-  cotangent = cotangent.reshape(groups, -1, cotangent.shape[-1])
+    data = _patches(data, geometry, [last])
+  cotangent = _rows(cotangent)
   total = 0
   for offsets in itertools.product(*map(geometry.offsets, range(last))):
     rows = data
     for spatial, offset in enumerate(offsets):
       rows = geometry.window(rows, offset, 2 + spatial, spatial)
-    rows = rows.reshape(groups, -1, rows.shape[-1])
-    total += product_squared_norm(
-      rows, cotangent, 'direct', geometry.precision
-    )
+    total += product(_rows(rows), cotangent)
+  return total
+
+
+def _shifted_cotangents(cotangent, geometry):
+  """The cotangent under every tap of the last spatial axis, side by side.
+
+  A tap at offset s sees column t + s, so its copy is moved by s in a row as
+  wide as the padded input's. Pads into disjoint channels are added up, which
+  XLA fuses into one pass where it would write out the parts of a concatenation.
+  """
+  last = len(geometry.output_shape) - 1
+  offsets, num_outputs = geometry.offsets(last), cotangent.shape[-1]
+  width = geometry.padded_shape[last]
+  zero, total = jnp.zeros((), cotangent.dtype), 0
+  for tap, offset in enumerate(offsets):
+    padding = [(0, 0, 0)] * cotangent.ndim
+    after = width - offset - geometry.output_shape[last]
+    padding[2 + last] = (offset, after, 0)
+    num_later = len(offsets) - 1 - tap
+    padding[-1] = (tap * num_outputs, num_later * num_outputs, 0)
+    total += lax.pad(cotangent, zero, padding)
   return total
 
 
@@ -219,7 +232,7 @@ def _shifted_gram(data, cotangent, geometry):
     precision=geometry.precision,
     preferred_element_type=sum_dtype(data.dtype),
   )
-  data = data.reshape(groups, -1, data.shape[-1])
+  data, cotangent = _rows(data), _rows(cotangent)
   gram = product(data, data).reshape(
     groups, *(images, *geometry.padded_shape) * 2
   )
@@ -231,6 +244,5 @@ def _shifted_gram(data, cotangent, geometry):
       window = geometry.window(gram, offset, row_axis, spatial)
       windows += geometry.window(window, offset, column_axis, spatial)
     gram = windows
-  cotangent = cotangent.reshape(groups, -1, cotangent.shape[-1])
   gram = gram.reshape(groups, cotangent.shape[1], cotangent.shape[1])
   return jnp.maximum(jnp.sum(gram * product(cotangent, cotangent)), 0)

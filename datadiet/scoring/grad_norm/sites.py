@@ -100,10 +100,25 @@ def bind_site(
     if jnp.issubdtype(data.dtype, jnp.inexact):
       _, pullback = jax.vjp(lambda data: operation(data, weight), data)
       (data_cotangent,) = pullback(cotangent)
+    data = _after(data, cotangent)
     return data_cotangent, None, rule.squared_norm(data, cotangent)
 
   site.defvjp(forward, backward)
   return site(data, weight, accumulator)
+
+
+def _after(data: jax.Array, cotangent: jax.Array) -> jax.Array:
+  """The data, made to depend on the cotangent.
+
+  Otherwise XLA may lay out the patches of all layers during the forward pass
+  and keep them until the backward pass. Its optimization_barrier would say so
+  more plainly, but is dropped before scheduling on CPU. A cotangent that is
+  not a number makes the norm so whatever the data.
+  """
+  if cotangent.size == 0:
+    return data
+  first = cotangent.reshape(-1)[0]
+  return jnp.where(first == first, data, jnp.zeros_like(data))
 
 
 def dot_rule(equation: Any, weight_operand: int) -> Rule:

@@ -1,0 +1,204 @@
+"""What scores and selections say: correlations, stability, classes, cost."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datadiet.reporting.results import Results, Selection
+
+# The share of examples that `run_stability` compares between runs.
+TOP_FRACTION = 0.3
+# More columns than these are no longer readable as a heat map.
+_MAX_CORRELATED = 36
+
+
+def score_columns(scores: pd.DataFrame) -> list[str]:
+  """The columns of a table of scores that are scores."""
+  return [name for name in scores.columns if name not in ('id', 'label')]
+
+
+def rank_correlations(results: Results) -> pd.DataFrame:
+  """Spearman correlations between all mean scores.
+
+  Args:
+    results: of the workdir.
+
+  Returns:
+    float64[num_scores, num_scores], both axes named by score; where several
+    steps were scored and not too many scores, by score and step.
+  """
+  tables = {step: results.scores_at(step) for step in results.steps}
+  columns = {}
+  for step, table in tables.items():
+    suffix = f' ({step})' if len(tables) > 1 else ''
+    for name in score_columns(table):
+      columns[name + suffix] = table[name]
+  if len(columns) > _MAX_CORRELATED:
+    last = tables[results.steps[-1]]
+    columns = {name: last[name] for name in score_columns(last)}
+  return pd.DataFrame(columns).rank().corr()
+
+
+def run_stability(results: Results) -> pd.DataFrame:
+  """How well runs agree on each score at the last scored step.
+
+  Args:
+    results: of the workdir.
+
+  Returns:
+    One row a score and pair of runs: score, run_a, run_b, spearman (rank
+    correlation), overlap (share of the TOP_FRACTION of examples with the
+    highest scores in one run that are among those of the other).
+  """
+  rows = []
+  for name in score_columns(results.scores):
+    by_run = results.run_scores(name)
+    ranks = by_run.rank(method='first')
+    correlations = by_run.rank().corr()
+    is_top = ranks > (1 - TOP_FRACTION) * len(ranks)
+    for run_a, run_b in itertools.combinations(by_run.columns, 2):
+      both = (is_top[run_a] & is_top[run_b]).sum()
+      rows.append(
+        {
+          'score': name,
+          'run_a': run_a,
+          'run_b': run_b,
+          'spearman': correlations.loc[run_a, run_b],
+          'overlap': both / max(1, is_top[run_a].sum()),
+        }
+      )
+  columns = ['score', 'run_a', 'run_b', 'spearman', 'overlap']
+  return pd.DataFrame(rows, columns=columns)
+
+
+def stability_by_score(stability: pd.DataFrame) -> list[dict[str, Any]]:
+  """Means over the pairs of runs: score, spearman, overlap, num_pairs."""
+  rows = []
+  for name, pairs in stability.groupby('score', sort=False):
+    means = pairs[['spearman', 'overlap']].mean()
+    means = means.where(means.notna(), None)
+    rows.append({'score': name, 'num_pairs': len(pairs), **means.to_dict()})
+  return rows
+
+
+def any_draw(selection: Selection) -> np.ndarray:
+  """The examples kept, int64[num_kept]; of the first draw if they differ."""
+  return next(iter(selection.example_index.values()))
+
+
+def majority(predictions: pd.DataFrame, num_classes: int) -> np.ndarray | None:
+  """The class that most runs predict; the lowest of those that tie.
+
+  Args:
+    predictions: as from `Results.predictions`.
+    num_classes: of the data set.
+
+  Returns:
+    int32[N], or None if no run has predictions.
+  """
+  if not predictions.shape[1]:
+    return None
+  votes = np.zeros((len(predictions), num_classes), np.int16)
+  for run in predictions.columns:
+    votes[np.arange(len(votes)), predictions[run].to_numpy()] += 1
+  return votes.argmax(1).astype(np.int32)
+
+
+def class_counts(
+  selections: dict[str, Selection], labels: np.ndarray, num_classes: int
+) -> pd.DataFrame:
+  """How many examples of each class each selection keeps.
+
+  Args:
+    selections: as `Results.selections`.
+    labels: int32[N].
+    num_classes: of the data set.
+
+  Returns:
+    int64[num_classes, 1 + num_selections]: first a column 'all examples', then
+    one a selection; means over the draws (float64) where these differ by run.
+  """
+  counts = {'all examples': np.bincount(labels, minlength=num_classes)}
+  for name, selection in selections.items():
+    draws = [
+      np.bincount(labels[kept], minlength=num_classes)
+      for kept in selection.example_index.values()
+    ]
+    counts[name] = draws[0] if len(draws) == 1 else np.mean(draws, 0)
+  return pd.DataFrame(counts)
+
+
+def class_accuracies(results: Results) -> pd.DataFrame:
+  """Test accuracy by class, where the runs' manifests have it.
+
+  Args:
+    results: of the workdir.
+
+  Returns:
+    float64[num_classes, num_groups], a column for 'train' and each retrained
+    selection, being the mean over runs; without columns if there are none.
+  """
+  columns = {}
+  for group, runs in results.class_accuracies.items():
+    columns[group] = np.mean(runs, 0)
+  return pd.DataFrame(columns)
+
+
+def cost(results: Results, summary: dict[str, Any]) -> dict[str, Any]:
+  """What the diet cost and what it saves.
+
+  Args:
+    results: of the workdir.
+    summary: from `build_summary`.
+
+  Returns:
+    stages: one dict a stage: stage, seconds, device_seconds, devices.
+    diet_device_seconds: of training to score, scoring and selecting; None
+      while one of these is unknown.
+    per_retraining: mean device-seconds of one retraining run, or None.
+    selections: for each retrained selection its name, num_kept, fraction,
+      saved_bytes (of uint8 pixels) and saved_device_seconds: of one
+      training if it kept the number of epochs and not, as retraining here
+      does, that of steps; None where per_retraining is.
+  """
+  stages = [
+    {
+      'stage': stage,
+      'seconds': entry.get('seconds'),
+      'device_seconds': entry.get('device_seconds'),
+      'devices': entry.get('devices'),
+    }
+    for stage, entry in results.timing.items()
+    if isinstance(entry, dict)
+  ]
+  spent = {row['stage']: row['device_seconds'] for row in stages}
+  parts = [spent.get(stage) for stage in ('train', 'score', 'select')]
+  num_runs = len(results.retrain)
+  retrain = spent.get('retrain')
+  per_run = retrain / num_runs if retrain and num_runs else None
+  image_bytes = int(np.prod(results.dataset.get('image_shape', [0])))
+  return {
+    'stages': stages,
+    'diet_device_seconds': None if None in parts else sum(parts),
+    'per_retraining': per_run,
+    'selections': [
+      _saving(row, results.num_examples, image_bytes, per_run)
+      for row in summary['accuracy']
+      if row['fraction'] is not None and row['fraction'] < 1
+    ],
+  }
+
+
+def _saving(
+  row: dict, num_examples: int, image_bytes: int, per_run: float | None
+) -> dict[str, Any]:
+  left_out = 1 - row['fraction']
+  return {
+    'selection': row['selection'],
+    'num_kept': row['num_kept'],
+    'fraction': row['fraction'],
+    'saved_bytes': (num_examples - row['num_kept']) * image_bytes,
+    'saved_device_seconds': None if per_run is None else left_out * per_run,
+  }

@@ -1,0 +1,129 @@
+"""Reads audit/label_issues.csv and sums it up for the page."""
+
+import dataclasses
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from datadiet import artifacts
+from datadiet.errors import DataDietError
+from datadiet.reporting.results import Results
+
+_COLUMNS = {
+  'example_index',
+  'given_label',
+  'suggested_label',
+  'suspicion',
+  'rank',
+  'is_issue',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+  """The label audit, by example_index.
+
+  Attributes:
+    given_labels: int32[N].
+    suggested_labels: int32[N]; the given one for examples not in the table.
+    suspicion: float32[N]; NaN for examples not in the table.
+    is_issue: bool[N], those above the audit's threshold.
+    manifest: what the audit says of itself; {} if it does not.
+  """
+
+  given_labels: np.ndarray
+  suggested_labels: np.ndarray
+  suspicion: np.ndarray
+  is_issue: np.ndarray
+  manifest: dict[str, Any]
+
+
+def read_audit(results: Results) -> Audit | None:
+  """The label audit of a workdir, or None if there is none.
+
+  Raises:
+    DataDietError: if it is damaged or of other data.
+  """
+  folder = results.workdir.root / 'audit'
+  path = folder / 'label_issues.csv'
+  if not path.exists() or not results.num_examples:
+    return None
+  manifest = artifacts.read_manifest(folder) or {}
+  if 'fingerprint' in manifest and 'fingerprint' in results.dataset:
+    expected = results.dataset['fingerprint']
+    artifacts.check_fingerprint(manifest, expected, folder)
+  try:
+    table = pd.read_csv(io.StringIO(path.read_text()), dtype={'id': str})
+  except ValueError as error:
+    raise DataDietError(f'{path} is damaged: {error}') from error
+  missing = sorted(_COLUMNS - set(table.columns))
+  if missing:
+    raise DataDietError(f'{path} lacks the columns {", ".join(missing)}')
+  example_index = table['example_index'].to_numpy()
+  num_examples = results.num_examples
+  if not ((example_index >= 0) & (example_index < num_examples)).all():
+    raise DataDietError(
+      f'{path} has an example_index outside 0 to {num_examples - 1}'
+    )
+  given = results.scores['label'].to_numpy(np.int32).copy()
+  if not len(given):
+    given = np.zeros(num_examples, np.int32)
+  suggested = given.copy()
+  suspicion = np.full(num_examples, np.nan, np.float32)
+  is_issue = np.zeros(num_examples, bool)
+  given[example_index] = table['given_label']
+  suggested[example_index] = table['suggested_label']
+  suspicion[example_index] = table['suspicion']
+  is_issue[example_index] = table['is_issue'].map(_as_bool)
+  return Audit(given, suggested, suspicion, is_issue, manifest)
+
+
+def _as_bool(value: Any) -> bool:
+  return str(value).lower() in ('1', '1.0', 'true')
+
+
+def audit_summary(
+  audit: Audit, original_labels: np.ndarray | None
+) -> dict[str, Any]:
+  """The audit in numbers.
+
+  Args:
+    audit: from `read_audit`.
+    original_labels: int32[N], where labels were changed on purpose.
+
+  Returns:
+    num_issues; noise_rate in [0, 1], the audit's own estimate or else the
+    share of issues; where the original labels are known also num_changed,
+    precision and recall of is_issue, and suggested_right, the share of the
+    issues found whose suggested label is the original one (None for 0 / 0).
+  """
+  num_issues = int(audit.is_issue.sum())
+  noise_rate = audit.manifest.get('noise_rate')
+  if noise_rate is None:
+    noise_rate = num_issues / len(audit.is_issue)
+  summary = {'num_issues': num_issues, 'noise_rate': noise_rate}
+  if original_labels is None:
+    return summary
+  changed = original_labels != audit.given_labels
+  found = changed & audit.is_issue
+  right = found & (audit.suggested_labels == original_labels)
+  return summary | {
+    'num_changed': int(changed.sum()),
+    'precision': _ratio(found.sum(), num_issues),
+    'recall': _ratio(found.sum(), changed.sum()),
+    'suggested_right': _ratio(right.sum(), found.sum()),
+  }
+
+
+def _ratio(part: int, whole: int) -> float | None:
+  return float(part / whole) if whole else None
+
+
+def confusion(audit: Audit, num_classes: int) -> np.ndarray:
+  """int64[num_classes, num_classes]: issues by given and suggested label."""
+  counts = np.zeros((num_classes, num_classes), np.int64)
+  pairs = (audit.given_labels, audit.suggested_labels)
+  np.add.at(counts, tuple(labels[audit.is_issue] for labels in pairs), 1)
+  return counts

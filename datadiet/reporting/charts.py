@@ -1,0 +1,323 @@
+"""The page's charts as Vega-Lite specifications, made with Altair.
+
+What depends on a choice made in the page (which score, which class) is drawn
+from the data source `TABLE`, which the page fills.
+"""
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from datadiet.reporting.figures import series_name
+from datadiet.reporting.summary import FULL
+
+TABLE = 'table'
+CURVES = (
+  'test_accuracy',
+  'train_accuracy',
+  'test_loss',
+  'train_loss',
+  'learning_rate',
+)
+# Points a training curve is thinned to.
+_CURVE_POINTS = 60
+_HEIGHT = 300
+
+
+def _values(rows: list[dict[str, Any]]) -> alt.InlineData:
+  return alt.InlineData(values=rows)
+
+
+def _spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
+  """A chart as wide as its place in the page."""
+  properties = {'width': 'container', 'description': description}
+  if height:
+    properties['height'] = height
+  spec = chart.properties(**properties).to_dict()
+  # The page has its own colours, light and dark.
+  spec.pop('config', None)
+  return spec
+
+
+def accuracy_chart(accuracy: list[dict]) -> dict | None:
+  """Test accuracy against the fraction kept, with error bars.
+
+  Args:
+    accuracy: `summary['accuracy']`.
+
+  Returns:
+    The specification, or None if nothing was retrained.
+  """
+  rows, full = [], []
+  for row in accuracy:
+    if row['mean_accuracy'] is None or row['fraction'] is None:
+      continue
+    mean, std = 100 * row['mean_accuracy'], 100 * (row['std_accuracy'] or 0)
+    drawn = {
+      'series': FULL if row['selection'] == FULL else series_name(row),
+      'selection': row['selection'],
+      'kept': 100 * row['fraction'],
+      'accuracy': mean,
+      'low': mean - std,
+      'high': mean + std,
+      'runs': row['num_runs'],
+    }
+    (full if row['selection'] == FULL else rows).append(drawn)
+  if not rows:
+    return None
+  x = alt.X('kept:Q', title='training data kept (%)').scale(zero=False)
+  y = alt.Y('accuracy:Q', title='test accuracy (%)').scale(zero=False)
+  color = alt.Color('series:N', title=None)
+  tooltip = [
+    'selection:N',
+    alt.Tooltip('kept:Q', format='.1f'),
+    alt.Tooltip('accuracy:Q', format='.2f'),
+    'runs:Q',
+  ]
+  subsets = alt.Chart(_values(rows))
+  layers = [
+    subsets.mark_line().encode(x=x, y=y, color=color),
+    subsets.mark_rule(strokeWidth=2).encode(
+      x=x, y=alt.Y('low:Q'), y2='high:Q', color=color
+    ),
+    subsets.mark_point(filled=True, size=70).encode(
+      x=x, y=y, color=color, shape=alt.Shape('series:N', title=None),
+      tooltip=tooltip,
+    ),
+  ]  # fmt: skip
+  if full:
+    reference = alt.Chart(_values(full))
+    line = {'y': y, 'color': color, 'tooltip': tooltip}
+    layers.insert(0, reference.mark_rule(strokeDash=[6, 4]).encode(**line))
+  text = 'Test accuracy against the fraction of the training data kept.'
+  return _spec(alt.layer(*layers), text)
+
+
+def histogram_chart() -> dict:
+  """Examples by score, stacked by class.
+
+  Rows of `TABLE`: low, high (of a bin), count, class.
+  """
+  brush = alt.selection_interval(encodings=['x'], name='brush')
+  chart = (
+    alt.Chart(alt.NamedData(name=TABLE))
+    .mark_bar(binSpacing=0)
+    .encode(
+      x=alt.X('low:Q', bin='binned', title='score'),
+      x2='high:Q',
+      y=alt.Y('count:Q', title='examples', stack='zero'),
+      color=alt.Color('class:N', title=None, sort=None),
+      tooltip=[
+        'class:N',
+        alt.Tooltip('low:Q', format='.4~g'),
+        alt.Tooltip('high:Q', format='.4~g'),
+        'count:Q',
+      ],
+    )
+    .add_params(brush)
+  )
+  return _spec(chart, 'Histogram of a score, by class.')
+
+
+def density_chart() -> dict:
+  """How examples spread over two scores; coloured by a third, or by count.
+
+  Rows of `TABLE`: x_low, x_high, y_low, y_high, count, color.
+  """
+  brush = alt.selection_interval(name='brush')
+  chart = (
+    alt.Chart(alt.NamedData(name=TABLE))
+    .mark_rect()
+    .encode(
+      x=alt.X('x_low:Q', bin='binned', title='x').scale(zero=False),
+      x2='x_high:Q',
+      y=alt.Y('y_low:Q', bin='binned', title='y').scale(zero=False),
+      y2='y_high:Q',
+      color=alt.Color('color:Q', title='color').scale(scheme='viridis'),
+      tooltip=[
+        alt.Tooltip('x_low:Q', format='.4~g'),
+        alt.Tooltip('y_low:Q', format='.4~g'),
+        'count:Q',
+        alt.Tooltip('color:Q', format='.4~g'),
+      ],
+    )
+    .add_params(brush)
+  )
+  return _spec(chart, 'Density of the examples over two scores.', 360)
+
+
+def correlation_chart(correlations: pd.DataFrame) -> dict:
+  """Rank correlations as a heat map.
+
+  Args:
+    correlations: from `analysis.rank_correlations`.
+  """
+  names = list(correlations.columns)
+  rows = [
+    {'a': a, 'b': b, 'rho': None if np.isnan(rho) else float(rho)}
+    for a, column in correlations.items()
+    for b, rho in column.items()
+  ]
+  base = alt.Chart(_values(rows)).encode(
+    x=alt.X('a:N', sort=names, title=None, axis=alt.Axis(labelAngle=-45)),
+    y=alt.Y('b:N', sort=names, title=None),
+    tooltip=['a:N', 'b:N', alt.Tooltip('rho:Q', format='.3f')],
+  )
+  color = alt.Color('rho:Q', title='Spearman')
+  color = color.scale(scheme='redblue', domain=[-1, 1])
+  layers = [base.mark_rect().encode(color=color)]
+  if len(names) <= 12:
+    dark = alt.expr.abs(alt.datum.rho) > 0.6
+    ink = alt.when(dark).then(alt.value('white')).otherwise(alt.value('black'))
+    text = alt.Text('rho:Q', format='.2f')
+    layers.append(base.mark_text(fontSize=11).encode(text=text, color=ink))
+  height = max(120, 34 * len(names) if len(names) <= 12 else 20 * len(names))
+  text = 'Spearman rank correlations between scores.'
+  return _spec(alt.layer(*layers), text, height)
+
+
+def stability_chart(stability: pd.DataFrame) -> dict:
+  """Rank correlation of every pair of runs, by score.
+
+  Args:
+    stability: from `analysis.run_stability`; not empty.
+  """
+  rows = stability.astype(object).where(stability.notna(), None)
+  rows = rows.to_dict('records')
+  order = list(dict.fromkeys(row['score'] for row in rows))
+  x = alt.X('spearman:Q', title='Spearman between two runs')
+  base = alt.Chart(_values(rows)).encode(
+    x=x.scale(zero=False), y=alt.Y('score:N', sort=order, title=None)
+  )
+  points = base.mark_point(size=50).encode(
+    tooltip=[
+      'score:N',
+      'run_a:O',
+      'run_b:O',
+      alt.Tooltip('spearman:Q', format='.3f'),
+      alt.Tooltip('overlap:Q', format='.3f'),
+    ]
+  )
+  mean = base.mark_tick(thickness=3, size=16).encode(
+    x=alt.X('mean(spearman):Q').scale(zero=False)
+  )
+  height = max(80, 28 * len(order))
+  text = 'Rank correlation between pairs of runs, for each score.'
+  return _spec(points + mean, text, height)
+
+
+def curves_chart(history: pd.DataFrame, steps: list[int]) -> dict | None:
+  """Training curves of all runs, the scored steps marked.
+
+  The page sets the parameter `metric`, one of `CURVES`.
+
+  Args:
+    history: as `Results.history`.
+    steps: that were scored.
+  """
+  rows = []
+  for (group, run), table in history.groupby(['group', 'run']):
+    name = group.removeprefix('retrain/')
+    for metric in CURVES:
+      known = table[['step', metric]].dropna()
+      at = np.linspace(0, len(known) - 1, min(len(known), _CURVE_POINTS))
+      rows += [
+        {
+          'group': name,
+          'run': int(run),
+          'metric': metric,
+          'step': int(step),
+          'value': float(f'{value:.5g}'),
+        }
+        for step, value in known.iloc[at.astype(int)].itertuples(index=False)
+        if np.isfinite(value)
+      ]
+  if not rows:
+    return None
+  metric = alt.param(name='metric', value=CURVES[0])
+  lines = (
+    alt.Chart(_values(rows))
+    .transform_filter('datum.metric == metric')
+    .mark_line(point=alt.OverlayMarkDef(size=12), strokeWidth=1.5)
+    .encode(
+      x=alt.X('step:Q', title='step'),
+      y=alt.Y('value:Q', title=None).scale(zero=False),
+      color=alt.Color('group:N', title=None),
+      detail='run:N',
+      tooltip=['group:N', 'run:O', 'step:Q', 'value:Q'],
+    )
+  )
+  marks = alt.Chart(_values([{'scored': step} for step in steps]))
+  marks = marks.mark_rule(strokeDash=[4, 4]).encode(
+    x='scored:Q', tooltip='scored:Q'
+  )
+  text = 'Training curves of all runs; scored steps are marked.'
+  return _spec(alt.layer(marks, lines).add_params(metric), text)
+
+
+def class_chart(
+  table: pd.DataFrame, class_names: list[str], title: str, description: str
+) -> dict:
+  """A heat map of classes against selections.
+
+  Args:
+    table: float64[num_classes, num_selections], values in [0, 1].
+    class_names: of the rows.
+    title: of the colours.
+    description: for screen readers.
+  """
+  rows = [
+    {'class': name, 'selection': column, 'value': float(value)}
+    for column in table.columns
+    for name, value in zip(class_names, table[column], strict=True)
+    if np.isfinite(value)
+  ]
+  names = list(table.columns)
+  chart = (
+    alt.Chart(_values(rows))
+    .mark_rect()
+    .encode(
+      x=alt.X(
+        'selection:N', sort=names, title=None, axis=alt.Axis(labelAngle=-30)
+      ),
+      y=alt.Y('class:N', sort=class_names, title=None),
+      color=alt.Color('value:Q', title=title).scale(scheme='viridis'),
+      tooltip=[
+        'class:N',
+        'selection:N',
+        alt.Tooltip('value:Q', format='.1%'),
+      ],
+    )
+  )
+  return _spec(chart, description, max(100, 18 * len(class_names)))
+
+
+def confusion_chart(counts: np.ndarray, class_names: list[str]) -> dict:
+  """Suspected label errors by given and suggested label.
+
+  Args:
+    counts: int64[num_classes, num_classes].
+    class_names: of both axes.
+  """
+  rows = [
+    {
+      'given': class_names[given],
+      'suggested': class_names[suggested],
+      'count': int(counts[given, suggested]),
+    }
+    for given, suggested in np.argwhere(counts)
+  ]
+  chart = (
+    alt.Chart(_values(rows))
+    .mark_rect()
+    .encode(
+      x=alt.X('suggested:N', sort=class_names, title='suggested label'),
+      y=alt.Y('given:N', sort=class_names, title='given label'),
+      color=alt.Color('count:Q', title='suspects').scale(scheme='viridis'),
+      tooltip=['given:N', 'suggested:N', 'count:Q'],
+    )
+  )
+  text = 'Suspected label errors by given and suggested label.'
+  return _spec(chart, text, max(120, 20 * len(class_names)))

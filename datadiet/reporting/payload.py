@@ -1,0 +1,97 @@
+"""Packs the numbers of the page: per-example arrays as text, and what they are.
+
+The page unpacks them with the browser's own DecompressionStream, so that 50,000
+examples with their scores are a few megabytes that load in no time.
+"""
+
+import base64
+import gzip
+from typing import Any
+
+import numpy as np
+
+from datadiet.data.dataset import Dataset
+from datadiet.reporting import analysis
+from datadiet.reporting.audit import Audit
+from datadiet.reporting.results import Results
+from datadiet.reporting.thumbnails import Thumbnails
+
+
+def pack(array: np.ndarray) -> str:
+  """An array's bytes, little-endian, gzipped, in base64."""
+  little = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
+  return pack_bytes(little.tobytes())
+
+
+def pack_bytes(content: bytes) -> str:
+  """Bytes, gzipped, in base64; the same for the same content."""
+  return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode('ascii')
+
+
+def build_payload(
+  results: Results,
+  dataset: Dataset | None,
+  audit: Audit | None,
+  thumbnails: Thumbnails | None,
+) -> tuple[dict[str, Any], dict[str, str]]:
+  """All that the gallery and the charts of the page draw from.
+
+  Args:
+    results: of the workdir; something was scored.
+    dataset: for the labels before they were changed on purpose.
+    audit: the suspected label errors, if they were looked for.
+    thumbnails: of the images, if they are at hand.
+
+  Returns:
+    A description that JSON can hold, and the packed arrays by name:
+    'ids' (text, NUL between ids), 'labels' (int32), 'score-<i>' (float32),
+    'kept-<i>' (uint8, one bit an example, lowest bit first), and where known
+    'predictions', 'original_labels', 'suggested_labels' (int32),
+    'is_issue' (uint8) and 'thumbnail_slot' (int32).
+  """
+  scores = results.scores
+  names = analysis.score_columns(scores)
+  labels = scores['label'].to_numpy(np.int32)
+  statements = results.score_info()
+  arrays = {
+    'ids': pack_bytes('\0'.join(scores['id'].astype(str)).encode()),
+    'labels': pack(labels),
+  }
+  columns = {name: scores[name].to_numpy(np.float32) for name in names}
+  if audit is not None:
+    columns['suspicion'] = audit.suspicion
+    statements['suspicion'] = {'definition': 'how likely the label is wrong'}
+    arrays['suggested_labels'] = pack(audit.suggested_labels)
+    arrays['is_issue'] = pack(audit.is_issue.astype(np.uint8))
+  for position, column in enumerate(columns.values()):
+    arrays[f'score-{position}'] = pack(column)
+  for position, selection in enumerate(results.selections.values()):
+    kept = np.zeros(len(scores), bool)
+    kept[analysis.any_draw(selection)] = True
+    arrays[f'kept-{position}'] = pack(np.packbits(kept, bitorder='little'))
+  num_classes = results.dataset['num_classes']
+  predictions = analysis.majority(results.predictions(), num_classes)
+  if predictions is not None:
+    arrays['predictions'] = pack(predictions)
+  if dataset is not None and dataset.original_labels is not None:
+    arrays['original_labels'] = pack(dataset.original_labels.astype(np.int32))
+  if thumbnails is not None:
+    arrays['thumbnail_slot'] = pack(thumbnails.slot)
+  return {
+    'name': results.dataset.get('name'),
+    'num_examples': len(scores),
+    'class_names': results.class_names,
+    'scores': [
+      {
+        'name': name,
+        'definition': statements.get(name, {}).get('definition', ''),
+        'higher_is': statements.get(name, {}).get('higher_is', 'neither'),
+      }
+      for name in columns
+    ],
+    'selections': [
+      {'name': name, 'num_draws': len(selection.example_index)}
+      for name, selection in results.selections.items()
+    ],
+    'thumbnails': None if thumbnails is None else thumbnails.description(),
+  }, arrays

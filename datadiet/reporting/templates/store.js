@@ -1,0 +1,93 @@
+// Unpacks what the page carries: descriptions as JSON, arrays as gzip, images
+// as sprite sheets, all of them in script elements at the page's end.
+
+const TYPES = {
+  ids: null,
+  labels: Int32Array,
+  predictions: Int32Array,
+  original_labels: Int32Array,
+  suggested_labels: Int32Array,
+  is_issue: Uint8Array,
+  thumbnail_slot: Int32Array,
+  score: Float32Array,
+  kept: Uint8Array,
+};
+// A page of the gallery may need a sheet for every image.
+const MAX_SHEETS = 80;
+
+const readJson = (id) => JSON.parse(document.getElementById(id).textContent);
+const meta = readJson('report-payload');
+const specs = readJson('report-specs');
+const examples = {};
+
+async function unpack(text) {
+  const packed = await fetch(`data:application/gzip;base64,${text}`);
+  const stream = packed.body.pipeThrough(new DecompressionStream('gzip'));
+  return new Response(stream).arrayBuffer();
+}
+
+// Fills `examples` with ids, labels, ..., and lists `score` and `kept`.
+async function loadExamples() {
+  const elements = [...document.querySelectorAll('[data-array]')];
+  const buffers = await Promise.all(
+    elements.map((element) => unpack(element.textContent)),
+  );
+  examples.score = [];
+  examples.kept = [];
+  elements.forEach((element, position) => {
+    const [name, number] = element.dataset.array.split('-');
+    const buffer = buffers[position];
+    if (name === 'ids') {
+      examples.ids = new TextDecoder().decode(buffer).split('\0');
+    } else if (number === undefined) {
+      examples[name] = new TYPES[name](buffer);
+    } else {
+      examples[name][Number(number)] = new TYPES[name](buffer);
+    }
+    element.remove();
+  });
+}
+
+const className = (label) => meta.class_names[label] ?? String(label);
+
+const scoreIndex = (name) =>
+  meta.scores.findIndex((score) => score.name === name);
+
+const isKept = (selection, index) =>
+  (examples.kept[selection][index >> 3] >> (index & 7)) & 1;
+
+// Nine digits give a 32-bit float back exactly.
+const exact = (value) => String(Number(value.toPrecision(9)));
+
+const short = (value) =>
+  Number.isFinite(value) ? String(Number(value.toPrecision(3))) : 'none';
+
+const sheets = new Map();
+
+function loadSheet(number) {
+  if (!sheets.has(number)) {
+    const text = document.getElementById(`sheet-${number}`).textContent;
+    const { mime_type: type } = meta.thumbnails;
+    const image = fetch(`data:${type};base64,${text}`)
+      .then((response) => response.blob())
+      .then((blob) => createImageBitmap(blob));
+    sheets.set(number, image);
+    if (sheets.size > MAX_SHEETS) sheets.delete(sheets.keys().next().value);
+  }
+  return sheets.get(number);
+}
+
+// Draws an example's thumbnail; leaves the canvas empty if it has none.
+async function drawThumbnail(canvas, index) {
+  const { width, height, stride, tiles } = meta.thumbnails;
+  canvas.width = width;
+  canvas.height = height;
+  const slot = examples.thumbnail_slot[index];
+  if (slot < 0) return;
+  const image = await loadSheet(Math.floor(slot / tiles ** 2));
+  const place = slot % tiles ** 2;
+  const left = (place % tiles) * stride[0];
+  const top = Math.floor(place / tiles) * stride[1];
+  const context = canvas.getContext('2d');
+  context.drawImage(image, left, top, width, height, 0, 0, width, height);
+}
