@@ -61,6 +61,11 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.checkpoint_every_steps = 1_950
   # More steps whose networks are kept.
   config.train.early_steps = ()
+  # Train each run on a random subset of this size, to see what it says of the
+  # other examples; every example is in and out of at least one run.
+  config.train.subset_fraction = 1.0
+  # Visits in a window of dual, dyn_unc and tdds.
+  config.train.dynamics_window = 10
   # Runs that train side by side; 0 to fit the devices.
   config.train.runs_at_once = 0
   # Steps per dispatch; 0 for 1 on CPU and 10 elsewhere.
@@ -71,9 +76,19 @@ def get_config() -> ml_collections.ConfigDict:
   # Checkpoints to score; () for the last step alone.
   config.score.steps = ()
   config.score.batch_size = 1024
-  config.score.gradient_batch_size = 128
+  # 0 to fit the device's memory.
+  config.score.gradient_batch_size = 0
   # Gradient scores of the first so many runs only; 0 for all.
   config.score.gradient_runs = 0
+  # For grand_subset, what is searched for in the paths of params.
+  config.score.grand_subset = ''
+  # Keep the gradient norm in every layer too.
+  config.score.per_layer = False
+  # Examples, class-balanced, whose mean gradient unclog subtracts.
+  config.score.unclog_sample_size = 1000
+  config.score.unclog_seed = 0
+  # Beside scores, keep 'features' or 'pred_probs' of every run.
+  config.score.keep = ()
 
   config.select = ml_collections.ConfigDict()
   config.select.scores = ('el2n',)

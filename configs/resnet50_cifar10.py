@@ -10,5 +10,4 @@ def get_config():
   """See the module."""
   config = base.get_config()
   config.model.name = 'resnet50_lowres'
-  config.score.gradient_batch_size = 64
   return config

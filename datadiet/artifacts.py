@@ -139,7 +139,7 @@ def read_json(path: epath.PathLike) -> Any:
   """
   try:
     return json.loads(epath.Path(path).read_text())
-  except json.JSONDecodeError as error:
+  except ValueError as error:  # Not JSON, or not even text.
     raise DataDietError(
       f'{path} is damaged (not valid JSON: {error}); delete it to make it anew'
     ) from error

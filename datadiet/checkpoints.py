@@ -31,10 +31,12 @@ _NUM_FULL_STATES = 2
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
-  """A pytree as {'path/to/leaf': array}."""
+  """A pytree as {'path/to/leaf': array}; fields that are None are left out."""
   state_dict = flax.serialization.to_state_dict(tree)
   flat = traverse_util.flatten_dict(state_dict, sep='/')
-  return {path: np.asarray(leaf) for path, leaf in flat.items()}
+  return {
+    path: np.asarray(leaf) for path, leaf in flat.items() if leaf is not None
+  }
 
 
 def _unflatten(flat: dict[str, np.ndarray], template: Any, source: Any) -> Any:
@@ -45,7 +47,7 @@ def _unflatten(flat: dict[str, np.ndarray], template: Any, source: Any) -> Any:
   )
   filled = {}
   for path, leaf in expected.items():
-    if leaf is traverse_util.empty_node:
+    if leaf is traverse_util.empty_node or leaf is None:
       filled[path] = leaf
       continue
     if path not in flat:
@@ -239,17 +241,18 @@ def _restore_item(
       f'{folder_of(run_folder)} has no checkpoint of step {step}; it has {have}'
     )
   try:
-    with ocp.PyTreeCheckpointer() as checkpointer:
-      structure = checkpointer.metadata(folder / item).item_metadata.tree
-      restored = checkpointer.restore(
-        folder / item,
+    handler = ocp.PyTreeCheckpointHandler()
+    structure = handler.metadata(folder / item).tree
+    restored = handler.restore(
+      folder / item,
+      args=ocp.args.PyTreeRestore(
         restore_args=jax.tree.map(
           lambda _: ocp.RestoreArgs(restore_type=np.ndarray), structure
-        ),
-      )
+        )
+      ),
+    )
     flat = {path: np.asarray(leaf) for path, leaf in restored.items()}
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-      manifest = checkpointer.restore(folder / _MANIFEST)
+    manifest = ocp.JsonCheckpointHandler().restore(folder / _MANIFEST)
     damaged = _checksum(flat) != manifest[item]
   except Exception as error:  # Orbax and tensorstore raise many kinds.
     logging.debug('Restoring %s failed: %s', folder, error)

@@ -1,4 +1,4 @@
-"""How functions are compiled: `jit` with the backend's options, and the cache."""
+"""How functions are compiled: `jit` with the backend's options; the cache."""
 
 import functools
 import os

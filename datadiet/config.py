@@ -2,12 +2,15 @@
 
 import dataclasses
 import difflib
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ml_collections
 
 from datadiet.data.augmentation import AUGMENTATIONS
+from datadiet.data.order import enough_runs
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.models import DTYPES, MODELS
 from datadiet.scoring import registry
@@ -43,9 +46,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _integer(minimum: int, words: str = '') -> Check:
+  # Steps and seeds are 32-bit numbers on the devices.
+  maximum = 2**31 - 1
   return Check(
-    lambda value: _is_integer(value) and value >= minimum,
-    words or f'an integer of at least {minimum}',
+    lambda value: _is_integer(value) and minimum <= value <= maximum,
+    words or f'an integer from {minimum} to {maximum}',
   )
 
 
@@ -53,6 +58,7 @@ def _number(low: float, high: float, words: str, open_low=False) -> Check:
   return Check(
     lambda value: (
       _is_number(value)
+      and math.isfinite(value)
       and (low < value if open_low else low <= value)
       and value <= high
     ),
@@ -69,14 +75,14 @@ def _one_of(*names: str) -> Check:
 
 
 def _each(check: Check, at_least_one: bool = False) -> Check:
-  words = 'a tuple of ' + ('one or more of: ' if at_least_one else '')
+  words = 'a tuple, not empty, ' if at_least_one else 'a tuple, '
   return Check(
     lambda value: (
       isinstance(value, (tuple, list))
       and all(check.accepts(item) for item in value)
       and (len(value) > 0 or not at_least_one)
     ),
-    f'{words}{check.allowed}',
+    f'{words}each item {check.allowed}',
     check.known,
   )
 
@@ -91,6 +97,16 @@ _SHARE = _number(0.0, 1.0, 'a number in [0, 1]')
 _POSITIVE = _number(0.0, float('inf'), 'a number above 0', open_low=True)
 _NOT_NEGATIVE = _number(0.0, float('inf'), 'a number of at least 0')
 _SCORE = _one_of(*registry.SCORES, *registry.ALIASES)
+
+
+def _is_pattern(value: Any) -> bool:
+  try:
+    return isinstance(value, str) and bool(re.compile(value) or True)
+  except re.error:
+    return False
+
+
+_PATTERN = Check(_is_pattern, 'a regular expression')
 
 # Every field of configs/base.py, which a test holds to be the same.
 FIELDS: dict[str, Check] = {
@@ -125,20 +141,30 @@ FIELDS: dict[str, Check] = {
   'train.eval_every_steps': _integer(1),
   'train.checkpoint_every_steps': _integer(1),
   'train.early_steps': _each(_integer(0)),
+  'train.subset_fraction': _FRACTION,
+  'train.dynamics_window': _integer(2),
   'train.runs_at_once': _integer(0),
   'train.steps_per_call': _integer(0),
   'score.names': _each(_SCORE, at_least_one=True),
   'score.steps': _each(_integer(0)),
   'score.batch_size': _integer(1),
-  'score.gradient_batch_size': _integer(1),
+  'score.gradient_batch_size': _integer(0, 'a number of images, 0 to fit'),
   'score.gradient_runs': _integer(0, 'an integer of runs, 0 for all'),
+  'score.grand_subset': _PATTERN,
+  'score.per_layer': _BOOLEAN,
+  'score.unclog_sample_size': _integer(1),
+  'score.unclog_seed': _integer(0),
+  'score.keep': _each(_one_of('features', 'pred_probs')),
   'select.scores': _each(_SCORE),
   'select.policies': _each(_one_of(*POLICIES, *POLICY_ALIASES)),
   'select.fractions': _each(_FRACTION),
   'select.sizes': _each(_integer(1)),
   'select.step': _integer(-1, 'a scored step, or -1 for the last'),
   'select.class_balanced': _BOOLEAN,
-  'select.options': Check(lambda value: True, 'options of the policies'),
+  'select.options': Check(
+    lambda value: isinstance(value, ml_collections.ConfigDict),
+    'a ConfigDict of options of the policies',
+  ),
   'select.baselines': _each(_one_of(*BASELINES)),
   'select.seed': _integer(0),
   'retrain.num_runs': _integer(1),
@@ -216,7 +242,42 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
       f'config.retrain.num_steps: {config.retrain.num_steps} is beyond the '
       f'schedule; allowed: at most train.schedule_steps = {horizon}'
     )
+  _check_scores(config)
   _check_selection(config)
+
+
+def _check_scores(config: ml_collections.ConfigDict) -> None:
+  """Scores that need other settings."""
+  names = registry.resolve(config.score.names)
+  fraction, num_runs = config.train.subset_fraction, config.train.num_runs
+  if fraction < 1.0 and not enough_runs(num_runs, fraction):
+    raise ConfigError(
+      f'config.train.subset_fraction: {fraction} with {num_runs} runs cannot '
+      'leave every example in and out of a run; allowed: train.num_runs times '
+      'it from 1 to train.num_runs - 1, rounded up'
+    )
+  if registry.of_kind(names, registry.HELD_OUT) and fraction == 1.0:
+    raise ConfigError(
+      "config.score.names: 'memorization' needs runs that leave examples out; "
+      'allowed: with train.subset_fraction below 1, such as 0.7'
+    )
+  if registry.of_kind(names, registry.TRAJECTORY) and 'grand' not in names:
+    raise ConfigError(
+      "config.score.names: 'tracin_self' is made of grand; allowed: with "
+      "'grand' in score.names"
+    )
+  steps = tuple(config.score.steps) or (config.train.num_steps,)
+  if registry.of_kind(names, registry.TRAJECTORY) and not any(steps):
+    raise ConfigError(
+      'config.score.steps: tracin_self needs steps of training; allowed: at '
+      'least one step above 0'
+    )
+  if 'grand_subset' in names and not config.score.grand_subset:
+    raise ConfigError(
+      "config.score.grand_subset: '' is not allowed with the score "
+      "'grand_subset'; allowed: a regular expression for paths of params, such "
+      "as 'Dense'"
+    )
 
 
 def _check_selection(config: ml_collections.ConfigDict) -> None:

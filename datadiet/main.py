@@ -14,12 +14,17 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from datadiet import compilation, preemption
+from datadiet import command_line, compilation, preemption
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError, Preempted
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'The experiment, a file like those in configs/.'
+  'config',
+  None,
+  'The experiment, a file like those in configs/.',
+  # For --config.select.options.NAME; other new settings are refused.
+  lock_config=False,
+  accept_new_attributes=True,
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Where results go; may be remote, such as gs://...'
@@ -96,14 +101,10 @@ def _guarded(argv: list[str]) -> int:
 def _parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; a wrong one ends the program with one line and code 2."""
   try:
-    return app.parse_flags_with_usage(argv)
-  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    print(f'datadiet: {_flag_error(error)}', file=sys.stderr)
+    return command_line.parse(argv)
+  except ConfigError as error:
+    print(f'datadiet: {error}', file=sys.stderr)
     sys.exit(2)
-
-
-def _flag_error(error: Exception) -> str:
-  return ' '.join(str(error).split())
 
 
 if __name__ == '__main__':

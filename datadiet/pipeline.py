@@ -17,9 +17,10 @@ from datadiet.stages import STAGES
 from datadiet.stages.context import (
   Context,
   check_against_data,
+  check_workdir,
   open_dataset,
-  open_workdir,
   timed,
+  write_config,
 )
 
 
@@ -55,10 +56,12 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   names = check_stages(stage_names)
   start = time.monotonic()
   root = Workdir.at(workdir)
-  open_workdir(config, root)
+  # All checks first: a start that is refused changes nothing in the workdir.
+  check_workdir(config, root)
   dataset = load_dataset(config.dataset)
   check_against_data(config, dataset)
   open_dataset(dataset, root)
+  write_config(config, root)
   preemption.raise_if_requested()
   context = Context(config, root, dataset)
   _show_plan(context, names)

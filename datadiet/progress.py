@@ -64,6 +64,11 @@ class Progress:
     return ', '.join([*parts, note] if note else parts)
 
   @property
+  def done(self) -> int:
+    """Units that are finished."""
+    return self._done
+
+  @property
   def rate(self) -> float:
     """Units per second since the start."""
     elapsed = time.monotonic() - self._start

@@ -20,6 +20,37 @@ def generator(seed: int, run: int, stream: int, epoch: int = 0):
   return np.random.default_rng([seed, run, stream, epoch])
 
 
+def held_out_subsets(
+  num_examples: int, num_runs: int, fraction: float, *, seed: int
+) -> np.ndarray:
+  """A random subset for each run, so that every example is in and out.
+
+  Each example is in floor or ceil of `fraction * num_runs` runs, which makes
+  every run's subset `fraction` of the examples on average.
+
+  Args:
+    num_examples: N.
+    num_runs: how many subsets.
+    fraction: of the examples in each; see `enough_runs`.
+    seed: `data_seed`.
+
+  Returns:
+    bool[num_runs, N], true where a run trains on an example.
+  """
+  rng = generator(seed, 0, SUBSET_STREAM)
+  expected = fraction * num_runs
+  extra = rng.random(num_examples) < expected - np.floor(expected)
+  times = np.floor(expected) + extra
+  rank = rng.random((num_runs, num_examples)).argsort(0).argsort(0)
+  return rank < times
+
+
+def enough_runs(num_runs: int, fraction: float) -> bool:
+  """Whether subsets can leave every example in and out of at least one run."""
+  expected = round(fraction * num_runs, 9)
+  return expected >= 1 and np.ceil(expected) <= num_runs - 1
+
+
 def epoch_order(
   example_index: np.ndarray, *, seed: int, run: int, epoch: int
 ) -> np.ndarray:

@@ -12,6 +12,7 @@ from datadiet.reporting.results import Results, Selection
 TOP_FRACTION = 0.3
 # More columns than these are no longer readable as a heat map.
 _MAX_CORRELATED = 36
+_STAGES = ('train', 'score', 'audit', 'select', 'retrain', 'report')
 
 
 def score_columns(scores: pd.DataFrame) -> list[str]:
@@ -83,6 +84,40 @@ def stability_by_score(stability: pd.DataFrame) -> list[dict[str, Any]]:
   return rows
 
 
+def data_map(results: Results) -> pd.DataFrame:
+  """Confidence, variability and correctness over training, if known.
+
+  From the mean scores where these are among them, otherwise from the training
+  dynamics of the runs (Swayamdipta et al. 2020).
+
+  Returns:
+    float32[N]: mean_confidence, variability, correctness, as means over the
+    runs; NaN for examples that no run trained on. Empty if nothing is known.
+  """
+  scores = results.scores
+  names = ['mean_confidence', 'variability', 'correctness']
+  if set(names) <= set(scores.columns):
+    return scores[names]
+  tables = []
+  for run in results.score_runs():
+    dynamics = results.dynamics(run)
+    if len(dynamics.get('visits', ())) != len(scores):
+      continue
+    visits = np.where(dynamics['visits'] > 0, dynamics['visits'], np.nan)
+    seen = dynamics['visits'] > 0
+    columns = {
+      'mean_confidence': np.where(seen, dynamics['confidence_mean'], np.nan),
+      'variability': np.sqrt(dynamics['confidence_m2'] / visits),
+      'correctness': dynamics['num_correct'] / visits,
+    }
+    tables.append(pd.DataFrame(columns))
+  if not tables:
+    return pd.DataFrame(columns=names)
+  # Runs that never saw an example say nothing about it.
+  stacked = pd.concat(tables).groupby(level=0).mean()
+  return stacked.astype(np.float32).rename_axis('example_index')
+
+
 def any_draw(selection: Selection) -> np.ndarray:
   """The examples kept, int64[num_kept]; of the first draw if they differ."""
   return next(iter(selection.example_index.values()))
@@ -106,28 +141,32 @@ def majority(predictions: pd.DataFrame, num_classes: int) -> np.ndarray | None:
   return votes.argmax(1).astype(np.int32)
 
 
-def class_counts(
-  selections: dict[str, Selection], labels: np.ndarray, num_classes: int
-) -> pd.DataFrame:
+def class_counts(results: Results) -> pd.DataFrame:
   """How many examples of each class each selection keeps.
 
   Args:
-    selections: as `Results.selections`.
-    labels: int32[N].
-    num_classes: of the data set.
+    results: of the workdir; something was scored.
 
   Returns:
-    int64[num_classes, 1 + num_selections]: first a column 'all examples', then
-    one a selection; means over the draws (float64) where these differ by run.
+    [num_classes, 1 + num_selections]: first a column 'all examples', then one
+    a selection; means over the draws where these differ by run.
   """
+  labels = results.scores['label'].to_numpy()
+  num_classes = results.dataset['num_classes']
   counts = {'all examples': np.bincount(labels, minlength=num_classes)}
-  for name, selection in selections.items():
+  for name, selection in results.selections.items():
     draws = [
       np.bincount(labels[kept], minlength=num_classes)
       for kept in selection.example_index.values()
     ]
-    counts[name] = draws[0] if len(draws) == 1 else np.mean(draws, 0)
+    counts[name] = np.mean(draws, 0)
   return pd.DataFrame(counts)
+
+
+def class_shares(results: Results) -> pd.DataFrame:
+  """`class_counts` of selections as shares of a class's examples."""
+  counts = class_counts(results)
+  return counts.drop(columns='all examples').div(counts['all examples'], axis=0)
 
 
 def class_accuracies(results: Results) -> pd.DataFrame:
@@ -173,6 +212,7 @@ def cost(results: Results, summary: dict[str, Any]) -> dict[str, Any]:
     for stage, entry in results.timing.items()
     if isinstance(entry, dict)
   ]
+  stages.sort(key=lambda row: _stage_position(row['stage']))
   spent = {row['stage']: row['device_seconds'] for row in stages}
   parts = [spent.get(stage) for stage in ('train', 'score', 'select')]
   num_runs = len(results.retrain)
@@ -189,6 +229,10 @@ def cost(results: Results, summary: dict[str, Any]) -> dict[str, Any]:
       if row['fraction'] is not None and row['fraction'] < 1
     ],
   }
+
+
+def _stage_position(stage: str) -> int:
+  return _STAGES.index(stage) if stage in _STAGES else len(_STAGES)
 
 
 def _saving(

@@ -67,7 +67,8 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
     (full if row['selection'] == FULL else rows).append(drawn)
   if not rows:
     return None
-  x = alt.X('kept:Q', title='training data kept (%)').scale(zero=False)
+  x = alt.X('kept:Q', title='training data kept (%)')
+  x = x.scale(zero=False, padding=12)
   y = alt.Y('accuracy:Q', title='test accuracy (%)').scale(zero=False)
   color = alt.Color('series:N', title=None)
   tooltip = [
@@ -82,11 +83,10 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
     subsets.mark_rule(strokeWidth=2).encode(
       x=x, y=alt.Y('low:Q'), y2='high:Q', color=color
     ),
-    subsets.mark_point(filled=True, size=70).encode(
-      x=x, y=y, color=color, shape=alt.Shape('series:N', title=None),
-      tooltip=tooltip,
+    subsets.mark_point(filled=True, size=70, opacity=1).encode(
+      x=x, y=y, color=color, tooltip=tooltip
     ),
-  ]  # fmt: skip
+  ]
   if full:
     reference = alt.Chart(_values(full))
     line = {'y': y, 'color': color, 'tooltip': tooltip}

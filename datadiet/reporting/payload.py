@@ -32,7 +32,7 @@ def build_payload(
   results: Results,
   dataset: Dataset | None,
   audit: Audit | None,
-  thumbnails: Thumbnails | None,
+  thumbnails: Thumbnails | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
   """All that the gallery and the charts of the page draw from.
 
@@ -58,6 +58,8 @@ def build_payload(
     'labels': pack(labels),
   }
   columns = {name: scores[name].to_numpy(np.float32) for name in names}
+  for name, column in analysis.data_map(results).items():
+    columns[name] = column.to_numpy(np.float32)
   if audit is not None:
     columns['suspicion'] = audit.suspicion
     statements['suspicion'] = {'definition': 'how likely the label is wrong'}

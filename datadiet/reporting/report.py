@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pandas as pd
+
 from datadiet import artifacts
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
-from datadiet.reporting import figures, page
+from datadiet.reporting import analysis, figures, page, redundancy
 from datadiet.reporting.results import Results, load_results
 from datadiet.reporting.summary import build_summary
 
@@ -37,8 +39,11 @@ def write_report(
   summary = build_summary(results)
   if dataset is None:
     summary['missing'].append('The images were not at hand: no galleries.')
-  written = write_figures(results, summary, dataset)
-  html = page.render_page(results, summary, written)
+  write_figures(results, summary, dataset)
+  duplicates = None
+  if dataset is not None:
+    duplicates = redundancy.cached_duplicates(workdir, dataset)
+  html = page.render_page(results, summary, dataset, duplicates)
   artifacts.write_bytes(workdir.report / 'index.html', html.encode())
   # Last, so that a summary means that the rest is there.
   artifacts.write_json(workdir.report / 'summary.json', summary)
@@ -56,38 +61,26 @@ def _check_dataset(results: Results, dataset: Dataset) -> None:
 
 def write_figures(
   results: Results, summary: dict[str, Any], dataset: Dataset | None
-) -> list[dict[str, str]]:
+) -> None:
   """Writes report/figures/*.png.
 
   Args:
     results: of the workdir.
     summary: from `build_summary`.
     dataset: gives the images; no grids without it.
-
-  Returns:
-    One dict a figure: section, file (its name), caption.
   """
-  folder = results.workdir.report / 'figures'
-  written = []
-
-  def write(figure, section: str, file: str, caption: str) -> None:
-    artifacts.write_bytes(folder / file, figures.render_png(figure))
-    written.append({'section': section, 'file': file, 'caption': caption})
-
-  accuracy = figures.accuracy_figure(summary['accuracy'])
-  if accuracy is not None:
-    caption = 'Test accuracy against the fraction of the training data kept'
-    write(accuracy, 'accuracy', 'accuracy.png', caption)
+  drawn = {'accuracy': figures.accuracy_figure(summary['accuracy'])}
   scores = results.scores
-  names = [name for name in scores.columns if name not in ('id', 'label')]
+  names = analysis.score_columns(scores)
   if names:
-    histograms = figures.histograms_figure(scores[names])
-    caption = 'Histograms of the scores'
-    write(histograms, 'scores', 'histograms.png', caption)
+    drawn['histograms'] = figures.histograms_figure(scores[names])
   if dataset is not None:
     for name in _scores_in_use(results, names):
-      _write_grids(write, name, scores, dataset)
-  return written
+      drawn |= _grids(name, scores, dataset)
+  for name, figure in drawn.items():
+    if figure is not None:
+      path = results.workdir.report / 'figures' / f'{name}.png'
+      artifacts.write_bytes(path, figures.render_png(figure))
 
 
 def _scores_in_use(results: Results, names: list[str]) -> list[str]:
@@ -96,7 +89,8 @@ def _scores_in_use(results: Results, names: list[str]) -> list[str]:
   return [name for name in names if name in used] or names[:1]
 
 
-def _write_grids(write, name: str, scores, dataset: Dataset) -> None:
+def _grids(name: str, scores: pd.DataFrame, dataset: Dataset) -> dict:
+  """The figures of a score's highest and lowest examples, by file name."""
   num_classes = min(dataset.num_classes, _MAX_GRID_CLASSES)
   lowest, highest = figures.extreme_examples(
     scores[name].to_numpy(),
@@ -107,13 +101,13 @@ def _write_grids(write, name: str, scores, dataset: Dataset) -> None:
   note = ''
   if num_classes < dataset.num_classes:
     note = f' (the first {num_classes} of {dataset.num_classes} classes)'
-  for end, rows in (('highest', highest), ('lowest', lowest)):
-    title = f'{end} {name} of each class{note}'
-    figure = figures.grid_figure(
-      title,
+  return {
+    f'{end}_{name}': figures.grid_figure(
+      f'{end} {name} of each class{note}',
       dataset.train.images,
       rows,
       list(dataset.class_names[:num_classes]),
       _GRID_IMAGES,
     )
-    write(figure, 'examples', f'{end}_{name}.png', f'The {title}')
+    for end, rows in (('highest', highest), ('lowest', lowest))
+  }

@@ -133,7 +133,9 @@ def _size(shape: tuple[int, ...], edge: int) -> tuple[int, int]:
 def _stride(width: int, height: int, quality: int) -> tuple[int, int]:
   if not quality:
     return width, height
-  return tuple(-(-side // _JPEG_BLOCK) * _JPEG_BLOCK for side in (width, height))
+  return tuple(
+    -(-side // _JPEG_BLOCK) * _JPEG_BLOCK for side in (width, height)
+  )
 
 
 def _bytes_per_image(

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from datadiet.errors import DataDietError
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -49,7 +51,55 @@ def variability(dynamics: Arrays) -> np.ndarray:
   return np.sqrt(np.maximum(dynamics['confidence_m2'], 0.0) / visits)
 
 
-def read_off(function, dynamics: Arrays) -> np.ndarray:
-  """A score of every example, float32[N]; NaN where the run never saw it."""
-  values = np.asarray(function(dynamics), np.float32)
+def first_learned(dynamics: Arrays) -> np.ndarray:
+  """Step of the first visit at which it was right (Toneva et al. 2019).
+
+  An example that was never right counts as one step after the last example
+  that was: it ranks above all, and means over runs stay finite.
+  """
+  step = dynamics['first_correct_step']
+  return np.where(step < 0, step.max(initial=0) + 1, step)
+
+
+def _num_windows(dynamics: Arrays) -> np.ndarray:
+  return np.maximum(dynamics['visits'] - int(dynamics['window']) + 1, 1)
+
+
+def dual(dynamics: Arrays) -> np.ndarray:
+  """Mean over windows of std(p_y) (1 - mean(p_y)) (Cho et al. 2025).
+
+  The authors' code multiplies the deviation by 10, which changes no order.
+  """
+  return dynamics['windows.dual_sum'] / _num_windows(dynamics)
+
+
+def dyn_unc(dynamics: Arrays) -> np.ndarray:
+  """Mean over windows of std(p_y) (He et al. 2024)."""
+  return dynamics['windows.std_sum'] / _num_windows(dynamics)
+
+
+def tdds(dynamics: Arrays) -> np.ndarray:
+  """Exponential mean over windows of the spread of KL(p_t+1 || p_t).
+
+  Zhang et al. 2024 (CVPR). Follows the paper: windows move with training, and
+  the change of a prediction is the divergence itself, a sum whose terms have
+  signs. The authors' code sums the terms' absolute values instead, and a
+  widely used copy of it never moves the window.
+  """
+  return dynamics['changes.score']
+
+
+def read_off(function, dynamics: Arrays, where: str = '') -> np.ndarray:
+  """A score of every example, float32[N]; NaN where the run never saw it.
+
+  Raises:
+    DataDietError: if the run did not record what the score needs.
+  """
+  try:
+    values = np.asarray(function(dynamics), np.float32)
+  except KeyError as error:
+    raise DataDietError(
+      f'{where}: the run recorded no {error}, which {function.__name__} needs; '
+      'train again in another workdir with that score in score.names'
+    ) from error
   return np.where(dynamics['visits'] > 0, values, np.float32(np.nan))

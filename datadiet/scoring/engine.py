@@ -5,21 +5,34 @@ scores do not depend on how many there are but for rounding.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from datadiet import compilation
 from datadiet.data.augmentation import normalise
 from datadiet.data.dataset import Split
 from datadiet.data.placement import place
+from datadiet.errors import DataDietError
 from datadiet.parallel import DATA_AXIS, RunMesh, flat_mesh
 from datadiet.scoring import forward, registry
+from datadiet.scoring.gradient import (
+  UNCLOG,
+  GradientSettings,
+  balanced_sample,
+  make_direction,
+  make_gradient_step,
+)
 from datadiet.training.steps import apply_model
+
+# What a forward pass can keep beside scores.
+PREDICTION, PRED_PROBS, FEATURES = 'prediction', 'pred_probs', 'features'
 
 # Chunks on the device before the host fetches the oldest.
 _CHUNKS_IN_FLIGHT = 2
@@ -31,7 +44,7 @@ class Partial:
 
   Attributes:
     num_done: examples whose values are there.
-    values: name -> float32[N] (or int32[N] for 'prediction').
+    values: name -> [N] or [N, ...].
   """
 
   num_done: int
@@ -52,6 +65,8 @@ class ScoringEngine:
     chunk_size: int,
     mesh: RunMesh | None = None,
     placement: str = 'auto',
+    keep: Collection[str] = (),
+    gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
   ):
     """Places the split; compiles at the first call.
 
@@ -65,26 +80,45 @@ class ScoringEngine:
       chunk_size: examples a chunk; rounded up to the number of devices.
       mesh: all devices in one slot if None.
       placement: of the data, 'auto', 'device' or 'host'.
+      keep: with forward scores, also 'pred_probs' and 'features'.
+      gradient: of the gradient pass.
     """
     self._mesh = flat_mesh() if mesh is None else mesh
     self._split = split
-    self.chunk_size = min(chunk_size, split.num_examples)
-    self.chunk_size += -self.chunk_size % self._mesh.devices_per_slot
     self._placement = place(split, self._mesh.replicated, placement)
+    self._sharding = NamedSharding(self._mesh.mesh, P(DATA_AXIS))
+    self._names = tuple(names)
+    self._gradient = gradient
     self._score = self._compile(
-      make_score_step(model, names, mean=mean, std=std)
+      make_score_step(
+        model, names, mean=mean, std=std, keep=keep, gradient=gradient
+      )
     )
+    self._direction = compilation.jit(
+      self._on_batch(make_direction(model, mean=mean, std=std), 'mask'),
+      out_shardings=self._mesh.replicated,
+    )
+    self.chunk_size = 0
+    self.use_chunks_of(chunk_size)
+
+  def use_chunks_of(self, chunk_size: int) -> None:
+    """Changes the size of chunks; rounded up to the number of devices."""
+    chunk_size = max(1, min(chunk_size, self._split.num_examples))
+    self.chunk_size = chunk_size + -chunk_size % self._mesh.devices_per_slot
+
+  def _on_batch(self, function: Callable, second: str) -> Callable:
+    """(variables, images, batch[second]) as (variables, feed, resident)."""
+
+    def on_feed(variables, feed, resident):
+      batch = self._placement.gather(resident, feed)
+      return function(variables, batch['image'], batch[second])
+
+    return on_feed
 
   def _compile(self, score_step: Callable) -> Callable:
-    gather = self._placement.gather
-
-    def score_share(variables, feed, resident):
-      batch = gather(resident, feed)
-      return score_step(variables, batch['image'], batch['label'])
-
     return compilation.jit(
       jax.shard_map(
-        score_share,
+        self._on_batch(score_step, 'label'),
         mesh=self._mesh.mesh,
         in_specs=(P(), P(DATA_AXIS), P()),
         out_specs=P(DATA_AXIS),
@@ -92,6 +126,23 @@ class ScoringEngine:
       ),
       out_shardings=self._mesh.replicated,
     )
+
+  def _feed(self, example_index: np.ndarray) -> dict[str, jax.Array]:
+    return self._mesh.put(self._placement.feed(example_index), self._sharding)
+
+  def _chunk(self, start: int, indices: np.ndarray) -> np.ndarray:
+    """One chunk of indices, padded with -1."""
+    chunk = indices[start : start + self.chunk_size]
+    padding = self.chunk_size - len(chunk)
+    return np.pad(chunk, (0, padding), constant_values=-1).astype(np.int32)
+
+  def temporary_bytes(self, variables: Mapping[str, Any]) -> int:
+    """Memory that scoring one chunk takes on a device beside its inputs."""
+    feed = self._feed(self._chunk(0, np.arange(self.chunk_size)))
+    variables = self._mesh.put(dict(variables), self._mesh.replicated)
+    variables = self._with_direction(variables)
+    lowered = self._score.lower(variables, feed, self._placement.resident)
+    return lowered.compile().memory_analysis().temp_size_in_bytes
 
   def score(
     self,
@@ -108,17 +159,16 @@ class ScoringEngine:
       on_chunk: called after each chunk with all that is done.
 
     Returns:
-      name -> float32[N]; with forward scores also 'prediction' int32[N].
+      name -> float32[N]; with forward scores also 'prediction' int32[N] and
+      what `keep` asked for.
     """
     variables = self._mesh.put(dict(variables), self._mesh.replicated)
-    sharding = jax.sharding.NamedSharding(self._mesh.mesh, P(DATA_AXIS))
+    variables = self._with_direction(variables)
     done = Partial(0, {}) if done is None else done
     waiting: list[tuple[int, dict[str, jax.Array]]] = []
-    num_examples = self._split.num_examples
-    for start in range(done.num_done, num_examples, self.chunk_size):
-      index = np.arange(start, start + self.chunk_size, dtype=np.int32)
-      index[index >= num_examples] = -1
-      feed = self._mesh.put(self._placement.feed(index), sharding)
+    everything = np.arange(self._split.num_examples)
+    for start in range(done.num_done, len(everything), self.chunk_size):
+      feed = self._feed(self._chunk(start, everything))
       scores = self._score(variables, feed, self._placement.resident)
       waiting.append((start, scores))
       if len(waiting) > _CHUNKS_IN_FLIGHT:
@@ -132,11 +182,31 @@ class ScoringEngine:
     stop = min(start + self.chunk_size, self._split.num_examples)
     for name, values in jax.device_get(scores).items():
       if name not in done.values:
-        done.values[name] = np.zeros(self._split.num_examples, values.dtype)
+        shape = (self._split.num_examples, *values.shape[1:])
+        done.values[name] = np.zeros(shape, values.dtype)
       done.values[name][start:stop] = values[: stop - start]
     done.num_done = stop
     if on_chunk is not None:
       on_chunk(done)
+
+  def _with_direction(self, variables: dict[str, Any]) -> dict[str, Any]:
+    """Adds the mean gradient that unclog subtracts."""
+    if UNCLOG not in self._names or 'unclog_direction' in variables:
+      return variables
+    settings = self._gradient
+    sample = balanced_sample(
+      self._split.labels, settings.unclog_sample_size, settings.unclog_seed
+    )
+    total = None
+    for start in range(0, len(sample), self.chunk_size):
+      part = self._direction(
+        variables,
+        self._feed(self._chunk(start, sample)),
+        self._placement.resident,
+      )
+      total = part if total is None else jax.tree.map(jnp.add, total, part)
+    mean = jax.tree.map(lambda leaf: leaf / len(sample), total)
+    return {**variables, 'unclog_direction': mean}
 
 
 def make_score_step(
@@ -145,6 +215,8 @@ def make_score_step(
   *,
   mean: np.ndarray,
   std: np.ndarray,
+  keep: Collection[str] = (),
+  gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
 ) -> Callable:
   """One pass for all the scores of a kind.
 
@@ -153,40 +225,70 @@ def make_score_step(
     names: scores; all 'forward' and 'data', or all 'gradient'.
     mean: float32[channels], for normalisation.
     std: float32[channels].
+    keep: with forward scores, also 'pred_probs' and 'features'.
+    gradient: of the gradient pass.
 
   Returns:
     (variables, images uint8[batch, ...], labels int32[batch]) ->
-    name -> [batch].
+    name -> [batch, ...].
   """
-  specs = {name: registry.SCORES[name] for name in names}
-  gradient = {
-    name: spec.function(model)
-    for name, spec in specs.items()
-    if spec.kind == registry.GRADIENT
-  }
+  gradient_names = registry.of_kind(names, registry.GRADIENT)
+  gradient_step = make_gradient_step(model, gradient_names, gradient)
+  forward_names = registry.of_kind(names, registry.FORWARD)
+  needs_features = FEATURES in keep or bool(
+    registry.needing(names, registry.FEATURES)
+  )
 
   def score_step(variables, images, labels):
     images = normalise(images, mean, std)
-    params, batch_stats = variables['params'], variables['batch_stats']
     scores = {
-      name: norms(params, batch_stats, images, labels)
-      for name, norms in gradient.items()
+      name: registry.SCORES[name].function(images)
+      for name in registry.of_kind(names, registry.DATA)
     }
-    for name, spec in specs.items():
-      if spec.kind == registry.DATA:
-        scores[name] = spec.function(images)
-    if len(scores) < len(specs):
-      logits, _ = apply_model(model, params, batch_stats, images, train=False)
-      outputs = forward.make_outputs(logits, labels)
-      scores |= {
-        name: spec.function(outputs)
-        for name, spec in specs.items()
-        if spec.kind == registry.FORWARD
-      }
-      scores['prediction'] = logits.argmax(-1).astype('int32')
+    if gradient_names:
+      scores |= gradient_step(variables, images, labels)
+    if forward_names or keep:
+      logits, features = forward_pass(model, variables, images, needs_features)
+      outputs = forward.make_outputs(logits, labels, features)
+      for name in forward_names:
+        scores[name] = registry.SCORES[name].function(outputs)
+      scores[PREDICTION] = logits.argmax(-1).astype('int32')
+      if PRED_PROBS in keep:
+        scores[PRED_PROBS] = outputs.probs
+      if FEATURES in keep:
+        scores[FEATURES] = features
     return scores
 
   return score_step
+
+
+def forward_pass(
+  model: nn.Module,
+  variables: Mapping[str, Any],
+  images: jax.Array,
+  needs_features: bool,
+) -> tuple[jax.Array, jax.Array | None]:
+  """Logits, and the features that the model sows.
+
+  Raises:
+    DataDietError: if features are needed and the model sows none.
+  """
+  if not needs_features:
+    logits, _ = apply_model(
+      model, variables['params'], variables['batch_stats'], images, train=False
+    )
+    return logits, None
+  inputs = {name: variables[name] for name in ('params', 'batch_stats')}
+  logits, sown = model.apply(
+    inputs, images, train=False, mutable=['intermediates']
+  )
+  intermediates = sown.get('intermediates', {})
+  if 'features' not in intermediates:
+    raise DataDietError(
+      f'{type(model).__name__} sows no features: grand_last and kept features '
+      "need self.sow('intermediates', 'features', INPUT_OF_THE_LAST_LAYER)"
+    )
+  return logits, intermediates['features'][0].astype(jnp.float32)
 
 
 def pass_groups(names: Sequence[str]) -> list[tuple[str, ...]]:

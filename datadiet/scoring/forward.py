@@ -21,6 +21,8 @@ class Outputs:
     probs: float32[batch, num_classes].
     error: float32[batch, num_classes], e with e_y = -sum of the other p_k:
       p_y - 1 would lose every digit for confident examples.
+    features: float32[batch, num_features], input of the last dense layer; None
+      where no score needs it.
   """
 
   logits: jax.Array
@@ -29,9 +31,12 @@ class Outputs:
   log_probs: jax.Array
   probs: jax.Array
   error: jax.Array
+  features: jax.Array | None = None
 
 
-def make_outputs(logits: jax.Array, labels: jax.Array) -> Outputs:
+def make_outputs(
+  logits: jax.Array, labels: jax.Array, features: jax.Array | None = None
+) -> Outputs:
   """Outputs from float32[batch, num_classes] logits and int32[batch] labels."""
   logits = logits.astype(jnp.float32)
   is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
@@ -46,6 +51,7 @@ def make_outputs(logits: jax.Array, labels: jax.Array) -> Outputs:
     log_probs=log_probs,
     probs=probs,
     error=jnp.where(is_label, -rest, others),
+    features=features,
   )
 
 
@@ -92,3 +98,13 @@ def entropy(outputs: Outputs) -> jax.Array:
 def confidence(outputs: Outputs) -> jax.Array:
   """p_y."""
   return jnp.sum(jnp.where(outputs.is_label, outputs.probs, 0.0), -1)
+
+
+def grand_last(outputs: Outputs) -> jax.Array:
+  """Norm of the loss's gradient in the last dense layer, in closed form.
+
+  The gradient in its kernel is the outer product of features and e, that in
+  its bias is e: the norm is |e| sqrt(|features|^2 + 1).
+  """
+  length = jnp.sum(jnp.square(outputs.features), -1)
+  return el2n(outputs) * jnp.sqrt(length + 1.0)

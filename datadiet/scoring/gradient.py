@@ -1,35 +1,201 @@
-"""Scores from the gradient of each example's loss."""
+"""Scores from the gradient of each example, by one pass for all of them."""
 
-from collections.abc import Callable
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
 
+from datadiet.data.augmentation import normalise
 from datadiet.scoring.grad_norm import grad_norm
 from datadiet.training.steps import apply_model, per_example_loss
 
+# Scores of the gradient of the loss; unclog is of the logits' instead.
+LOSS_SCORES = ('grand', 'grand_subset')
+UNCLOG = 'unclog'
+LAYERS = 'grand_layers'
 
-def grand(model: nn.Module) -> Callable[..., jax.Array]:
-  """GraNd: norm of the loss's gradient in all params (Paul et al. 2021).
+
+@dataclasses.dataclass(frozen=True)
+class GradientSettings:
+  """What the gradient pass is to give.
+
+  Attributes:
+    subset_pattern: for 'grand_subset', a regular expression that is searched
+      for in the paths of params, such as 'Conv_0' or 'Dense'.
+    per_layer: whether the norm in every leaf is kept too.
+    unclog_sample_size: for 'unclog', examples in the class-balanced sample
+      whose mean gradient is subtracted.
+    unclog_seed: of that sample.
+  """
+
+  subset_pattern: str = ''
+  per_layer: bool = False
+  unclog_sample_size: int = 1000
+  unclog_seed: int = 0
+
+
+def make_gradient_step(
+  model: nn.Module, names: Sequence[str], settings: GradientSettings
+) -> Callable[..., dict[str, jax.Array]]:
+  """One gradient pass for the scores of the loss, one more for unclog.
 
   Args:
     model: the network, run in eval mode.
+    names: among 'grand', 'grand_subset', 'unclog'.
+    settings: see there.
 
   Returns:
-    (params, batch_stats, images float32[batch, height, width, channels],
-    labels int32[batch]) -> float32[batch].
+    (variables, images float32[batch, height, width, channels], labels
+    int32[batch]) -> name -> float32[batch], and 'grand_layers' float32[batch,
+    num_leaves] if asked for. `variables` holds 'params', 'batch_stats' and,
+    for unclog, 'unclog_direction' in the structure of params.
+  """
+  per_leaf = settings.per_layer or 'grand_subset' in names
+
+  def gradient_step(variables, images, labels):
+    params, batch_stats = variables['params'], variables['batch_stats']
+    scores = {}
+    if per_leaf or 'grand' in names:
+      norms = grad_norm(
+        _loss_of(model, batch_stats), per_leaf=per_leaf, squared=True
+      )
+      squares = jax.vmap(norms, in_axes=(None, 0, 0))(params, images, labels)
+      scores |= _loss_scores(squares, names, settings, per_leaf)
+    if UNCLOG in names:
+      scores[UNCLOG] = _unclog(
+        model, params, batch_stats, images, variables['unclog_direction']
+      )
+    return scores
+
+  return gradient_step
+
+
+def _loss_of(model: nn.Module, batch_stats: Any) -> Callable:
+  def loss(params, image, label):
+    logits, _ = apply_model(
+      model, params, batch_stats, image[None], train=False
+    )
+    return per_example_loss(logits, label[None])[0]
+
+  return loss
+
+
+def _loss_scores(squares, names, settings, per_leaf) -> dict[str, jax.Array]:
+  if not per_leaf:
+    return {'grand': jnp.sqrt(squares)}
+  by_path = {
+    leaf_name(path): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(squares)
+  }
+  scores = {}
+  if 'grand' in names:
+    scores['grand'] = jnp.sqrt(sum(by_path.values()))
+  if 'grand_subset' in names:
+    chosen = subset_paths(by_path, settings.subset_pattern)
+    scores['grand_subset'] = jnp.sqrt(sum(by_path[path] for path in chosen))
+  if settings.per_layer:
+    scores[LAYERS] = jnp.sqrt(jnp.stack(list(by_path.values()), -1))
+  return scores
+
+
+def leaf_name(path: Sequence[Any]) -> str:
+  """'Conv_0/kernel' for a path of jax.tree_util."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
+def leaf_names(params: Any) -> list[str]:
+  """The columns of 'grand_layers', in order."""
+  return [
+    leaf_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)
+  ]
+
+
+def subset_paths(paths: Sequence[str], pattern: str) -> list[str]:
+  """The paths in which a regular expression is found."""
+  return [path for path in paths if re.search(pattern, path)]
+
+
+def _sum_of_logits(model, batch_stats) -> Callable:
+  def total(params, image):
+    logits, _ = apply_model(
+      model, params, batch_stats, image[None], train=False
+    )
+    return logits.sum()
+
+  return total
+
+
+def _unclog(model, params, batch_stats, images, direction) -> jax.Array:
+  """|g - d| from |g|, <g, d> and |d|: no gradient is formed.
+
+  The sum cancels where g is near d: an error of 1e-7 in |g|^2 becomes one of
+  1e-7 |g|^2 / unclog^2 in the square of the score.
+  """
+  total = _sum_of_logits(model, batch_stats)
+  square = jax.vmap(grad_norm(total, squared=True), in_axes=(None, 0))(
+    params, images
+  )
+
+  def along(image):
+    return jax.jvp(lambda p: total(p, image), (params,), (direction,))[1]
+
+  inner = jax.vmap(along)(images)
+  length = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(direction))
+  return jnp.sqrt(jnp.maximum(square - 2.0 * inner + length, 0.0))
+
+
+def balanced_sample(
+  labels: np.ndarray, sample_size: int, seed: int
+) -> np.ndarray:
+  """Indices of a class-balanced random sample.
+
+  Args:
+    labels: int[N].
+    sample_size: examples in all; split evenly, as far as classes last.
+    seed: of the draw.
+
+  Returns:
+    int64[at most sample_size], ascending.
+  """
+  rng = np.random.default_rng([seed, 0])
+  classes = np.unique(labels)
+  per_class = max(1, sample_size // len(classes))
+  chosen = []
+  for label in classes:
+    members = np.flatnonzero(labels == label)
+    chosen.append(rng.permutation(members)[:per_class])
+  return np.sort(np.concatenate(chosen))
+
+
+def make_direction(
+  model: nn.Module, *, mean: np.ndarray, std: np.ndarray
+) -> Callable[..., Any]:
+  """The mean gradient of the sum of logits over some images.
+
+  Args:
+    model: the network.
+    mean: float32[channels], for normalisation.
+    std: float32[channels].
+
+  Returns:
+    (variables, images uint8[batch, ...], mask bool[batch]) -> the sum of
+    gradients over the masked images, in the structure of params.
   """
 
-  def norms(params: Any, batch_stats: Any, images, labels) -> jax.Array:
-    def loss(params, image, label):
+  def direction(variables, images, mask):
+    images = normalise(images, mean, std)
+
+    def total(params):
       logits, _ = apply_model(
-        model, params, batch_stats, image[None], train=False
+        model, params, variables['batch_stats'], images, train=False
       )
-      return per_example_loss(logits, label[None])[0]
+      return jnp.sum(jnp.where(mask, logits.sum(-1), 0.0))
 
-    return jax.vmap(grad_norm(loss), in_axes=(None, 0, 0))(
-      params, images, labels
-    )
+    return jax.grad(total)(variables['params'])
 
-  return norms
+  return direction

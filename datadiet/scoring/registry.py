@@ -4,10 +4,23 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Iterable
 
-from datadiet.errors import DataDietError
-from datadiet.scoring import dynamics, forward, gradient
+import jax.numpy as jnp
 
-FORWARD, GRADIENT, DYNAMICS, DATA = 'forward', 'gradient', 'dynamics', 'data'
+from datadiet.errors import DataDietError
+from datadiet.scoring import dynamics, forward
+
+# What a score is computed from.
+FORWARD = 'forward'  # One forward pass.
+GRADIENT = 'gradient'  # One gradient pass.
+DYNAMICS = 'dynamics'  # The training visits.
+DATA = 'data'  # The images alone.
+TRAJECTORY = 'trajectory'  # Other scores of a run at all its scored steps.
+HELD_OUT = 'held_out'  # Runs that trained on subsets of the data.
+
+# What some scores need beside.
+FEATURES = 'features'
+WINDOWS = 'windows'
+CHANGES = 'prediction_changes'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,23 +28,24 @@ class Score:
   """One score and what it is.
 
   Attributes:
-    kind: what it is computed from: 'forward' (one forward pass), 'gradient'
-      (one gradient pass), 'dynamics' (training visits), 'data' (no network).
-    function: forward: Outputs -> float32[batch]; gradient: linen module ->
-      (params, batch_stats, images, labels) -> float32[batch]; dynamics:
-      {name: array} -> [N]; data: normalised images -> float32[batch].
+    kind: one of the kinds above.
+    function: forward: Outputs -> float32[batch]; dynamics: {name: array} ->
+      [N]; data: normalised images -> float32[batch]; None for the kinds that
+      have a module of their own.
     definition: in a formula.
     higher_is: 'harder', 'easier' or 'neither': which end is hard.
-    based_on: 'probabilities', 'logits', 'gradients', 'pixels'.
+    based_on: 'probabilities', 'logits', 'gradients', 'pixels', 'steps'.
     source: where it was defined.
+    needs: what has to be recorded or kept for it.
   """
 
   kind: str
-  function: Callable
+  function: Callable | None
   definition: str
   higher_is: str
   based_on: str
   source: str
+  needs: frozenset[str] = frozenset()
 
   def statement(self) -> dict:
     """What a manifest says of this score."""
@@ -48,14 +62,13 @@ class Score:
 
 
 def _input_norm(images):
-  import jax.numpy as jnp
-
   axes = tuple(range(1, images.ndim))
   return jnp.sqrt(jnp.sum(jnp.square(images), axes))
 
 
 _PAUL = 'Paul, Ganguli, Dziugaite 2021, arXiv 2107.07075'
 _PREDECESSOR = 'code of Paul et al. 2021'
+_TONEVA = 'Toneva et al. 2019, arXiv 1812.05159'
 _SWAYAMDIPTA = 'Swayamdipta et al. 2020, arXiv 2009.10795'
 
 SCORES: dict[str, Score] = {
@@ -112,7 +125,7 @@ SCORES: dict[str, Score] = {
   ),
   'grand': Score(
     GRADIENT,
-    gradient.grand,
+    None,
     'norm of the gradient of -log p_y in all trainable parameters',
     'harder',
     'gradients',
@@ -132,7 +145,7 @@ SCORES: dict[str, Score] = {
     'times right at one visit and wrong at the next; never right: visits + 1',
     'harder',
     'probabilities',
-    'Toneva et al. 2019, arXiv 1812.05159',
+    _TONEVA,
   ),
   'never_learned': Score(
     DYNAMICS,
@@ -140,7 +153,7 @@ SCORES: dict[str, Score] = {
     '1 if wrong at every visit',
     'harder',
     'probabilities',
-    'Toneva et al. 2019, arXiv 1812.05159',
+    _TONEVA,
   ),
   'aum': Score(
     DYNAMICS,
@@ -173,6 +186,84 @@ SCORES: dict[str, Score] = {
     'neither',
     'probabilities',
     _SWAYAMDIPTA,
+  ),
+  'first_learned': Score(
+    DYNAMICS,
+    dynamics.first_learned,
+    'step of the first visit at which it was right; never: one after the last',
+    'harder',
+    'steps',
+    _TONEVA,
+  ),
+  'dual': Score(
+    DYNAMICS,
+    dynamics.dual,
+    'mean over windows of J visits of std(p_y) (1 - mean(p_y))',
+    'harder',
+    'probabilities',
+    'Cho et al. 2025, arXiv 2502.06905',
+    frozenset({WINDOWS}),
+  ),
+  'dyn_unc': Score(
+    DYNAMICS,
+    dynamics.dyn_unc,
+    'mean over windows of J visits of std(p_y)',
+    'harder',
+    'probabilities',
+    'He et al. 2024, arXiv 2306.05175',
+    frozenset({WINDOWS}),
+  ),
+  'tdds': Score(
+    DYNAMICS,
+    dynamics.tdds,
+    'exponential mean (0.9 on the newest) over windows of J visits of the norm '
+    'of KL(p_t+1 || p_t) minus its mean',
+    'harder',
+    'probabilities',
+    'Zhang et al. 2024, arXiv 2311.13613',
+    frozenset({WINDOWS, CHANGES}),
+  ),
+  'grand_last': Score(
+    FORWARD,
+    forward.grand_last,
+    'norm of the gradient of -log p_y in the last dense layer',
+    'harder',
+    'gradients',
+    'last-layer GraNd, as in DeepCore',
+    frozenset({FEATURES}),
+  ),
+  'grand_subset': Score(
+    GRADIENT,
+    None,
+    'norm of the gradient of -log p_y in the params whose path matches '
+    'score.grand_subset',
+    'harder',
+    'gradients',
+    _PAUL,
+  ),
+  'unclog': Score(
+    GRADIENT,
+    None,
+    'norm of sum over k of (grad z_k - its mean over a class-balanced sample)',
+    'neither',
+    'gradients',
+    _PREDECESSOR,
+  ),
+  'tracin_self': Score(
+    TRAJECTORY,
+    None,
+    'sum over scored steps t of learning_rate_t grand_t^2',
+    'harder',
+    'gradients',
+    'Pruthi et al. 2020, arXiv 2002.08484',
+  ),
+  'memorization': Score(
+    HELD_OUT,
+    None,
+    'P(right | run trained on it) - P(right | run did not)',
+    'harder',
+    'probabilities',
+    'Feldman and Zhang 2020, arXiv 2008.03703',
   ),
 }
 
@@ -208,3 +299,8 @@ def resolve(names: Iterable[str]) -> tuple[str, ...]:
 def of_kind(names: Iterable[str], *kinds: str) -> tuple[str, ...]:
   """The names whose scores are of one of the kinds, in order."""
   return tuple(name for name in names if SCORES[name].kind in kinds)
+
+
+def needing(names: Iterable[str], need: str) -> tuple[str, ...]:
+  """The names whose scores have a need, in order."""
+  return tuple(name for name in names if need in SCORES[name].needs)

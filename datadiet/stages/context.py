@@ -20,6 +20,8 @@ from datadiet.artifacts import Workdir
 from datadiet.data import Dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.progress import format_seconds
+from datadiet.scoring import registry
+from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.optimizer import OptimizerSettings
 from datadiet.training.settings import TrainSettings
 
@@ -32,10 +34,7 @@ _FREE = (
   'dataset.placement',
   'retrain.full',
   'retrain.num_runs',
-  'score.batch_size',
-  'score.gradient_batch_size',
-  'score.names',
-  'score.steps',
+  'score',
   'select',
   'train.checkpoint_every_steps',
   'train.eval_batch_size',
@@ -74,9 +73,23 @@ class Context:
     """The numbers of the runs to be scored."""
     return range(self.config.train.num_runs)
 
+  def provenance(self, step: int) -> dict:
+    """What the manifests of scores say of data, networks and seeds."""
+    config = self.config
+    return {
+      'fingerprint': self.dataset.fingerprint,
+      'labels_fingerprint': self.dataset.labels_fingerprint,
+      'num_examples': self.dataset.train.num_examples,
+      'step': step,
+      'model': config.model.to_dict(),
+      'model_seed': config.train.model_seed,
+      'data_seed': config.train.data_seed,
+      'subset_fraction': config.train.subset_fraction,
+    }
 
-def open_workdir(config: Any, workdir: Workdir) -> None:
-  """Creates a workdir, or checks that it was made with this config.
+
+def check_workdir(config: Any, workdir: Workdir) -> None:
+  """Checks that a workdir, if there is one, was made with this config.
 
   Args:
     config: of `config.resolve`.
@@ -84,7 +97,7 @@ def open_workdir(config: Any, workdir: Workdir) -> None:
 
   Raises:
     ConfigError: if it was made with other settings; names those that differ.
-    DataDietError: if it cannot be written.
+    DataDietError: if its config.json is damaged.
   """
   current = dict(config_lib.flatten(_plain(config)))
   if workdir.config.exists():
@@ -101,6 +114,14 @@ def open_workdir(config: Any, workdir: Workdir) -> None:
         f'{workdir.root} was made with another config: '
         f'{"; ".join(different)}; use another --workdir'
       )
+
+
+def write_config(config: Any, workdir: Workdir) -> None:
+  """Writes config.json, once nothing speaks against this config any more.
+
+  Raises:
+    DataDietError: if it cannot be written.
+  """
   if jax.process_index() == 0:
     artifacts.write_json(workdir.config, _provenance(config))
 
@@ -197,6 +218,13 @@ def check_against_data(config: Any, dataset: Dataset) -> None:
     )
 
 
+def optimizer_settings(config: Any) -> OptimizerSettings:
+  """The settings of the optimizer, from the config."""
+  return OptimizerSettings(
+    schedule_steps=config.train.schedule_steps, **config.optimizer.to_dict()
+  )
+
+
 def train_settings(
   config: Any, num_steps: int, keep_steps: tuple[int, ...]
 ) -> TrainSettings:
@@ -207,7 +235,7 @@ def train_settings(
     num_steps: optimizer steps.
     keep_steps: steps whose networks are kept.
   """
-  train, optimizer = config.train, config.optimizer
+  train = config.train
   per_call = train.steps_per_call
   if not per_call:
     # Loops over steps are many times slower than single steps on CPU.
@@ -216,9 +244,7 @@ def train_settings(
     model=config.model.name,
     width=config.model.width,
     dtype=config.model.dtype,
-    optimizer=OptimizerSettings(
-      schedule_steps=train.schedule_steps, **optimizer.to_dict()
-    ),
+    optimizer=optimizer_settings(config),
     num_steps=num_steps,
     batch_size=train.batch_size,
     eval_batch_size=train.eval_batch_size,
@@ -232,6 +258,18 @@ def train_settings(
     keep_steps=keep_steps,
     steps_per_call=per_call,
     placement=config.dataset.placement,
+    dynamics=_dynamics_settings(config),
+  )
+
+
+def _dynamics_settings(config: Any) -> DynamicsSettings:
+  """Records only what the scores asked for need: windows take memory."""
+  names = config.score.names
+  if not registry.needing(names, registry.WINDOWS):
+    return DynamicsSettings()
+  return DynamicsSettings(
+    window=config.train.dynamics_window,
+    prediction_changes=bool(registry.needing(names, registry.CHANGES)),
   )
 
 

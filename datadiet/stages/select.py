@@ -18,7 +18,7 @@ from datadiet.selection import (
   selection_name,
 )
 from datadiet.stages.context import Context
-from datadiet.stages.score import read_mean_score
+from datadiet.stages.score_mean import read_mean_score
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from datadiet.parallel import make_run_mesh
+from datadiet.stages import wanted
 from datadiet.stages.context import Context, train_settings
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
@@ -11,14 +12,15 @@ GROUP = 'train'
 
 
 def jobs(context: Context) -> list[Job]:
-  """One job a run, on all examples."""
+  """One job a run, on all examples or on the run's own subset."""
   everything = np.arange(context.dataset.train.num_examples)
+  inside = wanted.trained_on(context)
   return [
     Job(
       name=f'{GROUP}/run_{run:02d}',
       folder=context.workdir.run(GROUP, run),
       run=run,
-      example_index=everything,
+      example_index=everything if inside is None else everything[inside[run]],
     )
     for run in context.runs
   ]

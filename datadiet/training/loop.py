@@ -15,6 +15,7 @@ from datadiet import artifacts, checkpoints, parallel, preemption
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError, Preempted
 from datadiet.progress import Progress, progress
+from datadiet.training.dynamics import dynamics_arrays
 from datadiet.training.history import History
 from datadiet.training.jobs import Job, Wave, next_wave
 from datadiet.training.settings import TrainSettings
@@ -240,10 +241,13 @@ class _WaveLoop:
   def _write_dynamics(self, slot: int, step: int, dynamics: Any) -> None:
     job = self._jobs[slot]
     path = job.folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
+    # The rings are only needed to go on, and are in the checkpoint.
     arrays = {
-      field.name: getattr(dynamics, field.name)
-      for field in dataclasses.fields(dynamics)
+      name: array
+      for name, array in dynamics_arrays(dynamics).items()
+      if array.ndim == 1
     }
+    arrays['window'] = np.int32(self._settings.dynamics.window)
     artifacts.write_npz(path, {'trained_on': job.example_index, **arrays})
 
   def _flush(self) -> None:

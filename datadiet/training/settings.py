@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.optimizer import OptimizerSettings
 
 
@@ -27,6 +28,7 @@ class TrainSettings:
     keep_steps: steps whose networks and dynamics are kept, to be scored.
     steps_per_call: steps a dispatch; 1 on CPU, where loops are slow.
     placement: of the data, 'auto', 'device' or 'host'.
+    dynamics: what is recorded of the examples beside the basics.
   """
 
   model: str
@@ -46,6 +48,7 @@ class TrainSettings:
   keep_steps: tuple[int, ...]
   steps_per_call: int = 1
   placement: str = 'auto'
+  dynamics: DynamicsSettings = DynamicsSettings()
 
   def next_event(self, step: int) -> int:
     """The first step after `step` at which something is due."""

@@ -8,7 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from datadiet.training.dynamics import Dynamics, init_dynamics
+from datadiet.training.dynamics import (
+  Dynamics,
+  DynamicsSettings,
+  init_dynamics,
+)
 
 # Keeps the streams of random keys of one run apart. Never renumber them.
 INIT_STREAM = 1
@@ -94,6 +98,8 @@ def init_state(
   tx: optax.GradientTransformation,
   image_shape: tuple[int, ...],
   num_examples: int,
+  num_classes: int = 0,
+  dynamics_settings: DynamicsSettings = DynamicsSettings(),  # noqa: B008
 ) -> TrainState:
   """The state of one run before its first step.
 
@@ -103,12 +109,16 @@ def init_state(
     tx: the optimizer.
     image_shape: (height, width, channels).
     num_examples: of the whole train split, whatever the run trains on.
+    num_classes: number of logits.
+    dynamics_settings: what is recorded of the examples.
   """
   variables = init_variables(model, image_shape, key)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     opt_state=tx.init(variables['params']),
-    dynamics=init_dynamics(num_examples),
+    dynamics=init_dynamics(
+      num_examples, num_classes=num_classes, settings=dynamics_settings
+    ),
     meters=init_meters(),
     **variables,
   )

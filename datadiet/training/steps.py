@@ -102,7 +102,7 @@ def make_train_step(
       batch_stats=batch_stats,
       opt_state=opt_state,
       dynamics=update_dynamics(
-        state.dynamics, batch['example_index'], logits, labels
+        state.dynamics, batch['example_index'], logits, labels, state.step
       ),
       meters=meters.replace(
         loss=meters.loss + losses.sum(),

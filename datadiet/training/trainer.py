@@ -54,6 +54,8 @@ class Trainer:
         tx=tx,
         image_shape=dataset.image_shape,
         num_examples=dataset.train.num_examples,
+        num_classes=dataset.num_classes,
+        dynamics_settings=settings.dynamics,
       )
     )
     self._train_step = make_train_step(

@@ -143,12 +143,15 @@ def mean_scores(dataset: Dataset, step: int) -> dict:
 
 
 def write_scores(
-  workdir: artifacts.Workdir, dataset: Dataset, step: int
+  workdir: artifacts.Workdir,
+  dataset: Dataset,
+  step: int,
+  names: tuple[str, ...] = tuple(HIGHER_IS),
 ) -> None:
   """Scores of every run, their means and the tables."""
   statements = {
-    name: {'definition': f'made up {name}', 'higher_is': higher_is}
-    for name, higher_is in HIGHER_IS.items()
+    name: {'definition': f'made up {name}', 'higher_is': HIGHER_IS[name]}
+    for name in names
   }
   manifest = {
     'kind': 'scores',
@@ -159,13 +162,14 @@ def write_scores(
   for run in range(NUM_RUNS):
     folder = workdir.scores(run, step)
     scores = invent_scores(dataset, run, step)
-    for name, array in scores.items():
-      artifacts.write_npy(folder / f'{name}.npy', array)
+    for name in names:
+      artifacts.write_npy(folder / f'{name}.npy', scores[name])
     wrong = scores['el2n'] > 0.7
     prediction = (dataset.train.labels + wrong) % dataset.num_classes
     artifacts.write_npy(folder / 'prediction.npy', prediction.astype(np.int32))
     artifacts.write_manifest(folder, manifest | {'run': run})
   means = mean_scores(dataset, step)
+  means = {name: means[name] for name in names}
   folder = workdir.scores(None, step)
   for name, array in means.items():
     artifacts.write_npy(folder / f'{name}.npy', array)
@@ -227,3 +231,30 @@ def _selection_manifest(dataset: Dataset, num_kept: int) -> dict:
     'options': {},
     'seed': 0,
   }
+
+
+def write_audit(workdir: artifacts.Workdir, dataset: Dataset) -> None:
+  """audit/label_issues.csv, which finds most changed labels and a few more."""
+  train = dataset.train
+  original = dataset.original_labels
+  is_changed = train.labels != (train.labels if original is None else original)
+  rng = np.random.default_rng(5)
+  suspicion = rng.random(train.num_examples) + is_changed
+  order = np.argsort(-suspicion, kind='stable')
+  rank = np.empty(train.num_examples, int)
+  rank[order] = np.arange(1, train.num_examples + 1)
+  is_issue = suspicion > 0.99
+  shifted = (train.labels + 1) % dataset.num_classes
+  suggested = np.where(is_changed, original, shifted)
+  columns = {
+    'example_index': np.arange(train.num_examples),
+    'id': train.ids,
+    'given_label': train.labels,
+    'suggested_label': suggested,
+    'suspicion': suspicion.astype(np.float32),
+    'rank': rank,
+    'is_issue': is_issue.astype(int),
+  }
+  rows = [[column[i] for column in columns.values()] for i in order]
+  path = workdir.root / 'audit' / 'label_issues.csv'
+  artifacts.write_csv(path, list(columns), rows)

@@ -118,7 +118,7 @@ class ConvGeometry:
     ]
 
   def window(self, array: jax.Array, offset: int, axis: int, spatial: int):
-    """What the taps at `offset` see along `axis`, which is space's `spatial`."""
+    """What taps at `offset` see along `axis`, the spatial axis `spatial`."""
     stride, size = self.strides[spatial], self.output_shape[spatial]
     stop = offset + (size - 1) * stride + 1
     return lax.slice_in_dim(array, offset, stop, stride, axis)

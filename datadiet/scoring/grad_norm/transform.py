@@ -1,4 +1,4 @@
-"""The public transformation: grad_norm, and explain, which says what it does."""
+"""The public transformation, and explain, which says what it does."""
 
 import dataclasses
 import functools
@@ -14,6 +14,7 @@ from jax import lax
 from datadiet.errors import DataDietError
 from datadiet.scoring.grad_norm import sites, walk
 from datadiet.scoring.grad_norm.products import squared_sum, sum_dtype
+from datadiet.scoring.grad_norm.run import run_steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +178,7 @@ class _TracedLoss:
       ]
       values = dict(plan.constants)
       values.update(zip(plan.inputs, [*gated, *self.example]))
-      _run(plan.steps, values, accumulators)
+      run_steps(plan.steps, values, accumulators)
       return values[plan.output]
 
     zeros = [jnp.zeros((), _norm_dtype(leaf)) for leaf in leaves]
@@ -243,63 +244,6 @@ class _TracedLoss:
 
 def _norm_dtype(leaf):
   return sum_dtype(jnp.result_type(leaf))
-
-
-def _run(steps, values, accumulators):
-  """Evaluates steps in order, reading and writing `values` by id."""
-  for step in steps:
-    inputs = [values[value] for value in step.inputs]
-    if step.body is not None:
-      outputs = _run_rematerialised(step, inputs, values, accumulators)
-    elif step.site is not None:
-      outputs = [_run_site(step, inputs, values, accumulators)]
-    else:
-      outputs = step.evaluate(*inputs)
-    values.update(zip(step.outputs, outputs))
-
-
-def _run_site(step, inputs, values, accumulators):
-  """Evaluates a use site with a rule."""
-  site = step.site
-  data_operand = site.rule.data_operand
-  accumulator = accumulators[site.leaf]
-  for factor, divides in site.factors:
-    # The leaf's gradient is the operand's times the factor.
-    square = jnp.square(jnp.reshape(values[factor], ())).astype(
-      accumulator.dtype
-    )
-    accumulator = accumulator / square if divides else accumulator * square
-
-  def operation(data, weight):
-    operands = (data, weight) if data_operand == 0 else (weight, data)
-    return step.evaluate(*operands)[0]
-
-  return sites.bind_site(
-    operation,
-    site.rule,
-    inputs[data_operand],
-    inputs[1 - data_operand],
-    accumulator,
-  )
-
-
-def _run_rematerialised(step, inputs, values, accumulators):
-  """Evaluates a body under jax.checkpoint, as the loss asked for."""
-  params = step.equation.params
-  outer_values = dict(values)
-
-  def body(inputs, accumulators):
-    inner_values = dict(outer_values)
-    inner_values.update(zip(step.inputs, inputs))
-    _run(step.body, inner_values, accumulators)
-    return [inner_values[value] for value in step.body_outputs]
-
-  rematerialised = jax.checkpoint(
-    body,
-    prevent_cse=params.get('prevent_cse', True),
-    policy=params.get('policy'),
-  )
-  return rematerialised(inputs, accumulators)
 
 
 def _vary_like(arrays, example):

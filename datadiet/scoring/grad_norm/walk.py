@@ -1,18 +1,19 @@
 """Follows parameter leaves through a traced loss to where they meet data.
 
-The walk is static: it reads the jaxpr, runs nothing, and returns a `Plan`, the
-flat list of equations to evaluate with the use sites marked. A value is one of
+The walk is static: it reads the jaxpr, computes nothing, and returns a `Plan`,
+the flat list of equations to evaluate with the use sites marked. A value is
 
-  STATIC  depends neither on the example nor on a leaf that is followed,
-  DATA    depends on the example (every output of a use site does),
-  Linear  is an affine function of one leaf and has met no data yet.
+  STATIC    if it depends neither on the example nor on a leaf,
+  DATA      if it depends on the example (every output of a use site does),
+  Linear    if it is an affine function of one leaf and has met no data yet,
+  Obstacle  if it is any other function of leaves and has met no data yet.
 
-A leaf that cannot be followed (a non-linear operation, another leaf, control
-flow, the loss itself before any data) is an `Obstacle`; it is never dropped.
+An obstacle that meets data, or is the loss, means that the leaf cannot be
+followed; one that is only stopped (jax.lax.stop_gradient) does no harm.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -20,6 +21,14 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from datadiet.scoring.grad_norm import sites
+from datadiet.scoring.grad_norm.plan import (
+  Linear,
+  Obstacle,
+  Plan,
+  Site,
+  Step,
+  Use,
+)
 
 STATIC = 'static'
 DATA = 'data'
@@ -50,117 +59,6 @@ ISOMETRIC = frozenset(
     'transpose',
   }
 )
-# Operations that are affine in any one operand when the others are static.
-AFFINE = frozenset(
-  {
-    'add',
-    'add_any',
-    'broadcast_in_dim',
-    'concatenate',
-    'conv_general_dilated',
-    'cumsum',
-    'dot_general',
-    'mul',
-    'reduce_sum',
-    'slice',
-    'split',
-    'sub',
-  }
-)
-# Operations that are affine in their first operand.
-AFFINE_IN_FIRST = frozenset({'div', 'dynamic_slice', 'gather', 'pad'})
-
-
-@dataclasses.dataclass(frozen=True)
-class Linear:
-  """An affine function of one leaf.
-
-  Attributes:
-    leaf: the leaf's position among all leaves.
-    isometric: whether it is a rearrangement of the leaf's numbers, times
-      the static factors.
-    factors: ids of static scalars, each with whether it divides.
-  """
-
-  leaf: int
-  isometric: bool = True
-  factors: tuple[tuple[int, bool], ...] = ()
-
-
-@dataclasses.dataclass
-class Use:
-  """A leaf that meets data in an equation."""
-
-  leaf: int
-  operation: str
-  step: 'Step'
-  operand: int
-  value: Linear
-
-
-@dataclasses.dataclass
-class Site:
-  """What the executor needs at a use site with a rule."""
-
-  leaf: int
-  rule: sites.Rule
-  factors: tuple[tuple[int, bool], ...]
-
-
-@dataclasses.dataclass
-class Step:
-  """One equation to evaluate; inputs and outputs are value ids.
-
-  Attributes:
-    equation: the equation.
-    inputs: one id for each distinct variable read (literals stay inside).
-    outputs: ids of the results.
-    evaluate: (*inputs) -> list of outputs.
-    site: set where the leaf among the inputs has a rule.
-    body: the steps of a rematerialised function, evaluated under
-      jax.checkpoint instead of `evaluate`.
-    body_outputs: ids of its results.
-  """
-
-  equation: Any
-  inputs: tuple[int, ...]
-  outputs: tuple[int, ...]
-  evaluate: Callable[..., list[jax.Array]] | None = None
-  site: Site | None = None
-  body: list['Step'] | None = None
-  body_outputs: tuple[int, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Obstacle:
-  """Why a leaf cannot be followed, and at which operation."""
-
-  leaf: int
-  operation: str
-  reason: str
-
-
-@dataclasses.dataclass
-class Plan:
-  """A loss as flat steps with the use sites of its leaves.
-
-  Attributes:
-    steps: to evaluate in order.
-    constants: value id -> value, known before the first step.
-    inputs: ids of the loss function's flat inputs, the leaves first.
-    output: id of the loss.
-    uses: leaf -> where it meets data.
-    gated: leaves whose explicit gradient is formed.
-    obstacle: the first leaf that cannot be followed, if any.
-  """
-
-  steps: list[Step]
-  constants: dict[int, Any]
-  inputs: tuple[int, ...]
-  output: int
-  uses: dict[int, list[Use]]
-  gated: frozenset[int]
-  obstacle: Obstacle | None
 
 
 class ObstacleError(Exception):
@@ -191,12 +89,12 @@ def make_plan(closed_jaxpr: Any, followed: Sequence[bool]) -> Plan:
     steps, (output,) = walk.follow(
       closed_jaxpr.jaxpr, closed_jaxpr.consts, inputs
     )
-    if isinstance(walk.kinds[output], Linear):
-      raise ObstacleError(
-        Obstacle(
-          walk.kinds[output].leaf, 'the loss', 'it reaches the loss before data'
-        )
-      )
+    kind = walk.kinds[output]
+    if isinstance(kind, Linear):
+      reason = 'it reaches the loss without meeting data'
+      obstacle = Obstacle(kind.leaf, 'the loss', reason)
+    elif isinstance(kind, Obstacle):
+      obstacle = kind
   except ObstacleError as error:
     obstacle = error.obstacle
   gated = frozenset(
@@ -262,75 +160,74 @@ class _Walk:
   def _equation(self, jaxpr, equation, operands):
     """Steps and output ids of one equation, whose operands are value ids."""
     name = equation.primitive.name
-    leaves = {
-      value for value in operands if isinstance(self.kinds[value], Linear)
-    }
-    if leaves and name in INLINED:
+    followed = sorted(
+      {v for v in operands if isinstance(self.kinds[v], (Linear, Obstacle))}
+    )
+    if followed and name in INLINED:
       return self.follow(*_nested(equation), operands)
-    if leaves and name in REMATERIALISED:
+    if followed and name in REMATERIALISED:
       return self._rematerialised(equation, operands)
     step = _evaluated_step(jaxpr, equation, operands)
-    others = [self.kinds[value] for value in operands if value not in leaves]
-    meets_data = DATA in others
-    kind = DATA if meets_data else STATIC
-    num_outputs = len(equation.outvars)
-    if leaves and not _has_zero_derivative(equation):
-      if _is_control_flow(equation):
-        self._stop(leaves, name, 'it is used inside control flow')
-      if meets_data:
-        self._add_uses(step, leaves)
-      elif len(leaves) > 1:
-        self._stop(leaves, name, 'it meets another parameter before any data')
-      else:
-        (value,) = leaves
-        kind = self._linear_kind(equation, operands, value)
-    step.outputs = tuple(self.new_value(kind) for _ in range(num_outputs))
+    meets_data = any(self.kinds[value] is DATA for value in operands)
+    if followed and not _has_zero_derivative(equation):
+      kind = self._followed_kind(step, operands, followed, meets_data)
+    else:
+      kind = DATA if meets_data else STATIC
+    step.outputs = tuple(self.new_value(kind) for _ in equation.outvars)
     return [step], step.outputs
 
-  def _add_uses(self, step, leaves):
-    for value in sorted(leaves):
+  def _followed_kind(self, step, operands, followed, meets_data):
+    """The kind of an equation's results where leaves are among its operands."""
+    obstacle = self._obstacle(step, followed, meets_data)
+    if obstacle is not None:
+      if meets_data:
+        raise ObstacleError(obstacle)
+      return obstacle
+    if not meets_data:
+      return self._linear_kind(step.equation, operands, followed[0])
+    for value in followed:
       linear = self.kinds[value]
-      use = Use(
-        linear.leaf,
-        step.equation.primitive.name,
-        step,
-        step.inputs.index(value),
-        linear,
-      )
+      name, operand = step.equation.primitive.name, step.inputs.index(value)
+      use = Use(linear.leaf, name, step, operand, linear)
       self.uses.setdefault(linear.leaf, []).append(use)
+    return DATA
+
+  def _obstacle(self, step, followed, meets_data):
+    """Why leaves cannot be followed through an equation, if they cannot."""
+    for value in followed:
+      if isinstance(self.kinds[value], Obstacle):
+        return self.kinds[value]
+    reason = ''
+    if _is_control_flow(step.equation):
+      reason = 'it is used inside control flow'
+    elif not meets_data and len(followed) > 1:
+      reason = 'it meets another parameter before any data'
+    elif not meets_data and not _is_affine(step, followed[0]):
+      reason = 'it is changed by a non-linear operation'
+    if not reason:
+      return None
+    leaf = min(self.kinds[value].leaf for value in followed)
+    return Obstacle(leaf, step.equation.primitive.name, reason)
 
   def _linear_kind(self, equation, operands, value):
-    """The kind of a result that is affine in one leaf, or an obstacle."""
+    """The kind of a result that is affine in one leaf."""
     name, linear = equation.primitive.name, self.kinds[value]
     position = operands.index(value)
-    affine = operands.count(value) == 1 and (
-      name in ISOMETRIC
-      or name in AFFINE
-      or (name in AFFINE_IN_FIRST and position == 0)
-      or (name in ('select_n', 'dynamic_update_slice') and position > 0)
-    )
-    if not affine:
-      self._stop({value}, name, 'it is changed by a non-linear operation')
+    operand, result = equation.invars[position].aval, equation.outvars[0].aval
     if name in ISOMETRIC:
-      both_real = jnp.issubdtype(
-        equation.outvars[0].aval.dtype, jnp.floating
-      ) and jnp.issubdtype(equation.invars[0].aval.dtype, jnp.floating)
-      return dataclasses.replace(
-        linear, isometric=linear.isometric and both_real
+      isometric = jnp.issubdtype(operand.dtype, jnp.floating) and (
+        jnp.issubdtype(result.dtype, jnp.floating)
       )
-    if name == 'broadcast_in_dim':
-      same_size = (
-        equation.outvars[0].aval.size == equation.invars[position].aval.size
-      )
-      return dataclasses.replace(
-        linear, isometric=linear.isometric and same_size
-      )
-    if name in ('mul', 'div'):
-      other = 1 - position
-      if equation.invars[other].aval.size == 1:
-        factor = (operands[other], name == 'div')
-        return dataclasses.replace(linear, factors=(*linear.factors, factor))
-    return dataclasses.replace(linear, isometric=False)
+    elif name == 'broadcast_in_dim':
+      isometric = result.size == operand.size
+    elif (
+      name in ('mul', 'div') and equation.invars[1 - position].aval.size == 1
+    ):
+      factor = (operands[1 - position], name == 'div')
+      return dataclasses.replace(linear, factors=(*linear.factors, factor))
+    else:
+      isometric = False
+    return dataclasses.replace(linear, isometric=linear.isometric and isometric)
 
   def _rematerialised(self, equation, operands):
     """A step whose body, with the sites in it, runs under jax.checkpoint."""
@@ -360,21 +257,15 @@ class _Walk:
     )
     return [step], step_outputs
 
-  def _stop(self, leaves, operation, reason):
-    leaf = min(self.kinds[value].leaf for value in leaves)
-    raise ObstacleError(Obstacle(leaf, operation, reason))
-
 
 def _live_equations(jaxpr):
   """Equations that the jaxpr's results need; what is unused has no gradient."""
-  needed = {v for v in jaxpr.outvars if not isinstance(v, core.Literal)}
+  needed = set(filter(_is_variable, jaxpr.outvars))
   live = []
   for equation in reversed(jaxpr.eqns):
     if equation.effects or not needed.isdisjoint(equation.outvars):
       live.append(equation)
-      needed.update(
-        v for v in equation.invars if not isinstance(v, core.Literal)
-      )
+      needed.update(filter(_is_variable, equation.invars))
   return live[::-1]
 
 
@@ -391,6 +282,39 @@ def _is_control_flow(equation):
   return any(True for _ in core.jaxprs_in_params(equation.params))
 
 
+def _is_affine(step, value):
+  """Whether an equation is affine in one input when the others are static.
+
+  It is if its derivative does not depend on that input, which is read off the
+  traced derivative: a leaf's gradient is then exact whatever the operation.
+  """
+  if step.equation.primitive.name in ISOMETRIC:
+    return True
+  position = step.inputs.index(value)
+
+  def derivative(inputs, tangent):
+    def evaluate(operand):
+      return step.evaluate(*inputs[:position], operand, *inputs[position + 1 :])
+
+    return jax.jvp(evaluate, (inputs[position],), (tangent,))[1]
+
+  inputs = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in step.avals]
+  try:
+    traced = jax.make_jaxpr(derivative)(inputs, inputs[position])
+  except (TypeError, ValueError, NotImplementedError):
+    # No forward derivative (custom_vjp) or not traceable alone: not known to
+    # be affine, and the plain gradient is always right.
+    return False
+  reads = set(filter(_is_variable, traced.jaxpr.outvars))
+  for equation in _live_equations(traced.jaxpr):
+    reads.update(filter(_is_variable, equation.invars))
+  return traced.jaxpr.invars[position] not in reads
+
+
+def _is_variable(atom):
+  return not isinstance(atom, core.Literal)
+
+
 def _has_zero_derivative(equation):
   """Whether no gradient flows through: stop_gradient, integer results."""
   return equation.primitive.name == 'stop_gradient' or not any(
@@ -400,16 +324,28 @@ def _has_zero_derivative(equation):
 
 def _evaluated_step(jaxpr, equation, operands):
   """A step that evaluates the equation as JAX would, whatever it is."""
-  inputs = {}
+  slots, inputs = {}, {}
   for atom, value in zip(equation.invars, operands):
-    if not isinstance(atom, core.Literal):
-      inputs.setdefault(atom, value)
+    if _is_variable(atom):
+      # Two variables can be one value, as in jit(f)(w, w).
+      inputs.setdefault(value, atom)
+      slots[atom] = list(inputs).index(value)
   single = jaxpr.replace(
     constvars=[],
-    invars=list(inputs),
+    invars=list(slots),
     outvars=list(equation.outvars),
     eqns=[equation],
     effects=equation.effects,
   )
-  evaluate = core.jaxpr_as_fun(core.ClosedJaxpr(single, []))
-  return Step(equation, tuple(inputs.values()), (), evaluate)
+  evaluate_variables = core.jaxpr_as_fun(core.ClosedJaxpr(single, []))
+
+  def evaluate(*values):
+    return evaluate_variables(*[values[slot] for slot in slots.values()])
+
+  return Step(
+    equation,
+    inputs=tuple(inputs),
+    outputs=(),
+    avals=tuple(variable.aval for variable in inputs.values()),
+    evaluate=evaluate,
+  )

@@ -1,0 +1,138 @@
+"""Parses flags, so that whatever is wrong with them is said in one line."""
+
+import os
+import re
+from collections.abc import Sequence
+
+import ml_collections
+from absl import flags
+
+from datadiet.config import FIELDS, closest
+from datadiet.errors import ConfigError
+
+_OPTIONS = 'select.options'
+# --config.train.num_runs=3, -config.train.num_runs 3, --noconfig.retrain.full.
+_OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]*)(?:=|$)')
+_WRONG_VALUE = re.compile(r'^flag --([\w.]+)=(.*?): (.*)$', re.DOTALL)
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+  """Parses all flags, for `app.run`.
+
+  Args:
+    argv: the command line with the program's name.
+
+  Returns:
+    What is left of it: the program's name and arguments that are no flags.
+
+  Raises:
+    ConfigError: for an unknown flag or setting (names the closest), a value
+      of a wrong type, or a config file that cannot be loaded.
+  """
+  for argument in argv[1:]:
+    if argument == '--':
+      break
+    if override := _OVERRIDE.match(argument):
+      _check_setting(override[1])
+  path = _config_path(argv)
+  if path is not None and not os.path.isfile(path):
+    raise ConfigError(f'--config: there is no file {path!r}')
+  try:
+    rest = flags.FLAGS(list(argv))
+  except flags.UnrecognizedFlagError as error:
+    name = error.flagname
+    raise ConfigError(
+      f'--{name} is not a flag{closest(name, _flags_of_this_project())}'
+    ) from error
+  except flags.IllegalFlagValueError as error:
+    raise ConfigError(_wrong_value(error, path)) from error
+  except flags.Error as error:
+    raise ConfigError(_one_line(str(error))) from error
+  except Exception as error:  # A config file may raise anything.
+    raise ConfigError(_config_file_error(error, path)) from error
+  _check_config(flags.FLAGS['config'].value, path)
+  return rest
+
+
+def _config_path(argv: Sequence[str]) -> str | None:
+  """The file that --config names, or None."""
+  for position, argument in enumerate(argv):
+    name, equals, value = argument.partition('=')
+    if name in ('--config', '-config'):
+      value = value if equals else ''.join(argv[position + 1 : position + 2])
+      # What follows a colon is for its get_config.
+      return value.partition(':')[0]
+  return None
+
+
+def _check_config(config: object, path: str | None) -> None:
+  if path is None or isinstance(config, ml_collections.ConfigDict):
+    return
+  try:
+    # Of a file that could not be read, ml_collections keeps an object that
+    # raises the error on any use.
+    hasattr(config, 'items')
+  except OSError as error:
+    raise ConfigError(_one_line(f'--config: {path}: {error}')) from error
+  raise ConfigError(
+    f'--config: get_config() of {path} must return a '
+    f'ml_collections.ConfigDict; it returned {config!r:.100}'
+  )
+
+
+def _check_setting(name: str) -> None:
+  if name in FIELDS or name.startswith(f'{_OPTIONS}.'):
+    return
+  below = [field for field in FIELDS if field.startswith(f'{name}.')]
+  if below:
+    raise ConfigError(
+      f'config.{name} is a group of settings; set one of them, such as '
+      f'--config.{below[0]}=VALUE'
+    )
+  raise ConfigError(f'config.{name} is not a setting{closest(name, FIELDS)}')
+
+
+def _flags_of_this_project() -> list[str]:
+  return ['config', 'workdir', 'stages', 'verbosity', 'help']
+
+
+def _wrong_value(error: Exception, path: str | None) -> str:
+  match = _WRONG_VALUE.match(str(error))
+  name, value, reason = match.groups() if match else ('', '', str(error))
+  setting = name.removeprefix('config.')
+  if setting in FIELDS:
+    return (
+      f'config.{setting}: {value!r} is not allowed; allowed: '
+      f'{FIELDS[setting].allowed}'
+    )
+  if name == 'config':
+    return _config_file_error(error, path)
+  return _one_line(f'--{name}: {value!r} is not allowed; {reason}')
+
+
+def _config_file_error(error: BaseException, path: str | None) -> str:
+  """Names the file, the line where it went wrong, and the reason."""
+  # ml_collections wraps some errors in others that quote the traceback.
+  chain = [error]
+  while following := chain[-1].__cause__ or chain[-1].__context__:
+    chain.append(following)
+  cause = next((one for one in reversed(chain) if _line_in(path, one)), error)
+  line = _line_in(path, cause)
+  where = f'{path}, line {line}' if line else path
+  return _one_line(f'--config: {where}: {type(cause).__name__}: {cause}')
+
+
+def _line_in(path: str | None, error: BaseException) -> int | None:
+  """The last line of a file that an error went through, or None."""
+  if isinstance(error, SyntaxError) and error.filename == path:
+    return error.lineno
+  line, frame = None, error.__traceback__
+  while frame is not None:
+    if frame.tb_frame.f_code.co_filename == path:
+      line = frame.tb_lineno
+    frame = frame.tb_next
+  return line
+
+
+def _one_line(text: str) -> str:
+  return ' '.join(text.split())

@@ -1,0 +1,176 @@
+"""Scores over several runs or steps: means, held-out scores, tables."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from absl import logging
+
+from datadiet import artifacts
+from datadiet.errors import DataDietError
+from datadiet.scoring import aggregate, registry
+from datadiet.stages import wanted
+from datadiet.stages.context import Context, optimizer_settings
+from datadiet.training.optimizer import make_schedule
+
+
+def read_run_score(
+  context: Context, run: int, step: int, name: str
+) -> np.ndarray:
+  """What one network's folder holds under a name, [N, ...]."""
+  path = context.workdir.scores(run, step) / f'{name}.npy'
+  return artifacts.read_npy(path, context.dataset.train.num_examples)
+
+
+def write_tracin(context: Context) -> None:
+  """tracin_self of each run: sum over steps of learning rate times grand^2.
+
+  Pruthi et al. 2020, arXiv 2002.08484. The rate is that of the update that led
+  to the checkpoint. Written with the last scored step.
+  """
+  steps = _tracin_steps(context)
+  schedule = make_schedule(optimizer_settings(context.config))
+  for run in wanted.runs_of(context, 'grand', steps[-1]):
+    total = np.zeros(context.dataset.train.num_examples)
+    for step in steps:
+      grand = read_run_score(context, run, step, 'grand')
+      rate = float(schedule(step - 1))
+      total += rate * np.square(grand.astype(np.float64))
+    folder = context.workdir.scores(run, steps[-1])
+    artifacts.write_npy(folder / 'tracin_self.npy', total.astype(np.float32))
+
+
+def _tracin_steps(context: Context) -> list[int]:
+  """The scored steps that an update led to."""
+  return [step for step in context.config.score.steps if step > 0]
+
+
+def write_means(context: Context, step: int) -> None:
+  """Writes the mean over runs of every score of a step, and the table.
+
+  With runs that train on subsets, scores of networks are averaged over the
+  runs that trained on the example.
+  """
+  inside = wanted.trained_on(context)
+  means, statements, stability = {}, {}, {}
+  folder = context.workdir.scores(None, step)
+  for name in context.config.score.names:
+    by_run, statement = _by_run(context, name, step, inside)
+    if not by_run:
+      continue
+    spread = aggregate.mean_and_spread(by_run, name=name)
+    means[name] = spread['mean']
+    artifacts.write_npy(folder / f'{name}.npy', spread['mean'])
+    artifacts.write_npy(folder / f'{name}_std.npy', spread['std'])
+    artifacts.write_npy(folder / f'{name}_stderr.npy', spread['stderr'])
+    statements[name] = statement
+    stability[name] = aggregate.rank_stability(by_run)
+  if inside is not None:
+    held_out = _held_out(context, step, inside)
+    artifacts.write_npy(folder / 'pred_probs.npy', held_out.pop('pred_probs'))
+    for name, values in held_out.items():
+      means[name] = values
+      artifacts.write_npy(folder / f'{name}.npy', values)
+      statement = registry.SCORES[name].statement()
+      statements[name] = {**statement, 'runs': list(context.runs)}
+  artifacts.write_manifest(
+    folder,
+    {
+      **context.provenance(step),
+      'kind': 'mean scores over runs',
+      'runs': list(context.runs),
+      'over': 'all runs' if inside is None else 'runs that trained on it',
+      'scores': statements,
+      # Spearman correlation between the means of k runs and of k others.
+      'rank_stability': stability,
+    },
+  )
+  write_table(context, step, means)
+
+
+def _by_run(
+  context: Context, name: str, step: int, inside: np.ndarray | None
+) -> tuple[list[np.ndarray], dict]:
+  """A score of every run that has it, NaN where it did not train on it."""
+  kind = registry.SCORES[name].kind
+  if kind == registry.HELD_OUT:
+    return [], {}
+  source = 'grand' if kind == registry.TRAJECTORY else name
+  runs = wanted.runs_of(context, source, step)
+  if kind == registry.TRAJECTORY and step != context.config.score.steps[-1]:
+    runs = []
+  if not runs:
+    logging.info('%s: not defined at step %d, left out', name, step)
+    return [], {}
+  by_run = []
+  for run in runs:
+    scores = read_run_score(context, run, step, name)
+    if inside is not None and kind != registry.DATA:
+      scores = np.where(inside[run], scores, np.float32(np.nan))
+    by_run.append(scores)
+  statement = {**registry.SCORES[name].statement(), 'runs': runs}
+  if kind == registry.TRAJECTORY:
+    statement['steps'] = _tracin_steps(context)
+  if name == 'grand_subset':
+    statement['params'] = context.config.score.grand_subset
+  if name == 'unclog':
+    statement['sample_size'] = context.config.score.unclog_sample_size
+    statement['sample_seed'] = context.config.score.unclog_seed
+  if registry.WINDOWS in registry.SCORES[name].needs:
+    statement['window'] = context.config.train.dynamics_window
+  return by_run, statement
+
+
+def _held_out(
+  context: Context, step: int, inside: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Predictions by the runs that did not train on each example."""
+  runs = context.runs
+  labels = context.dataset.train.labels
+  probs = [read_run_score(context, run, step, 'pred_probs') for run in runs]
+  held_out = {'pred_probs': aggregate.out_of_sample_mean(probs, inside)}
+  if 'memorization' in context.config.score.names:
+    right = np.stack([each.argmax(-1) == labels for each in probs])
+    held_out['memorization'] = aggregate.memorization(right, inside)
+  return held_out
+
+
+def write_table(
+  context: Context, step: int, means: Mapping[str, np.ndarray]
+) -> None:
+  """Writes scores_step_<s>.csv, one row an example; the last step's twice."""
+  split = context.dataset.train
+  columns = [[f'{value:.9g}' for value in means[name]] for name in means]
+  rows = list(
+    zip(
+      range(split.num_examples),
+      split.ids.tolist(),
+      split.labels.tolist(),
+      *columns,
+      strict=True,
+    )
+  )
+  header = ['example_index', 'id', 'label', *means]
+  artifacts.write_csv(context.workdir.scores_csv(step), header, rows)
+  if step == context.config.score.steps[-1]:
+    artifacts.write_csv(context.workdir.scores_csv(), header, rows)
+
+
+def read_mean_score(context: Context, name: str, step: int) -> np.ndarray:
+  """A mean score, float32[N], checked against the data.
+
+  Raises:
+    DataDietError: if it is missing, of other data, of the wrong length or not
+      finite.
+  """
+  folder = context.workdir.scores(None, step)
+  manifest = artifacts.read_manifest(folder)
+  if manifest is None or name not in manifest['scores']:
+    raise DataDietError(
+      f'{folder} has no finished {name}; run the score stage first '
+      '(--stages=train,score)'
+    )
+  artifacts.check_fingerprint(manifest, context.dataset.fingerprint, folder)
+  path = folder / f'{name}.npy'
+  scores = artifacts.read_npy(path, context.dataset.train.num_examples)
+  aggregate.check_finite(scores, name=name, where=str(path))
+  return scores

@@ -1,0 +1,254 @@
+"""The scores of one network: passes, resumption inside them, its folder."""
+
+import os
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+
+from datadiet import artifacts, checkpoints, preemption
+from datadiet.errors import ConfigError, Preempted
+from datadiet.models import make_model
+from datadiet.progress import progress
+from datadiet.scoring import aggregate, registry
+from datadiet.scoring.dynamics import read_off
+from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
+from datadiet.scoring.gradient import (
+  LAYERS,
+  GradientSettings,
+  leaf_names,
+  subset_paths,
+)
+from datadiet.stages import train, wanted
+from datadiet.stages.context import Context
+
+# Seconds between two notes of how far scoring has come.
+_PARTIAL_INTERVAL = 20.0
+_PARTIAL = 'partial.npz'
+# Share of a device's free memory that one chunk may take.
+_MEMORY_SHARE = 0.5
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 32, 1024
+
+
+class NetworkScorer:
+  """Scores networks of one architecture; compiles once for all of them."""
+
+  def __init__(self, context: Context):
+    self._context = context
+    self._engines: dict[tuple[str, ...], ScoringEngine] = {}
+
+  def score(self, run: int, step: int, names: tuple[str, ...]) -> None:
+    """Computes and writes the named scores of one network.
+
+    Raises:
+      DataDietError: if the network or its dynamics are missing, or scores are
+        not finite.
+      Preempted: if the process was asked to stop; what is done is saved.
+    """
+    run_folder = self._context.workdir.run(train.GROUP, run)
+    scores = {}
+    groups = pass_groups(names)
+    if groups:
+      variables = checkpoints.load_variables(run_folder, step)
+    for group in groups:
+      scores |= self._one_pass(variables, run, step, group)
+    dynamics_names = registry.of_kind(names, registry.DYNAMICS)
+    if dynamics_names:
+      path = run_folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
+      dynamics = artifacts.read_npz(path)
+      for name in dynamics_names:
+        function = registry.SCORES[name].function
+        scores[name] = read_off(function, dynamics, where=str(path))
+    layers = leaf_names(variables['params']) if LAYERS in scores else None
+    if jax.process_index() == 0:
+      _write(self._context, run, step, scores, layers)
+
+  def _engine(self, group: tuple[str, ...], variables: Any) -> ScoringEngine:
+    if group in self._engines:
+      return self._engines[group]
+    config, dataset = self._context.config, self._context.dataset
+    score = config.score
+    is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
+    if 'grand_subset' in group and not subset_paths(
+      leaf_names(variables['params']), score.grand_subset
+    ):
+      raise ConfigError(
+        f'config.score.grand_subset: {score.grand_subset!r} is found in no '
+        f'path; allowed: what is found in one of '
+        f'{", ".join(leaf_names(variables["params"]))}'
+      )
+    chunk_size = score.gradient_batch_size if is_gradient else score.batch_size
+    engine = ScoringEngine(
+      dataset.train,
+      make_model(
+        config.model.name,
+        num_classes=dataset.num_classes,
+        width=config.model.width,
+        dtype='float32',
+      ),
+      group,
+      mean=dataset.mean,
+      std=dataset.std,
+      chunk_size=chunk_size or _SMALLEST_CHUNK,
+      placement=config.dataset.placement,
+      keep=() if is_gradient else wanted.kept(self._context),
+      gradient=GradientSettings(
+        subset_pattern=score.grand_subset,
+        per_layer=score.per_layer,
+        unclog_sample_size=score.unclog_sample_size,
+        unclog_seed=score.unclog_seed,
+      ),
+    )
+    if not chunk_size:
+      fit_chunk(engine, variables)
+    self._engines[group] = engine
+    return engine
+
+  def _one_pass(
+    self, variables: Any, run: int, step: int, group: tuple[str, ...]
+  ) -> dict[str, np.ndarray]:
+    """Scores all examples by one pass, going on where it was cut off."""
+    engine = self._engine(group, variables)
+    num_examples = self._context.dataset.train.num_examples
+    notes = _Notes(self._context, run, step, group)
+    done = notes.read() or Partial(0, {})
+    title = f'scoring run {run} at step {step} ({", ".join(group)})'
+    with progress(title, num_examples, 'images', done.num_done) as shown:
+
+      def on_chunk(partial: Partial) -> None:
+        shown.advance(partial.num_done - shown.done)
+        stop = preemption.stop_requested()
+        if stop or notes.are_due():
+          notes.write(partial)
+        if stop:
+          raise Preempted
+
+      while True:
+        try:
+          scores = engine.score(variables, done=done, on_chunk=on_chunk)
+          break
+        except jax.errors.JaxRuntimeError as error:
+          if not _is_out_of_memory(error) or engine.chunk_size <= 1:
+            raise
+          engine.use_chunks_of(engine.chunk_size // 2)
+          logging.warning(
+            'Out of memory: scoring goes on with %d examples a chunk',
+            engine.chunk_size,
+          )
+      logging.info('%s', shown.line())
+    return scores
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+  return 'RESOURCE_EXHAUSTED' in str(error)
+
+
+def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
+  """Doubles the chunk as long as it fits in the free memory of a device.
+
+  Args:
+    engine: with a small chunk.
+    variables: of a network to be scored.
+  """
+  allowed = _free_bytes() * _MEMORY_SHARE
+  while engine.chunk_size < _LARGEST_CHUNK:
+    before = engine.chunk_size
+    engine.use_chunks_of(2 * before)
+    if engine.chunk_size == before:
+      break
+    if engine.temporary_bytes(variables) > allowed:
+      engine.use_chunks_of(before)
+      break
+    if jax.default_backend() == 'cpu' and engine.chunk_size >= 128:
+      break  # Larger ones gain nothing there.
+  logging.info('Scoring %d examples a chunk', engine.chunk_size)
+
+
+def _free_bytes() -> float:
+  """Memory left on one device; a device of the host has its share of it."""
+  stats = jax.local_devices()[0].memory_stats()
+  if stats and 'bytes_limit' in stats:
+    return stats['bytes_limit'] - stats.get('bytes_in_use', 0)
+  free = os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  return free / jax.local_device_count()
+
+
+class _Notes:
+  """Notes on disk of how far one pass has come."""
+
+  def __init__(self, context: Context, run: int, step: int, group):
+    self._path = context.workdir.scores(run, step) / _PARTIAL
+    score = context.config.score
+    self._key = repr(
+      (
+        group,
+        context.dataset.fingerprint,
+        wanted.kept(context),
+        score.per_layer,
+        score.grand_subset,
+        score.unclog_sample_size,
+        score.unclog_seed,
+      )
+    )
+    self._last = time.monotonic()
+
+  def are_due(self) -> bool:
+    return time.monotonic() - self._last > _PARTIAL_INTERVAL
+
+  def write(self, partial: Partial) -> None:
+    self._last = time.monotonic()
+    if jax.process_index() == 0:
+      arrays = {f'value_{name}': v for name, v in partial.values.items()}
+      arrays |= {
+        'key': np.array(self._key),
+        'num_done': np.array(partial.num_done),
+      }
+      artifacts.write_npz(self._path, arrays)
+
+  def read(self) -> Partial | None:
+    if not self._path.exists():
+      return None
+    arrays = artifacts.read_npz(self._path)
+    if str(arrays['key']) != self._key:
+      return None
+    values = {
+      name.removeprefix('value_'): value
+      for name, value in arrays.items()
+      if name.startswith('value_')
+    }
+    num_done = int(arrays['num_done'])
+    logging.info('Going on at example %d: %s', num_done, self._path.parent)
+    return Partial(num_done, values)
+
+
+def _write(
+  context: Context,
+  run: int,
+  step: int,
+  scores: dict[str, np.ndarray],
+  layers: list[str] | None,
+) -> None:
+  """Writes what was computed, then the manifest, and drops the notes."""
+  folder = context.workdir.scores(run, step)
+  where = f'run {run} at step {step}'
+  statements = {}
+  for name, values in scores.items():
+    if name in registry.SCORES:
+      statements[name] = registry.SCORES[name].statement()
+      # A run has no dynamics of examples it did not train on.
+      if registry.SCORES[name].kind != registry.DYNAMICS:
+        aggregate.check_finite(values, name=name, where=where)
+    artifacts.write_npy(folder / f'{name}.npy', values)
+  before = artifacts.read_manifest(folder) or {}
+  manifest = {
+    **context.provenance(step),
+    'kind': 'scores of one network',
+    'run': run,
+    'scores': {**before.get('scores', {}), **statements},
+  }
+  if layers is not None:
+    manifest['layers'] = layers
+  artifacts.write_manifest(folder, manifest)
+  (folder / _PARTIAL).unlink(missing_ok=True)

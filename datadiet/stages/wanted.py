@@ -1,0 +1,80 @@
+"""Which scores are due for which run and step, and which are not done."""
+
+import numpy as np
+
+from datadiet import artifacts
+from datadiet.data.order import held_out_subsets
+from datadiet.scoring import registry
+from datadiet.stages.context import Context
+
+
+def trained_on(context: Context) -> np.ndarray | None:
+  """bool[num_runs, N]: which run trains on which example; None if all do."""
+  train = context.config.train
+  if train.subset_fraction == 1.0:
+    return None
+  return held_out_subsets(
+    context.dataset.train.num_examples,
+    train.num_runs,
+    train.subset_fraction,
+    seed=train.data_seed,
+  )
+
+
+def scores_of(context: Context, run: int, step: int) -> tuple[str, ...]:
+  """The scores of one network, those of several steps or runs left out."""
+  config = context.config
+  names = registry.of_kind(
+    config.score.names,
+    registry.FORWARD,
+    registry.GRADIENT,
+    registry.DATA,
+    registry.DYNAMICS,
+  )
+  left_out = set()
+  if config.score.gradient_runs and run >= config.score.gradient_runs:
+    left_out |= {*registry.of_kind(names, registry.GRADIENT)}
+  num_examples = int(
+    context.dataset.train.num_examples * config.train.subset_fraction
+  )
+  epochs = step // (num_examples // config.train.batch_size)
+  if epochs < 1:
+    # Before the end of the first epoch most examples were never trained on.
+    left_out |= {*registry.of_kind(names, registry.DYNAMICS)}
+  if epochs < config.train.dynamics_window:
+    left_out |= {*registry.needing(names, registry.WINDOWS)}
+  return tuple(name for name in names if name not in left_out)
+
+
+def runs_of(context: Context, name: str, step: int) -> list[int]:
+  """The runs that have a score of one network at a step."""
+  return [run for run in context.runs if name in scores_of(context, run, step)]
+
+
+def kept(context: Context) -> tuple[str, ...]:
+  """What a forward pass keeps beside scores."""
+  keep = {*context.config.score.keep}
+  if context.config.train.subset_fraction < 1.0:
+    keep.add('pred_probs')
+  return tuple(sorted(keep))
+
+
+def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
+  """The scores of one network that are still to be computed.
+
+  Raises:
+    DataDietError: if the folder's scores are of other data.
+  """
+  folder = context.workdir.scores(run, step)
+  manifest = artifacts.read_manifest(folder)
+  due = scores_of(context, run, step)
+  if manifest is None:
+    return due
+  artifacts.check_fingerprint(manifest, context.dataset.fingerprint, folder)
+  if not all((folder / f'{name}.npy').exists() for name in kept(context)):
+    return due
+  return tuple(
+    name
+    for name in due
+    if name not in manifest['scores'] or not (folder / f'{name}.npy').exists()
+  )

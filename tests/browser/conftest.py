@@ -1,0 +1,197 @@
+"""A real browser for the report's page, and the pages it is shown.
+
+These tests need Chromium and its driver (Debian: chromium, chromium-driver),
+selenium, and for accessibility `npm install --no-save axe-core@4.14.1`. They
+run only when this folder is named: `pytest tests/browser`.
+
+DATADIET_WORKDIRS: finished workdirs to be looked at, too, separated by ':'.
+DATADIET_SCREENSHOTS: the folder where pictures of the page are left.
+"""
+
+import base64
+import dataclasses
+import os
+import pathlib
+import shutil
+import time
+
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+from datadiet import artifacts
+from datadiet.data.digits import load_digits
+from datadiet.reporting import load_results, write_report
+from tests.reporting import synthetic
+
+_FOLDER = 'tests/browser'
+_REAL = [
+  path for path in os.environ.get('DATADIET_WORKDIRS', '').split(':') if path
+]
+
+
+def pytest_ignore_collect(config):
+  """Leaves these tests out unless they were asked for."""
+  return None if any(_FOLDER in str(arg) for arg in config.args) else True
+
+
+class Page:
+  """The report of a workdir in a browser."""
+
+  def __init__(self, driver, workdir, downloads):
+    self.driver = driver
+    self.workdir = workdir
+    self.results = load_results(workdir)
+    self.downloads = downloads
+    self.path = workdir.root / 'report' / 'index.html'
+
+  def open(self, width: int = 1600, dark: bool = False) -> None:
+    """Loads the page afresh and waits until it is ready."""
+    self.resize(width)
+    scheme = 'dark' if dark else 'light'
+    feature = {'name': 'prefers-color-scheme', 'value': scheme}
+    self.command('Emulation.setEmulatedMedia', features=[feature])
+    self.driver.get_log('browser')
+    self.driver.get(pathlib.Path(self.path).resolve().as_uri())
+    self.wait('return document.body.dataset.ready === "yes"')
+
+  def resize(self, width: int, height: int = 1000) -> None:
+    """Sets the size of the viewport, in pixels."""
+    sizes = {'width': width, 'height': height, 'deviceScaleFactor': 1}
+    name = 'Emulation.setDeviceMetricsOverride'
+    self.command(name, mobile=False, **sizes)
+
+  def command(self, name: str, **parameters):
+    """Sends a command of Chromium's own protocol."""
+    return self.driver.execute_cdp_cmd(name, parameters)
+
+  def run(self, script: str, *values):
+    """Runs JavaScript in the page."""
+    return self.driver.execute_script(script, *values)
+
+  def wait(self, script: str, *values, seconds: float = 20.0):
+    """Waits until a script returns something true, and returns it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+      value = self.run(script, *values)
+      if value:
+        return value
+      time.sleep(0.03)
+    raise AssertionError(f'still not true after {seconds} s: {script}')
+
+  def find(self, selector: str):
+    """The first element that a CSS selector names."""
+    return self.driver.find_element('css selector', selector)
+
+  def find_all(self, selector: str):
+    """All elements that a CSS selector names."""
+    return self.driver.find_elements('css selector', selector)
+
+  def click(self, selector: str) -> None:
+    """Clicks on an element, scrolled into view."""
+    element = self.find(selector)
+    self.run('arguments[0].scrollIntoView({block: "center"})', element)
+    element.click()
+
+  def draw_all(self) -> None:
+    """Shows the whole page at once, so that every chart is drawn."""
+    width = self.run('return innerWidth')
+    self.resize(width, self.run('return document.documentElement.scrollHeight'))
+    self.wait(
+      'return [...document.querySelectorAll("[data-chart]")]'
+      '.every((chart) => chart.dataset.drawn)'
+    )
+
+  def errors(self) -> list[str]:
+    """What the console has complained of since the page was opened."""
+    return [
+      entry['message']
+      for entry in self.driver.get_log('browser')
+      if entry['level'] in ('SEVERE', 'WARNING')
+    ]
+
+  def screenshot(self, path: pathlib.Path) -> None:
+    """Writes a picture of the whole page."""
+    options = {'format': 'png', 'captureBeyondViewport': True}
+    data = self.command('Page.captureScreenshot', **options)['data']
+    path.write_bytes(base64.b64decode(data))
+
+
+@pytest.fixture(scope='session')
+def driver(tmp_path_factory):
+  """Chromium without a window."""
+  binary = shutil.which('chromium') or shutil.which('chromium-browser')
+  service = shutil.which('chromedriver')
+  if not binary or not service:
+    raise RuntimeError(
+      'the browser tests need chromium and chromedriver in PATH (Debian: '
+      'apt-get install chromium chromium-driver)'
+    )
+  options = Options()
+  options.binary_location = binary
+  for flag in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage'):
+    options.add_argument(flag)
+  options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
+  driver = webdriver.Chrome(options=options, service=Service(service))
+  yield driver
+  driver.quit()
+
+
+@pytest.fixture(scope='session')
+def downloads(driver, tmp_path_factory):
+  """Where the browser puts what is downloaded."""
+  folder = tmp_path_factory.mktemp('downloads')
+  options = {'behavior': 'allow', 'downloadPath': str(folder)}
+  driver.execute_cdp_cmd('Browser.setDownloadBehavior', options)
+  return folder
+
+
+@pytest.fixture(scope='session')
+def dataset():
+  """Digits of which 5 % have a wrong label, and two names with HTML in."""
+  digits = load_digits(None)
+  rng = np.random.default_rng(4)
+  original = digits.train.labels
+  is_changed = rng.random(len(original)) < 0.05
+  shift = rng.integers(1, 10, len(original))
+  labels = np.where(is_changed, (original + shift) % 10, original)
+  train = dataclasses.replace(digits.train, labels=labels.astype(np.int32))
+  names = ('<b>zero</b>', '"one" & only', *digits.class_names[2:])
+  return dataclasses.replace(
+    digits, train=train, original_labels=original, class_names=names
+  )
+
+
+@pytest.fixture(scope='session')
+def invented(tmp_path_factory, dataset):
+  """A finished workdir of `dataset`, with an audit and a report."""
+  folder = tmp_path_factory.mktemp('invented')
+  workdir = synthetic.make_workdir(folder, dataset)
+  synthetic.write_audit(workdir, dataset)
+  write_report(workdir, dataset)
+  return workdir
+
+
+@pytest.fixture(scope='session')
+def invented_page(driver, downloads, invented):
+  """The page of the invented workdir."""
+  return Page(driver, invented, downloads)
+
+
+@pytest.fixture(scope='session', params=['invented', *_REAL])
+def page(request, driver, downloads):
+  """The page of the invented workdir, and of every real one that is given."""
+  if request.param == 'invented':
+    return request.getfixturevalue('invented_page')
+  return Page(driver, artifacts.Workdir.at(request.param), downloads)
+
+
+@pytest.fixture(scope='session')
+def screenshots(tmp_path_factory):
+  """The folder for pictures of the page."""
+  folder = os.environ.get('DATADIET_SCREENSHOTS')
+  path = pathlib.Path(folder or tmp_path_factory.mktemp('screenshots'))
+  path.mkdir(parents=True, exist_ok=True)
+  return path

@@ -1,0 +1,266 @@
+"""Tests the gallery in a browser: what it finds is what pandas finds."""
+
+import io
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from selenium.webdriver.common.keys import Keys
+
+PAGE_SIZE = 60
+
+
+def _set(page, **fields) -> None:
+  """Fills the form's fields and waits until the gallery has followed."""
+  script = """
+    const form = document.getElementById('gallery-form');
+    form.reset();
+    for (const [name, value] of Object.entries(arguments[0])) {
+      const field = form.elements[name];
+      if (field.type === 'checkbox') field.checked = value;
+      else field.value = value;
+      if (field.value !== String(value) && field.type !== 'checkbox') {
+        throw new Error(`${name} cannot be ${value}`);
+      }
+    }
+    form.dispatchEvent(new Event('input', {bubbles: true}));
+  """
+  page.run(script, fields)
+  time.sleep(0.4)
+
+
+def _download(page) -> pd.DataFrame:
+  path = page.downloads / 'examples.csv'
+  path.unlink(missing_ok=True)
+  page.click('#csv-download')
+  end = time.monotonic() + 20
+  while not path.exists() and time.monotonic() < end:
+    time.sleep(0.05)
+  text = path.read_text()
+  return pd.read_csv(io.StringIO(text), index_col='example_index')
+
+
+def _score_position(page, name: str) -> str:
+  for option in page.find_all('#filter-score-a option'):
+    if option.get_attribute('textContent') == name:
+      return option.get_attribute('value')
+  raise AssertionError(f'no score {name}')
+
+
+def _shown(page) -> list[int]:
+  cards = page.find_all('#gallery .card')
+  return [int(card.get_attribute('data-index')) for card in cards]
+
+
+@pytest.fixture
+def gallery(page):
+  page.open()
+  return page
+
+
+@pytest.fixture
+def scores(gallery):
+  return gallery.results.scores
+
+
+def test_the_table_downloaded_is_that_of_the_workdir(gallery, scores):
+  _set(gallery, sort='')
+  _set(gallery, sort='', order='ascending')
+  table = _download(gallery)
+  assert list(table.index) == list(scores.index)
+  assert list(table['id'].astype(str)) == list(scores['id'])
+  for name in scores.columns.drop('id'):
+    # Not a digit is lost.
+    found = table[name].astype(scores[name].dtype)
+    np.testing.assert_array_equal(found, scores[name], err_msg=name)
+
+
+@pytest.mark.parametrize('order', ['ascending', 'descending'])
+def test_examples_are_sorted_with_ties_by_index(gallery, scores, order):
+  for name in scores.columns.drop(['id', 'label']):
+    _set(gallery, sort=_score_position(gallery, name), order=order)
+    is_ascending = order == 'ascending'
+    expected = scores.sort_values(
+      name, ascending=is_ascending, kind='stable', na_position='last'
+    )
+    assert _shown(gallery) == list(expected.index[:PAGE_SIZE]), name
+
+
+def test_filters_find_what_pandas_finds(gallery, scores):
+  first, second = scores.columns.drop(['id', 'label'])[:2]
+  low, high = (float(scores[first].quantile(q)) for q in (0.2, 0.7))
+  limit = float(scores[second].median())
+  _set(
+    gallery,
+    label='1',
+    score_a=_score_position(gallery, first),
+    min_a=low,
+    max_a=high,
+    score_b=_score_position(gallery, second),
+    max_b=limit,
+    sort='',
+  )
+  is_found = (scores['label'] == 1) & (scores[second] <= limit)
+  is_found &= (scores[first] >= low) & (scores[first] <= high)
+  expected = list(scores.index[is_found])
+  assert sorted(_download(gallery).index) == expected
+  count = f'{len(expected):,} of {len(scores):,} examples'
+  assert gallery.find('#gallery-count').text == count
+
+
+def test_kept_and_dropped(gallery, scores):
+  for position, selection in enumerate(gallery.results.selections.values()):
+    kept = next(iter(selection.example_index.values()))
+    _set(gallery, selection=str(position), kept='kept', sort='')
+    assert sorted(_download(gallery).index) == list(kept)
+    _set(gallery, selection=str(position), kept='dropped', sort='')
+    dropped = scores.index.difference(kept)
+    assert sorted(_download(gallery).index) == list(dropped)
+
+
+def test_predictions(gallery, scores):
+  votes = gallery.results.predictions()
+  majority = votes.mode(axis=1)[0].astype(int)
+  _set(gallery, prediction='wrong', sort='')
+  wrong = scores.index[majority != scores['label']]
+  assert sorted(_download(gallery).index) == list(wrong)
+  _set(gallery, prediction='right', sort='')
+  assert len(_download(gallery)) == len(scores) - len(wrong)
+
+
+def test_one_example_is_found_by_its_id(gallery, scores):
+  _set(gallery, text=scores['id'].iloc[17])
+  assert 17 in _shown(gallery)
+  assert all(
+    scores['id'].iloc[17] in scores['id'].iloc[i] for i in _shown(gallery)
+  )
+
+
+def test_nothing_found_is_said(gallery):
+  _set(gallery, text='no such id')
+  assert gallery.find('#gallery-count').text.startswith('0 of ')
+  assert _shown(gallery) == []
+  assert not gallery.find('#page-next').is_enabled()
+
+
+def test_pages(gallery, scores):
+  _set(gallery, sort='', order='ascending')
+  last = -(-len(scores) // PAGE_SIZE)
+  assert gallery.find('#num-pages').text == f'of {last}'
+  gallery.click('#page-next')
+  assert _shown(gallery) == list(range(PAGE_SIZE, 2 * PAGE_SIZE))
+  gallery.click('#page-last')
+  assert _shown(gallery)[-1] == len(scores) - 1
+  assert not gallery.find('#page-next').is_enabled()
+  gallery.click('#page-before')
+  field = gallery.find('#page')
+  assert field.get_attribute('value') == str(last - 1)
+  field.send_keys(Keys.CONTROL, 'a')
+  field.send_keys('3', Keys.ENTER)
+  assert _shown(gallery)[0] == 2 * PAGE_SIZE
+  gallery.click('#page-first')
+  assert _shown(gallery)[0] == 0
+  assert gallery.errors() == []
+
+
+def test_details_by_keyboard(gallery, scores):
+  _set(gallery, sort='', order='ascending')
+  card = gallery.find('#gallery .card')
+  card.send_keys(Keys.ENTER)
+  dialog = gallery.find('#details')
+  assert dialog.get_attribute('open') is not None
+  text = gallery.find('#details-rows').text
+  assert scores['id'].iloc[0] in text
+  assert all(name in text for name in scores.columns.drop(['id', 'label']))
+  gallery.find('#details-next').send_keys(Keys.ENTER)
+  assert gallery.find('#details-title').text == 'Example 1'
+  gallery.find('#details-before').send_keys(Keys.ENTER)
+  assert gallery.find('#details-title').text == 'Example 0'
+  gallery.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+  assert dialog.get_attribute('open') is None
+  focused = gallery.driver.switch_to.active_element
+  assert focused.get_attribute('data-index') == '0'
+
+
+def test_copying(gallery):
+  permissions = ['clipboardReadWrite', 'clipboardSanitizedWrite']
+  gallery.command('Browser.grantPermissions', permissions=permissions)
+  _set(gallery, sort='', order='ascending', label='0')
+  gallery.click('#csv-copy')
+  gallery.wait('return document.getElementById("copy-note").textContent')
+  text = gallery.driver.execute_async_script(
+    'navigator.clipboard.readText().then(arguments[0])'
+  )
+  table = pd.read_csv(io.StringIO(text), index_col='example_index')
+  assert list(table.index) == list(_download(gallery).index)
+
+
+def test_dragging_over_the_histogram_filters(gallery, scores):
+  gallery.draw_all()
+  chart = gallery.find('[data-chart="histogram"] svg .background')
+  size = chart.rect
+  from selenium.webdriver import ActionChains
+
+  actions = ActionChains(gallery.driver)
+  actions.move_to_element_with_offset(chart, -size['width'] // 4, 0)
+  actions.click_and_hold().move_by_offset(int(size['width'] // 4), 0)
+  actions.release().perform()
+  low, high = gallery.wait(
+    'const form = document.getElementById("gallery-form").elements;'
+    'return form.max_a.value && [form.min_a.value, form.max_a.value]'
+  )
+  name = gallery.run(
+    'const chosen = document.getElementById("histogram-score");'
+    'return chosen.selectedOptions[0].textContent'
+  )
+  assert float(low) < float(high)
+  values = scores[name]
+  expected = scores.index[(values >= float(low)) & (values <= float(high))]
+  assert sorted(_download(gallery).index) == list(expected)
+  assert 0 < len(expected) < len(scores)
+
+
+def test_buttons_that_lead_to_the_gallery(gallery):
+  for button in gallery.find_all('[data-show]'):
+    gallery.run('arguments[0].click()', button)
+    assert _shown(gallery)
+  assert gallery.errors() == []
+
+
+def test_changed_labels_and_suspects(invented_page, dataset):
+  page = invented_page
+  page.open()
+  changed = np.flatnonzero(dataset.train.labels != dataset.original_labels)
+  _set(page, changed=True, sort='')
+  table = _download(page)
+  assert sorted(table.index) == list(changed)
+  np.testing.assert_array_equal(
+    table['original_label'], dataset.original_labels[table.index]
+  )
+  issues = pd.read_csv(page.workdir.root / 'audit' / 'label_issues.csv')
+  expected = issues[issues['is_issue'] == 1]['example_index']
+  _set(page, issues=True, sort='')
+  assert sorted(_download(page).index) == sorted(expected)
+
+
+def test_thumbnails_are_the_images(invented_page, dataset):
+  page = invented_page
+  page.open()
+  page.wait('return document.querySelectorAll("#gallery canvas").length === 60')
+  time.sleep(0.5)
+  read = """
+    return [...document.querySelectorAll('#gallery .card')].map((card) => {
+      const canvas = card.querySelector('canvas');
+      const context = canvas.getContext('2d');
+      const {width, height} = canvas;
+      const pixels = context.getImageData(0, 0, width, height).data;
+      return [Number(card.dataset.index), width, height, [...pixels]];
+    });
+  """
+  for index, width, height, pixels in page.run(read):
+    shown = np.array(pixels, np.uint8).reshape(height, width, 4)[..., 0]
+    np.testing.assert_array_equal(shown, dataset.train.images[index][..., 0])
+  # And a picture of it is no blank.
+  assert Image.fromarray(shown).getextrema()[1] > 100

@@ -1,0 +1,136 @@
+"""Tests the report's page in a browser: loading, charts, looks."""
+
+import pytest
+
+
+def test_the_page_is_small_and_paints_soon(page):
+  assert page.path.stat().length <= 25e6
+  page.open()
+  paints = page.run(
+    'return performance.getEntriesByType("paint").map((e) => e.startTime)'
+  )
+  assert paints and max(paints) < 2000
+  assert page.errors() == []
+
+
+def test_everything_comes_from_the_file_itself(page):
+  page.open()
+  page.draw_all()
+  names = page.run(
+    'return performance.getEntriesByType("resource").map((e) => e.name)'
+  )
+  assert [name for name in names if not name.startswith('data:')] == []
+
+
+@pytest.mark.parametrize('dark', [False, True])
+@pytest.mark.parametrize('width', [400, 1600])
+def test_the_page_fits(page, screenshots, width, dark):
+  page.open(width, dark)
+  page.draw_all()
+  assert page.run('return document.documentElement.scrollWidth') <= width
+  background = page.run(
+    'return getComputedStyle(document.body).backgroundColor'
+  )
+  assert (background == 'rgb(255, 255, 255)') != dark
+  name = f'{page.workdir.root.name}_{width}_{"dark" if dark else "light"}.png'
+  page.screenshot(screenshots / name)
+  assert page.errors() == []
+
+
+def test_every_chart_shows_marks(page):
+  page.open()
+  page.draw_all()
+  charts = page.find_all('[data-chart]')
+  assert len(charts) >= 6
+  for chart in charts:
+    marks = chart.find_elements(
+      'css selector',
+      '.mark-rect path, .mark-symbol '
+      'path, .mark-line path, .mark-rule line, .background',
+    )
+    assert len(marks) > 2, chart.get_attribute('data-chart')
+
+
+def _texts(page, chart: str) -> str:
+  return page.run(
+    'return document.querySelector(`[data-chart="${arguments[0]}"]`)'
+    '.textContent',
+    chart,
+  )
+
+
+def _choose(page, selector: str, value: str) -> None:
+  page.run(
+    'arguments[0].value = arguments[1];'
+    'arguments[0].dispatchEvent(new Event("change", {bubbles: true}))',
+    page.find(selector),
+    value,
+  )
+
+
+def test_charts_follow_their_controls(page):
+  page.open()
+  page.draw_all()
+  options = page.find_all('#histogram-score option')
+  last = options[-1].get_attribute('textContent')
+  value = options[-1].get_attribute('value')
+  _choose(page, '#histogram-score', value)
+  drawn = 'return document.querySelector(`[data-chart="${arguments[0]}"]`)'
+  drawn += '.textContent.includes(arguments[1])'
+  page.wait(drawn, 'histogram', last)
+  _choose(page, '#density-y', value)
+  page.wait(drawn, 'density', last)
+  before = page.find('[data-chart="curves"] .mark-line path')
+  before = before.get_attribute('d')
+  _choose(page, '#curves-metric', 'train_loss')
+  page.wait(
+    'const line = document.querySelector('
+    '"[data-chart=curves] .mark-line path");'
+    'return line && line.getAttribute("d") !== arguments[0]',
+    before,
+  )
+  assert page.errors() == []
+
+
+def test_colours_follow_the_scheme(page):
+  page.open()
+  page.draw_all()
+  read = (
+    'return getComputedStyle(document.querySelector('
+    '"[data-chart=histogram] .role-axis-label text")).fill'
+  )
+  light = page.run(read)
+  feature = {'name': 'prefers-color-scheme', 'value': 'dark'}
+  page.command('Emulation.setEmulatedMedia', features=[feature])
+  page.wait(
+    'const text = document.querySelector('
+    '"[data-chart=histogram] .role-axis-label text");'
+    'return text && getComputedStyle(text).fill !== arguments[0]',
+    light,
+  )
+
+
+def test_names_with_html_are_shown_as_they_are(invented_page, dataset):
+  page = invented_page
+  page.open()
+  page.draw_all()
+  assert page.find_all('main td b, main th b, main option b') == []
+  options = page.find_all('#filter-label option')
+  names = [option.get_attribute('textContent') for option in options]
+  assert names == ['all classes', *dataset.class_names]
+  assert '<b>zero</b>' in _texts(page, 'class-share')
+
+
+def test_an_unfinished_page_has_no_errors(driver, downloads, tmp_path, dataset):
+  from datadiet import artifacts
+  from datadiet.reporting import write_report
+  from tests.browser.conftest import Page
+  from tests.reporting import synthetic
+
+  workdir = artifacts.Workdir.at(tmp_path)
+  synthetic.write_description(workdir, dataset)
+  write_report(workdir, dataset)
+  page = Page(driver, workdir, downloads)
+  page.open()
+  assert 'Nothing was scored yet.' in page.find('#scores').text
+  assert page.errors() == []

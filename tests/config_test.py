@@ -1,0 +1,241 @@
+"""Tests of the checks of every setting."""
+
+import ml_collections
+import pytest
+
+from configs import base
+from datadiet import config as config_lib
+from datadiet.errors import ConfigError
+from tests import running
+
+_INTEGERS = (1.5, '3', None, True, 2**31)
+_FRACTIONS = ((0.0,), (1.5,), (-0.1,), ('0.5',), 0.5, (float('nan'),))
+_SEED = (-1, *_INTEGERS)
+_COUNT = (0, -1, *_INTEGERS)
+_TEXT = (3, None)
+_NUMBER = (float('nan'), float('inf'), '0.1', None, True)
+
+# Values that each field must refuse.
+WRONG = {
+  'dataset.name': ('', *_TEXT),
+  'dataset.data_dir': _TEXT,
+  'dataset.cache_dir': _TEXT,
+  'dataset.label_key': _TEXT,
+  'dataset.image_size': (-1, *_INTEGERS),
+  'dataset.placement': ('gpu', '', 1),
+  'model.name': ('resnet', 'ResNet18_lowres', '', 18),
+  'model.width': (-1, *_INTEGERS),
+  'model.dtype': ('float16', '', 32),
+  'optimizer.name': ('sdg', '', None),
+  'optimizer.learning_rate': (0.0, -0.1, *_NUMBER),
+  'optimizer.momentum': (-0.1, 1.1, *_NUMBER),
+  'optimizer.nesterov': (1, 'yes', None),
+  'optimizer.weight_decay': (-1e-4, *_NUMBER),
+  'optimizer.schedule': ('step', '', None),
+  'optimizer.decay_fractions': _FRACTIONS,
+  'optimizer.decay_factor': (0.0, -0.2, *_NUMBER),
+  'optimizer.warmup_fraction': (-0.1, 1.1, *_NUMBER),
+  'train.num_runs': _COUNT,
+  'train.num_steps': _COUNT,
+  'train.schedule_steps': (-1, *_INTEGERS),
+  'train.batch_size': _COUNT,
+  'train.subset_fraction': (0.0, 1.1, -0.5, *_NUMBER),
+  'train.dynamics_window': (1, *_INTEGERS),
+  'train.eval_batch_size': _COUNT,
+  'train.augmentation': ('flip_crop', '', None),
+  'train.crop_padding': (-1, *_INTEGERS),
+  'train.model_seed': _SEED,
+  'train.data_seed': _SEED,
+  'train.log_every_steps': _COUNT,
+  'train.eval_every_steps': _COUNT,
+  'train.checkpoint_every_steps': _COUNT,
+  'train.early_steps': ((-1,), (0.5,), 3, ('3',)),
+  'train.runs_at_once': (-1, *_INTEGERS),
+  'train.steps_per_call': (-1, *_INTEGERS),
+  'score.names': ((), ('el2m',), 'el2n', (2,), None),
+  'score.steps': ((-1,), (0.5,), 3, ('3',)),
+  'score.batch_size': _COUNT,
+  'score.gradient_batch_size': (-1, *_INTEGERS),
+  'score.grand_subset': ('(', *_TEXT),
+  'score.per_layer': (1, 'yes', None),
+  'score.unclog_sample_size': _COUNT,
+  'score.unclog_seed': _SEED,
+  'score.keep': (('logits',), 'features', None),
+  'score.gradient_runs': (-1, *_INTEGERS),
+  'select.scores': (('el2m',), 'el2n', (2,), None),
+  'select.policies': (('keep_mx',), 'keep_max', (1,), None),
+  'select.fractions': _FRACTIONS,
+  'select.sizes': ((0,), (-5,), (0.5,), 100, ('100',)),
+  'select.step': (-2, *_INTEGERS),
+  'select.class_balanced': (1, 'yes', None),
+  'select.options': (3, None, ()),
+  'select.baselines': (('rand',), 'random', None),
+  'select.seed': _SEED,
+  'retrain.num_runs': _COUNT,
+  'retrain.num_steps': (-1, *_INTEGERS),
+  'retrain.full': (1, 'yes', None),
+  'retrain.first_run': (-1, *_INTEGERS),
+  'compilation_cache_dir': _TEXT,
+}
+
+
+def _fields(config) -> set[str]:
+  return {name for name, _ in config_lib.flatten(config)}
+
+
+def test_every_field_has_a_check_and_every_check_a_field():
+  assert _fields(base.get_config()) == set(config_lib.FIELDS)
+
+
+def test_every_field_has_wrong_values_here():
+  assert set(WRONG) == set(config_lib.FIELDS)
+
+
+@pytest.mark.parametrize('name', list(WRONG))
+def test_wrong_values_are_refused(name):
+  for wrong in WRONG[name]:
+    config = running.with_raw_value(base.get_config(), name, wrong)
+    with pytest.raises(ConfigError) as caught:
+      config_lib.check(config)
+    message = str(caught.value)
+    assert message.startswith(f'config.{name}: {wrong!r} is not allowed; ')
+    assert config_lib.FIELDS[name].allowed in message
+    assert '\n' not in message
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [
+    ('select.fractions', (1.0, 1e-3)),
+    ('select.sizes', (1,)),
+    ('optimizer.momentum', 0.0),
+    ('optimizer.learning_rate', 1),
+    ('optimizer.weight_decay', 0.0),
+    ('train.model_seed', 2**31 - 1),
+    ('train.num_runs', 1),
+    ('train.early_steps', (0, 7_800)),
+    ('score.steps', [0]),
+    ('score.names', ('l2_error', 'grand')),
+    ('select.policies', ()),
+    ('retrain.num_steps', 78_000),
+  ],
+)
+def test_values_at_the_edge_are_allowed(name, value):
+  config_lib.check(running.with_raw_value(base.get_config(), name, value))
+
+
+@pytest.mark.parametrize(
+  ('name', 'wrong', 'meant'),
+  [
+    ('model.name', 'resnet18', 'resnet18_lowres'),
+    ('score.names', ('el2n', 'forgeting'), 'forgetting'),
+    ('select.policies', ('keepmax',), 'keep_max'),
+    ('optimizer.schedule', 'cosin', 'cosine'),
+  ],
+)
+def test_names_the_closest_name(name, wrong, meant):
+  config = running.with_raw_value(base.get_config(), name, wrong)
+  with pytest.raises(ConfigError, match=f'did you mean {meant}\\?$'):
+    config_lib.check(config)
+
+
+def test_unknown_fields_are_refused():
+  config = running.with_raw_value(base.get_config(), 'train.num_run', 3)
+  with pytest.raises(ConfigError) as caught:
+    config_lib.check(config)
+  assert str(caught.value) == (
+    'config.train.num_run is not a setting; did you mean train.num_runs?'
+  )
+
+
+def test_missing_fields_are_named():
+  fields = base.get_config().to_dict()
+  del fields['train']['num_steps']
+  with pytest.raises(ConfigError, match='config.train.num_steps is missing'):
+    config_lib.check(ml_collections.ConfigDict(fields))
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (
+      {'train.num_steps': 78_001},
+      'config.train.num_steps: 78001 .*at most train.schedule_steps = 78000',
+    ),
+    (
+      {'score.steps': (0, 7_801)},
+      'config.score.steps: 7801 .*at most train.num_steps = 7800',
+    ),
+    (
+      {'train.early_steps': (9_000,)},
+      'config.train.early_steps: 9000 .*at most train.num_steps = 7800',
+    ),
+    (
+      {'retrain.num_steps': 78_001},
+      'config.retrain.num_steps: 78001 .*at most train.schedule_steps = 78000',
+    ),
+    (
+      {'select.scores': ('entropy',)},
+      "config.select.scores: 'entropy' .*score.names = el2n, ",
+    ),
+    (
+      {'train.subset_fraction': 0.05},
+      'config.train.subset_fraction: 0.05 with 10 runs ',
+    ),
+    (
+      {'score.names': ('el2n', 'memorization')},
+      "config.score.names: 'memorization' .*train.subset_fraction below 1",
+    ),
+    (
+      {'score.names': ('el2n', 'tracin_self')},
+      "config.score.names: 'tracin_self' .*with 'grand' in score.names",
+    ),
+    (
+      {'score.names': ('el2n', 'grand_subset')},
+      "config.score.grand_subset: '' .*a regular expression",
+    ),
+    (
+      {'select.step': 390},
+      'config.select.step: 390 .*score.steps = 7800, or -1 for the last',
+    ),
+    (
+      {'select.options': {'offset': 5}},
+      'config.select.options.offset .*none of the policies keep_max',
+    ),
+    (
+      {'select.options': {'offset': -5}, 'select.policies': ('offset',)},
+      "config.select.options: .*'offset'.* -5.*0 or more",
+    ),
+  ],
+)
+def test_settings_that_do_not_fit_together(changes, message):
+  config = base.get_config()
+  for name, value in changes.items():
+    config = running.with_raw_value(config, name, value)
+  with pytest.raises(ConfigError, match=message):
+    config_lib.check(config)
+
+
+def test_resolve_fills_in_what_is_chosen():
+  config = base.get_config()
+  config.train.schedule_steps = 0
+  config.score.names = ('l2_error', 'el2n', 'grad_norm')
+  config.select.scores = ('l2_error',)
+  config.score.steps = (7_800, 0, 7_800)
+  config_lib.check(config)
+  resolved = config_lib.resolve(config)
+  assert resolved.train.schedule_steps == 7_800
+  assert resolved.score.names == ('el2n', 'grand')
+  assert resolved.select.scores == ('el2n',)
+  assert resolved.score.steps == (0, 7_800)
+  assert resolved.select.step == 7_800
+  assert resolved.retrain.num_steps == 7_800
+  with pytest.raises(AttributeError):
+    resolved.train.num_runs = 3
+
+
+def test_resolve_leaves_the_config_given_alone():
+  config = base.get_config()
+  before = config.to_dict()
+  config_lib.resolve(config)
+  assert config.to_dict() == before

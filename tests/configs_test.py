@@ -1,0 +1,209 @@
+"""Runs the CIFAR-10 configs, made tiny, through all stages on real images."""
+
+import importlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from tests import running
+
+DATA_DIR = running.REPOSITORY.parent / 'shared' / 'data'
+NUM_TRAIN, NUM_TEST = 320, 100
+
+needs_cifar10 = pytest.mark.skipif(
+  not (DATA_DIR / 'cifar10').exists(), reason='needs ../shared/data'
+)
+# ResNet-50 alone takes a minute to compile on two cores.
+slow = pytest.mark.skipif(
+  'DATADIET_SLOW_TESTS' not in os.environ,
+  reason='slow: set DATADIET_SLOW_TESTS=1 to run it',
+)
+
+
+def _first_records(source, target, num_records: int) -> int:
+  """Copies the first records of a TFRecord file; returns their bytes."""
+  num_bytes = 0
+  with source.open('rb') as read, target.open('wb') as write:
+    for _ in range(num_records):
+      header = read.read(12)  # Length, and a checksum of it.
+      (length,) = struct.unpack('<Q', header[:8])
+      write.write(header + read.read(length + 4))  # The data has one too.
+      num_bytes += length
+  return num_bytes
+
+
+@pytest.fixture(scope='module')
+def few_images(tmp_path_factory):
+  """A data_dir with the first images of the real CIFAR-10, and a cache."""
+  folder = tmp_path_factory.mktemp('data')
+  (source,) = (DATA_DIR / 'cifar10').iterdir()
+  target = folder / 'cifar10' / source.name
+  target.mkdir(parents=True)
+  for name in ('features.json', 'label.labels.txt'):
+    shutil.copy(source / name, target / name)
+  info = json.loads((source / 'dataset_info.json').read_text())
+  for split in info['splits']:
+    number = {'train': NUM_TRAIN, 'test': NUM_TEST}[split['name']]
+    name = f'cifar10-{split["name"]}.tfrecord-00000-of-00001'
+    split['numBytes'] = str(
+      _first_records(source / name, target / name, number)
+    )
+    split['shardLengths'] = [str(number)]
+  (target / 'dataset_info.json').write_text(json.dumps(info))
+  return folder
+
+
+@pytest.fixture(scope='module')
+def env(tmp_path_factory):
+  # HOME holds the cache of decoded images.
+  folder = tmp_path_factory.mktemp('environment')
+  return running.environment(folder, num_devices=1)
+
+
+def _tiny(num_steps: int = 6) -> dict:
+  return {
+    'model.width': 2,
+    'train.num_runs': 1,
+    'train.num_steps': num_steps,
+    'train.schedule_steps': num_steps,
+    'train.batch_size': 64,
+    'train.eval_batch_size': 64,
+    'score.steps': (num_steps,),
+    'score.batch_size': 128,
+    'score.gradient_batch_size': 64,
+    'select.fractions': (0.5,),
+    'retrain.num_runs': 1,
+    'retrain.num_steps': 2,
+  }
+
+
+def _run_all_stages(config: str, few_images, env, workdir) -> None:
+  module = importlib.import_module(f'configs.{config}').get_config()
+  done = running.run_main(
+    [
+      f'--config=configs/{config}.py',
+      f'--workdir={workdir}',
+      f'--config.dataset.data_dir={few_images}',
+      *running.as_flags(_tiny()),
+    ],
+    env,
+  )
+  assert done.returncode == 0, done.stderr
+  header, *rows = (workdir / 'scores' / 'scores.csv').read_text().splitlines()
+  assert header.split(',') == ['example_index', 'id', 'label'] + list(
+    module.score.names
+  )
+  assert len(rows) == NUM_TRAIN
+  assert rows[0].split(',')[1].startswith('train_')
+  for name in ('el2n_step_6_keep_max_160', 'random_160'):
+    assert (workdir / 'retrain' / name / 'run_00' / 'manifest.json').exists()
+  assert json.loads((workdir / 'report' / 'summary.json').read_text())
+  assert (workdir / 'report' / 'index.html').exists()
+
+
+@needs_cifar10
+def test_simple_cnn(few_images, env, tmp_path):
+  _run_all_stages('simple_cnn_cifar10', few_images, env, tmp_path / 'workdir')
+
+
+@needs_cifar10
+def test_resnet18(few_images, env, tmp_path):
+  _run_all_stages('resnet18_cifar10', few_images, env, tmp_path / 'workdir')
+
+
+@slow
+@needs_cifar10
+def test_resnet50(few_images, env, tmp_path):
+  _run_all_stages('resnet50_cifar10', few_images, env, tmp_path / 'workdir')
+
+
+_WATCHED = """
+import sys
+from datadiet import main
+from datadiet.training.trainer import Trainer
+
+seen = []
+run_steps = Trainer.run_steps
+
+def watched(self, *inputs):
+  outputs = run_steps(self, *inputs)
+  seen.append('tensorflow' in sys.modules)
+  return outputs
+
+Trainer.run_steps = watched
+sys.argv = ['datadiet', *sys.argv[1:]]
+from absl import app
+try:
+  app.run(main._guarded, flags_parser=main._parse_flags)
+except SystemExit as error:
+  assert not error.code, error.code
+print('before first step:', seen[0], 'at the end:', 'tensorflow' in sys.modules)
+"""
+
+
+@needs_cifar10
+def test_no_tensorflow_before_the_first_step(few_images, env, tmp_path):
+  flags = [
+    '--config=configs/simple_cnn_cifar10.py',
+    f'--config.dataset.data_dir={few_images}',
+    *running.as_flags(_tiny(2)),
+    '--stages=train',
+  ]
+  # Whatever ran before, the images are in the cache after this.
+  first = running.run_main([*flags, f'--workdir={tmp_path / "first"}'], env)
+  assert first.returncode == 0, first.stderr
+  with_writers = {**env, 'PYTHONPATH': str(running.REPOSITORY)}
+  done = subprocess.run(
+    [
+      sys.executable,
+      '-c',
+      _WATCHED,
+      *flags,
+      f'--workdir={tmp_path / "second"}',
+    ],
+    cwd=running.REPOSITORY,
+    env=with_writers,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'Read cifar10 from the cache' in done.stderr
+  # CLU's writers import it, once the first step has run.
+  assert done.stdout == 'before first step: False at the end: True\n'
+  assert list(tmp_path.glob('second/train/run_00/events.out.tfevents.*'))
+
+
+@needs_cifar10
+def test_a_data_dir_without_the_set_says_how_to_get_it(env, tmp_path):
+  (tmp_path / 'data').mkdir()
+  done = running.run_main(
+    [
+      '--config=configs/simple_cnn_cifar10.py',
+      f'--config.dataset.data_dir={tmp_path / "data"}',
+      f'--workdir={tmp_path / "workdir"}',
+    ],
+    env,
+  )
+  assert done.returncode in (1, 2)
+  last = done.stderr.splitlines()[-1]
+  assert last.startswith(f'datadiet: config.dataset.data_dir: {tmp_path}')
+  assert 'tensorflow_datasets build cifar10' in last
+  assert 'Traceback' not in done.stderr
+  assert not (tmp_path / 'workdir').exists()
+
+
+def test_an_unknown_data_set_is_refused(env, tmp_path):
+  done = running.run_main(
+    running.tiny_flags(tmp_path / 'workdir', dataset__name='cifar11'), env
+  )
+  assert done.returncode in (1, 2)
+  last = done.stderr.splitlines()[-1]
+  assert last.startswith("datadiet: config.dataset.name: 'cifar11' is neither")
+  assert 'Traceback' not in done.stderr
+  assert not (tmp_path / 'workdir').exists()

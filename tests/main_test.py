@@ -1,0 +1,390 @@
+"""Tests of the command line from outside: refusals, signals, resuming."""
+
+import json
+import random
+import resource
+import signal
+import time
+
+import pytest
+
+from datadiet import preemption
+from tests import running
+
+# Longer than TINY, so that there is a middle to be killed in.
+_LONG = {
+  'train__num_steps': 880,
+  'train__schedule_steps': 880,
+  'train__log_every_steps': 110,
+  'train__eval_every_steps': 440,
+  'train__checkpoint_every_steps': 44,
+  'score__steps': (0, 440, 880),
+  'score__gradient_batch_size': 16,
+}
+_STAGES = 'train,score,select,retrain'
+
+
+@pytest.fixture(scope='module')
+def env(tmp_path_factory):
+  return running.environment(tmp_path_factory.mktemp('environment'))
+
+
+@pytest.fixture(scope='module')
+def compilations(tmp_path_factory):
+  return tmp_path_factory.mktemp('compilations')
+
+
+# Command lines that are refused before any work, and what is said of them.
+_CONFIG = '--config=configs/cnn_digits.py'
+_REFUSED = {
+  'misspelt field': (
+    [_CONFIG, '--config.train.num_run=3'],
+    'config.train.num_run is not a setting; did you mean train.num_runs?',
+  ),
+  'misspelt section': (
+    [_CONFIG, '--config.trian.num_runs=3'],
+    'config.trian.num_runs is not a setting; did you mean train.num_runs?',
+  ),
+  'misspelt boolean': (
+    [_CONFIG, '--noconfig.retrain.ful'],
+    'config.retrain.ful is not a setting; did you mean retrain.full?',
+  ),
+  'whole section': (
+    [_CONFIG, '--config.train=3'],
+    'config.train is a group of settings; set one of them, such as '
+    '--config.train.num_runs=VALUE',
+  ),
+  'text for an integer': (
+    [_CONFIG, '--config.train.num_runs=abc'],
+    "config.train.num_runs: 'abc' is not allowed; allowed: an integer from 1",
+  ),
+  'number for an integer': (
+    [_CONFIG, '--config.train.num_runs', '2.5'],
+    "config.train.num_runs: '2.5' is not allowed; allowed: an integer from 1",
+  ),
+  'text for a number': (
+    [_CONFIG, '--config.optimizer.learning_rate=fast'],
+    "config.optimizer.learning_rate: 'fast' is not allowed; allowed: a number",
+  ),
+  'text for a boolean': (
+    [_CONFIG, '--config.retrain.full=maybe'],
+    "config.retrain.full: 'maybe' is not allowed; allowed: True or False",
+  ),
+  'half a tuple': (
+    [_CONFIG, '--config.score.steps=(3,'],
+    "config.score.steps: '(3,' is not allowed; allowed: a tuple, each item an",
+  ),
+  'no value': (
+    [_CONFIG, '--config.train.num_runs'],
+    'Missing value for flag --config.train.num_runs',
+  ),
+  'setting before the config': (
+    ['--config.train.num_runs=3', _CONFIG],
+    'Found --config.train.num_runs=3 in argv before a value for --config',
+  ),
+  'wrong value': (
+    [_CONFIG, '--config.train.num_runs=0'],
+    'config.train.num_runs: 0 is not allowed; allowed: an integer from 1',
+  ),
+  'fraction above 1': (
+    [_CONFIG, '--config.select.fractions=(0.5,1.5)'],
+    'config.select.fractions: (0.5, 1.5) is not allowed; allowed: a tuple, '
+    'each item a number in (0, 1]',
+  ),
+  'fraction 0': (
+    [_CONFIG, '--config.select.fractions=0.0'],
+    'config.select.fractions: (0.0,) is not allowed',
+  ),
+  'unknown model': (
+    [_CONFIG, '--config.model.name=simple_cn'],
+    "config.model.name: 'simple_cn' is not allowed; allowed: one of simple_cnn",
+  ),
+  'unknown score': (
+    [_CONFIG, '--config.score.names=el2m'],
+    "config.score.names: ('el2m',) is not allowed; allowed: a tuple, not empty",
+  ),
+  'unknown policy': (
+    [_CONFIG, '--config.select.policies=keep_best'],
+    "config.select.policies: ('keep_best',) is not allowed; allowed: a tuple",
+  ),
+  'option of no policy': (
+    [_CONFIG, '--config.select.options.bogus=3'],
+    'config.select.options.bogus is an option of none of the policies keep_max',
+  ),
+  'unknown flag': (
+    [_CONFIG, '--stage=train'],
+    '--stage is not a flag; did you mean stages?',
+  ),
+  'unknown stage': (
+    [_CONFIG, '--stages=trian'],
+    "--stages: 'trian' is not allowed; allowed: train, score, select, retrain, "
+    'report; did you mean train?',
+  ),
+  'no stage': ([_CONFIG, '--stages='], '--stages is empty; allowed: train, '),
+  'stray argument': (
+    [_CONFIG, 'num_runs=3'],
+    "unexpected argument 'num_runs=3'; settings are given as --config.",
+  ),
+  'no config': ([], '--config is missing'),
+  'empty config': (['--config='], "--config: there is no file ''"),
+  'config that is not there': (
+    ['--config=configs/none.py', '--config.train.num_runs=3'],
+    "--config: there is no file 'configs/none.py'",
+  ),
+  'config that is a folder': (
+    ['--config=configs'],
+    "--config: there is no file 'configs'",
+  ),
+}
+# What stands in a config file, and what is said of it.
+_CONFIG_FILES = {
+  'divides': ('x = 1\n1 / 0', 'line 2: ZeroDivisionError: division by zero'),
+  'converts': (
+    'def get_config():\n  return int("three")',
+    "line 2: ValueError: invalid literal for int() with base 10: 'three'",
+  ),
+  'imports': (
+    'from configs import bass',
+    "line 1: ImportError: cannot import name 'bass' from 'configs'",
+  ),
+  'syntax': ('def get_config(:\n', 'line 1: SyntaxError: invalid syntax'),
+  'empty': ('', "AttributeError: module 'config_config' has no attribute"),
+  'number': (
+    'def get_config():\n  return 3',
+    'must return a ml_collections.ConfigDict; it returned 3',
+  ),
+}
+
+
+def _assert_one_line(refusal, message: str, code: int = 2):
+  assert refusal.code == code, refusal.stderr
+  assert refusal.stdout == ''
+  assert refusal.stderr.startswith('datadiet: ')
+  assert message in refusal.stderr
+  assert refusal.stderr.count('\n') == 1
+  assert refusal.stderr.endswith('\n')
+
+
+@pytest.fixture(scope='module')
+def refusals(env, tmp_path_factory):
+  """name -> (how it ended, its workdir) for all that is refused at once."""
+  folder = tmp_path_factory.mktemp('refusals')
+  command_lines = {name: flags for name, (flags, _) in _REFUSED.items()}
+  for name, (text, _) in _CONFIG_FILES.items():
+    (folder / f'{name}.py').write_text(text)
+    command_lines[name] = [f'--config={folder / name}.py']
+  ended = running.refuse_many(
+    [
+      [f'--workdir={folder / "workdirs" / name}', *flags]
+      for name, flags in command_lines.items()
+    ],
+    folder / 'output',
+    env,
+  )
+  return dict(zip(command_lines, ended, strict=True)), folder / 'workdirs'
+
+
+@pytest.mark.parametrize('name', list(_REFUSED))
+def test_wrong_command_lines_are_refused(refusals, name):
+  ended, workdirs = refusals
+  _assert_one_line(ended[name], f'datadiet: {_REFUSED[name][1]}')
+  assert not workdirs.exists()
+
+
+@pytest.mark.parametrize('name', list(_CONFIG_FILES))
+def test_wrong_config_files_are_refused(refusals, name):
+  ended, workdirs = refusals
+  _assert_one_line(ended[name], _CONFIG_FILES[name][1])
+  assert f'{name}.py' in ended[name].stderr
+  assert not workdirs.exists()
+
+
+def test_a_missing_workdir_is_refused(env):
+  done = running.run_main([_CONFIG], env)
+  assert (done.returncode, done.stdout) == (2, '')
+  assert done.stderr == 'datadiet: --workdir is missing\n'
+
+
+def test_help_shows_the_flags(env):
+  done = running.run_main(['--help'], env)
+  for flag in ('--config', '--workdir', '--[no]'):
+    assert flag.split('[')[0] in done.stdout
+  assert 'Finds out which training examples matter' in done.stdout
+
+
+def test_an_option_of_a_policy_is_taken_from_the_command_line(env, tmp_path):
+  # Refused for the data's size alone, so nothing is trained.
+  done = running.run_main(
+    running.tiny_flags(
+      tmp_path / 'workdir',
+      select__policies='offset',
+      select__options__offset=100,
+      train__batch_size=5_000,
+    ),
+    env,
+  )
+  assert done.returncode == 2
+  assert 'config.train.batch_size: 5000 is not allowed' in done.stderr
+  assert not (tmp_path / 'workdir').exists()
+
+
+def test_a_workdir_below_a_file_is_refused(env, tmp_path):
+  (tmp_path / 'file').write_text('precious')
+  done = running.run_main(
+    running.tiny_flags(tmp_path / 'file' / 'workdir'), env
+  )
+  assert done.returncode == 1
+  assert done.stderr.count('datadiet: ') == 1
+  assert 'Traceback' not in done.stderr
+  assert str(tmp_path / 'file' / 'workdir') in done.stderr.splitlines()[-1]
+  assert (tmp_path / 'file').read_text() == 'precious'
+
+
+def test_a_full_disk_is_said_and_harms_nothing(env, compilations, tmp_path):
+  workdir = tmp_path / 'workdir'
+  flags = running.tiny_flags(
+    workdir, stages='train', compilation_cache_dir=compilations
+  )
+  done = running.run_main(
+    flags,
+    env,
+    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192,) * 2),
+  )
+  assert done.returncode == 1, done.stderr
+  last = done.stderr.splitlines()[-1]
+  assert last.startswith('datadiet: ')
+  assert str(workdir / 'train') in last
+  assert 'Traceback' not in done.stderr
+  assert not list(workdir.glob('train/run_*/manifest.json'))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(env, compilations, tmp_path):
+  done = running.run_main(
+    running.tiny_flags(
+      tmp_path / 'workdir',
+      stages='train',
+      optimizer__learning_rate=1e6,
+      compilation_cache_dir=compilations,
+    ),
+    env,
+  )
+  assert done.returncode == 1
+  last = done.stderr.splitlines()[-1]
+  assert last.startswith('datadiet: train/run_0')
+  assert 'the loss is not finite from step ' in last
+  assert 'Traceback' not in done.stderr
+  assert not list(tmp_path.glob('workdir/train/run_*/manifest.json'))
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(env, compilations, tmp_path_factory):
+  """The workdir of a start that nothing disturbed."""
+  workdir = tmp_path_factory.mktemp('uninterrupted') / 'workdir'
+  done = running.run_main(_long_flags(workdir, compilations), env)
+  assert done.returncode == 0, done.stderr
+  return workdir
+
+
+def _long_flags(workdir, compilations):
+  return running.tiny_flags(
+    workdir, stages=_STAGES, compilation_cache_dir=compilations, **_LONG
+  )
+
+
+def test_killed_and_stopped_runs_end_in_the_same_bytes(
+  env, compilations, uninterrupted, tmp_path
+):
+  workdir = tmp_path / 'workdir'
+  flags = _long_flags(workdir, compilations)
+  train, scores = workdir / 'train', workdir / 'scores'
+
+  def checkpoint(step):
+    return lambda: (train / 'run_01' / 'checkpoints' / str(step)).exists()
+
+  # No seed: each time the test is run it kills at another moment.
+  delay = random.uniform(0.0, 0.2)
+  code, log = running.interrupt_main(
+    flags, env, when=checkpoint(88), delay=delay, with_signal=signal.SIGKILL
+  )
+  assert code == -signal.SIGKILL, log
+  assert not (train / 'run_00' / 'manifest.json').exists()
+
+  code, log = running.interrupt_main(
+    flags, env, when=checkpoint(484), delay=delay, with_signal=signal.SIGTERM
+  )
+  assert code == preemption.EXIT_CODE, log
+  assert 'Going on from step' in log
+  assert 'Got SIGTERM: saving, then stopping' in log
+  assert 'run the same command again to go on' in log
+  assert not (train / 'run_00' / 'manifest.json').exists()
+
+  code, log = running.interrupt_main(
+    flags,
+    env,
+    when=(scores / 'run_00' / 'step_0' / 'manifest.json').exists,
+    delay=delay / 10,
+    with_signal=signal.SIGKILL,
+  )
+  assert code == -signal.SIGKILL, log
+  assert not (scores / 'mean' / 'step_880' / 'manifest.json').exists()
+
+  done = running.run_main(flags, env)
+  assert done.returncode == 0, done.stderr
+  expected, found = running.results(uninterrupted), running.results(workdir)
+  # Not the workdir's own path, and where it was cut off.
+  assert {name for name in expected if expected[name] != found.get(name)} == (
+    set()
+  )
+  assert sum('/checkpoints/' in name for name in expected) >= 2 * 3
+  assert sum(name.endswith('/el2n.npy') for name in expected) == 3 * 3
+  assert sum(name.endswith('history.csv') for name in expected) == 8
+  left_over = [name for name in found if '.tmp' in name or 'partial' in name]
+  assert left_over == []
+
+
+def test_sigterm_while_scoring(env, compilations, uninterrupted, tmp_path):
+  workdir = tmp_path / 'workdir'
+  flags = _long_flags(workdir, compilations)
+  running.copy_without(uninterrupted, workdir, ('scores', 'selections'))
+  first = workdir / 'scores' / 'run_00' / 'step_0' / 'manifest.json'
+  code, log = running.interrupt_main(
+    flags, env, when=first.exists, delay=0.0, with_signal=signal.SIGTERM
+  )
+  assert code == preemption.EXIT_CODE, log
+  partials = list(workdir.glob('scores/run_*/step_*/partial.npz'))
+  assert len(partials) == 1, log
+  done = running.run_main(flags, env)
+  assert done.returncode == 0, done.stderr
+  assert 'Going on at example' in done.stderr
+  expected, found = running.results(uninterrupted), running.results(workdir)
+  assert {name for name in expected if expected[name] != found.get(name)} == (
+    set()
+  )
+
+
+def test_a_finished_workdir_is_left_as_it_is(env, compilations, uninterrupted):
+  times = {
+    path: path.stat().st_mtime_ns
+    for pattern in ('*train', 'scores/run_*', 'selections')
+    for folder in uninterrupted.glob(pattern)
+    for path in folder.rglob('*')
+  }
+  before = running.results(uninterrupted)
+  start = time.monotonic()
+  done = running.run_main(_long_flags(uninterrupted, compilations), env)
+  seconds = time.monotonic() - start
+  assert done.returncode == 0, done.stderr
+  assert running.results(uninterrupted) == before
+  assert {path: path.stat().st_mtime_ns for path in times} == times
+  assert '2 runs of 880 steps (2 done)' in done.stderr
+  assert '(6 of 6 done)' in done.stderr
+  assert f'Results: {uninterrupted}' in done.stderr
+  assert seconds < 30  # 4 s on an idle machine.
+
+
+def test_config_json_says_what_ran(uninterrupted):
+  content = json.loads((uninterrupted / 'config.json').read_text())
+  assert content['config']['train']['num_steps'] == 880
+  assert content['config']['select']['step'] == 880
+  assert len(content['devices']) == 2
+  assert {'jax', 'flax', 'numpy', 'python'} <= set(content['versions'])

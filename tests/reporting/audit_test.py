@@ -1,0 +1,108 @@
+"""Tests that the label audit is read, checked and summed up."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from datadiet import artifacts
+from datadiet.errors import DataDietError
+from datadiet.reporting import audit as audit_lib
+from datadiet.reporting.results import load_results
+from tests.reporting import synthetic
+
+
+@pytest.fixture
+def noisy(dataset):
+  """`dataset` with the labels of its first 12 examples changed."""
+  labels = dataset.train.labels.copy()
+  labels[:12] = (labels[:12] + 1) % 3
+  train = dataclasses.replace(dataset.train, labels=labels)
+  original = dataset.train.labels
+  return dataclasses.replace(dataset, train=train, original_labels=original)
+
+
+@pytest.fixture
+def audited(tmp_path, noisy):
+  """A workdir of `noisy` with an audit."""
+  workdir = synthetic.make_workdir(tmp_path / 'audited', noisy)
+  synthetic.write_audit(workdir, noisy)
+  return workdir
+
+
+def test_no_audit(workdir):
+  assert audit_lib.read_audit(load_results(workdir)) is None
+
+
+def test_the_audit_is_read_by_example_index(audited, noisy):
+  audit = audit_lib.read_audit(load_results(audited))
+  np.testing.assert_array_equal(audit.given_labels, noisy.train.labels)
+  suggested = audit.suggested_labels[:12]
+  np.testing.assert_array_equal(suggested, noisy.original_labels[:12])
+  assert audit.suspicion[:12].min() > 1 > audit.suspicion[12:].max()
+  assert audit.is_issue[:12].all()
+
+
+def test_precision_and_recall(audited, noisy):
+  audit = audit_lib.read_audit(load_results(audited))
+  found = np.zeros(120, bool)
+  found[[0, 1, 2, 50]] = True
+  suggested = audit.suggested_labels.copy()
+  suggested[0] = noisy.train.labels[0]
+  audit = dataclasses.replace(audit, is_issue=found, suggested_labels=suggested)
+  summary = audit_lib.audit_summary(audit, noisy.original_labels)
+  assert summary == {
+    'num_issues': 4,
+    'noise_rate': pytest.approx(4 / 120),
+    'num_changed': 12,
+    'precision': pytest.approx(3 / 4),
+    'recall': pytest.approx(3 / 12),
+    'suggested_right': pytest.approx(2 / 3),
+  }
+  assert set(audit_lib.audit_summary(audit, None)) == {
+    'num_issues',
+    'noise_rate',
+  }
+
+
+def test_an_audit_that_finds_nothing(audited, noisy):
+  audit = audit_lib.read_audit(load_results(audited))
+  nothing = np.zeros(120, bool)
+  audit = dataclasses.replace(audit, is_issue=nothing)
+  summary = audit_lib.audit_summary(audit, noisy.original_labels)
+  assert summary['precision'] is None
+  assert summary['recall'] == 0.0
+
+
+def test_the_audits_own_noise_rate_counts(audited, noisy):
+  manifest = {'fingerprint': noisy.fingerprint, 'noise_rate': 0.125}
+  artifacts.write_manifest(audited.root / 'audit', manifest)
+  audit = audit_lib.read_audit(load_results(audited))
+  assert audit_lib.audit_summary(audit, None)['noise_rate'] == 0.125
+  artifacts.write_manifest(audited.root / 'audit', {'fingerprint': 'other'})
+  with pytest.raises(DataDietError, match='other'):
+    audit_lib.read_audit(load_results(audited))
+
+
+def test_confusion_counts_issues(audited):
+  audit = audit_lib.read_audit(load_results(audited))
+  counts = audit_lib.confusion(audit, 3)
+  assert counts.sum() == audit.is_issue.sum()
+  pair = (audit.given_labels == 1) & (audit.suggested_labels == 0)
+  assert counts[1, 0] == (pair & audit.is_issue).sum() > 0
+
+
+@pytest.mark.parametrize(
+  'old, new, message',
+  [
+    ('suspicion', 'suspect', 'lacks the columns suspicion'),
+    ('\n5,', '\n500,', 'outside 0 to 119'),
+  ],
+)
+def test_damaged_audits_are_refused(audited, old, new, message):
+  path = audited.root / 'audit' / 'label_issues.csv'
+  text = path.read_text()
+  assert old in text
+  path.write_text(text.replace(old, new, 1))
+  with pytest.raises(DataDietError, match=message):
+    audit_lib.read_audit(load_results(audited))

@@ -1,0 +1,74 @@
+"""Tests that the charts' specifications compile and show what they should."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import vl_convert
+
+from datadiet.reporting import analysis, charts
+from datadiet.reporting.results import load_results
+
+
+def _rows(spec: dict, layer: int | None = None) -> list[dict]:
+  part = spec if layer is None else spec['layer'][layer]
+  data = part.get('data') or spec['data']
+  if 'values' in data:
+    return data['values']
+  return spec['datasets'][data['name']]
+
+
+@pytest.fixture
+def results(workdir):
+  return load_results(workdir)
+
+
+def test_all_charts_compile(results):
+  table = analysis.class_shares(results)
+  correlations = analysis.rank_correlations(results)
+  specs = [
+    charts.accuracy_chart(results.summary['accuracy']),
+    charts.histogram_chart(),
+    charts.density_chart(),
+    charts.correlation_chart(correlations),
+    charts.correlation_chart(correlations.iloc[:4, :4]),
+    charts.stability_chart(analysis.run_stability(results)),
+    charts.curves_chart(results.history, results.steps),
+    charts.class_chart(table, results.class_names, 'kept', 'text'),
+    charts.confusion_chart(np.eye(3, dtype=int), results.class_names),
+  ]
+  for spec in specs:
+    assert spec['description']
+    assert 'marks' in vl_convert.vegalite_to_vega(spec)
+
+
+def test_the_accuracy_chart_has_error_bars(results):
+  spec = charts.accuracy_chart(results.summary['accuracy'])
+  rows = _rows(spec, 1)
+  assert len(rows) == 4
+  hardest = rows[0]
+  assert hardest['series'] == 'keep_max, el2n, step 60'
+  assert hardest['kept'] == pytest.approx(50)
+  assert hardest['accuracy'] == pytest.approx(95.2)
+  assert hardest['high'] - hardest['low'] == pytest.approx(0.4)
+  assert charts.accuracy_chart([]) is None
+
+
+def test_curves_are_thinned_but_keep_both_ends(results):
+  steps = np.arange(10, 5001, 10)
+  history = pd.DataFrame(
+    {'group': 'train', 'run': 0, 'step': steps, 'train_loss': 1 / steps}
+  )
+  for name in set(charts.CURVES) - {'train_loss'}:
+    history[name] = np.nan
+  rows = _rows(charts.curves_chart(history, [20]), 1)
+  shown = [row['step'] for row in rows]
+  assert (shown[0], shown[-1], len(shown)) == (10, 5000, 60)
+  assert {row['metric'] for row in rows} == {'train_loss'}
+  assert charts.curves_chart(history[:0], []) is None
+
+
+def test_undefined_correlations_are_left_empty():
+  correlations = pd.DataFrame({'a': [1.0, np.nan], 'b': [np.nan, 1.0]})
+  correlations.index = ['a', 'b']
+  rows = _rows(charts.correlation_chart(correlations), 0)
+  assert [row['rho'] for row in rows] == [1.0, None, None, 1.0]

@@ -1,0 +1,119 @@
+"""Tests the page's file: what it carries, its size, and odd data sets."""
+
+import base64
+import gzip
+import html
+import json
+import re
+
+import numpy as np
+import pytest
+
+from datadiet.reporting import page, payload, write_report
+from datadiet.reporting.results import load_results
+from datadiet.reporting.summary import build_summary
+from tests.reporting import synthetic
+
+
+def _text(workdir) -> str:
+  return (workdir.report / 'index.html').read_text()
+
+
+def _json(text: str, name: str):
+  found = re.search(rf'id="{name}">(.*?)</script>', text, re.DOTALL)
+  return json.loads(found[1])
+
+
+def _array(text: str, name: str, dtype) -> np.ndarray:
+  found = re.search(rf'data-array="{name}">(.*?)</script>', text)
+  content = gzip.decompress(base64.b64decode(found[1]))
+  return np.frombuffer(content, dtype)
+
+
+def test_arrays_come_back_as_they_were():
+  array = np.arange(7, dtype='>f4')
+  packed = payload.pack(array)
+  content = gzip.decompress(base64.b64decode(packed))
+  np.testing.assert_array_equal(np.frombuffer(content, '<f4'), array)
+  assert payload.pack(array) == packed
+
+
+def test_the_page_carries_scores_and_selections(workdir, dataset):
+  write_report(workdir, dataset)
+  text, results = _text(workdir), load_results(workdir)
+  described = _json(text, 'report-payload')
+  names = [score['name'] for score in described['scores']]
+  assert names == list(synthetic.HIGHER_IS)
+  scores = results.scores
+  for position, name in enumerate(names):
+    found = _array(text, f'score-{position}', '<f4')
+    np.testing.assert_array_equal(found, scores[name])
+  labels = _array(text, 'labels', '<i4')
+  np.testing.assert_array_equal(labels, dataset.train.labels)
+  for position, selection in enumerate(described['selections']):
+    bits = _array(text, f'kept-{position}', 'u1')
+    kept = np.flatnonzero(np.unpackbits(bits, bitorder='little'))
+    chosen = results.selections[selection['name']]
+    expected = next(iter(chosen.example_index.values()))
+    np.testing.assert_array_equal(kept, expected)
+
+
+def test_the_page_needs_no_other_file(workdir, dataset):
+  write_report(workdir, dataset)
+  markup = _text(workdir).split('<script', 1)[0]
+  for target in re.findall(r'(?:src|href)="([^"]*)"', markup):
+    assert target.startswith(('#', 'data:'))
+  assert 'connect-src data:' in markup
+
+
+def test_the_page_is_cut_to_size(tmp_path):
+  dataset = synthetic.make_images(num_examples=2000, size=32)
+  workdir = synthetic.make_workdir(tmp_path, dataset)
+  results = load_results(workdir)
+  summary = build_summary(results)
+  large = page.render_page(results, summary, dataset)
+  assert _json(large, 'report-payload')['thumbnails']['num_left_out'] == 0
+  limit = len(page.render_page(results, summary)) + 300_000
+  small = page.render_page(results, summary, dataset, max_bytes=limit)
+  assert len(small.encode()) <= limit
+  left_out = _json(small, 'report-payload')['thumbnails']['num_left_out']
+  assert 0 < left_out < 2000
+  sentence = f'{left_out:,} of 2,000 examples have no thumbnail'
+  assert sentence in small
+
+
+@pytest.mark.parametrize('channels, num_classes', [(1, 2), (3, 100)])
+def test_other_kinds_of_data(tmp_path, channels, num_classes):
+  names = tuple(f'class {number}' for number in range(num_classes))
+  dataset = synthetic.make_images(600, names, channels)
+  workdir = synthetic.make_workdir(tmp_path, dataset)
+  assert write_report(workdir, dataset)['missing'] == []
+  assert names[-1] in _text(workdir)
+
+
+def test_scores_that_some_examples_lack(workdir, dataset):
+  path = workdir.scores(None, 60) / 'forgetting.npy'
+  forgetting = np.load(path)
+  forgetting[3] = np.nan
+  np.save(path, forgetting)
+  write_report(workdir, dataset)
+  position = list(synthetic.HIGHER_IS).index('forgetting')
+  found = _array(_text(workdir), f'score-{position}', '<f4')
+  assert np.isnan(found[3]) and np.isfinite(np.delete(found, 3)).all()
+
+
+def test_the_settings_are_shown_escaped(workdir, dataset):
+  path = workdir.config
+  path.write_text(path.read_text().replace('simple_cnn', '<i>cnn</i>'))
+  write_report(workdir, dataset)
+  assert '<i>cnn' not in _text(workdir)
+  assert '<i>cnn</i>' in html.unescape(_text(workdir))
+
+
+def test_the_primary_score_is_one_that_selections_read(workdir):
+  results = load_results(workdir)
+  assert page.primary_scores(results) == ('el2n', 'grand')
+  for selection in list(results.selections):
+    (workdir.selection(selection) / 'manifest.json').unlink(missing_ok=True)
+  results = load_results(workdir)
+  assert page.primary_scores(results) == ('el2n', 'grand')

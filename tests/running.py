@@ -1,0 +1,241 @@
+"""Runs the command line in processes of its own, and compares workdirs."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import ml_collections
+
+from configs import cnn_digits
+
+REPOSITORY = Path(__file__).parents[1]
+
+# The demo, short enough to run in seconds.
+TINY = {
+  'model.width': 4,
+  'train.num_runs': 2,
+  'train.num_steps': 44,
+  'train.schedule_steps': 44,
+  'train.log_every_steps': 11,
+  'train.eval_every_steps': 22,
+  'train.checkpoint_every_steps': 22,
+  'score.steps': (0, 44),
+  # Neither divides the 1437 examples.
+  'score.batch_size': 500,
+  'score.gradient_batch_size': 100,
+  'select.fractions': (0.5,),
+  'select.baselines': ('random',),
+  'retrain.num_runs': 2,
+  'retrain.num_steps': 22,
+  'compilation_cache_dir': 'none',
+}
+
+
+def tiny_config(**changes) -> ml_collections.ConfigDict:
+  """The tiny demo; changes as `train__num_runs=3`."""
+  config = cnn_digits.get_config()
+  for name, value in {**TINY, **_dotted(changes)}.items():
+    set_field(config, name, value)
+  return config
+
+
+def _dotted(changes: Mapping) -> dict:
+  return {name.replace('__', '.'): value for name, value in changes.items()}
+
+
+def set_field(config, name: str, value) -> None:
+  """Sets a field by its dotted name."""
+  *sections, field = name.split('.')
+  for section in sections:
+    config = config[section]
+  config[field] = value
+
+
+def with_raw_value(config, name: str, value) -> ml_collections.ConfigDict:
+  """A copy with any value in a field, also of a type the config refuses."""
+  fields = config.to_dict()
+  set_field(fields, name, value)
+  return ml_collections.ConfigDict(fields)
+
+
+def as_flags(settings: Mapping) -> list[str]:
+  """Dotted names and values as command line flags."""
+  return [f'--config.{name}={value}' for name, value in settings.items()]
+
+
+def tiny_flags(workdir, *, stages: str = '', **changes) -> list[str]:
+  """The command line of the tiny demo."""
+  command = ['--config=configs/cnn_digits.py', f'--workdir={workdir}']
+  command += as_flags({**TINY, **_dotted(changes)})
+  return command + ([f'--stages={stages}'] if stages else [])
+
+
+def environment(
+  folder: Path, *, num_devices: int = 2, tensorflow: bool = False
+) -> dict[str, str]:
+  """The environment of a process to be tested.
+
+  Args:
+    folder: for files that the environment needs.
+    num_devices: virtual CPU devices.
+    tensorflow: whether event files are written; importing it takes seconds.
+  """
+  path = [str(REPOSITORY)]
+  if not tensorflow:
+    hidden = folder / 'without_event_files' / 'clu'
+    hidden.mkdir(parents=True, exist_ok=True)
+    (hidden / '__init__.py').write_text('raise ImportError("hidden by a test")')
+    path.insert(0, str(hidden.parent))
+  return {
+    **os.environ,
+    'HOME': str(folder),
+    'JAX_PLATFORMS': 'cpu',
+    'XLA_FLAGS': f'--xla_force_host_platform_device_count={num_devices}',
+    'PYTHONPATH': os.pathsep.join(path),
+  }
+
+
+def run_main(
+  flags: Sequence[str], env: Mapping[str, str], **options
+) -> subprocess.CompletedProcess:
+  """Runs `python -m datadiet.main` to its end."""
+  return subprocess.run(
+    [sys.executable, '-m', 'datadiet.main', *flags],
+    cwd=REPOSITORY,
+    env=env,
+    capture_output=True,
+    text=True,
+    check=False,
+    **options,
+  )
+
+
+def interrupt_main(
+  flags: Sequence[str],
+  env: Mapping[str, str],
+  *,
+  when: Callable[[], bool],
+  delay: float,
+  with_signal: signal.Signals,
+) -> tuple[int, str]:
+  """Starts `python -m datadiet.main` and sends it a signal.
+
+  Args:
+    flags: its command line.
+    env: its environment.
+    when: says that it is time.
+    delay: seconds from then to the signal.
+    with_signal: what to send.
+
+  Returns:
+    The exit status (negative: the signal it died of), and stderr.
+  """
+  log = Path(env['HOME']) / 'interrupted.log'
+  with log.open('w') as stderr:
+    process = subprocess.Popen(
+      [sys.executable, '-m', 'datadiet.main', *flags],
+      cwd=REPOSITORY,
+      env=env,
+      stdout=subprocess.DEVNULL,
+      stderr=stderr,
+    )
+    while process.poll() is None and not when():
+      time.sleep(0.001)
+    time.sleep(delay)
+    if process.poll() is None:
+      process.send_signal(with_signal)
+    return process.wait(timeout=120), log.read_text()
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+  """How a command line ended that was meant to be refused."""
+
+  code: int
+  stdout: str
+  stderr: str
+
+
+_FORK = """
+import json, os, sys
+from absl import app
+from datadiet import main, pipeline
+for number, flags in enumerate(json.loads(sys.stdin.read())):
+  child = os.fork()
+  if not child:
+    for stream, name in ((1, 'out'), (2, 'err')):
+      file = os.open(f'{sys.argv[1]}/{number}.{name}', os.O_CREAT | os.O_WRONLY)
+      os.dup2(file, stream)
+    sys.argv = ['datadiet', *flags]
+    app.run(main._guarded, flags_parser=main._parse_flags)
+  _, status = os.waitpid(child, 0)
+  print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+def refuse_many(
+  command_lines: Sequence[Sequence[str]], folder: Path, env: Mapping[str, str]
+) -> list[Refusal]:
+  """Runs many short command lines, importing the program only once."""
+  folder.mkdir(parents=True, exist_ok=True)
+  done = subprocess.run(
+    [sys.executable, '-c', _FORK, str(folder)],
+    cwd=REPOSITORY,
+    env=env,
+    input=json.dumps([list(flags) for flags in command_lines]),
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  codes = [int(line) for line in done.stdout.split()]
+  return [
+    Refusal(
+      code,
+      (folder / f'{number}.out').read_text(),
+      (folder / f'{number}.err').read_text(),
+    )
+    for number, code in enumerate(codes)
+  ]
+
+
+def all_bytes(folder: Path) -> dict[str, bytes]:
+  """Every file below a folder."""
+  return {
+    str(path.relative_to(folder)): path.read_bytes()
+    for path in sorted(Path(folder).rglob('*'))
+    if path.is_file()
+  }
+
+
+def results(workdir: Path) -> dict[str, bytes]:
+  """What a resumed workdir must share with an uninterrupted one, bit by bit.
+
+  Everything but what tells the time (timing.json, event files), the report,
+  and Orbax's own files, of which the checksums of all arrays stand for the
+  checkpoints of scored steps and of the last step.
+  """
+  kept = {}
+  for name, content in all_bytes(workdir).items():
+    if name.startswith('report/') or 'tfevents' in name:
+      continue
+    if '/checkpoints/' not in name and name != 'timing.json':
+      kept[name] = content
+  for manifest in workdir.glob('*train/**/run_*/manifest.json'):
+    folder, content = manifest.parent, json.loads(manifest.read_text())
+    steps = {content['num_steps'], *content['settings']['keep_steps']}
+    for step in sorted(steps):
+      checksums = folder / 'checkpoints' / str(step) / 'manifest' / 'metadata'
+      kept[str(checksums.relative_to(workdir))] = checksums.read_bytes()
+  return kept
+
+
+def copy_without(source: Path, target: Path, left_out: Sequence[str]) -> None:
+  """Copies a workdir but for some folders in it."""
+  shutil.copytree(source, target, ignore=shutil.ignore_patterns(*left_out))

@@ -1,0 +1,522 @@
+"""Small models and losses of every kind that grad_norm is tried on.
+
+A case is built by a function without arguments, so that nothing is initialised
+when tests are collected. `ZOO` holds the cases that can be followed, with the
+forms that must be among those chosen; `FALLBACKS` those that cannot, with the
+leaf and the operation that the log line must name.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+
+from datadiet.models import make_model
+
+BATCH = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A loss of one example, its params, and a batch of examples."""
+
+  loss_fn: Callable
+  params: Any
+  batch: tuple
+
+
+def images(size=8, channels=3, seed=0):
+  shape = (BATCH, size, size, channels)
+  return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def labels(num_classes=5):
+  return np.arange(BATCH, dtype=np.int32) % num_classes
+
+
+def cross_entropy(logits, label):
+  return -jax.nn.log_softmax(logits.astype(jnp.float32))[label]
+
+
+def random_like(tree, seed=1):
+  """The tree with noise added, so that no scale is 1 and no bias 0."""
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(
+    lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(leaf.dtype),
+    tree,
+  )
+
+
+def linen_case(module, inputs=None, **call):
+  inputs = images() if inputs is None else inputs
+  variables = dict(module.init(jax.random.key(0), inputs[:1], **call))
+  params = random_like(variables.pop('params'))
+  state = jax.tree.map(lambda leaf: jnp.abs(leaf) + 0.3, variables)
+
+  def loss_fn(params, image, label):
+    logits = module.apply({'params': params, **state}, image[None], **call)
+    return cross_entropy(logits[0], label)
+
+  return Case(loss_fn, params, (inputs, labels()))
+
+
+def product_model(name, dtype='float32'):
+  module = make_model(name, num_classes=5, width=8, dtype=dtype)
+  return linen_case(module, images(16), train=False)
+
+
+class TransformerBlock(nn.Module):
+  """Pre-norm attention and MLP."""
+
+  @nn.compact
+  def __call__(self, tokens):
+    hidden = nn.LayerNorm()(tokens)
+    tokens += nn.MultiHeadDotProductAttention(num_heads=2)(hidden)
+    hidden = nn.Dense(32)(nn.LayerNorm()(tokens))
+    return tokens + nn.Dense(tokens.shape[-1])(nn.gelu(hidden))
+
+
+class VisionTransformer(nn.Module):
+  """Patches, a class token and position embeddings, two blocks."""
+
+  block: Any = TransformerBlock
+
+  @nn.compact
+  def __call__(self, inputs):
+    tokens = nn.Conv(16, (2, 2), (2, 2))(inputs)
+    tokens = tokens.reshape(tokens.shape[0], -1, 16)
+    class_token = self.param('cls', nn.initializers.normal(), (1, 1, 16))
+    class_token = jnp.tile(class_token, (tokens.shape[0], 1, 1))
+    tokens = jnp.concatenate([class_token, tokens], axis=1)
+    positions = self.param(
+      'pos', nn.initializers.normal(), (1, tokens.shape[1], 16)
+    )
+    tokens += positions
+    for _ in range(2):
+      tokens = self.block()(tokens)
+    return nn.Dense(5)(nn.LayerNorm()(tokens)[:, 0])
+
+
+class NormNet(nn.Module):
+  """Convolutions with a norm (or none) between, whose type is given."""
+
+  make_norm: Callable
+
+  @nn.compact
+  def __call__(self, inputs):
+    for strides in (1, 2):
+      inputs = nn.Conv(8, (3, 3), strides)(inputs)
+      inputs = nn.relu(self.make_norm()(inputs))
+    return nn.Dense(5)(inputs.mean((1, 2)))
+
+
+class SharedDense(nn.Module):
+  """One dense layer used twice."""
+
+  @nn.compact
+  def __call__(self, inputs):
+    hidden = nn.Dense(12)(inputs.reshape(inputs.shape[0], -1))
+    shared = nn.Dense(12)
+    return nn.Dense(5)(nn.tanh(shared(nn.tanh(shared(hidden)))))
+
+
+class RematNet(nn.Module):
+  """A rematerialised convolution block and one that is not."""
+
+  @nn.compact
+  def __call__(self, inputs):
+    block = nn.remat(NormBlock)
+    return nn.Dense(5)(block()(NormBlock()(inputs)).mean((1, 2)))
+
+
+class NormBlock(nn.Module):
+  """Convolution, GroupNorm, relu."""
+
+  @nn.compact
+  def __call__(self, inputs):
+    hidden = nn.Conv(8, (3, 3))(inputs)
+    return nn.relu(nn.GroupNorm(num_groups=2)(hidden))
+
+
+class Identity(nn.Module):
+  """No norm."""
+
+  def __call__(self, inputs):
+    return inputs
+
+
+def text_case(tied=False):
+  """Token and position embeddings, with tokens that repeat."""
+  rng = np.random.default_rng(0)
+  params = {
+    'embed': jnp.asarray(rng.normal(size=(40, 6)), jnp.float32),
+    'position': jnp.asarray(rng.normal(size=(7, 6)), jnp.float32),
+    'head': jnp.asarray(rng.normal(size=(6, 5)), jnp.float32),
+  }
+
+  def loss_fn(params, tokens, label):
+    hidden = jnp.take(params['embed'], tokens, axis=0) + params['position']
+    hidden = jnp.tanh(hidden).mean(0)
+    head = params['embed'].T if tied else params['head']
+    return cross_entropy(hidden @ head, label)
+
+  tokens = rng.integers(0, 4, size=(BATCH, 7)).astype(np.int32)
+  return Case(loss_fn, params, (tokens, labels()))
+
+
+def bare_case():
+  """Bare params: weights on the left, per-group weights, scaled weights."""
+  rng = np.random.default_rng(0)
+
+  def array(*shape):
+    return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+  params = {
+    'left': array(8, 6),
+    'group': array(2, 4, 3),
+    'mixed': [array(6, 5), array(5)],
+    'slope': array(8),
+    'scale': array(6),
+    'unused': array(3),
+    'count': jnp.arange(3),
+  }
+
+  def loss_fn(params, x, label):
+    hidden = params['left'] @ x
+    hidden = jnp.where(hidden > 0, hidden, params['slope'] * hidden)
+    hidden = jnp.einsum('gi,gio->go', hidden.reshape(2, 4), params['group'])
+    hidden = jnp.sin(hidden.reshape(6)) * (1 + params['scale'])
+    head = (params['mixed'][0] / jnp.sqrt(6.0)).T[::-1]
+    logits = head @ hidden + 2.0 * params['mixed'][1]
+    return cross_entropy(logits, label)
+
+  return Case(loss_fn, params, (images(1, 6)[:, 0, 0], labels()))
+
+
+def position_weights_case():
+  """Products with many positions, so that the direct form is chosen."""
+  rng = np.random.default_rng(0)
+  params = {'kernel': jnp.asarray(rng.normal(size=(3, 5)), jnp.float32)}
+
+  def loss_fn(params, image, label):
+    return cross_entropy(jnp.tanh(image @ params['kernel']).sum((0, 1)), label)
+
+  return Case(loss_fn, params, (images(8), labels()))
+
+
+def conv_case(kernel, layout=('NHWC', 'HWIO', 'NHWC'), **options):
+  """One convolution of a data-dependent input, with any options."""
+  rng = np.random.default_rng(0)
+  channels = 4
+  params = {'kernel': jnp.asarray(rng.normal(size=kernel), jnp.float32)}
+  num_spatial = len(kernel) - 2
+  shape = [BATCH, 2] + [7, 6, 5][:num_spatial] + [channels]
+  inputs = rng.normal(size=shape).astype(np.float32)
+  options = {'window_strides': (1,) * num_spatial, 'padding': 'SAME', **options}
+
+  def loss_fn(params, image, label):
+    image = jnp.sin(image)
+    if layout[0].startswith('NC'):
+      image = jnp.moveaxis(image, -1, 1)
+    outputs = lax.conv_general_dilated(
+      image, params['kernel'], dimension_numbers=layout, **options
+    )
+    weights = jnp.cos(jnp.arange(outputs.size)).reshape(outputs.shape)
+    return jnp.sum(jnp.tanh(outputs) * weights) * (1 + label)
+
+  return Case(loss_fn, params, (inputs, labels()))
+
+
+CONVOLUTIONS = {
+  'same': lambda: conv_case((3, 3, 4, 6)),
+  'strided_odd_padding': lambda: conv_case(
+    (3, 2, 4, 6), window_strides=(2, 3), padding=((2, 0), (1, 3))
+  ),
+  'negative_padding': lambda: conv_case(
+    (2, 2, 4, 6), padding=((-1, 2), (0, -1))
+  ),
+  'dilated': lambda: conv_case((3, 3, 4, 6), rhs_dilation=(2, 1)),
+  'transposed': lambda: conv_case(
+    (3, 3, 4, 6), lhs_dilation=(2, 2), padding=((1, 2), (1, 2))
+  ),
+  'grouped': lambda: conv_case((3, 3, 2, 6), feature_group_count=2),
+  'depthwise': lambda: conv_case((3, 3, 1, 8), feature_group_count=4),
+  'one_by_one_strided': lambda: conv_case((1, 1, 4, 6), window_strides=(2, 2)),
+  'channels_first': lambda: conv_case(
+    (6, 4, 3, 3), layout=('NCHW', 'OIHW', 'NCHW')
+  ),
+  'mixed_layout': lambda: conv_case(
+    (3, 3, 4, 6), layout=('NHWC', 'HWIO', 'NCHW')
+  ),
+  'one_dimensional': lambda: conv_case((3, 4, 6), ('NWC', 'WIO', 'NWC')),
+  'three_dimensional': lambda: conv_case(
+    (2, 2, 3, 4, 6), ('NDHWC', 'DHWIO', 'NDHWC'), window_strides=(1, 2, 1)
+  ),
+}
+
+
+class NnxNet(nnx.Module):
+  """Convolution, batch norm and a linear layer."""
+
+  def __init__(self, rngs):
+    self.conv = nnx.Conv(3, 8, (3, 3), rngs=rngs)
+    self.norm = nnx.BatchNorm(8, use_running_average=True, rngs=rngs)
+    self.head = nnx.Linear(8, 5, rngs=rngs)
+
+  def __call__(self, inputs):
+    hidden = nnx.relu(self.norm(self.conv(inputs)))
+    return self.head(hidden.mean((1, 2)))
+
+
+def nnx_case():
+  graph, params, state = nnx.split(NnxNet(nnx.Rngs(0)), nnx.Param, ...)
+  params = random_like(params)
+
+  def loss_fn(params, image, label):
+    model = nnx.merge(graph, params, state)
+    return cross_entropy(model(image[None])[0], label)
+
+  return Case(loss_fn, params, (images(), labels()))
+
+
+def stopped_case():
+  """A leaf behind stop_gradient, and one scaled by a stopped norm of itself."""
+  rng = np.random.default_rng(0)
+  params = {
+    'stopped': jnp.asarray(rng.normal(size=(6, 6)), jnp.float32),
+    'scaled': jnp.asarray(rng.normal(size=(6, 5)), jnp.float32),
+  }
+
+  def loss_fn(params, x, label):
+    hidden = jnp.tanh(x @ lax.stop_gradient(params['stopped']))
+    norm = lax.stop_gradient(jnp.linalg.norm(params['scaled']))
+    return cross_entropy(hidden @ (params['scaled'] / norm), label)
+
+  return Case(loss_fn, params, (images(1, 6)[:, 0, 0], labels()))
+
+
+def custom_derivative_case():
+  """A weight inside functions with wrong derivatives of their own."""
+  rng = np.random.default_rng(0)
+  params = {
+    'jvp': jnp.asarray(rng.normal(size=(6, 6)), jnp.float32),
+    'vjp': jnp.asarray(rng.normal(size=(6, 5)), jnp.float32),
+  }
+
+  @jax.custom_jvp
+  def product_jvp(x, w):
+    return x @ w
+
+  @product_jvp.defjvp
+  def _(primals, tangents):
+    (x, w), (dx, dw) = primals, tangents
+    return x @ w, dx @ w + 3 * (x @ dw)
+
+  @jax.custom_vjp
+  def product_vjp(x, w):
+    return x @ w
+
+  product_vjp.defvjp(
+    lambda x, w: (x @ w, (x, w)),
+    lambda res, dy: (2 * res[1] @ dy, 5 * jnp.outer(res[0], dy)),
+  )
+
+  def loss_fn(params, x, label):
+    hidden = jnp.tanh(product_jvp(x, params['jvp']))
+    return cross_entropy(product_vjp(hidden, params['vjp']), label)
+
+  return Case(loss_fn, params, (images(1, 6)[:, 0, 0], labels()))
+
+
+def dead_code_case():
+  """A penalty that is computed and dropped must not matter."""
+  case = position_weights_case()
+
+  def loss_fn(params, image, label):
+    jnp.sum(params['kernel'] ** 2)
+    return case.loss_fn(params, image, label)
+
+  return Case(loss_fn, case.params, case.batch)
+
+
+# name -> (case, forms that must be among those chosen).
+ZOO = {
+  'simple_cnn': (lambda: product_model('simple_cnn'), {'direct', 'gram'}),
+  'resnet18_lowres': (
+    lambda: product_model('resnet18_lowres'),
+    {'direct', 'gram', 'explicit'},
+  ),
+  'resnet50_lowres': (
+    lambda: product_model('resnet50_lowres'),
+    {'direct', 'gram', 'explicit'},
+  ),
+  'vision_transformer': (
+    lambda: linen_case(VisionTransformer()),
+    {'gram', 'explicit'},
+  ),
+  'vision_transformer_remat': (
+    lambda: linen_case(VisionTransformer(nn.remat(TransformerBlock))),
+    {'gram', 'explicit'},
+  ),
+  'layer_norm': (lambda: linen_case(NormNet(nn.LayerNorm)), {'explicit'}),
+  'group_norm': (
+    lambda: linen_case(NormNet(lambda: nn.GroupNorm(num_groups=4))),
+    {'explicit'},
+  ),
+  'rms_norm': (lambda: linen_case(NormNet(nn.RMSNorm)), {'explicit'}),
+  'no_norm': (lambda: linen_case(NormNet(Identity)), {'gram'}),
+  'shared_dense': (lambda: linen_case(SharedDense()), {'gram', 'explicit'}),
+  'remat': (lambda: linen_case(RematNet()), {'direct', 'explicit'}),
+  'embedding': (text_case, {'index_gram', 'explicit', 'gram'}),
+  'tied_embedding': (lambda: text_case(tied=True), {'explicit', 'unused'}),
+  'bare': (bare_case, {'gram', 'explicit', 'unused'}),
+  'position_weights': (position_weights_case, {'direct'}),
+  'nnx': (nnx_case, {'gram', 'explicit'}),
+  'stopped': (stopped_case, {'gram', 'unused'}),
+  'custom_derivative': (custom_derivative_case, {'explicit'}),
+  'dead_code': (dead_code_case, {'direct'}),
+  'batch_group_conv': (
+    lambda: conv_case((3, 3, 4, 6), batch_group_count=2),
+    {'explicit'},
+  ),
+  **{
+    f'{name}_conv': (case, {'direct', 'gram', 'shifted_gram'})
+    for name, case in CONVOLUTIONS.items()
+  },
+}
+
+
+def scan_case():
+  """A recurrence whose weight is used inside lax.scan."""
+  rng = np.random.default_rng(0)
+  params = {
+    'inputs': jnp.asarray(rng.normal(size=(3, 6)), jnp.float32),
+    'recurrent': jnp.asarray(rng.normal(size=(6, 6)), jnp.float32),
+  }
+
+  def loss_fn(params, image, label):
+    def step(hidden, x):
+      hidden = jnp.tanh(x @ params['inputs'] + hidden @ params['recurrent'])
+      return hidden, None
+
+    hidden, _ = lax.scan(step, jnp.zeros(6), image.reshape(-1, 3)[:5])
+    return cross_entropy(hidden, label)
+
+  return Case(loss_fn, params, (images(), labels()))
+
+
+def penalty_case():
+  """Cross-entropy plus a weight penalty."""
+  case = position_weights_case()
+
+  def loss_fn(params, image, label):
+    penalty = 0.1 * jnp.sum(params['kernel'] ** 2)
+    return case.loss_fn(params, image, label) + penalty
+
+  return Case(loss_fn, case.params, case.batch)
+
+
+def standardised_case():
+  """Weight standardisation: a non-linear function of the weight alone."""
+  case = position_weights_case()
+
+  def loss_fn(params, image, label):
+    kernel = params['kernel']
+    kernel = (kernel - kernel.mean(0)) / jnp.sqrt(jnp.mean(kernel**2))
+    return case.loss_fn({'kernel': kernel}, image, label)
+
+  return Case(loss_fn, case.params, case.batch)
+
+
+def squared_case():
+  """A weight multiplied by itself in one equation."""
+  case = position_weights_case()
+
+  def loss_fn(params, image, label):
+    kernel = params['kernel'] * params['kernel']
+    return case.loss_fn({'kernel': kernel}, image, label)
+
+  return Case(loss_fn, case.params, case.batch)
+
+
+def squared_in_jit_case():
+  """The same, as two arguments of a jitted function."""
+  case = position_weights_case()
+  multiply = jax.jit(lambda a, b: a * b)
+
+  def loss_fn(params, image, label):
+    kernel = multiply(params['kernel'], params['kernel'])
+    return case.loss_fn({'kernel': kernel}, image, label)
+
+  return Case(loss_fn, case.params, case.batch)
+
+
+def product_of_leaves_case():
+  """Two leaves multiplied before they meet data (a low-rank weight)."""
+  rng = np.random.default_rng(0)
+  params = {
+    'down': jnp.asarray(rng.normal(size=(3, 2)), jnp.float32),
+    'up': jnp.asarray(rng.normal(size=(2, 5)), jnp.float32),
+  }
+  case = position_weights_case()
+
+  def loss_fn(params, image, label):
+    kernel = params['down'] @ params['up']
+    return case.loss_fn({'kernel': kernel}, image, label)
+
+  return Case(loss_fn, params, case.batch)
+
+
+def cond_case():
+  """A weight used in one branch of lax.cond."""
+  case = position_weights_case()
+
+  def loss_fn(params, image, label):
+    return lax.cond(
+      label > 1,
+      lambda kernel: case.loss_fn({'kernel': kernel}, image, label),
+      lambda kernel: 0.1 * jnp.sum(kernel) * image.sum(),
+      params['kernel'],
+    )
+
+  return Case(loss_fn, case.params, case.batch)
+
+
+def while_case():
+  """A weight used inside a fori_loop with a fixed number of turns."""
+  case = position_weights_case()
+
+  def loss_fn(params, image, label):
+    def body(_, hidden):
+      return jnp.tanh(hidden @ params['kernel'])[:, :, :3]
+
+    hidden = lax.fori_loop(0, 3, body, image)
+    return cross_entropy(hidden.sum((0, 1)), label % 3)
+
+  return Case(loss_fn, case.params, case.batch)
+
+
+def linear_penalty_case():
+  """A loss that for one leaf never meets data at all."""
+  params = {'w': jnp.arange(3.0)}
+  return Case(lambda params, _: jnp.sum(params['w']), params, (images(),))
+
+
+# name -> (case, leaf and operation that the log line names).
+FALLBACKS = {
+  'scan': (scan_case, 'inputs', 'scan'),
+  'penalty': (penalty_case, 'kernel', 'integer_pow|square|mul'),
+  'standardised': (standardised_case, 'kernel', 'integer_pow|square|mul|div'),
+  'squared': (squared_case, 'kernel', 'mul'),
+  'squared_in_jit': (squared_in_jit_case, 'kernel', 'mul'),
+  'product_of_leaves': (product_of_leaves_case, 'down', 'dot_general'),
+  'cond': (cond_case, 'kernel', 'cond'),
+  'while': (while_case, 'kernel', 'scan|while'),
+  'linear_penalty': (linear_penalty_case, 'w', 'the loss'),
+}

@@ -1,0 +1,143 @@
+"""A tiny data set, settings and jobs, and ways to look at what was trained."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from etils import epath
+
+from datadiet import artifacts, checkpoints, parallel
+from datadiet.data.dataset import Dataset, Split, make_dataset
+from datadiet.training.jobs import Job
+from datadiet.training.loop import train_jobs
+from datadiet.training.optimizer import OptimizerSettings
+from datadiet.training.settings import TrainSettings
+
+NUM_TRAIN, NUM_TEST, NUM_CLASSES, BATCH_SIZE = 64, 22, 3, 16
+
+
+def small_dataset(
+  num_train: int = NUM_TRAIN, num_test: int = NUM_TEST
+) -> Dataset:
+  """Noise with a bright patch whose place tells the class; 8 x 8 x 3."""
+  generator = np.random.default_rng(0)
+
+  def split(name, num):
+    labels = generator.integers(0, NUM_CLASSES, num).astype(np.int32)
+    images = generator.integers(0, 160, (num, 8, 8, 3))
+    for image, label in zip(images, labels):
+      image[2 * label : 2 * label + 3] += 90
+    ids = np.array([f'{name}_{i}' for i in range(num)])
+    return Split(images.astype(np.uint8), labels, ids)
+
+  return make_dataset(
+    'small',
+    split('train', num_train),
+    split('test', num_test),
+    tuple('abc'[:NUM_CLASSES]),
+  )
+
+
+def small_settings(**changes) -> TrainSettings:
+  """Ten steps of the smallest network; every kind of event in them."""
+  settings = TrainSettings(
+    model='simple_cnn',
+    width=4,
+    dtype='float32',
+    optimizer=OptimizerSettings(learning_rate=0.1, schedule_steps=10),
+    num_steps=10,
+    batch_size=BATCH_SIZE,
+    eval_batch_size=8,  # Does not divide the 22 test examples.
+    augmentation='crop_flip',
+    crop_padding=2,
+    model_seed=0,
+    data_seed=0,
+    log_every_steps=2,
+    eval_every_steps=5,
+    checkpoint_every_steps=4,
+    keep_steps=(0, 3),
+  )
+  return dataclasses.replace(settings, **changes)
+
+
+def small_jobs(
+  folder: Path, runs: Sequence[int], dataset: Dataset
+) -> list[Job]:
+  """One job a run, on all examples."""
+  return [
+    Job(
+      name=f'train/run_{run:02d}',
+      folder=epath.Path(folder) / artifacts.run_name(run),
+      run=run,
+      example_index=np.arange(dataset.train.num_examples),
+    )
+    for run in runs
+  ]
+
+
+def run_mesh(num_slots: int, num_devices: int) -> parallel.RunMesh:
+  """The first devices in so many slots."""
+  return parallel.make_run_mesh(
+    num_slots,
+    BATCH_SIZE,
+    runs_at_once=num_slots,
+    devices=jax.devices()[:num_devices],
+  )
+
+
+def train(
+  folder: Path,
+  runs: Sequence[int] = (0,),
+  *,
+  slots: int = 1,
+  devices: int = 1,
+  dataset: Dataset | None = None,
+  **changes,
+) -> None:
+  """Trains runs with the small settings on a mesh of the given size."""
+  dataset = dataset or small_dataset()
+  train_jobs(
+    small_jobs(folder, runs, dataset),
+    dataset,
+    small_settings(**changes),
+    run_mesh(slots, devices),
+    name='test run',
+  )
+
+
+def outcome(run_folder: Path) -> Mapping[str, bytes]:
+  """Everything a run leaves that must not depend on interruptions.
+
+  The restored arrays of each checkpoint, the dynamics, the history and the
+  manifest, as bytes by name.
+  """
+  run_folder = epath.Path(run_folder)
+  found = {}
+  for step in checkpoints.full_steps(run_folder):
+    # The stored arrays themselves, not cast to any template.
+    for item in (checkpoints.VARIABLES, checkpoints._REST):
+      flat = checkpoints._restore_item(run_folder, step, item)
+      found |= {f'{step}/{path}': described(leaf) for path, leaf in flat.items()}
+  for step in checkpoints.variable_steps(run_folder):
+    flat = checkpoints._restore_item(run_folder, step, checkpoints.VARIABLES)
+    found |= {f'{step}/{path}': described(leaf) for path, leaf in flat.items()}
+  for path in sorted((run_folder / 'dynamics').iterdir()):
+    arrays = artifacts.read_npz(path)
+    found |= {f'{path.name}/{key}': described(a) for key, a in arrays.items()}
+  for name in ('history.csv', 'manifest.json'):
+    found[name] = (run_folder / name).read_bytes()
+  return found
+
+
+def described(array: np.ndarray) -> bytes:
+  """Type, shape and bits of an array."""
+  return f'{array.dtype}{array.shape}'.encode() + array.tobytes()
+
+
+def assert_same_outcome(run_folder: Path, expected: Mapping[str, bytes]):
+  """Bitwise, naming what differs."""
+  found = outcome(run_folder)
+  assert found.keys() == expected.keys()
+  assert not [name for name in found if found[name] != expected[name]]
