@@ -11,7 +11,7 @@ __version__ = '0.1.0'
 # Public name -> the module that defines it.
 _EXPORTS = {
   'grad_norm': 'datadiet.scoring.grad_norm',
-  'score_examples': 'datadiet.scoring.engine',
+  'score_examples': 'datadiet.scoring.api',
   'load_results': 'datadiet.reporting.results',
 }
 

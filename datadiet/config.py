@@ -294,6 +294,18 @@ def _check_selection(config: ml_collections.ConfigDict) -> None:
       f'config.select.step: {config.select.step} is not scored; allowed: one '
       f'of score.steps = {", ".join(map(str, steps))}, or -1 for the last'
     )
+  for policy in config.select.policies:
+    needs = POLICIES[POLICY_ALIASES.get(policy, policy)].needs
+    if 'features' in needs and 'features' not in config.score.keep:
+      raise ConfigError(
+        f'config.score.keep: {tuple(config.score.keep)!r} is not allowed with '
+        f"the policy {policy!r}; allowed: with 'features'"
+      )
+    if 'mean_confidence' in needs and 'mean_confidence' not in scored:
+      raise ConfigError(
+        f'config.score.names: the policy {policy!r} needs mean_confidence; '
+        'allowed: with it in score.names'
+      )
   options = config.select.options.to_dict()
   for policy in config.select.policies:
     try:

@@ -60,8 +60,8 @@ class ScoringEngine:
     model: nn.Module,
     names: Sequence[str],
     *,
-    mean: np.ndarray,
-    std: np.ndarray,
+    mean: np.ndarray | None,
+    std: np.ndarray | None,
     chunk_size: int,
     mesh: RunMesh | None = None,
     placement: str = 'auto',
@@ -75,7 +75,7 @@ class ScoringEngine:
       model: the network.
       names: scores of one kind of pass: 'forward' and 'data' together, or
         'gradient'.
-      mean: float32[channels], for normalisation.
+      mean: float32[channels], for normalisation; None to leave images.
       std: float32[channels].
       chunk_size: examples a chunk; rounded up to the number of devices.
       mesh: all devices in one slot if None.
@@ -213,8 +213,8 @@ def make_score_step(
   model: nn.Module,
   names: Sequence[str],
   *,
-  mean: np.ndarray,
-  std: np.ndarray,
+  mean: np.ndarray | None,
+  std: np.ndarray | None,
   keep: Collection[str] = (),
   gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
 ) -> Callable:
@@ -240,7 +240,8 @@ def make_score_step(
   )
 
   def score_step(variables, images, labels):
-    images = normalise(images, mean, std)
+    if mean is not None:
+      images = normalise(images, mean, std)
     scores = {
       name: registry.SCORES[name].function(images)
       for name in registry.of_kind(names, registry.DATA)

@@ -173,13 +173,13 @@ def balanced_sample(
 
 
 def make_direction(
-  model: nn.Module, *, mean: np.ndarray, std: np.ndarray
+  model: nn.Module, *, mean: np.ndarray | None, std: np.ndarray | None
 ) -> Callable[..., Any]:
   """The mean gradient of the sum of logits over some images.
 
   Args:
     model: the network.
-    mean: float32[channels], for normalisation.
+    mean: float32[channels], for normalisation; None to leave images.
     std: float32[channels].
 
   Returns:
@@ -188,7 +188,8 @@ def make_direction(
   """
 
   def direction(variables, images, mask):
-    images = normalise(images, mean, std)
+    if mean is not None:
+      images = normalise(images, mean, std)
 
     def total(params):
       logits, _ = apply_model(

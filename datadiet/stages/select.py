@@ -18,7 +18,7 @@ from datadiet.selection import (
   selection_name,
 )
 from datadiet.stages.context import Context
-from datadiet.stages.score_mean import read_mean_score
+from datadiet.stages.score_mean import read_mean_score, read_run_score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,12 +130,15 @@ def run(context: Context) -> None:
 
 def _make(context: Context, selection: Selection, run: int, folder) -> None:
   dataset, step = context.dataset, context.config.select.step
-  scores = higher_is = mean_confidence = None
+  scores = higher_is = mean_confidence = features = None
   if selection.score is not None:
     scores = read_mean_score(context, selection.score, step)
     higher_is = registry.SCORES[selection.score].higher_is
   if 'mean_confidence' in POLICIES[selection.policy].needs:
     mean_confidence = read_mean_score(context, 'mean_confidence', step)
+  if 'features' in POLICIES[selection.policy].needs:
+    # Those of the first run: features of several networks have no common axes.
+    features = read_run_score(context, 0, step, 'features')
   expected = _expected(context, selection, run)
   example_index = select_examples(
     selection.policy,
@@ -144,7 +147,7 @@ def _make(context: Context, selection: Selection, run: int, folder) -> None:
       num_classes=dataset.num_classes,
       scores=scores,
       higher_is=higher_is or 'neither',
-      features=None,
+      features=features,
       mean_confidence=mean_confidence,
     ),
     selection.num_kept,

@@ -21,8 +21,19 @@ def example_of(batch, i):
   return tuple(part[i] for part in batch)
 
 
+def jit(function):
+  """jax.jit, with little spent on optimising what runs once."""
+  return jax.jit(
+    function,
+    compiler_options={
+      'xla_backend_optimization_level': 0,
+      'xla_llvm_disable_expensive_passes': True,
+    },
+  )
+
+
 def batched(norm, batch):
-  return jax.jit(jax.vmap(norm, in_axes=(None, *[0] * len(batch))))
+  return jit(jax.vmap(norm, in_axes=(None, *[0] * len(batch))))
 
 
 def reference_norms(case):
@@ -31,7 +42,7 @@ def reference_norms(case):
     jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
     for leaf in jax.tree.leaves(case.params)
   ]
-  gradient = jax.jit(jax.grad(case.loss_fn, allow_int=True))
+  gradient = jit(jax.grad(case.loss_fn, allow_int=True))
   norms = []
   for i in range(len(case.batch[0])):
     leaves = jax.tree.leaves(gradient(case.params, *example_of(case.batch, i)))

@@ -1,0 +1,135 @@
+"""Scores for somebody who has a model and arrays, and no config."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+
+from datadiet.errors import DataDietError
+from datadiet.parallel import RunMesh
+from datadiet.scoring import registry
+from datadiet.scoring.engine import ScoringEngine, pass_groups
+from datadiet.scoring.gradient import GradientSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arrays:
+  """What the engine needs of a split."""
+
+  images: np.ndarray
+  labels: np.ndarray
+
+  @property
+  def num_examples(self) -> int:
+    return len(self.labels)
+
+
+class _Model:
+  """Any apply function, called as the engine calls a linen module."""
+
+  def __init__(self, apply_fn: Callable[[Mapping, Any], Any]):
+    self._apply_fn = apply_fn
+
+  def apply(self, variables, images, train=False, mutable=()):
+    assert not train, 'scores are made in eval mode'
+    whole = {'params': variables['params'], **variables.get('batch_stats', {})}
+    if not mutable:
+      return self._apply_fn(whole, images)
+    return self._apply_fn(whole, images, mutable=mutable)
+
+
+def _as_model(model: nn.Module | Callable) -> _Model:
+  if not isinstance(model, nn.Module):
+    return _Model(model)
+  parameters = inspect.signature(model.__call__).parameters
+  options = {'train': False} if 'train' in parameters else {}
+  return _Model(
+    lambda variables, images, **more: model.apply(
+      variables, images, **options, **more
+    )
+  )
+
+
+def score_examples(
+  model: nn.Module | Callable[[Mapping[str, Any], Any], Any],
+  variables: Mapping[str, Any],
+  images: np.ndarray,
+  labels: np.ndarray,
+  scores: Sequence[str] = ('el2n', 'grand'),
+  *,
+  batch_size: int = 128,
+  mesh: RunMesh | None = None,
+  gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
+) -> dict[str, np.ndarray]:
+  """Scores examples under one trained network, on all devices.
+
+    scores = datadiet.score_examples(
+      model, variables, images, labels, ('el2n', 'grand')
+    )
+
+  Args:
+    model: a linen module (its `train` argument, if it has one, is False), or a
+      function (variables, images[batch, ...]) -> logits[batch, num_classes].
+    variables: {'params': ..., and any other collections, such as
+      'batch_stats'}; gradients are taken in 'params'.
+    images: [N, ...], what the model takes: already normalised.
+    labels: int[N].
+    scores: of one forward or one gradient pass; see `datadiet.scoring.registry`
+      for what each means. Scores of training dynamics need the training.
+    batch_size: examples a chunk, on all devices together.
+    mesh: of `datadiet.parallel`; all devices if None.
+    gradient: options of grand_subset, unclog and per-layer norms.
+
+  Returns:
+    name -> float32[N]; also 'prediction' int32[N] where a forward pass ran.
+
+  Raises:
+    DataDietError: for unknown scores, those that need a training, arrays of
+      different lengths, or labels that are no class of the model.
+  """
+  names = registry.resolve(scores)
+  for name in names:
+    if registry.SCORES[name].kind not in (
+      registry.FORWARD,
+      registry.GRADIENT,
+      registry.DATA,
+    ):
+      raise DataDietError(
+        f'{name!r} is made of more than one network: use datadiet.main; here '
+        'scores of one forward or gradient pass are allowed'
+      )
+  images, labels = np.asarray(images), np.asarray(labels)
+  if len(images) != len(labels) or labels.ndim != 1 or not len(labels):
+    raise DataDietError(
+      f'images and labels must be equally many, at least one: got '
+      f'{images.shape} and {labels.shape}'
+    )
+  if labels.dtype.kind not in 'iu' or labels.min() < 0:
+    raise DataDietError(
+      f'labels must be integers from 0, got {labels.dtype} down to '
+      f'{labels.min()}'
+    )
+  parts = dict(variables)
+  split = _Arrays(images, labels.astype(np.int32))
+  result = {}
+  for group in pass_groups(names):
+    engine = ScoringEngine(
+      split,
+      _as_model(model),
+      group,
+      mean=None,
+      std=None,
+      chunk_size=batch_size,
+      mesh=mesh,
+      gradient=gradient,
+    )
+    result |= engine.score(
+      {
+        'params': parts['params'],
+        'batch_stats': {k: v for k, v in parts.items() if k != 'params'},
+      }
+    )
+  return result
