@@ -75,6 +75,7 @@ class RunMesh:
     *,
     shared: Sequence[int] = (),
     donate: Sequence[int] = (),
+    run_once: bool = False,
   ) -> Callable:
     """Makes a function of one run a jitted function of all slots.
 
@@ -83,6 +84,7 @@ class RunMesh:
       shared: positions of arguments that are the same for all runs; all
         others have a leading dimension of slots.
       donate: positions of arguments whose memory may be reused.
+      run_once: whether compiling fast matters more than running fast.
 
     Returns:
       A jitted function whose outputs have a leading dimension of slots.
@@ -108,7 +110,9 @@ class RunMesh:
         check_vma=False,
       )(*inputs)
 
-    return compilation.jit(all_slots, donate_argnums=tuple(donate))
+    return compilation.jit(
+      all_slots, run_once=run_once, donate_argnums=tuple(donate)
+    )
 
 
 def make_run_mesh(

@@ -1,91 +1,205 @@
 """The decoded cache: data sets as memory-mapped .npy files, read in no time.
 
-The first read of a source decodes it; later reads take the arrays from
-`<cache_dir>/<name>-<key>/`, where the key says what was read (source, options,
-and size and time of its files), so that changed files are read anew.
+The first read of a source decodes it straight into the files; later reads take
+the arrays from `<cache_dir>/<name>-<key>/`, where the key says what was read
+(source, options, and size and time of its files), so that changed files are
+read anew. Nothing here holds a split's pixels in memory.
 """
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts
-from datadiet.data.dataset import Dataset, Split
-from datadiet.errors import DataDietError
+from datadiet import artifacts, preemption
+from datadiet.data.dataset import (
+  Allocate,
+  Dataset,
+  Split,
+  chunks,
+  in_memory,
+)
+from datadiet.errors import ConfigError, DataDietError
+
+try:
+  import fcntl
+except ImportError:  # Not on Windows: two processes may then decode at once.
+  fcntl = None
 
 DEFAULT_CACHE_DIR = '~/.cache/datadiet'
 # Raise it when the meaning of the cached arrays changes.
-_FORMAT = 1
+_FORMAT = 2
+_SPLITS = ('train', 'test')
 
 
 def cached(
   name: str,
   identity: dict,
-  load: Callable[[], Dataset],
+  load: Callable[[Allocate], Dataset],
   cache_dir: str = '',
 ) -> Dataset:
-  """The data set in the cache, or `load()`, which is then put there.
+  """The data set in the cache, or what `load` decodes into it.
 
   Args:
     name: the data set's name, for the folder.
     identity: everything the arrays depend on, as JSON-able values.
-    load: reads and decodes the source.
+    load: decodes the source, its images into arrays of the given allocator.
     cache_dir: '' for the default, 'none' for no cache at all.
 
   Returns:
-    The data set; its images are memory-mapped when they come from the cache.
+    The data set; its images are memory-mapped, read-only.
+
+  Raises:
+    ConfigError: if `cache_dir` is remote, where nothing can be mapped.
   """
   if cache_dir == 'none':
-    return load()
+    return load(in_memory)
+  if '://' in cache_dir:
+    raise ConfigError(
+      f'config.dataset.cache_dir: {cache_dir} is remote; allowed: a local '
+      "folder, '' for ~/.cache/datadiet, or 'none'"
+    )
   key = hashlib.sha256(
     json.dumps([_FORMAT, identity], sort_keys=True).encode()
   ).hexdigest()[:16]
   root = epath.Path(cache_dir or DEFAULT_CACHE_DIR).expanduser()
-  folder = root / f'{name.replace("/", "_")}-{key}'
-  manifest = artifacts.read_manifest(folder)
-  if manifest is not None:
-    try:
-      dataset = _read(folder, manifest)
-      logging.info('Read %s from the cache %s', name, folder)
+  folder = root / f'{name.replace("/", "_").replace(":", "_")}-{key}'
+  dataset = _read_complete(folder)
+  if dataset is not None:
+    return dataset
+  with _lock(folder) as locked:
+    # Another process of this machine may have decoded it meanwhile.
+    dataset = _read_complete(folder) if locked else None
+    if dataset is not None:
       return dataset
-    except (OSError, ValueError, KeyError, DataDietError) as error:
-      logging.warning('Cache %s is damaged (%s); reading anew', folder, error)
-  dataset = load()
-  try:
-    _write(folder, dataset)
-  except DataDietError as error:
+    if locked:
+      _remove_left_behind(folder)
+    writer = _Writer(folder)
+    try:
+      dataset = load(writer.allocate)
+      return writer.finish(dataset)
+    finally:
+      writer.clean_up()
+
+
+class _Writer:
+  """A cache folder in the making, under a temporary name."""
+
+  def __init__(self, folder: epath.Path):
+    self._folder = folder
+    self._temporary = folder.parent / f'.{folder.name}.{uuid.uuid4().hex}.tmp'
+    self._allocated: dict[str, np.ndarray] = {}
+    self._usable = True
+
+  def allocate(self, split_name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A memory-mapped uint8 array of zeros; in memory if the disk is full."""
+    if not self._usable or 0 in shape:
+      return in_memory(split_name, shape)
+    path = self._temporary / f'{split_name}_images.npy'
+    try:
+      self._temporary.mkdir(parents=True, exist_ok=True)
+      array = np.lib.format.open_memmap(
+        os.fspath(path), mode='w+', dtype=np.uint8, shape=shape
+      )
+      _reserve(os.fspath(path), array.nbytes)
+    except OSError as error:
+      self._give_up(error)
+      return in_memory(split_name, shape)
+    self._allocated[split_name] = array
+    return array
+
+  def finish(self, dataset: Dataset) -> Dataset:
+    """Completes the folder and returns the data set as read from it."""
+    if not self._usable:
+      return dataset
+    try:
+      sizes = {}
+      for split_name in _SPLITS:
+        split = getattr(dataset, split_name)
+        images = self._in_place(split_name, split.images)
+        if not self._usable:
+          return dataset
+        images.flush()
+        for field, array in _small_arrays(split).items():
+          path = self._temporary / f'{split_name}_{field}.npy'
+          artifacts.write_npy(path, array)
+      for path in self._temporary.iterdir():
+        sizes[path.name] = path.stat().length
+      artifacts.write_manifest(
+        self._temporary, {**dataset.description(), 'sizes': sizes}
+      )
+      if self._folder.exists():
+        shutil.rmtree(self._folder)
+      os.replace(self._temporary, self._folder)
+    except (OSError, DataDietError) as error:
+      self._give_up(error)
+      return dataset
+    return _read(self._folder, artifacts.read_manifest(self._folder))
+
+  def clean_up(self) -> None:
+    """Removes what is not part of a complete folder."""
+    # Arrays that are still mapped stay valid without a name.
+    shutil.rmtree(self._temporary, ignore_errors=True)
+
+  def _in_place(self, split_name: str, images: np.ndarray) -> np.ndarray:
+    """The allocated array that holds `images`, copying them if it must."""
+    array = self._allocated.get(split_name)
+    if array is not None and np.may_share_memory(array, images):
+      return array
+    array = self.allocate(split_name, images.shape)
+    position = 0
+    for chunk in chunks(images):
+      array[position : position + len(chunk)] = chunk
+      position += len(chunk)
+    return array
+
+  def _give_up(self, error: Exception) -> None:
     # A full or read-only home must not stop somebody from working.
-    logging.warning('The decoded data could not be cached: %s', error)
+    logging.warning('The decoded data cannot be cached: %s', error)
+    self._usable = False
+
+
+def _reserve(path: str, num_bytes: int) -> None:
+  """Takes the disk space now: a full disk would later end the process."""
+  with open(path, 'r+b') as file:
+    size = os.path.getsize(path)
+    try:
+      os.posix_fallocate(file.fileno(), 0, size)
+    except (AttributeError, OSError) as error:
+      if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
+        raise
+      # Neither this system nor this file system can promise space.
+      file.seek(size - num_bytes)
+      for start in range(0, num_bytes, 2**24):
+        file.write(bytes(min(2**24, num_bytes - start)))
+
+
+def _small_arrays(split: Split) -> dict[str, np.ndarray]:
+  columns = {f'column_{name}': array for name, array in split.columns.items()}
+  return {'labels': split.labels, 'ids': split.ids, **columns}
+
+
+def _read_complete(folder: epath.Path) -> Dataset | None:
+  """The data set in a folder; None if it is not there or damaged."""
+  try:
+    manifest = artifacts.read_manifest(folder)
+    if manifest is None:
+      return None
+    dataset = _read(folder, manifest)
+  except (OSError, ValueError, KeyError, DataDietError) as error:
+    logging.warning('Cache %s is damaged (%s); reading anew', folder, error)
+    return None
+  logging.info('Read %s from the cache %s', dataset.name, folder)
   return dataset
-
-
-def source_identity(folder: os.PathLike | str) -> list:
-  """Names, sizes and times of the files below a folder, for `identity`."""
-  listed = []
-  for path in sorted(epath.Path(folder).iterdir()):
-    stat = path.stat()
-    if stat.is_directory:
-      below = source_identity(path)
-      listed.extend([f'{path.name}/{name}', *rest] for name, *rest in below)
-    else:
-      listed.append([path.name, stat.length, int(stat.mtime or 0)])
-  return listed
-
-
-def _write(folder: epath.Path, dataset: Dataset) -> None:
-  sizes = {}
-  for split_name in ('train', 'test'):
-    split = getattr(dataset, split_name)
-    for field in ('images', 'labels', 'ids'):
-      path = folder / f'{split_name}_{field}.npy'
-      artifacts.write_npy(path, getattr(split, field))
-      sizes[path.name] = path.stat().length
-  artifacts.write_manifest(folder, {**dataset.description(), 'sizes': sizes})
 
 
 def _read(folder: epath.Path, manifest: dict) -> Dataset:
@@ -94,22 +208,114 @@ def _read(folder: epath.Path, manifest: dict) -> Dataset:
     if found != size:
       raise ValueError(f'{file_name} has {found} bytes, not {size}')
 
-  def read_split(split_name: str) -> Split:
-    images, labels, ids = (
-      np.load(
-        os.fspath(folder / f'{split_name}_{field}.npy'),
-        mmap_mode='r' if field == 'images' else None,
-      )
-      for field in ('images', 'labels', 'ids')
+  def read(split_name: str, field: str, mmap_mode: str | None = None):
+    path = folder / f'{split_name}_{field}.npy'
+    return np.load(os.fspath(path), mmap_mode=mmap_mode)
+
+  def read_split(split_name: str, num_examples: int) -> Split:
+    prefix = f'{split_name}_column_'
+    columns = sorted(
+      file_name.removeprefix(prefix).removesuffix('.npy')
+      for file_name in manifest['sizes']
+      if file_name.startswith(prefix)
     )
-    return Split(images, labels, ids)
+    # The file is longer where unreadable images were skipped.
+    return Split(
+      read(split_name, 'images', 'r')[:num_examples],
+      read(split_name, 'labels'),
+      read(split_name, 'ids'),
+      {name: read(split_name, f'column_{name}') for name in columns},
+    )
 
   return Dataset(
     name=manifest['name'],
-    train=read_split('train'),
-    test=read_split('test'),
+    train=read_split('train', manifest['num_examples']),
+    test=read_split('test', manifest['num_test_examples']),
     class_names=tuple(manifest['class_names']),
     mean=np.array(manifest['mean'], np.float32),
     std=np.array(manifest['std'], np.float32),
     fingerprint=manifest['fingerprint'],
+    skipped=tuple(manifest['skipped']),
   )
+
+
+@contextmanager
+def _lock(folder: epath.Path) -> Iterator[bool]:
+  """Lets one process at a time decode a folder; yields whether it could."""
+  path = folder.parent / f'.{folder.name}.lock'
+  try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, 'w') if fcntl else None
+  except OSError:
+    file = None  # The writer will say that nothing can be written there.
+  if file is None:
+    yield False
+    return
+  with file:
+    locked = _wait_for(file, folder)
+    # Closing the file lets go of the lock.
+    yield locked
+
+
+def _wait_for(file, folder: epath.Path) -> bool:
+  said = False
+  while True:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      return True
+    except BlockingIOError:
+      if not said:
+        logging.info('Waiting for another process to decode %s', folder)
+        said = True
+      preemption.raise_if_requested()
+      time.sleep(0.2)
+    except OSError:  # A file system without locks.
+      return False
+
+
+def _remove_left_behind(folder: epath.Path) -> None:
+  """Removes what processes left that were killed while they decoded."""
+  for path in folder.parent.glob(f'.{folder.name}.*.tmp'):
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def source_identity(root: os.PathLike | str) -> list:
+  """A hash of names, sizes and times of the files below a folder, or of one.
+
+  Returns:
+    [number of files, hash], for `identity`.
+  """
+  digest = hashlib.sha256()
+  count = 0
+  is_remote = '://' in os.fspath(root)
+  listing = _remote_files if is_remote else _local_files
+  for entry in listing(root):
+    digest.update(repr(entry).encode(errors='surrogateescape'))
+    count += 1
+  return [count, digest.hexdigest()[:32]]
+
+
+def _remote_files(root: os.PathLike | str) -> Iterator[tuple]:
+  path = epath.Path(root)
+  if path.is_dir():
+    for below in sorted(path.iterdir()):
+      for name, *rest in _remote_files(below):
+        yield f'{path.name}/{name}', *rest
+    return
+  stat = path.stat()
+  yield path.name, stat.length, stat.mtime or 0
+
+
+def _local_files(root: os.PathLike | str) -> Iterator[tuple]:
+  root = os.path.expanduser(root)
+  if not os.path.isdir(root):
+    stat = os.stat(root)
+    yield os.path.basename(root), stat.st_size, stat.st_mtime_ns
+    return
+  for folder, names, file_names in os.walk(root, followlinks=True):
+    names.sort()
+    for name in sorted(file_names):
+      path = os.path.join(folder, name)
+      # A broken link is found, and named, when the images are read.
+      stat = os.stat(path) if os.path.exists(path) else os.lstat(path)
+      yield path[len(root) :], stat.st_size, stat.st_mtime_ns

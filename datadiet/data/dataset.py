@@ -7,10 +7,23 @@ and shuffles carry indices instead.
 
 import dataclasses
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from datadiet.errors import DataDietError
+
+# (split name, shape) -> uint8 array to decode into: in memory or, with the
+# cache, a memory-mapped file, so that a set may be larger than memory.
+Allocate = Callable[[str, tuple[int, ...]], np.ndarray]
+# Bytes of pixels looked at in one go.
+_CHUNK_BYTES = 2**24
+
+
+def in_memory(split_name: str, shape: tuple[int, ...]) -> np.ndarray:
+  """An `Allocate` that takes memory."""
+  del split_name
+  return np.zeros(shape, np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,14 +34,23 @@ class Split:
     images: uint8[num_examples, height, width, channels]; may be memory-mapped.
     labels: int32[num_examples], in [0, num_classes).
     ids: str[num_examples]; unique, stable names such as 'train_16399'.
+    columns: what else the source says of each example, [num_examples] each,
+      such as cinic10's 'origin'.
   """
 
   images: np.ndarray
   labels: np.ndarray
   ids: np.ndarray
+  columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     lengths = {len(self.images), len(self.labels), len(self.ids)}
+    for name, column in self.columns.items():
+      if len(column) != len(self.labels):
+        raise DataDietError(
+          f'the column {name!r} of a split has {len(column)} values for '
+          f'{len(self.labels)} labels'
+        )
     if len(lengths) != 1:
       raise DataDietError(
         f'a split needs as many images as labels and ids, got '
@@ -38,6 +60,11 @@ class Split:
       raise DataDietError(
         'images must be uint8 [num_examples, height, width, channels], got '
         f'{self.images.dtype} {list(self.images.shape)}'
+      )
+    if self.labels.ndim != 1 or self.labels.dtype != np.int32:
+      raise DataDietError(
+        'labels must be int32 [num_examples], got '
+        f'{self.labels.dtype} {list(self.labels.shape)}'
       )
 
   @property
@@ -59,6 +86,8 @@ class Dataset:
     fingerprint: hash of pixels, ids and original labels of both splits.
     original_labels: int32[num_train], where `train.labels` were changed on
       purpose (label noise, other annotations); None otherwise.
+    skipped: files left out because they could not be read, where
+      `config.dataset.skip_unreadable` allows it.
   """
 
   name: str
@@ -69,6 +98,7 @@ class Dataset:
   std: np.ndarray
   fingerprint: str
   original_labels: np.ndarray | None = None
+  skipped: tuple[str, ...] = ()
 
   @property
   def num_classes(self) -> int:
@@ -98,6 +128,7 @@ class Dataset:
       'std': [float(value) for value in self.std],
       'fingerprint': self.fingerprint,
       'labels_fingerprint': self.labels_fingerprint,
+      'skipped': list(self.skipped),
     }
 
 
@@ -109,6 +140,8 @@ def make_dataset(
   *,
   mean: np.ndarray | None = None,
   std: np.ndarray | None = None,
+  source: str = '',
+  skipped: tuple[str, ...] = (),
 ) -> Dataset:
   """Checks two splits against each other and completes them to a data set.
 
@@ -119,16 +152,18 @@ def make_dataset(
     class_names: one per class, in label order.
     mean: float32[channels] for normalisation; measured on `train` if None.
     std: likewise.
+    source: the file or folder it comes from, for messages; `name` if ''.
+    skipped: files that were left out.
 
   Raises:
     DataDietError: for labels out of range, duplicate ids, different image
       shapes, or an empty split.
   """
   for split_name, split in (('train', train), ('test', test)):
-    _check_split(f'{name}/{split_name}', split, len(class_names))
+    _check_split(f'{source or name}, {split_name}', split, len(class_names))
   if train.images.shape[1:] != test.images.shape[1:]:
     raise DataDietError(
-      f'{name}: train images have shape {train.images.shape[1:]}, test images '
+      f'{source or name}: train images have shape {train.images.shape[1:]}, test images '
       f'{test.images.shape[1:]}; they must be the same'
     )
   if mean is None or std is None:
@@ -141,6 +176,7 @@ def make_dataset(
     mean=np.asarray(mean, np.float32),
     std=np.asarray(std, np.float32),
     fingerprint=fingerprint(train, test),
+    skipped=tuple(skipped),
   )
 
 
@@ -154,36 +190,41 @@ def _check_split(where: str, split: Split, num_classes: int) -> None:
       f'{where}: example {split.ids[index]!r} has label '
       f'{split.labels[index]}, allowed are 0 to {num_classes - 1}'
     )
-  unique, counts = np.unique(split.ids, return_counts=True)
-  if len(unique) < split.num_examples:
+  if len(set(split.ids.tolist())) < split.num_examples:
+    unique, counts = np.unique(split.ids, return_counts=True)
     raise DataDietError(
       f'{where}: the id {str(unique[np.argmax(counts)])!r} occurs '
       f'{counts.max()} times; ids must be unique'
     )
 
 
-def channel_statistics(
-  images: np.ndarray, chunk_size: int = 4096
-) -> tuple[np.ndarray, np.ndarray]:
+def chunks(images: np.ndarray) -> Iterator[np.ndarray]:
+  """Consecutive parts of images, small enough to work on in memory."""
+  rows = max(1, _CHUNK_BYTES // max(1, int(np.prod(images.shape[1:]))))
+  for start in range(0, len(images), rows):
+    yield images[start : start + rows]
+
+
+def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Mean and standard deviation by channel of pixels scaled to [0, 1].
 
   Args:
     images: uint8[num_examples, height, width, channels].
-    chunk_size: how many images are held as float64 at a time.
 
   Returns:
     mean and std, float32[channels] each; a std of 0 is returned as 1.
   """
   channels = images.shape[-1]
-  total = np.zeros(channels)
-  total_squares = np.zeros(channels)
-  for start in range(0, len(images), chunk_size):
-    chunk = images[start : start + chunk_size].reshape(-1, channels) / 255.0
-    total += chunk.sum(0)
-    total_squares += np.square(chunk).sum(0)
-  num_pixels = images.size // channels
-  mean = total / num_pixels
-  std = np.sqrt(np.maximum(total_squares / num_pixels - mean**2, 0.0))
+  # Counting the 256 values is exact, whatever the number of pixels.
+  histogram = np.zeros((channels, 256), np.int64)
+  for chunk in chunks(images):
+    for channel, counts in enumerate(histogram):
+      counts += np.bincount(chunk[..., channel].reshape(-1), minlength=256)
+  values = np.arange(256) / 255.0
+  share = histogram / histogram.sum(1, keepdims=True)
+  mean = share @ values
+  variance = (share * np.square(values - mean[:, None])).sum(1)
+  std = np.sqrt(variance)
   std[std == 0.0] = 1.0
   return mean.astype(np.float32), std.astype(np.float32)
 
@@ -193,8 +234,8 @@ def fingerprint(train: Split, test: Split) -> str:
   digest = hashlib.sha256()
   for split in (train, test):
     digest.update(repr(split.images.shape).encode())
-    for start in range(0, split.num_examples, 4096):
-      digest.update(np.ascontiguousarray(split.images[start : start + 4096]))
+    for chunk in chunks(split.images):
+      digest.update(np.ascontiguousarray(chunk))
     digest.update(split.labels.astype('<i4').tobytes())
-    digest.update('\0'.join(map(str, split.ids)).encode())
+    digest.update('\0'.join(split.ids.tolist()).encode())
   return digest.hexdigest()[:16]

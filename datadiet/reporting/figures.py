@@ -108,7 +108,8 @@ def histograms_figure(scores: pd.DataFrame) -> Figure:
     values = scores[name].to_numpy(np.float64)
     finite = values[np.isfinite(values)]
     if len(finite):
-      axes.hist(finite, bins=_BINS, color=_BLUE)
+      # One outline is drawn many times faster than a bar for every bin.
+      axes.stairs(*np.histogram(finite, _BINS), fill=True, color=_BLUE)
     left_out = len(values) - len(finite)
     note = f' ({left_out:,} without)' if left_out else ''
     axes.set_title(name + note, fontsize='medium')

@@ -56,7 +56,8 @@ class Trainer:
         num_examples=dataset.train.num_examples,
         num_classes=dataset.num_classes,
         dynamics_settings=settings.dynamics,
-      )
+      ),
+      run_once=True,
     )
     self._train_step = make_train_step(
       model,

@@ -201,7 +201,7 @@ class _Walk:
     if _is_control_flow(step.equation):
       reason = 'it is used inside control flow'
     elif not meets_data and len(followed) > 1:
-      reason = 'it meets another parameter before any data'
+      reason = 'it meets another function of parameters before any data'
     elif not meets_data and not _is_affine(step, followed[0]):
       reason = 'it is changed by a non-linear operation'
     if not reason:

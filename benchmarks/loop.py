@@ -1,0 +1,200 @@
+"""The training loop against the bare jitted step, in one process.
+
+    python -m benchmarks.loop [--model simple_cnn] [--batch_size 128]
+
+Both train the same network on batches of the same shapes, in turns. The loop is
+the real one, `train_jobs`, with its order, gathers, log points and writers, but
+no evaluation in between; the bare step gets one batch that is already on the
+device. Prints images per second of both and their ratio, round by round.
+"""
+
+import argparse
+import contextlib
+import tempfile
+import time
+
+import jax
+import numpy as np
+from absl import logging
+from etils import epath
+
+from datadiet import compilation, parallel
+from datadiet.data.dataset import Dataset, Split, make_dataset
+from datadiet.models import make_model
+from datadiet.training import loop
+from datadiet.training.jobs import Job
+from datadiet.training.optimizer import OptimizerSettings, make_optimizer
+from datadiet.training.settings import TrainSettings
+from datadiet.training.state import init_state, run_key
+from datadiet.training.steps import make_train_step
+
+# Steps at the start of a measurement that are not counted.
+WARM_UP_STEPS = 3
+
+
+def random_dataset(num_examples: int, image_size: int = 32) -> Dataset:
+  """Random images of CIFAR's shape in ten classes."""
+  rng = np.random.default_rng(0)
+
+  def split(name: str, size: int) -> Split:
+    shape = (size, image_size, image_size, 3)
+    return Split(
+      rng.integers(0, 256, shape, np.uint8),
+      rng.integers(0, 10, size).astype(np.int32),
+      np.array([f'{name}_{i}' for i in range(size)]),
+    )
+
+  names = tuple(map(str, range(10)))
+  return make_dataset(
+    'random', split('train', num_examples), split('test', 256), names
+  )
+
+
+def bare_step(dataset: Dataset, settings: TrainSettings):
+  """A function that trains a number of steps and says the seconds it took."""
+  model = make_model(
+    settings.model, num_classes=10, width=settings.width, dtype=settings.dtype
+  )
+  tx = make_optimizer(settings.optimizer)
+  step = compilation.jit(
+    make_train_step(
+      model,
+      tx,
+      mean=dataset.mean,
+      std=dataset.std,
+      augmentation=settings.augmentation,
+      crop_padding=settings.crop_padding,
+    ),
+    donate_argnums=0,
+  )
+  key = run_key(0, 0, 1)
+  state = init_state(
+    key,
+    model=model,
+    tx=tx,
+    image_shape=dataset.image_shape,
+    num_examples=dataset.train.num_examples,
+  )
+  index = np.arange(settings.batch_size, dtype=np.int32)
+  batch = jax.device_put(
+    {
+      'image': dataset.train.images[index],
+      'label': dataset.train.labels[index],
+      'example_index': index,
+    }
+  )
+
+  def run(num_steps: int) -> float:
+    nonlocal state
+    for position in range(num_steps + WARM_UP_STEPS):
+      if position == WARM_UP_STEPS:
+        jax.block_until_ready(state)
+        start = time.perf_counter()
+      state = step(state, batch, key)
+    jax.block_until_ready(state)
+    return time.perf_counter() - start
+
+  return run
+
+
+class _Clock:
+  """Stands where the loop's progress does, and notes when steps end."""
+
+  rate = 0.0
+
+  def __init__(self):
+    self.times: list[float] = []
+
+  def advance(self, num_units: int, note: str = '') -> None:
+    """Notes the time; the loop waits for the step before last."""
+    del num_units, note
+    self.times.append(time.perf_counter())
+
+
+def real_loop(dataset: Dataset, settings: TrainSettings):
+  """As `bare_step`, for the training loop."""
+  run_mesh = parallel.make_run_mesh(
+    1, settings.batch_size, devices=jax.devices()[:1]
+  )
+  everything = np.arange(dataset.train.num_examples)
+  trainer = loop.Trainer(dataset, settings, run_mesh)
+  clock = _Clock()
+
+  @contextlib.contextmanager
+  def clocked(*unused, **unused_too):
+    yield clock
+
+  def run(num_steps: int) -> float:
+    clock.times.clear()
+    with tempfile.TemporaryDirectory() as folder:
+      job = Job('bench', epath.Path(folder) / 'run_00', 0, everything)
+      loop.progress, before = clocked, loop.progress
+      loop.Trainer, trainer_class = (lambda *unused: trainer), loop.Trainer
+      try:
+        loop.train_jobs([job], dataset, settings, run_mesh, name='bench')
+      finally:
+        loop.progress, loop.Trainer = before, trainer_class
+    return (
+      clock.times[WARM_UP_STEPS + num_steps - 1]
+      - (clock.times[WARM_UP_STEPS - 1])
+    )
+
+  return run
+
+
+def main() -> None:
+  """Measures and prints."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--model', default='simple_cnn')
+  parser.add_argument('--width', type=int, default=0)
+  parser.add_argument('--batch_size', type=int, default=128)
+  parser.add_argument('--num_steps', type=int, default=40)
+  parser.add_argument('--repeats', type=int, default=5)
+  options = parser.parse_args()
+  logging.set_verbosity(logging.WARNING)
+  total = options.num_steps + 2 * WARM_UP_STEPS
+  settings = TrainSettings(
+    model=options.model,
+    width=options.width,
+    dtype='float32',
+    optimizer=OptimizerSettings(learning_rate=0.01),
+    num_steps=total,
+    batch_size=options.batch_size,
+    eval_batch_size=256,
+    augmentation='crop_flip',
+    crop_padding=4,
+    model_seed=0,
+    data_seed=0,
+    log_every_steps=10,
+    eval_every_steps=total,
+    checkpoint_every_steps=total,
+    keep_steps=(),
+  )
+  dataset = random_dataset(10 * options.batch_size)
+  runs = {
+    'bare step': bare_step(dataset, settings),
+    'training loop': real_loop(dataset, settings),
+  }
+  images = options.num_steps * options.batch_size
+  for run in runs.values():  # Compiles.
+    run(options.num_steps)
+  ratios = []
+  for number in range(options.repeats):
+    # In turns, and the order changes: these machines drift.
+    names = list(runs) if number % 2 else list(runs)[::-1]
+    rates = {name: images / runs[name](options.num_steps) for name in names}
+    ratios.append(rates['training loop'] / rates['bare step'])
+    print(
+      f'round {number + 1}: '
+      + ', '.join(f'{name} {rate:.0f} images/s' for name, rate in rates.items())
+      + f', ratio {ratios[-1]:.3f}'
+    )
+  print(
+    f'{options.model}, batch {options.batch_size}, '
+    f'{jax.devices()[0].device_kind}: loop / bare step = '
+    f'{np.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})'
+  )
+
+
+if __name__ == '__main__':
+  main()

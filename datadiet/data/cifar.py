@@ -1,0 +1,255 @@
+"""CIFAR-10 and CIFAR-100, from TFDS or from the official python archives.
+
+Both number the examples alike: TFDS's id 'train_16399' is example 16399 of the
+archive. The canonical order differs, being that of the records in either; ids
+join what was made from one with what was made from the other.
+"""
+
+import dataclasses
+import io
+import os
+import pickle
+
+import numpy as np
+from etils import epath
+
+from datadiet.data import decode_worker, tfds
+from datadiet.data.archives import archive_members
+from datadiet.data.dataset import (
+  Allocate,
+  Dataset,
+  Split,
+  in_memory,
+  make_dataset,
+)
+from datadiet.errors import ConfigError, DataDietError
+
+_IMAGE_SHAPE = (32, 32, 3)
+_NUM_PIXEL_BYTES = 3072
+
+
+@dataclasses.dataclass(frozen=True)
+class _Format:
+  """What one of the archives holds.
+
+  Attributes:
+    archive: its file name.
+    folder: the folder in it.
+    train: files of the train split, in order.
+    test: the file of the test split.
+    meta: the file with the class names.
+    labels: `config.dataset.label_key` -> keys of labels and of class names.
+  """
+
+  archive: str
+  folder: str
+  train: tuple[str, ...]
+  test: str
+  meta: str
+  labels: dict[str, tuple[str, str]]
+
+
+FORMATS = {
+  'cifar10': _Format(
+    'cifar-10-python.tar.gz',
+    'cifar-10-batches-py',
+    tuple(f'data_batch_{number}' for number in range(1, 6)),
+    'test_batch',
+    'batches.meta',
+    {'label': ('labels', 'label_names')},
+  ),
+  'cifar100': _Format(
+    'cifar-100-python.tar.gz',
+    'cifar-100-python',
+    ('train',),
+    'test',
+    'meta',
+    {
+      'label': ('fine_labels', 'fine_label_names'),
+      'coarse_label': ('coarse_labels', 'coarse_label_names'),
+    },
+  ),
+}
+
+
+def find_archive(name: str, data_dir: str) -> epath.Path | None:
+  """The archive, or its extracted folder, that `data_dir` is or holds."""
+  if not data_dir:
+    return None
+  form = FORMATS[name]
+  root = epath.Path(data_dir).expanduser()
+  if root.is_file():
+    return root
+  for folder in (root, root / form.folder):
+    if (folder / form.meta).exists() and (folder / form.test).exists():
+      return folder
+  for path in (root / form.folder, root / form.archive):
+    if path.exists():
+      return path
+  return None
+
+
+def cifar_files(settings) -> object:
+  """What `load_cifar` would read, for the cache's identity."""
+  archive = _archive_in_use(settings)
+  return archive if archive is not None else tfds.ensure_prepared(settings)
+
+
+def _archive_in_use(settings) -> epath.Path | None:
+  if tfds.prepared_folder(settings.name, settings.data_dir) is not None:
+    return None
+  archive = find_archive(settings.name, settings.data_dir)
+  if archive is None and settings.data_dir:
+    form = FORMATS[settings.name]
+    raise DataDietError(
+      f'config.dataset.data_dir: {settings.data_dir} holds neither '
+      f'{form.archive} nor {form.folder}/ nor a prepared TFDS {settings.name}; '
+      'put the official archive there, or leave data_dir empty to have TFDS '
+      'download it'
+    )
+  return archive
+
+
+def load_cifar(settings, allocate: Allocate = in_memory) -> Dataset:
+  """Reads CIFAR-10 or CIFAR-100.
+
+  Args:
+    settings: `config.dataset`; uses `name`, `data_dir` (with a prepared TFDS
+      set, which comes first, the archive or its folder), `label_key`
+      ('label' or, for cifar100, 'coarse_label') and `image_size`.
+    allocate: for the images.
+
+  Raises:
+    DataDietError: if the data is missing, cut short or damaged.
+  """
+  archive = _archive_in_use(settings)
+  if archive is None:
+    return tfds.load_tfds(settings, allocate)
+  form = FORMATS[settings.name]
+  label_key = settings.label_key or 'label'
+  if label_key not in form.labels:
+    raise ConfigError(
+      f'config.dataset.label_key: {label_key!r} is not allowed; allowed for '
+      f'{settings.name}: {", ".join(form.labels)}'
+    )
+  if tuple(settings.train_splits) not in ((), ('train',)):
+    raise ConfigError(
+      f'config.dataset.train_splits: {tuple(settings.train_splits)} is not '
+      f"allowed; allowed for {archive}: ('train',)"
+    )
+  labels_key, names_key = form.labels[label_key]
+  wanted = [*form.train, form.test, form.meta]
+  read = _read_folder if archive.is_dir() else _read_archive
+  batches = read(archive, form.folder, wanted)
+  names = _value(batches[form.meta], names_key, archive / form.meta)
+  expected = batches[form.meta].get('num_cases_per_batch')
+  splits = []
+  for split_name, files in (('train', form.train), ('test', (form.test,))):
+    images, labels = [], []
+    for file_name in files:
+      where = archive / file_name
+      pixels = _pixels(batches[file_name], where, expected)
+      images.append(decode_worker.resize(pixels, settings.image_size))
+      labels.extend(_value(batches[file_name], labels_key, where))
+    splits.append(_split(split_name, images, labels, allocate, archive))
+  mean, std = tfds.STATISTICS[settings.name]
+  return make_dataset(
+    settings.name,
+    *splits,
+    tuple(map(str, names)),
+    mean=mean,
+    std=std,
+    source=os.fspath(archive),
+  )
+
+
+def _split(split_name, images, labels, allocate, archive) -> Split:
+  num_examples = sum(map(len, images))
+  if num_examples != len(labels):
+    raise DataDietError(
+      f'{archive}: the {split_name} split has {num_examples} images and '
+      f'{len(labels)} labels'
+    )
+  joined = allocate(split_name, (num_examples, *images[0].shape[1:]))
+  np.concatenate(images, out=joined)
+  # As TFDS has them.
+  ids = np.array([f'{split_name}_{i:05d}' for i in range(num_examples)])
+  return Split(joined, np.array(labels, np.int32), ids)
+
+
+def _value(batch: dict, key: str, where: epath.Path) -> object:
+  if key not in batch:
+    raise DataDietError(
+      f'{where} has no {key!r}; it is not part of the official archive'
+    )
+  return batch[key]
+
+
+def _pixels(batch: dict, where: epath.Path, expected: int | None) -> np.ndarray:
+  """uint8[num, 32, 32, 3] of a batch's rows of 1024 reds, greens and blues."""
+  data = _value(batch, 'data', where)
+  if (
+    not isinstance(data, np.ndarray)
+    or data.dtype != np.uint8
+    or data.shape[1:] != (_NUM_PIXEL_BYTES,)
+  ):
+    raise DataDietError(f'{where} is damaged: its pixels are not rows of 3072')
+  if expected is not None and len(data) != expected:
+    raise DataDietError(
+      f'{where} is not complete: it has {len(data)} images of {expected}'
+    )
+  height, width, channels = _IMAGE_SHAPE
+  return data.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+
+
+def _read_folder(
+  folder: epath.Path, _: str, wanted: list[str]
+) -> dict[str, dict]:
+  batches = {}
+  for name in wanted:
+    path = folder / name
+    if not path.exists():
+      raise DataDietError(f'{folder} is not complete: it has no file {name}')
+    batches[name] = _unpickle(path, path.read_bytes())
+  return batches
+
+
+def _read_archive(
+  archive: epath.Path, folder: str, wanted: list[str]
+) -> dict[str, dict]:
+  batches = {}
+  for name, read in archive_members(archive):
+    below, _, file_name = name.rpartition('/')
+    if below == folder and file_name in wanted:
+      batches[file_name] = _unpickle(archive / file_name, read())
+  for name in wanted:
+    if name not in batches:
+      raise DataDietError(
+        f'{archive} is not complete: it has no file {folder}/{name}'
+      )
+  return batches
+
+
+class _Unpickler(pickle.Unpickler):
+  """Reads what the archives hold, numbers and arrays, and runs nothing."""
+
+  def find_class(self, module: str, name: str):
+    """The few things that a pickled array is made of."""
+    if name == '_reconstruct' and module.endswith('.multiarray'):
+      # Its module has had several names.
+      return np.zeros(0).__reduce__()[0]
+    if module == 'numpy' and name in ('ndarray', 'dtype'):
+      return getattr(np, name)
+    raise pickle.UnpicklingError(f'it would import {module}.{name}')
+
+
+def _unpickle(where: epath.Path, content: bytes) -> dict:
+  try:
+    # Written by Python 2, whose texts are bytes.
+    batch = _Unpickler(io.BytesIO(content), encoding='latin1').load()
+  # Damaged bytes can make a pickle raise nearly anything.
+  except Exception as error:
+    raise DataDietError(f'{where} is cut short or damaged ({error})') from error
+  if not isinstance(batch, dict):
+    raise DataDietError(f'{where} is damaged: it holds no dictionary')
+  return batch

@@ -1,0 +1,326 @@
+"""Decodes encoded images on all cores, into arrays that need not fit memory."""
+
+import dataclasses
+import itertools
+import os
+import pickle
+import queue
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+
+from datadiet import preemption
+from datadiet.data import decode_worker
+from datadiet.data.dataset import Allocate, Dataset, Split, make_dataset
+from datadiet.errors import DataDietError
+from datadiet.progress import Progress, progress
+
+# A chunk is what one worker decodes at a time.
+_CHUNK_IMAGES = 256
+_CHUNK_BYTES = 2**22
+# With fewer images a worker, starting it takes longer than it saves.
+_IMAGES_A_WORKER = 64
+# Names listed in a log line or a message.
+_NUM_LISTED = 10
+
+
+class EncodedImage(NamedTuple):
+  """One image to be decoded.
+
+  Attributes:
+    split_name: 'train' or 'test'.
+    position: its row in the split.
+    content: a path, or the bytes of a file.
+    name: what the user knows it by, for messages.
+  """
+
+  split_name: str
+  position: int
+  content: str | bytes
+  name: str
+
+
+@dataclasses.dataclass
+class Listing:
+  """What is known of a split before its images are decoded.
+
+  Attributes:
+    ids: in canonical order.
+    labels: of each.
+    columns: see `Split.columns`.
+  """
+
+  ids: list[str]
+  labels: list[int] | np.ndarray
+  columns: Mapping[str, list | np.ndarray] = dataclasses.field(
+    default_factory=dict
+  )
+
+
+def decoded_dataset(
+  name: str,
+  listings: Mapping[str, Listing],
+  encoded: Iterable[EncodedImage],
+  class_names: tuple[str, ...],
+  *,
+  settings,
+  allocate: Allocate,
+  source: str,
+  mean: np.ndarray | None = None,
+  std: np.ndarray | None = None,
+) -> Dataset:
+  """Decodes the images of a listed data set.
+
+  Args:
+    name: the data set's name.
+    listings: of 'train' and 'test'.
+    encoded: every listed image once, in any order.
+    class_names: one per class, in label order.
+    settings: `config.dataset`; uses `image_size` and `skip_unreadable`.
+    allocate: for the decoded images.
+    source: the folder or file, for messages.
+    mean: see `make_dataset`.
+    std: see `make_dataset`.
+
+  Raises:
+    DataDietError: if an image cannot be read and is not to be skipped, if
+      sizes differ and none was chosen, or for what `make_dataset` refuses.
+  """
+  decoder = _Decoder(
+    {split_name: len(listing.ids) for split_name, listing in listings.items()},
+    allocate,
+    settings.image_size,
+    settings.skip_unreadable,
+  )
+  decoder.decode(iter(encoded), name, source)
+  splits = {
+    split_name: _finished_split(
+      listing, decoder.images[split_name], decoder.skipped[split_name]
+    )
+    for split_name, listing in listings.items()
+  }
+  skipped = [
+    listing.ids[position]
+    for split_name, listing in listings.items()
+    for position in sorted(decoder.skipped[split_name])
+  ]
+  if skipped:
+    logging.warning(
+      '%s: skipped %d unreadable images: %s', source, len(skipped), shown(skipped)
+    )
+  return make_dataset(
+    name,
+    splits['train'],
+    splits['test'],
+    class_names,
+    mean=mean,
+    std=std,
+    source=source,
+    skipped=tuple(skipped),
+  )
+
+
+def shown(names: list[str]) -> str:
+  """The first few of some names, and how many more there are."""
+  more = len(names) - _NUM_LISTED
+  text = ', '.join(names[:_NUM_LISTED])
+  return f'{text} and {more} more' if more > 0 else text
+
+
+def _finished_split(
+  listing: Listing, images: np.ndarray, skipped: set[int]
+) -> Split:
+  """A split without the skipped images, whose places the others close."""
+  kept = np.ones(len(listing.ids), bool)
+  kept[list(skipped)] = False
+  if skipped:
+    target = min(skipped)
+    for start in range(target, len(images), _CHUNK_IMAGES):
+      rows = images[start : start + _CHUNK_IMAGES]
+      rows = rows[kept[start : start + _CHUNK_IMAGES]]
+      images[target : target + len(rows)] = rows
+      target += len(rows)
+    images = images[:target]
+  return Split(
+    images,
+    np.asarray(listing.labels, np.int32)[kept],
+    np.array(listing.ids, dtype=np.str_)[kept],
+    {
+      name: np.asarray(column)[kept]
+      for name, column in listing.columns.items()
+    },
+  )
+
+
+class _Decoder:
+  """Decodes a stream of images into an array for each split.
+
+  Attributes:
+    images: uint8[num_examples, height, width, 3] by split.
+    skipped: rows that could not be read, by split.
+  """
+
+  def __init__(
+    self,
+    counts: Mapping[str, int],
+    allocate: Allocate,
+    image_size: int,
+    skip_unreadable: bool,
+  ):
+    self._counts = counts
+    self._allocate = allocate
+    self._image_size = image_size
+    self._skip_unreadable = skip_unreadable
+    self.images: dict[str, np.ndarray] = {}
+    self.skipped: dict[str, set[int]] = {name: set() for name in counts}
+
+  def decode(
+    self, encoded: Iterator[EncodedImage], name: str, source: str
+  ) -> None:
+    """Decodes everything, on all cores where it is worth it."""
+    total = sum(self._counts.values())
+    height, width, encoded = self._first_size(encoded, source)
+    for split_name, count in self._counts.items():
+      shape = (count, height, width, 3)
+      self.images[split_name] = self._allocate(split_name, shape)
+    num_images = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (height * width * 3)))
+    num_workers = max(1, min(num_cores(), total // _IMAGES_A_WORKER))
+    waiting: deque[tuple[list[EncodedImage], Future]] = deque()
+    with (
+      _decoders(num_workers) as decode_chunk,
+      ThreadPoolExecutor(num_workers) as threads,
+      progress(f'Decoding {name}', total, 'images') as bar,
+    ):
+      try:
+        for chunk in _chunks(encoded, num_images):
+          contents = [image.content for image in chunk]
+          request = (contents, height, width, self._image_size)
+          waiting.append((chunk, threads.submit(decode_chunk, *request)))
+          # No more in flight than keeps the workers busy, to bound memory.
+          if len(waiting) > 2 * num_workers:
+            self._store(*waiting.popleft(), bar)
+        while waiting:
+          self._store(*waiting.popleft(), bar)
+      finally:
+        threads.shutdown(cancel_futures=True)
+
+  def _first_size(self, encoded: Iterator[EncodedImage], source: str):
+    """Height and width of all images, and all of them again."""
+    seen = []
+    for image in encoded:
+      seen.append(image)
+      try:
+        height, width, _ = decode_worker.decode(
+          image.content, self._image_size
+        ).shape
+      except Exception as error:
+        self._refuse(image, decode_worker.reason(error))
+        continue
+      return height, width, itertools.chain(seen, encoded)
+    raise DataDietError(f'{source} holds no image that can be read')
+
+  def _store(
+    self, chunk: list[EncodedImage], future: Future, bar: Progress
+  ) -> None:
+    images, errors = future.result()
+    for position, kind, reason in errors:
+      if kind == decode_worker.OTHER_SIZE:
+        height, width = images.shape[1:3]
+        raise DataDietError(
+          f'{chunk[position].name} has {reason} pixels where others have '
+          f'{width}x{height}; set config.dataset.image_size to resize all to '
+          'one size'
+        )
+      self._refuse(chunk[position], reason)
+    for split_name, destination in self.images.items():
+      rows = [i for i, image in enumerate(chunk) if image[0] == split_name]
+      if rows:
+        destination[[chunk[i].position for i in rows]] = images[rows]
+    bar.advance(len(chunk))
+    preemption.raise_if_requested()
+
+  def _refuse(self, image: EncodedImage, reason: str) -> None:
+    if not self._skip_unreadable:
+      raise DataDietError(
+        f'{image.name} cannot be read as an image ({reason}); remove it, or '
+        'leave out such files by config.dataset.skip_unreadable=True'
+      )
+    self.skipped[image.split_name].add(image.position)
+
+
+def _chunks(
+  encoded: Iterator[EncodedImage], num_images: int
+) -> Iterator[list[EncodedImage]]:
+  """Groups of images, limited in number and in bytes held."""
+  chunk, num_bytes = [], 0
+  for image in encoded:
+    chunk.append(image)
+    if isinstance(image.content, bytes):
+      num_bytes += len(image.content)
+    if len(chunk) == num_images or num_bytes >= _CHUNK_BYTES:
+      yield chunk
+      chunk, num_bytes = [], 0
+  if chunk:
+    yield chunk
+
+
+def num_cores() -> int:
+  """How many cores this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+@contextmanager
+def _decoders(num_workers: int) -> Iterator[Callable]:
+  """A thread-safe `decode_chunk` that spreads calls over worker processes."""
+  if num_workers == 1:
+    yield decode_worker.decode_chunk
+    return
+  # Linear algebra's threads would only take memory there.
+  environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
+  workers = []
+  free: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
+
+  def decode_chunk(*request):
+    worker = free.get()
+    try:
+      pickle.dump(request, worker.stdin, pickle.HIGHEST_PROTOCOL)
+      worker.stdin.flush()
+      return pickle.load(worker.stdout)
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
+      raise DataDietError(
+        'a process that decodes images ended unexpectedly (exit code '
+        f'{worker.poll()}); the machine may be out of memory'
+      ) from error
+    finally:
+      free.put(worker)
+
+  try:
+    for _ in range(num_workers):
+      # -P: this folder must not hide modules of the standard library.
+      worker = subprocess.Popen(
+        [sys.executable, '-P', decode_worker.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+      )
+      workers.append(worker)
+      free.put(worker)
+    yield decode_chunk
+  finally:
+    for worker in workers:
+      worker.kill()
+    for worker in workers:
+      worker.wait()
+      worker.stdout.close()
+      # What a dead worker was never sent is of no use.
+      with suppress(BrokenPipeError):
+        worker.stdin.close()

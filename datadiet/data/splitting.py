@@ -1,0 +1,106 @@
+"""Which split each record of a source belongs to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from absl import logging
+
+from datadiet.errors import ConfigError, DataDietError
+
+# What sources call the split that accuracy is measured on, best first.
+TEST_NAMES = ('test', 'validation', 'valid', 'val')
+# Fixed, so that everybody with the same files has the same split.
+_SEED = 0
+
+
+def choose_splits(
+  known: Iterable[str], train_splits: Sequence[str], source: str
+) -> tuple[tuple[str, ...], str | None]:
+  """Which of a source's splits make the train split and the test split.
+
+  Args:
+    known: the splits that the source has.
+    train_splits: `config.dataset.train_splits`; () for 'train' alone.
+    source: the file or folder, for messages.
+
+  Returns:
+    The splits that make up train, and the one for test; None if it has none.
+
+  Raises:
+    ConfigError: if it lacks a train split.
+  """
+  known = list(known)
+  train = tuple(train_splits) or ('train',)
+  for name in train:
+    if name not in known:
+      raise ConfigError(
+        f'config.dataset.train_splits: {source} has no split {name!r}; '
+        f'allowed: {", ".join(known) or "none is there"}'
+      )
+  if len(set(train)) < len(train):
+    raise ConfigError(
+      f'config.dataset.train_splits: {train} names a split twice'
+    )
+  left = [name for name in TEST_NAMES if name in known and name not in train]
+  return train, left[0] if left else None
+
+
+def stratified_split(
+  labels: np.ndarray,
+  test_fraction: float,
+  class_names: Sequence[str],
+  source: str,
+) -> dict[str, np.ndarray]:
+  """Splits records off as a test split, from every class the same share.
+
+  Args:
+    labels: int[num_records].
+    test_fraction: the share, in (0, 1).
+    class_names: for messages.
+    source: likewise.
+
+  Returns:
+    int64 record numbers of 'train' and 'test', ascending each.
+
+  Raises:
+    DataDietError: if a class has a single record.
+  """
+  labels = np.asarray(labels)
+  logging.info(
+    '%s has no test split: %.3g of each class become one '
+    '(config.dataset.test_fraction)',
+    source,
+    test_fraction,
+  )
+  rng = np.random.default_rng(_SEED)
+  is_test = np.zeros(len(labels), bool)
+  for label in np.unique(labels):
+    records = np.flatnonzero(labels == label)
+    if len(records) < 2:
+      raise DataDietError(
+        f'{source}: the class {class_names[label]!r} has one example, which '
+        'cannot be in the train and in the test split'
+      )
+    num_test = round(test_fraction * len(records))
+    num_test = min(max(num_test, 1), len(records) - 1)
+    is_test[rng.permutation(records)[:num_test]] = True
+  return {'train': np.flatnonzero(~is_test), 'test': np.flatnonzero(is_test)}
+
+
+def scatter(
+  destinations: Mapping[str, np.ndarray],
+  records: Mapping[str, np.ndarray],
+  start: int,
+  images: np.ndarray,
+) -> None:
+  """Puts consecutive records of a source where they belong.
+
+  Args:
+    destinations: array of each split.
+    records: the ascending record numbers of each split.
+    start: the record number of the first image.
+    images: of records start, start + 1, ...
+  """
+  for split_name, numbers in records.items():
+    low, high = np.searchsorted(numbers, [start, start + len(images)])
+    destinations[split_name][low:high] = images[numbers[low:high] - start]

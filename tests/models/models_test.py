@@ -1,0 +1,90 @@
+"""Tests datadiet.models: the registry, and what all networks have in common."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from datadiet.errors import DataDietError
+from datadiet.models import MODELS, make_model
+
+IMAGES = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
+
+
+def shapes_of(model):
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  return jax.eval_shape(lambda key, x: model.init(key, x), key, IMAGES)
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_logits_have_one_column_a_class(name):
+  model = make_model(name, num_classes=7, width=4)
+  logits = jax.eval_shape(model.apply, shapes_of(model), IMAGES)
+  assert logits.shape == (2, 7) and logits.dtype == jnp.float32
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_bfloat16_computes_narrow_and_keeps_everything_else_float32(name):
+  model = make_model(name, num_classes=7, width=4, dtype='bfloat16')
+  variables = shapes_of(model)
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.float32}
+  traced = jax.make_jaxpr(model.apply)(variables, IMAGES)
+  convolutions = [
+    equation.outvars[0].aval.dtype
+    for equation in traced.eqns
+    if equation.primitive.name == 'conv_general_dilated'
+  ]
+  assert convolutions and set(convolutions) == {jnp.bfloat16}
+  assert traced.out_avals[0].dtype == jnp.float32
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_float32_computes_in_float32_only(name):
+  model = make_model(name, num_classes=7, width=4)
+  assert 'bf16' not in str(jax.make_jaxpr(model.apply)(shapes_of(model), IMAGES))
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_width_scales_every_convolution(name):
+  narrow, wide = (
+    shapes_of(make_model(name, num_classes=7, width=width))['params']
+    for width in (4, 8)
+  )
+  for thin, thick in zip(jax.tree.leaves(narrow), jax.tree.leaves(wide)):
+    if thin.ndim == 4:
+      assert thick.shape[-1] == 2 * thin.shape[-1]
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_evaluation_does_not_touch_batch_statistics(name):
+  model = make_model(name, num_classes=7, width=4)
+  variables = shapes_of(model)
+  _, changed = jax.eval_shape(
+    lambda v, x: model.apply(v, x, train=False, mutable=['batch_stats']),
+    variables,
+    IMAGES,
+  )
+  before = jax.tree.leaves(variables.get('batch_stats', {}))
+  assert len(jax.tree.leaves(changed)) in (0, len(before))
+
+
+def test_unknown_name_lists_the_known_and_the_closest():
+  with pytest.raises(DataDietError) as error:
+    make_model('resnet18', num_classes=10)
+  message = str(error.value)
+  assert "'resnet18'" in message and 'did you mean' in message
+  assert all(name in message for name in MODELS)
+  assert '\n' not in message
+
+
+def test_bfloat16_logits_are_close_to_float32_logits():
+  images = np.random.default_rng(0).normal(size=(4, 8, 8, 3))
+  wide, narrow = (
+    make_model('simple_cnn', num_classes=3, width=4, dtype=dtype)
+    for dtype in ('float32', 'bfloat16')
+  )
+  images = jnp.asarray(images, jnp.float32)
+  variables = wide.init(jax.random.key(0), images)
+  exact, rounded = (model.apply(variables, images) for model in (wide, narrow))
+  np.testing.assert_allclose(rounded, exact, atol=0.03 * np.abs(exact).max())
+  assert np.any(rounded != exact)

@@ -1,0 +1,229 @@
+"""Tests of how a workdir is opened: what is refused leaves it as it was."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datadiet import main, pipeline
+from datadiet.errors import ConfigError, DataDietError
+from datadiet.stages import STAGES
+from tests import running
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """A workdir with one trained and scored network."""
+  workdir = tmp_path_factory.mktemp('trained') / 'workdir'
+  main.run(_config(), str(workdir), ['train', 'score'])
+  return workdir
+
+
+def _config(**changes):
+  return running.tiny_config(
+    **{
+      'train__num_runs': 1,
+      'train__num_steps': 22,
+      'train__schedule_steps': 22,
+      'score__steps': (22,),
+      'score__names': ('el2n', 'aum'),
+      **changes,
+    }
+  )
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (
+      {'train__batch_size': 1_438},
+      'config.train.batch_size: 1438 is not allowed; allowed: at most the 1437 '
+      'train examples of digits',
+    ),
+    (
+      {'select__sizes': (1_438,)},
+      'config.select.sizes: 1438 keeps 1438 of 1437 examples; allowed: at '
+      'least one batch of 64, at most all',
+    ),
+    (
+      {'select__sizes': (63,)},
+      'config.select.sizes: 63 keeps 63 of 1437 examples; allowed: at least '
+      'one batch of 64, at most all',
+    ),
+    (
+      {'select__fractions': (0.04,)},
+      'config.select.fractions: 0.04 keeps 57 of 1437 examples; allowed: at '
+      'least one batch of 64, at most all',
+    ),
+    (
+      {'train__crop_padding': 8},
+      'config.train.crop_padding: 8 is not allowed; allowed: less than the '
+      'image size 8',
+    ),
+  ],
+)
+def test_settings_that_do_not_fit_the_data(changes, message, tmp_path):
+  with pytest.raises(ConfigError) as caught:
+    main.run(_config(**changes), str(tmp_path / 'workdir'), list(STAGES))
+  assert str(caught.value).startswith(message)
+  assert not (tmp_path / 'workdir').exists()
+
+
+def _assert_refused(workdir, error, message, config, stages=tuple(STAGES)):
+  """Asserts that a start is refused and changes no byte."""
+  before = running.all_bytes(workdir)
+  with pytest.raises(error) as caught:
+    main.run(config, str(workdir), list(stages))
+  assert '\n' not in str(caught.value)
+  for part in message if isinstance(message, tuple) else (message,):
+    assert part in str(caught.value)
+  assert running.all_bytes(workdir) == before
+
+
+def test_a_workdir_of_another_config_is_refused(trained):
+  changes = {'model__width': 8, 'optimizer__learning_rate': 0.2}
+  _assert_refused(
+    trained,
+    ConfigError,
+    (
+      f'{trained} was made with another config: ',
+      'model.width (there 4, here 8)',
+      'optimizer.learning_rate (there 0.1, here 0.2)',
+      'use another --workdir',
+    ),
+    _config(**changes),
+  )
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'train__model_seed': 1},
+    {'train__data_seed': 1},
+    {'train__num_steps': 11, 'score__steps': (11,)},
+    {'train__augmentation': 'none'},
+    {'train__batch_size': 32},
+    {'optimizer__schedule': 'linear'},
+    {'dataset__name': 'cifar10'},
+  ],
+)
+def test_whatever_changes_results_is_refused(trained, changes):
+  (name, value), *_ = changes.items()
+  _assert_refused(
+    trained,
+    ConfigError,
+    f'{name.replace("__", ".")} (there ',
+    _config(**changes),
+  )
+
+
+def test_what_changes_no_result_is_allowed(trained):
+  config = _config(
+    train__log_every_steps=3,
+    score__batch_size=77,
+    score__names=('el2n',),
+    select__fractions=(0.25,),
+  )
+  main.run(config, str(trained), ['train'])
+  content = json.loads((trained / 'config.json').read_text())
+  assert content['config']['score']['batch_size'] == 77
+  main.run(_config(), str(trained), ['train'])
+
+
+def _changed(path, **fields):
+  content = json.loads(path.read_text())
+  path.write_text(json.dumps({**content, **fields}))
+
+
+@pytest.fixture
+def own(trained, tmp_path):
+  running.copy_without(trained, tmp_path / 'workdir', ())
+  return tmp_path / 'workdir'
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'dataset.json',
+    'train/run_00/manifest.json',
+    'scores/run_00/step_22/manifest.json',
+  ],
+)
+def test_artifacts_of_other_data_are_refused(own, name):
+  fingerprint = json.loads((own / name).read_text())['fingerprint']
+  _changed(own / name, fingerprint='0123456789abcdef')
+  folder = (own / name).parent
+  _assert_refused(
+    own,
+    DataDietError,
+    (str(folder), 'was made for other data', '0123456789abcdef', fingerprint),
+    _config(),
+    ['score', 'select'],
+  )
+
+
+def test_mean_scores_of_other_data_are_not_selected_by(own):
+  _changed(own / 'scores/mean/step_22/manifest.json', fingerprint='0123')
+  _assert_refused(
+    own,
+    DataDietError,
+    (str(own / 'scores' / 'mean' / 'step_22'), 'was made for other data'),
+    _config(),
+    ['select'],
+  )
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'config.json',
+    'dataset.json',
+    'train/run_00/manifest.json',
+    'scores/run_00/step_22/manifest.json',
+  ],
+)
+@pytest.mark.parametrize('content', [b'{"config": ', b'\xff\xfe\x00', b''])
+def test_damaged_json_is_named(own, name, content):
+  (own / name).write_bytes(content)
+  _assert_refused(
+    own,
+    DataDietError,
+    f'{own / name} is damaged (not valid JSON: ',
+    _config(),
+  )
+
+
+def test_a_damaged_score_file_is_named(own):
+  path = own / 'scores' / 'run_00' / 'step_22' / 'el2n.npy'
+  path.write_bytes(path.read_bytes()[:100])
+  # Scores are read before anything is written.
+  with pytest.raises(DataDietError, match='is damaged') as caught:
+    main.run(_config(), str(own), ['score', 'select'])
+  assert str(path) in str(caught.value)
+  path.unlink()
+  main.run(_config(), str(own), ['score', 'select'])
+  assert np.load(path).shape == (1437,)
+
+
+def test_score_files_of_the_wrong_length_are_named(own):
+  path = own / 'scores' / 'run_00' / 'step_22' / 'el2n.npy'
+  np.save(path, np.zeros(1436, np.float32))
+  with pytest.raises(DataDietError, match='1437 examples') as caught:
+    main.run(_config(), str(own), ['score'])
+  assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ('stages', 'message'),
+  [
+    (['score'], 'has no checkpoint of step 22; it has none'),
+    (['select'], 'has no finished el2n; run the score stage first'),
+  ],
+)
+def test_a_stage_says_what_it_lacks(tmp_path, stages, message):
+  with pytest.raises(DataDietError, match=message):
+    main.run(_config(), str(tmp_path / 'workdir'), stages)
+
+
+def test_stages_run_in_their_order():
+  assert pipeline.check_stages(['score', 'train']) == ['train', 'score']

@@ -1,0 +1,60 @@
+"""Tests datadiet.preemption."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from datadiet import preemption
+from datadiet.errors import Preempted
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_asks_and_the_work_goes_on(number):
+  with preemption.handle_signals():
+    assert not preemption.stop_requested()
+    preemption.raise_if_requested()
+    signal.raise_signal(number)
+    assert preemption.stop_requested()
+    with pytest.raises(Preempted):
+      preemption.raise_if_requested()
+
+
+def test_a_new_block_starts_without_a_request():
+  with preemption.handle_signals():
+    signal.raise_signal(signal.SIGTERM)
+  with preemption.handle_signals():
+    assert not preemption.stop_requested()
+
+
+def test_earlier_handlers_come_back():
+  before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+  with pytest.raises(KeyError), preemption.handle_signals():
+    assert signal.getsignal(signal.SIGTERM) != before[0]
+    raise KeyError
+  after = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+  assert after == before
+
+
+def test_a_second_signal_ends_the_process_at_once():
+  program = (
+    'import signal\n'
+    'from datadiet import preemption\n'
+    'with preemption.handle_signals():\n'
+    '  signal.raise_signal(signal.SIGTERM)\n'
+    '  print("once", flush=True)\n'
+    '  signal.raise_signal(signal.SIGINT)\n'
+    '  print("twice", flush=True)\n'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program],
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.stdout == 'once\n'
+  assert done.returncode == preemption.EXIT_CODE == 75
+  assert 'SIGTERM' in done.stderr

@@ -1,0 +1,72 @@
+"""Tests of the retrain stage: what it trains on, and for how long."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datadiet import artifacts
+from datadiet import config as config_lib
+from datadiet.errors import DataDietError
+from datadiet.stages import retrain
+from datadiet.stages.context import Context
+from tests import running
+
+_NAMES = ('full_1437', 'el2n_step_44_keep_max_718', 'random_718')
+
+
+def _manifest(context, name, run):
+  folder = context.workdir.run(f'retrain/{name}', run)
+  return json.loads((folder / 'manifest.json').read_text())
+
+
+def test_all_subsets_are_trained_for_as_many_steps(finished):
+  for name in _NAMES:
+    for run in (0, 1):
+      manifest = _manifest(finished, name, run)
+      assert manifest['num_steps'] == 22
+      assert manifest['num_examples'] == int(name.rsplit('_', 1)[1])
+      # No network that scored is trained again.
+      assert manifest['run'] == 1000 + run
+
+
+def test_only_the_subset_is_trained_on(finished):
+  for name in _NAMES[1:]:
+    for run in (0, 1):
+      kept = np.load(
+        finished.workdir.selection(name, run if 'random' in name else None)
+        / 'example_index.npy'
+      )
+      folder = finished.workdir.run(f'retrain/{name}', run)
+      dynamics = artifacts.read_npz(folder / 'dynamics' / 'step_22.npz')
+      np.testing.assert_array_equal(dynamics['trained_on'], kept)
+      outside = np.setdiff1d(np.arange(1437), kept)
+      assert not dynamics['visits'][outside].any()
+      # 11 steps an epoch: two epochs.
+      assert dynamics['visits'][kept].sum() == 22 * 64
+      assert dynamics['visits'].max() == 2
+
+
+def test_full_data_is_trained_again_only_where_steps_differ(finished):
+  assert retrain.needs_full(finished)
+  config = config_lib.resolve(running.tiny_config(retrain__num_steps=44))
+  same = Context(config, finished.workdir, finished.dataset)
+  assert not retrain.needs_full(same)
+  config = config_lib.resolve(running.tiny_config(retrain__full=False))
+  assert not retrain.needs_full(
+    Context(config, finished.workdir, finished.dataset)
+  )
+
+
+def test_plan_counts_what_is_done(finished):
+  assert retrain.plan(finished) == '6 runs of 22 steps (6 done)'
+
+
+@pytest.mark.parametrize(
+  'example_index', [[0, 0, 1], [-1, 5], [0, 1437], [[0, 1]], [0.0, 1.0]]
+)
+def test_subsets_that_are_none_are_refused(own, example_index):
+  folder = own.workdir.selection('el2n_step_44_keep_max_718')
+  np.save(folder / 'example_index.npy', np.array(example_index))
+  with pytest.raises(DataDietError, match='distinct integers from 0 to 1436'):
+    retrain.jobs(own)

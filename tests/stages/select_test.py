@@ -1,0 +1,94 @@
+"""Tests of the select stage: which examples are kept, and where it says so."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datadiet import config as config_lib
+from datadiet.errors import DataDietError
+from datadiet.stages import select
+from datadiet.stages.context import Context
+from tests import running
+
+
+def _with(context, **changes) -> Context:
+  config = config_lib.resolve(running.tiny_config(**changes))
+  return Context(config, context.workdir, context.dataset)
+
+
+def _kept(context, name, run=None):
+  folder = context.workdir.selection(name, run)
+  return np.load(folder / 'example_index.npy')
+
+
+def test_keep_max_keeps_the_largest_scores(finished):
+  scores = np.load(finished.workdir.scores(None, 44) / 'el2n.npy')
+  kept = _kept(finished, 'el2n_step_44_keep_max_718')
+  expected = np.sort(np.argsort(-scores, kind='stable')[:718])
+  assert kept.dtype == np.int64
+  np.testing.assert_array_equal(kept, expected)
+
+
+def test_random_draws_differ_by_run(finished):
+  draws = [_kept(finished, 'random_718', run) for run in (0, 1)]
+  for draw in draws:
+    assert len(np.unique(draw)) == len(draw) == 718
+    assert (np.diff(draw) > 0).all()
+  assert len(np.intersect1d(*draws)) < 700
+
+
+def test_manifests_say_how_a_subset_was_made(finished):
+  folder = finished.workdir.selection('el2n_step_44_keep_max_718')
+  manifest = json.loads((folder / 'manifest.json').read_text())
+  assert manifest['policy'] == 'keep_max'
+  assert (manifest['score'], manifest['step']) == ('el2n', 44)
+  assert manifest['num_kept'] == 718
+  assert manifest['fingerprint'] == finished.dataset.fingerprint
+
+
+def test_more_subsets_can_be_asked_for(own):
+  before = running.all_bytes(own.workdir.root / 'selections')
+  wider = _with(
+    own,
+    select__fractions=(0.5, 0.3),
+    select__sizes=(100,),
+    select__policies=('keep_max', 'keep_min', 'offset'),
+    select__options__offset=10,
+    select__baselines=('random', 'random_balanced'),
+  )
+  assert select.plan(wider) == '15 subsets (2 done)'
+  select.run(wider)
+  assert select.plan(wider) == '15 subsets (15 done)'
+  after = running.all_bytes(own.workdir.root / 'selections')
+  assert before.items() <= after.items()
+  scores = np.load(own.workdir.scores(None, 44) / 'el2n.npy')
+  order = np.argsort(scores, kind='stable')
+  np.testing.assert_array_equal(
+    _kept(wider, 'el2n_step_44_keep_min_100'), np.sort(order[:100])
+  )
+  (offset,) = [
+    one
+    for one in select.selections(wider)
+    if one.policy == 'offset' and one.num_kept == 100
+  ]
+  np.testing.assert_array_equal(
+    _kept(wider, offset.name), np.sort(order[10:110])
+  )
+
+
+def test_a_size_that_a_fraction_gives_too_is_made_once(finished):
+  twice = _with(finished, select__sizes=(718,))
+  names = [one.name for one in select.selections(twice)]
+  assert names == [one.name for one in select.selections(finished)]
+
+
+def test_a_damaged_mean_score_is_named(own):
+  path = own.workdir.scores(None, 44) / 'el2n.npy'
+  path.write_bytes(b'\x93NUMPY nonsense')
+  (
+    own.workdir.selection('el2n_step_44_keep_max_718') / 'manifest.json'
+  ).unlink()
+  with pytest.raises(DataDietError, match='is damaged') as caught:
+    select.run(own)
+  assert str(path) in str(caught.value)

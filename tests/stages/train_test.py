@@ -1,0 +1,62 @@
+"""Tests of the train stage's artifacts."""
+
+import json
+
+import jax
+import numpy as np
+
+from datadiet import artifacts, checkpoints
+from datadiet.stages import train
+from datadiet.training.history import read_history
+
+
+def _run(context, run=0):
+  return context.workdir.run(train.GROUP, run)
+
+
+def test_every_scored_step_has_a_network(finished):
+  for run in finished.runs:
+    steps = checkpoints.variable_steps(_run(finished, run))
+    assert {0, 44} <= set(steps)
+
+
+def test_networks_of_different_steps_and_runs_differ(finished):
+  def kernel(run, step):
+    variables = checkpoints.load_variables(_run(finished, run), step)
+    return jax.tree.leaves(variables['params'])[1]
+
+  networks = [kernel(run, step) for run in (0, 1) for step in (0, 44)]
+  for first in range(len(networks)):
+    for second in range(first):
+      assert not np.array_equal(networks[first], networks[second])
+
+
+def test_dynamics_count_every_visit_once(finished):
+  dynamics = artifacts.read_npz(_run(finished) / 'dynamics' / 'step_44.npz')
+  # Two epochs of 22 batches of 64; the last incomplete batch is dropped.
+  assert dynamics['visits'].shape == (1437,)
+  assert dynamics['visits'].sum() == 44 * 64
+  assert dynamics['visits'].max() == 2
+  assert (dynamics['num_correct'] <= dynamics['visits']).all()
+
+
+def test_history_has_a_row_a_log_step(finished):
+  rows = read_history(_run(finished))
+  assert [int(row['step']) for row in rows] == [11, 22, 33, 44]
+  assert [bool(row['test_accuracy']) for row in rows] == [0, 1, 0, 1]
+  assert float(rows[-1]['epoch']) == 2.0
+
+
+def test_manifest_says_what_was_trained(finished):
+  manifest = json.loads((_run(finished, 1) / 'manifest.json').read_text())
+  assert manifest['run'] == 1
+  assert manifest['num_examples'] == 1437
+  assert manifest['num_steps'] == 44
+  assert manifest['fingerprint'] == finished.dataset.fingerprint
+  assert manifest['settings']['model'] == 'simple_cnn'
+
+
+def test_plan_counts_what_is_done(finished, own):
+  assert train.plan(finished) == '2 runs of 44 steps (2 done)'
+  (_run(own, 1) / 'manifest.json').unlink()
+  assert train.plan(own) == '2 runs of 44 steps (1 done)'
