@@ -24,6 +24,20 @@ def get_config() -> ml_collections.ConfigDict:
   config.dataset.image_size = 0
   # Pixels on the 'device' or the 'host'; 'auto' by its memory.
   config.dataset.placement = 'auto'
+  # The source's splits that make up train; () for the usual ones.
+  config.dataset.train_splits = ()
+  # Share of each class that becomes the test split of a source without one.
+  config.dataset.test_fraction = 0.2
+  # Leave out images that cannot be read, and list them, instead of stopping.
+  config.dataset.skip_unreadable = False
+  # Other train labels: a .npy of integers in order, or a CSV with id,label.
+  config.dataset.labels_path = ''
+  # Share of the train labels that are drawn to be changed, and how:
+  # 'permute', 'uniform' or 'asymmetric'.
+  config.dataset.label_noise = ml_collections.ConfigDict()
+  config.dataset.label_noise.fraction = 0.0
+  config.dataset.label_noise.seed = 0
+  config.dataset.label_noise.kind = 'permute'
 
   config.model = ml_collections.ConfigDict()
   config.model.name = 'resnet18_lowres'

@@ -142,14 +142,14 @@ def own(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-  'name',
+  ('name', 'stage'),
   [
-    'dataset.json',
-    'train/run_00/manifest.json',
-    'scores/run_00/step_22/manifest.json',
+    ('dataset.json', 'select'),
+    ('train/run_00/manifest.json', 'train'),
+    ('scores/run_00/step_22/manifest.json', 'score'),
   ],
 )
-def test_artifacts_of_other_data_are_refused(own, name):
+def test_artifacts_of_other_data_are_refused(own, name, stage):
   fingerprint = json.loads((own / name).read_text())['fingerprint']
   _changed(own / name, fingerprint='0123456789abcdef')
   folder = (own / name).parent
@@ -158,7 +158,7 @@ def test_artifacts_of_other_data_are_refused(own, name):
     DataDietError,
     (str(folder), 'was made for other data', '0123456789abcdef', fingerprint),
     _config(),
-    ['score', 'select'],
+    [stage],
   )
 
 

@@ -17,9 +17,16 @@ from configs import cnn_digits
 
 REPOSITORY = Path(__file__).parents[1]
 
-# The demo, short enough to run in seconds.
+# Digits, short enough to run in seconds.
 TINY = {
+  'model.name': 'simple_cnn',
   'model.width': 4,
+  'optimizer.name': 'sgd',
+  'optimizer.learning_rate': 0.1,
+  'optimizer.schedule': 'cosine',
+  'train.batch_size': 64,
+  'train.augmentation': 'crop',
+  'train.crop_padding': 1,
   'train.num_runs': 2,
   'train.num_steps': 44,
   'train.schedule_steps': 44,
@@ -27,9 +34,12 @@ TINY = {
   'train.eval_every_steps': 22,
   'train.checkpoint_every_steps': 22,
   'score.steps': (0, 44),
+  'score.names': ('el2n', 'grand', 'forgetting', 'aum', 'input_norm'),
   # Neither divides the 1437 examples.
   'score.batch_size': 500,
   'score.gradient_batch_size': 100,
+  'select.scores': ('el2n',),
+  'select.policies': ('keep_max',),
   'select.fractions': (0.5,),
   'select.baselines': ('random',),
   'retrain.num_runs': 2,
@@ -39,7 +49,7 @@ TINY = {
 
 
 def tiny_config(**changes) -> ml_collections.ConfigDict:
-  """The tiny demo; changes as `train__num_runs=3`."""
+  """Digits, made tiny; changes as `train__num_runs=3`."""
   config = cnn_digits.get_config()
   for name, value in {**TINY, **_dotted(changes)}.items():
     set_field(config, name, value)
@@ -71,7 +81,7 @@ def as_flags(settings: Mapping) -> list[str]:
 
 
 def tiny_flags(workdir, *, stages: str = '', **changes) -> list[str]:
-  """The command line of the tiny demo."""
+  """The command line of digits, made tiny."""
   command = ['--config=configs/cnn_digits.py', f'--workdir={workdir}']
   command += as_flags({**TINY, **_dotted(changes)})
   return command + ([f'--stages={stages}'] if stages else [])

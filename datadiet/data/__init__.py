@@ -1,11 +1,22 @@
 """Sources of data: one file a source, one entry each in `DATASETS`."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable
 
-from datadiet.data import cache, tfds
+from datadiet.data import (
+  arrays,
+  cache,
+  cifar,
+  cinic10,
+  hugging_face,
+  image_folder,
+  labels,
+  tfds,
+)
 from datadiet.data.dataset import Dataset, Split
 from datadiet.data.digits import load_digits
+from datadiet.errors import ConfigError, DataDietError
 
 __all__ = ['DATASETS', 'Dataset', 'Source', 'Split', 'load_dataset']
 
@@ -15,27 +26,40 @@ class Source:
   """How to read one data set, and how to tell whether its files changed.
 
   Attributes:
-    load: `config.dataset` -> Dataset.
-    identity: `config.dataset` -> JSON-able value that changes whenever what
-      `load` would return may change; None for data not worth caching.
+    load: (`config.dataset`, `Allocate`) -> Dataset.
+    files: `config.dataset` -> the file or folder that `load` would read; None
+      for data not worth caching.
   """
 
   load: Callable[..., Dataset]
-  identity: Callable[..., object] | None = None
+  files: Callable[..., object] | None = None
 
 
-def _tfds_identity(settings) -> object:
-  folder = tfds.prepared_folder(settings.name, settings.data_dir)
-  files = cache.source_identity(folder) if folder is not None else []
-  return [files, settings.label_key, settings.image_size]
+def _folder_files(settings) -> object:
+  return image_folder.require_folder(settings.data_dir, settings.name)
 
 
 # Any other name is looked for in TensorFlow Datasets.
-TFDS = Source(tfds.load_tfds, _tfds_identity)
+TFDS = Source(tfds.load_tfds, tfds.ensure_prepared)
+_CIFAR = Source(cifar.load_cifar, cifar.cifar_files)
 DATASETS: dict[str, Source] = {
   'digits': Source(load_digits),
-  'cifar10': TFDS,
+  'cifar10': _CIFAR,
+  'cifar100': _CIFAR,
+  'cinic10': Source(cinic10.load_cinic10, cinic10.find_cinic10),
+  'image_folder': Source(image_folder.load_image_folder, _folder_files),
+  'arrays': Source(arrays.load_arrays, arrays.find_arrays),
+  'hugging_face': Source(hugging_face.load_hugging_face, _folder_files),
 }
+# Fields of `config.dataset` that change what a source gives.
+_OPTIONS = (
+  'name',
+  'label_key',
+  'image_size',
+  'train_splits',
+  'test_fraction',
+  'skip_unreadable',
+)
 
 
 def load_dataset(settings) -> Dataset:
@@ -44,15 +68,42 @@ def load_dataset(settings) -> Dataset:
   Args:
     settings: `config.dataset`.
 
+  Returns:
+    The data set, with the labels that the settings ask for.
+
   Raises:
-    DataDietError: if it is unknown, missing or damaged.
+    DataDietError: if it is unknown, missing or damaged, or if the settings'
+      labels do not fit it.
   """
   source = DATASETS.get(settings.name, TFDS)
-  if source.identity is None:
-    return source.load(settings)
-  return cache.cached(
-    settings.name,
-    {'name': settings.name, 'source': source.identity(settings)},
-    lambda: source.load(settings),
-    settings.cache_dir,
-  )
+  if source.files is None:
+    dataset = source.load(settings)
+  else:
+    options = {name: _plain(settings[name]) for name in _OPTIONS}
+    files = cache.source_identity(_files(source, settings))
+    dataset = cache.cached(
+      settings.name,
+      {**options, 'files': files},
+      lambda allocate: source.load(settings, allocate),
+      settings.cache_dir,
+    )
+  return labels.apply_labels(dataset, settings)
+
+
+def _files(source: Source, settings) -> object:
+  """The source's files; an unknown name gets the known ones in its error."""
+  try:
+    return source.files(settings)
+  except DataDietError as error:
+    if settings.name in DATASETS:
+      raise
+    known = ''
+    if isinstance(error, ConfigError):
+      known = f', and known here are {", ".join(DATASETS)}'
+    close = difflib.get_close_matches(settings.name, DATASETS, 1, 0.5)
+    hint = f'; did you mean {close[0]}?' if close else ''
+    raise type(error)(f'{error}{known}{hint}') from error
+
+
+def _plain(value: object) -> object:
+  return list(value) if isinstance(value, tuple) else value

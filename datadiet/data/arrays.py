@@ -196,7 +196,7 @@ def _labels(members, key: str, source: str) -> np.ndarray:
 def _class_names(members, labels, source: str) -> tuple[str, ...]:
   if 'class_names' in members:
     return tuple(map(str, members['class_names'].whole()))
-  highest = max((int(part.max(initial=-1)) for part in labels.values()))
+  highest = max(int(part.max(initial=-1)) for part in labels.values())
   if highest > 2**20:
     raise DataDietError(
       f'{source}: the label {highest} is too high; allowed: 0 to the number of '

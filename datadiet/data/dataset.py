@@ -163,8 +163,8 @@ def make_dataset(
     _check_split(f'{source or name}, {split_name}', split, len(class_names))
   if train.images.shape[1:] != test.images.shape[1:]:
     raise DataDietError(
-      f'{source or name}: train images have shape {train.images.shape[1:]}, test images '
-      f'{test.images.shape[1:]}; they must be the same'
+      f'{source or name}: train images have shape {train.images.shape[1:]}, '
+      f'test images {test.images.shape[1:]}; they must be the same'
     )
   if mean is None or std is None:
     mean, std = channel_statistics(train.images)

@@ -113,7 +113,10 @@ def decoded_dataset(
   ]
   if skipped:
     logging.warning(
-      '%s: skipped %d unreadable images: %s', source, len(skipped), shown(skipped)
+      '%s: skipped %d unreadable images: %s',
+      source,
+      len(skipped),
+      shown(skipped),
     )
   return make_dataset(
     name,
@@ -153,8 +156,7 @@ def _finished_split(
     np.asarray(listing.labels, np.int32)[kept],
     np.array(listing.ids, dtype=np.str_)[kept],
     {
-      name: np.asarray(column)[kept]
-      for name, column in listing.columns.items()
+      name: np.asarray(column)[kept] for name, column in listing.columns.items()
     },
   )
 
@@ -190,7 +192,9 @@ class _Decoder:
     for split_name, count in self._counts.items():
       shape = (count, height, width, 3)
       self.images[split_name] = self._allocate(split_name, shape)
-    num_images = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (height * width * 3)))
+    num_images = max(
+      1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (height * width * 3))
+    )
     num_workers = max(1, min(num_cores(), total // _IMAGES_A_WORKER))
     waiting: deque[tuple[list[EncodedImage], Future]] = deque()
     with (

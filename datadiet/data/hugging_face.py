@@ -89,8 +89,14 @@ def load_hugging_face(settings, allocate: Allocate = in_memory) -> Dataset:
   for listing in filter(None, (train, test)):
     listing.labels = _numbers(listing.labels, class_names, columns, source)
   listings, encoded = _divide(
-    train, test, train_files, files.get(test_split), columns, settings,
-    class_names, source,
+    train,
+    test,
+    train_files,
+    files.get(test_split),
+    columns,
+    settings,
+    class_names,
+    source,
   )
   return decoded_dataset(
     'hugging_face',
@@ -156,9 +162,11 @@ def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
       f'{root} holds neither what save_to_disk writes (dataset_dict.json or '
       'state.json) nor .parquet files'
     )
-  return {'': next(iter(files.values()))} if len(files) == 1 and (
-    'train' not in files
-  ) else files
+  return (
+    {'': next(iter(files.values()))}
+    if len(files) == 1 and ('train' not in files)
+    else files
+  )
 
 
 def _saved_files(folder: epath.Path) -> list[epath.Path]:
@@ -217,9 +225,7 @@ def _find_columns(schema, label_key: str, source: str) -> _Columns:
   pyarrow = _import_pyarrow()
   stored = json.loads((schema.metadata or {}).get(b'huggingface', b'{}'))
   features = stored.get('info', {}).get('features', {})
-  images = [
-    name for name, of in features.items() if of.get('_type') == 'Image'
-  ]
+  images = [name for name, of in features.items() if of.get('_type') == 'Image']
   if not images:
     images = [
       field.name
@@ -252,7 +258,9 @@ def _find_columns(schema, label_key: str, source: str) -> _Columns:
   )
 
 
-def _read_listing(files, columns: _Columns, prefix: str, source: str) -> Listing:
+def _read_listing(
+  files, columns: _Columns, prefix: str, source: str
+) -> Listing:
   """Labels, not yet numbers, and ids of a split."""
   labels, ids = [], []
   wanted = [columns.label, *([columns.id] if columns.id else [])]

@@ -41,9 +41,7 @@ def load_image_folder(settings, allocate: Allocate = in_memory) -> Dataset:
     train_splits, test_split = splitting.choose_splits(
       folders(root), settings.train_splits, source
     )
-    train = [
-      path for name in train_splits for path in image_paths(root, name)
-    ]
+    train = [path for name in train_splits for path in image_paths(root, name)]
     test = list(image_paths(root, test_split)) if test_split else None
     depth = 1
   else:
@@ -133,8 +131,12 @@ def image_paths(root: epath.Path, below: str) -> Iterator[str]:
         yield path
 
 
+def _is_remote(path: epath.Path) -> bool:
+  return '://' in os.fspath(path)
+
+
 def _files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
-  if '://' in os.fspath(folder):
+  if _is_remote(folder):
     for path in folder.iterdir():
       below = f'{prefix}/{path.name}'
       if path.is_dir():
@@ -204,7 +206,7 @@ def encoded_files(
   root: epath.Path, listings: dict[str, Listing]
 ) -> Iterator[EncodedImage]:
   """The files of listings whose ids are paths relative to `root`."""
-  is_remote = '://' in os.fspath(root)
+  is_remote = _is_remote(root)
   for split_name, listing in listings.items():
     for position, relative in enumerate(listing.ids):
       path = f'{os.fspath(root)}/{relative}'

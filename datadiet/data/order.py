@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from datadiet.errors import DataDietError
+
 # Numbers that keep the streams of random bits apart. Never renumber them:
 # resumed runs and published scores depend on them.
 ORDER_STREAM = 1
@@ -89,8 +91,15 @@ def batches(
 
   Yields:
     int32[batch_size].
+
+  Raises:
+    DataDietError: if there are fewer examples than one batch.
   """
   steps_per_epoch = len(example_index) // batch_size
+  if not steps_per_epoch:
+    raise DataDietError(
+      f'{len(example_index)} examples do not fill one batch of {batch_size}'
+    )
   epoch, offset = divmod(first_step, steps_per_epoch)
   while True:
     order = epoch_order(example_index, seed=seed, run=run, epoch=epoch)

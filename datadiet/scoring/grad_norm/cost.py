@@ -9,18 +9,19 @@ its squared Frobenius norm is any of
   direct        ||P^T D||^2                      T K O           products
   gram          <P P^T, D D^T>                   T^2 (K + O)     products
   shifted_gram  the same, with P P^T summed from S^2 C + T^2 O   products
-                windows of the Gram of the padded   and k T^2 sums
+                windows of the Gram of the padded   and sums
                 input's S positions, K = k C
 
 Forming P of a convolution costs a copy of T K numbers; the matrices of the
-gram forms are written and read again, T^2 or S^2 numbers each.
+gram forms are written and read again, T^2 or S^2 numbers each. Rows taken from
+a table by index have forms of their own.
 """
 
 import dataclasses
 
 # The cost of moving one number through memory, in multiply-adds of a matrix
-# product. Measured on CPU (ResNet-18 and -50 shapes); accelerators have a
-# higher ratio, but there the choice is rarely close.
+# product. Chosen on CPU so that the fastest form is picked for the convolutions
+# of ResNet-18 and -50; at most of them the forms are far apart.
 MOVE_COST = 16.0
 
 
@@ -75,3 +76,10 @@ def cheapest_form(shape: SiteShape) -> str:
   """The name of the form that costs least at a site of this shape."""
   costs = form_costs(shape)
   return min(costs, key=costs.get)
+
+
+def gathers_by_index(num_positions: int, num_rows: int, row_size: int) -> bool:
+  """Whether pairs of positions cost less than the table's whole gradient."""
+  by_index = num_positions**2 * (row_size + MOVE_COST)
+  whole_table = MOVE_COST * row_size * (num_rows + num_positions)
+  return by_index <= whole_table

@@ -32,7 +32,7 @@ class Rule:
   """How the squared norm is computed at one use site.
 
   Attributes:
-    form: the form's name in the cost model, or 'index' for gathers.
+    form: the form's name in the cost model, or 'index_gram' for gathers.
     data_operand: position of x among the equation's operands.
     squared_norm: (x, dy) -> scalar.
   """
@@ -186,9 +186,10 @@ def gather_rule(equation: Any, weight_operand: int) -> Rule | None:
   )
   row_size = math.prod(table.shape[1:])
   num_positions = math.prod(indices.shape[:-1])
-  if not takes_rows or num_positions**2 > 4 * table.shape[0]:
-    if not takes_rows or num_positions > table.shape[0]:
-      return None
+  if not takes_rows or not cost.gathers_by_index(
+    num_positions, table.shape[0], row_size
+  ):
+    return None
   offset_dims = tuple(numbers.offset_dims)
   position_dims = tuple(d for d in range(output.ndim) if d not in offset_dims)
   mode = equation.params['mode']

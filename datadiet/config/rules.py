@@ -1,0 +1,127 @@
+"""Settings that belong together: what one allows depends on another."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from datadiet.data.order import enough_runs
+from datadiet.errors import ConfigError, DataDietError
+from datadiet.scoring import registry
+from datadiet.selection import POLICIES, check_policy
+from datadiet.selection.policies import ALIASES as POLICY_ALIASES
+
+
+def check_together(config: ml_collections.ConfigDict) -> None:
+  """Checks settings against each other.
+
+  Raises:
+    ConfigError: names the first wrong field, its value and what is allowed.
+  """
+  horizon = config.train.schedule_steps or config.train.num_steps
+  if config.train.num_steps > horizon:
+    raise ConfigError(
+      f'config.train.num_steps: {config.train.num_steps} is beyond the '
+      f'schedule; allowed: at most train.schedule_steps = {horizon}'
+    )
+  for name in ('score.steps', 'train.early_steps'):
+    section, field = name.split('.')
+    late = [s for s in config[section][field] if s > config.train.num_steps]
+    if late:
+      raise ConfigError(
+        f'config.{name}: {late[0]} is never reached; allowed: at most '
+        f'train.num_steps = {config.train.num_steps}'
+      )
+  if config.retrain.num_steps > horizon:
+    raise ConfigError(
+      f'config.retrain.num_steps: {config.retrain.num_steps} is beyond the '
+      f'schedule; allowed: at most train.schedule_steps = {horizon}'
+    )
+  _check_scores(config)
+  _check_selection(config)
+
+
+def _check_scores(config: ml_collections.ConfigDict) -> None:
+  """Scores that need other settings."""
+  names = registry.resolve(config.score.names)
+  fraction, num_runs = config.train.subset_fraction, config.train.num_runs
+  if fraction < 1.0 and not enough_runs(num_runs, fraction):
+    raise ConfigError(
+      f'config.train.subset_fraction: {fraction} with {num_runs} runs cannot '
+      'leave every example in and out of a run; allowed: train.num_runs times '
+      'it from 1 to train.num_runs - 1, rounded up'
+    )
+  if registry.of_kind(names, registry.HELD_OUT) and fraction == 1.0:
+    raise ConfigError(
+      "config.score.names: 'memorization' needs runs that leave examples out; "
+      'allowed: with train.subset_fraction below 1, such as 0.7'
+    )
+  if registry.of_kind(names, registry.TRAJECTORY) and 'grand' not in names:
+    raise ConfigError(
+      "config.score.names: 'tracin_self' is made of grand; allowed: with "
+      "'grand' in score.names"
+    )
+  steps = tuple(config.score.steps) or (config.train.num_steps,)
+  if registry.of_kind(names, registry.TRAJECTORY) and not any(steps):
+    raise ConfigError(
+      'config.score.steps: tracin_self needs steps of training; allowed: at '
+      'least one step above 0'
+    )
+  if 'grand_subset' in names and not config.score.grand_subset:
+    raise ConfigError(
+      "config.score.grand_subset: '' is not allowed with the score "
+      "'grand_subset'; allowed: a regular expression for paths of params, such "
+      "as 'Dense'"
+    )
+
+
+def _check_selection(config: ml_collections.ConfigDict) -> None:
+  scored = registry.resolve(config.score.names)
+  for score in registry.resolve(config.select.scores):
+    if score not in scored:
+      raise ConfigError(
+        f'config.select.scores: {score!r} is not computed; allowed: one of '
+        f'score.names = {", ".join(scored)}'
+      )
+  steps = tuple(config.score.steps) or (config.train.num_steps,)
+  if config.select.step >= 0 and config.select.step not in steps:
+    raise ConfigError(
+      f'config.select.step: {config.select.step} is not scored; allowed: one '
+      f'of score.steps = {", ".join(map(str, steps))}, or -1 for the last'
+    )
+  for policy in config.select.policies:
+    needs = POLICIES[POLICY_ALIASES.get(policy, policy)].needs
+    if 'features' in needs and 'features' not in config.score.keep:
+      raise ConfigError(
+        f'config.score.keep: {tuple(config.score.keep)!r} is not allowed with '
+        f"the policy {policy!r}; allowed: with 'features'"
+      )
+    if 'mean_confidence' in needs and 'mean_confidence' not in scored:
+      raise ConfigError(
+        f'config.score.names: the policy {policy!r} needs mean_confidence; '
+        'allowed: with it in score.names'
+      )
+  options = config.select.options.to_dict()
+  for policy in config.select.policies:
+    try:
+      own = policy_options(policy, options)
+      _, _ = check_policy(policy, own)
+    except DataDietError as error:
+      raise ConfigError(f'config.select.options: {error}') from error
+  used = {
+    name
+    for policy in config.select.policies
+    for name in policy_options(policy, options)
+  }
+  unused = sorted(set(options) - used)
+  if unused:
+    raise ConfigError(
+      f'config.select.options.{unused[0]} is an option of none of the '
+      f'policies {", ".join(config.select.policies)}'
+    )
+
+
+def policy_options(policy: str, options: Mapping[str, Any]) -> dict[str, Any]:
+  """The options among `config.select.options` that a policy has."""
+  known = POLICIES[POLICY_ALIASES.get(policy, policy)].options
+  return {name: value for name, value in options.items() if name in known}

@@ -1,0 +1,127 @@
+"""Tests of the dynamics' scores against what numpy makes of all visits."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from datadiet.errors import DataDietError
+from datadiet.scoring import dynamics as scores
+from datadiet.training import dynamics as recorded
+
+_NUM_EXAMPLES, _NUM_CLASSES, _NUM_EPOCHS = 12, 4, 9
+
+
+@pytest.fixture(scope='module')
+def visits():
+  """logits float32[epoch, example, class] and labels; example 11 is not seen.
+
+  Example 0 is never right, example 1 always.
+  """
+  rng = np.random.default_rng(0)
+  labels = rng.integers(_NUM_CLASSES, size=_NUM_EXAMPLES).astype(np.int32)
+  shape = (_NUM_EPOCHS, _NUM_EXAMPLES, _NUM_CLASSES)
+  logits = rng.standard_normal(shape).astype(np.float32)
+  logits[:, 0, labels[0]] = -5.0
+  logits[:, 1, labels[1]] = 5.0
+  return logits, labels
+
+
+@pytest.fixture(scope='module')
+def arrays(visits):
+  """What a run would have recorded of these visits."""
+  logits, labels = visits
+  state = recorded.init_dynamics(_NUM_EXAMPLES)
+  step = jax.jit(recorded.update_dynamics)
+  rng = np.random.default_rng(1)
+  for epoch in range(_NUM_EPOCHS):
+    for batch in np.split(rng.permutation(_NUM_EXAMPLES - 1)[:10], 2):
+      # Of the 11 examples, one is left out each epoch, as in the paper.
+      state = _update(step, state, batch, logits[epoch, batch], labels[batch])
+  return {
+    field.name: np.asarray(getattr(state, field.name))
+    for field in dataclasses.fields(state)
+    if getattr(state, field.name) is not None
+  }
+
+
+def _update(step, state, batch, logits, labels):
+  return step(state, batch.astype(np.int32), logits, labels)
+
+
+@pytest.fixture(scope='module')
+def seen(visits):
+  """By example, the epochs at which it was visited, as in `arrays`."""
+  rng = np.random.default_rng(1)
+  epochs = [[] for _ in range(_NUM_EXAMPLES)]
+  for epoch in range(_NUM_EPOCHS):
+    for index in rng.permutation(_NUM_EXAMPLES - 1)[:10]:
+      epochs[index].append(epoch)
+  return epochs
+
+
+def _history(visits, seen, index):
+  """correct, p_y and margin of one example at its visits, float64."""
+  logits, labels = visits
+  own = logits[seen[index], index].astype(np.float64)
+  label = labels[index]
+  probs = np.exp(own) / np.exp(own).sum(-1, keepdims=True)
+  others = np.delete(own, label, -1)
+  return (
+    own.argmax(-1) == label,
+    probs[:, label],
+    own[:, label] - others.max(-1),
+  )
+
+
+def _check(name, arrays, visits, seen, expected):
+  found = scores.read_off(getattr(scores, name), arrays)
+  assert found.dtype == np.float32
+  assert found.shape == (_NUM_EXAMPLES,)
+  assert np.isnan(found[-1])  # Never seen: no score, not 'never learned'.
+  for index in range(_NUM_EXAMPLES - 1):
+    correct, confidence, margin = _history(visits, seen, index)
+    np.testing.assert_allclose(
+      found[index], expected(correct, confidence, margin), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_forgetting(arrays, visits, seen):
+  def expected(correct, confidence, margin):
+    del confidence, margin
+    if not correct.any():
+      return len(correct) + 1
+    return np.sum(correct[:-1] & ~correct[1:])
+
+  _check('forgetting', arrays, visits, seen, expected)
+
+
+def test_never_learned_ranks_above_all_and_is_finite(arrays):
+  found = scores.read_off(scores.forgetting, arrays)[:-1]
+  assert found.argmax() == 0
+  assert found[0] == arrays['visits'][0] + 1
+  assert found[1] == 0
+  never = scores.read_off(scores.never_learned, arrays)[:-1]
+  assert never[0] == 1 and never[1] == 0
+
+
+def test_aum(arrays, visits, seen):
+  _check('aum', arrays, visits, seen, lambda c, p, margin: margin.mean())
+
+
+def test_correctness(arrays, visits, seen):
+  _check('correctness', arrays, visits, seen, lambda c, p, m: c.mean())
+
+
+def test_mean_confidence(arrays, visits, seen):
+  _check('mean_confidence', arrays, visits, seen, lambda c, p, m: p.mean())
+
+
+def test_variability(arrays, visits, seen):
+  _check('variability', arrays, visits, seen, lambda c, p, m: p.std())
+
+
+def test_what_was_not_recorded_is_said(arrays):
+  with pytest.raises(DataDietError, match='run_00.* recorded no .*tdds needs'):
+    scores.read_off(scores.tdds, arrays, 'run_00')

@@ -1,0 +1,240 @@
+"""Tests datadiet.training.trainer: the same numbers on every mesh."""
+
+import functools
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from datadiet import parallel
+from datadiet.training.trainer import Trainer
+from tests.training import small_runs
+
+MESHES = [(4, 2), (2, 4), (1, 8), (4, 1)]
+NUM_STEPS = 5
+
+
+def make_trainer(slots, per_slot, num_runs=None, **changes):
+  dataset = small_runs.small_dataset()
+  trainer = Trainer(
+    dataset,
+    small_runs.small_settings(**changes),
+    small_runs.run_mesh(slots, slots * per_slot),
+  )
+  jobs = small_runs.small_jobs('', range(num_runs or slots), dataset)
+  return trainer, jobs
+
+
+def train_steps(trainer, jobs, num_steps=NUM_STEPS):
+  """The stacked state after some steps of a new wave."""
+  state = trainer.init(jobs)
+  keys = trainer.augmentation_keys(jobs)
+  blocks = trainer.index_blocks(jobs, 0)
+  for _ in range(num_steps):
+    state = trainer.run_steps(state, trainer.make_feed([next(blocks)]), keys, 1)
+  return state
+
+
+@functools.cache
+def reference(run):
+  """A run's state after `NUM_STEPS` on a single device."""
+  trainer, jobs = make_trainer(1, 1, num_runs=run + 1)
+  state = train_steps(trainer, jobs[run:])
+  return parallel.slot_to_host(state, 0)
+
+
+def relative_difference(found, expected):
+  return max(
+    np.abs(a - b).max() / np.abs(b).max()
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected))
+  )
+
+
+@pytest.mark.parametrize('shape', MESHES)
+def test_parameters_agree_with_a_single_device_on_every_mesh(shape):
+  trainer, jobs = make_trainer(*shape)
+  state = train_steps(trainer, jobs)
+  for slot in range(shape[0]):
+    found = parallel.slot_to_host(state, slot)
+    expected = reference(slot)
+    for part in ('params', 'batch_stats', 'opt_state'):
+      pair = getattr(found, part), getattr(expected, part)
+      assert relative_difference(*pair) < 1e-5, part
+    for name in ('visits', 'num_correct', 'forgetting_events'):
+      np.testing.assert_array_equal(
+        getattr(found.dynamics, name), getattr(expected.dynamics, name)
+      )
+    if shape[1] == 1:  # A run on a device of its own: every bit.
+      for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_training_changes_parameters_and_runs_differ():
+  trainer, jobs = make_trainer(1, 1)
+  before = parallel.slot_to_host(trainer.init(jobs), 0)
+  assert relative_difference(reference(0).params, before.params) > 1e-2
+  assert relative_difference(reference(0).params, reference(1).params) > 1e-2
+
+
+@pytest.mark.parametrize('shape', [(1, 8), (2, 4)])
+def test_the_work_of_a_step_is_split_over_the_devices_of_a_slot(shape):
+  trainer, jobs = make_trainer(*shape)
+  state = trainer.init(jobs)
+  feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
+  count = trainer.run_mesh.put(np.int32(1), trainer.run_mesh.replicated)
+  keys = trainer.augmentation_keys(jobs)
+  compiled = (
+    trainer._steps.lower(
+      state, feed, keys, count, trainer._placement.resident
+    )
+    .compile()
+    .as_text()
+  )
+  batch, share = small_runs.BATCH_SIZE, small_runs.BATCH_SIZE // shape[1]
+  # Every image or activation that a device makes is of its share: not the
+  # gather, nor the crop, nor the network works on the whole batch.
+  made = re.findall(r'= (?:u8|f32|bf16)\[(\d+),\d+,\d+,\d+\]', compiled)
+  assert str(share) in made
+  assert str(batch) not in made
+  convolutions = re.findall(r'= f32\[([\d,]+)\]\S* convolution\(', compiled)
+  assert any(shape.startswith(f'{share},') for shape in convolutions)
+  assert 'all-reduce' in compiled
+
+
+def test_nothing_crosses_between_slots():
+  trainer, jobs = make_trainer(4, 2)
+  state = trainer.init(jobs)
+  feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
+  count = trainer.run_mesh.put(np.int32(1), trainer.run_mesh.replicated)
+  keys = trainer.augmentation_keys(jobs)
+  compiled = trainer._steps.lower(
+    state, feed, keys, count, trainer._placement.resident
+  ).compile()
+  lines = [
+    line
+    for line in compiled.as_text().splitlines()
+    if re.search(r'(all-reduce|all-gather|all-to-all|permute)\S*\(', line)
+  ]
+  assert lines
+  for line in lines:
+    pairs = re.search(r'replica_groups=\{(\{[\d,{}]+\})\}', line)
+    if pairs:
+      groups = re.findall(r'[\d,]+', pairs[1].replace('},{', ' '))
+      assert sorted(groups) == ['0,1', '2,3', '4,5', '6,7'], line
+    else:
+      assert 'replica_groups=[4,2]<=[8]' in line or 'source_target' in line
+
+
+def test_the_order_of_examples_knows_no_devices():
+  streams = []
+  for slots, per_slot in ((1, 1), (1, 8), (2, 4)):
+    trainer, jobs = make_trainer(slots, per_slot)
+    blocks = trainer.index_blocks(jobs, 3)
+    streams.append([next(blocks)[0] for _ in range(6)])
+  for stream in streams[1:]:
+    np.testing.assert_array_equal(stream, streams[0])
+  # The first epoch has one step left, then each example once an epoch.
+  epoch = np.concatenate(streams[0][1:5])
+  assert sorted(epoch) == list(range(small_runs.NUM_TRAIN))
+
+
+def test_one_compilation_serves_all_steps_runs_and_subsets():
+  trainer, jobs = make_trainer(2, 1, num_runs=5)
+  half = jobs[3].example_index[::2]
+  jobs[3] = small_runs.dataclasses.replace(jobs[3], example_index=half)
+  for wave in (jobs[:2], jobs[2:4], [jobs[4], jobs[4]]):
+    state = train_steps(trainer, wave, 2)
+    state, meters = trainer.take_meters(state)
+    trainer.evaluate(state)
+    assert list(np.asarray(meters.count)) == [2 * small_runs.BATCH_SIZE] * 2
+  assert trainer._steps._cache_size() == 1
+  assert trainer._init._cache_size() == 1
+  assert trainer._split_meters._cache_size() == 1
+  assert trainer.evaluate._add_batch._cache_size() == 1
+
+
+def test_restored_states_go_on_without_compiling_again():
+  trainer, jobs = make_trainer(2, 1)
+  state = train_steps(trainer, jobs, 2)
+  on_host = [parallel.slot_to_host(state, slot) for slot in range(2)]
+  keys = trainer.augmentation_keys(jobs)
+  feed = trainer.make_feed([next(trainer.index_blocks(jobs, 2))])
+  expected = trainer.run_steps(state, feed, keys, 1)
+  found = trainer.run_steps(trainer.put(on_host), feed, keys, 1)
+  assert trainer._steps._cache_size() == 1
+  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected)):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_several_steps_a_call_are_the_single_steps():
+  single, jobs = make_trainer(1, 1)
+  several, _ = make_trainer(1, 1, steps_per_call=4)
+  expected = train_steps(single, jobs)
+  blocks = several.index_blocks(jobs, 0)
+  keys = several.augmentation_keys(jobs)
+  state = several.init(jobs)
+  for count in (4, 1):  # The second call is padded to four.
+    feed = several.make_feed([next(blocks) for _ in range(count)])
+    state = several.run_steps(state, feed, keys, count)
+  assert several._steps._cache_size() == 1
+  assert int(state.step[0]) == NUM_STEPS
+  for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected)):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  np.testing.assert_array_equal(state.dynamics.visits, expected.dynamics.visits)
+
+
+def test_pixels_on_the_host_give_the_same_bits():
+  on_device, jobs = make_trainer(1, 1)
+  on_host, _ = make_trainer(1, 1, placement='host')
+  for a, b in zip(
+    jax.tree.leaves(train_steps(on_host, jobs).params),
+    jax.tree.leaves(train_steps(on_device, jobs).params),
+  ):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_seeds_are_told_apart():
+  """model_seed sets the start alone, data_seed order and augmentation."""
+  base, jobs = make_trainer(1, 1)
+  model, _ = make_trainer(1, 1, model_seed=1)
+  data, _ = make_trainer(1, 1, data_seed=1)
+
+  def start(trainer):
+    return jax.tree.leaves(trainer.init(jobs).params)
+
+  def order(trainer):
+    return next(trainer.index_blocks(jobs, 0)).tolist()
+
+  def augmentation(trainer):
+    return np.asarray(trainer.augmentation_keys(jobs)).tolist()
+
+  same = [np.array_equal(a, b) for a, b in zip(start(base), start(model))]
+  assert not all(same)
+  for a, b in zip(start(base), start(data)):
+    np.testing.assert_array_equal(a, b)
+  assert order(base) == order(model) != order(data)
+  assert augmentation(base) == augmentation(model) != augmentation(data)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 8)])
+def test_evaluation_counts_every_test_example_once(shape):
+  trainer, jobs = make_trainer(*shape)
+  dataset = small_runs.small_dataset()
+  state = train_steps(trainer, jobs)
+  sums = trainer.evaluate(state)
+  assert int(sums['count'][0]) == small_runs.NUM_TEST
+  host = parallel.slot_to_host(state, 0)
+  images = dataset.test.images.astype(np.float32) / 255
+  logits = np.asarray(
+    small_runs.SmallNet(small_runs.NUM_CLASSES).apply(
+      {'params': host.params, 'batch_stats': host.batch_stats},
+      (images - dataset.mean) / dataset.std,
+    ),
+    np.float64,
+  )
+  labels = dataset.test.labels
+  own = logits[np.arange(len(labels)), labels]
+  losses = np.log(np.exp(logits).sum(1)) - own
+  np.testing.assert_allclose(sums['loss'], [losses.sum()], rtol=1e-5)
+  assert int(sums['correct'][0]) == np.sum(logits.argmax(1) == labels)
