@@ -99,6 +99,7 @@ class CheckpointWriter:
     self._folder = folder_of(run_folder)
     self._keep_steps = frozenset(keep_steps)
     self._checkpointer = _checkpointer()
+    _clear_half_written(self._folder)
 
   def save(self, step: int, state: Any) -> None:
     """Starts saving a state of host arrays; waits for the save before.
@@ -116,9 +117,9 @@ class CheckpointWriter:
     rest = {k: v for k, v in flat.items() if not _is_variable(k)}
     manifest = {VARIABLES: _checksum(variables), _REST: _checksum(rest)}
     target = self._folder / str(step)
-    if target.exists():  # Left by an attempt that was set back.
-      target.rmtree()
     try:
+      if target.exists():  # Left by an attempt that was set back.
+        target.rmtree()
       self._checkpointer.save(
         target,
         args=ocp.args.Composite(
@@ -138,9 +139,9 @@ class CheckpointWriter:
     """
     try:
       self._checkpointer.wait_until_finished()
+      self._prune()
     except Exception as error:
       raise _save_error(self._folder, error) from error
-    self._prune()
 
   def close(self) -> None:
     """Waits and frees the writer."""
@@ -164,6 +165,14 @@ def _save_error(folder: epath.Path, error: Exception) -> DataDietError:
   )
 
 
+def _clear_half_written(folder: epath.Path) -> None:
+  """Removes what a killed process had not committed: it fills the disk."""
+  if folder.is_dir():
+    for path in folder.iterdir():
+      if '.orbax-checkpoint-tmp' in path.name:
+        path.rmtree()
+
+
 def _is_variable(path: str) -> bool:
   return path.startswith(('params/', 'batch_stats/'))
 
@@ -175,7 +184,7 @@ def folder_of(run_folder: epath.PathLike) -> epath.Path:
 
 def _committed_steps(run_folder: epath.PathLike, item: str) -> list[int]:
   folder = folder_of(run_folder)
-  if not folder.exists():
+  if not folder.is_dir():
     return []
   return sorted(
     int(path.name)

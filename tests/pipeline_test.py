@@ -26,7 +26,7 @@ def _config(**changes):
       'train__num_steps': 22,
       'train__schedule_steps': 22,
       'score__steps': (22,),
-      'score__names': ('el2n', 'aum'),
+      'score__names': ('el2n', 'input_norm'),
       **changes,
     }
   )

@@ -230,7 +230,9 @@ def _ids(members, name: str, prefix: str, num_examples: int, source: str):
 
 def _folder_members(folder: epath.Path) -> dict[str, _Member]:
   members = {}
-  for path in folder.glob('*.npy'):
+  for path in folder.iterdir():
+    if path.suffix != '.npy':
+      continue
     try:
       array = np.load(os.fspath(path), mmap_mode='r')
     except (OSError, ValueError, EOFError) as error:

@@ -275,8 +275,9 @@ def _wait_for(file, folder: epath.Path) -> bool:
 
 def _remove_left_behind(folder: epath.Path) -> None:
   """Removes what processes left that were killed while they decoded."""
-  for path in folder.parent.glob(f'.{folder.name}.*.tmp'):
-    shutil.rmtree(path, ignore_errors=True)
+  for path in folder.parent.iterdir():
+    if path.name.startswith(f'.{folder.name}.') and path.suffix == '.tmp':
+      shutil.rmtree(path, ignore_errors=True)
 
 
 def source_identity(root: os.PathLike | str) -> list:

@@ -187,7 +187,7 @@ def _check_split(where: str, split: Split, num_classes: int) -> None:
   if outside.any():
     index = int(np.argmax(outside))
     raise DataDietError(
-      f'{where}: example {split.ids[index]!r} has label '
+      f'{where}: example {str(split.ids[index])!r} has label '
       f'{split.labels[index]}, allowed are 0 to {num_classes - 1}'
     )
   if len(set(split.ids.tolist())) < split.num_examples:

@@ -16,7 +16,7 @@ from etils import epath
 from datadiet.data import splitting
 from datadiet.data.dataset import Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
-from datadiet.data.image_folder import require_folder
+from datadiet.data.image_folder import files_below, require_folder
 from datadiet.errors import ConfigError, DataDietError
 
 _ROWS = 256
@@ -150,7 +150,10 @@ def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
   if (root / 'state.json').exists():
     return {'': _saved_files(root)}
   files: dict[str, list[epath.Path]] = {}
-  for path in sorted(root.rglob('*.parquet')):
+  for relative in sorted(files_below(root, '')):
+    if not relative.endswith('.parquet'):
+      continue
+    path = root / relative.removeprefix('/')
     # train-00000-of-00002.parquet, train.parquet, or train/0000.parquet.
     stem = path.name.removesuffix('.parquet')
     name = stem.split('-')[0]
@@ -162,11 +165,9 @@ def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
       f'{root} holds neither what save_to_disk writes (dataset_dict.json or '
       'state.json) nor .parquet files'
     )
-  return (
-    {'': next(iter(files.values()))}
-    if len(files) == 1 and ('train' not in files)
-    else files
-  )
+  if len(files) == 1 and 'train' not in files:
+    return {'': next(iter(files.values()))}
+  return files
 
 
 def _saved_files(folder: epath.Path) -> list[epath.Path]:

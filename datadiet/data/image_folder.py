@@ -125,7 +125,7 @@ def image_paths(root: epath.Path, below: str) -> Iterator[str]:
   """
   for folder_name in folders(root / below):
     prefix = f'{below}/{folder_name}' if below else folder_name
-    for path in _files_below(root / prefix, prefix):
+    for path in files_below(root / prefix, prefix):
       name = path.rpartition('/')[2]
       if name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
         yield path
@@ -135,12 +135,13 @@ def _is_remote(path: epath.Path) -> bool:
   return '://' in os.fspath(path)
 
 
-def _files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
+def files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
+  """Paths of all files in a folder and below, with `prefix` in its place."""
   if _is_remote(folder):
     for path in folder.iterdir():
       below = f'{prefix}/{path.name}'
       if path.is_dir():
-        yield from _files_below(path, below)
+        yield from files_below(path, below)
       else:
         yield below
     return

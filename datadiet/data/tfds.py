@@ -27,6 +27,8 @@ from datadiet.progress import progress
 # field uses them; for other sets they are measured.
 _CIFAR_STATISTICS = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 STATISTICS = {'cifar10': _CIFAR_STATISTICS, 'cifar100': _CIFAR_STATISTICS}
+# Written last by TFDS: a folder that has it is complete.
+_INFO = 'dataset_info.json'
 # Bytes of decoded images in a batch.
 _BATCH_BYTES = 2**24
 
@@ -48,10 +50,11 @@ def prepared_folder(name: str, data_dir: str) -> epath.Path | None:
     return None
   # <version>, or <builder config>/<version>.
   found = [
-    path.parent
-    for pattern in ('*/dataset_info.json', '*/*/dataset_info.json')
-    for path in root.glob(pattern)
-    if version in ('', path.parent.name)
+    folder
+    for below in root.iterdir()
+    if below.is_dir()
+    for folder in (below, *below.iterdir())
+    if version in ('', folder.name) and (folder / _INFO).exists()
   ]
   configs = sorted({folder.parent.name for folder in found})
   if len(configs) > 1:

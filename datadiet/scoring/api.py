@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from datadiet.errors import DataDietError
@@ -51,6 +52,20 @@ def _as_model(model: nn.Module | Callable) -> _Model:
       variables, images, **options, **more
     )
   )
+
+
+def _check_classes(model: _Model, variables, images, labels) -> None:
+  """Labels past the last logit would score as if they were some class."""
+  inputs = {
+    'params': variables['params'],
+    'batch_stats': {k: v for k, v in variables.items() if k != 'params'},
+  }
+  logits = jax.eval_shape(model.apply, inputs, images)
+  if logits.ndim != 2 or labels.max() >= logits.shape[-1]:
+    raise DataDietError(
+      f'label {labels.max()} is no class of the model, which gives logits of '
+      f'shape [batch, {", ".join(map(str, logits.shape[1:]))}]'
+    )
 
 
 def score_examples(
@@ -113,6 +128,7 @@ def score_examples(
       f'{labels.min()}'
     )
   parts = dict(variables)
+  _check_classes(_as_model(model), parts, images[:1], labels)
   split = _Arrays(images, labels.astype(np.int32))
   result = {}
   for group in pass_groups(names):

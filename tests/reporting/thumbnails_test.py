@@ -48,21 +48,20 @@ def test_thumbnails_that_fit_are_lossless(channels):
 @pytest.mark.parametrize('size', [8, 28, 32])
 def test_coded_thumbnails_look_like_the_images(size):
   rng = np.random.default_rng(0)
-  images = _images(600, size)
-  noise = rng.integers(0, 30, images.shape)
-  images = np.minimum(images + noise, 255).astype(np.uint8)
+  images = rng.integers(0, 256, (600, size, size, 3)).astype(np.uint8)
+  images[::2] = 230
   lossless = make_thumbnails(images, np.arange(600), 10**8)
-  limit = sum(map(len, lossless.sheets)) // 2
+  limit = sum(map(len, lossless.sheets)) * 3 // 4
   thumbnails = make_thumbnails(images, np.arange(600), limit)
   assert thumbnails.mime_type == 'image/jpeg'
   assert thumbnails.num_left_out == 0
   assert sum(map(len, thumbnails.sheets)) <= limit
-  for index in range(0, 600, 7):
+  for index in range(0, 600, 2):
+    # Beside noise, flat images stay flat up to their edges.
     found = _cut(thumbnails, thumbnails.slot[index])
-    assert abs(found - images[index]).mean() < 20
-    # Neighbours do not run into each other.
-    edges = abs(found.mean(2) - images[index].mean(2))
-    assert edges[[0, -1]].mean() < 20
+    assert abs(found.mean(2) - 230).max() < 16
+  noise = _cut(thumbnails, thumbnails.slot[1]).mean(2)
+  assert np.corrcoef(noise.ravel(), images[1].mean(2).ravel())[0, 1] > 0.9
 
 
 def test_large_images_are_made_smaller():

@@ -38,16 +38,18 @@ def arrays(visits):
   for epoch in range(_NUM_EPOCHS):
     for batch in np.split(rng.permutation(_NUM_EXAMPLES - 1)[:10], 2):
       # Of the 11 examples, one is left out each epoch, as in the paper.
-      state = _update(step, state, batch, logits[epoch, batch], labels[batch])
+      state = step(
+        state,
+        batch.astype(np.int32),
+        logits[epoch, batch],
+        labels[batch],
+        np.int32(epoch),
+      )
   return {
     field.name: np.asarray(getattr(state, field.name))
     for field in dataclasses.fields(state)
     if getattr(state, field.name) is not None
   }
-
-
-def _update(step, state, batch, logits, labels):
-  return step(state, batch.astype(np.int32), logits, labels)
 
 
 @pytest.fixture(scope='module')
@@ -104,6 +106,19 @@ def test_never_learned_ranks_above_all_and_is_finite(arrays):
   assert found[1] == 0
   never = scores.read_off(scores.never_learned, arrays)[:-1]
   assert never[0] == 1 and never[1] == 0
+
+
+def test_first_learned(arrays, visits, seen):
+  found = scores.read_off(scores.first_learned, arrays)[:-1]
+  first = []
+  for index in range(_NUM_EXAMPLES - 1):
+    correct, *_ = _history(visits, seen, index)
+    epochs = np.array(seen[index])[correct]
+    first.append(epochs[0] if len(epochs) else -1)
+  # Never right: one step after the last example that was.
+  expected = np.where(np.array(first) < 0, max(first) + 1, first)
+  np.testing.assert_array_equal(found, expected)
+  assert found[0] == max(first) + 1
 
 
 def test_aum(arrays, visits, seen):

@@ -38,16 +38,21 @@ def _reference(logits, labels) -> dict[str, np.ndarray]:
   }
 
 
-def _computed(logits, labels) -> dict[str, np.ndarray]:
-  names = ('el2n', 'el1n', 'max_margin', 'sum_margin', 'loss', 'entropy')
-  outputs = jax.jit(forward.make_outputs)(logits, labels)
-  return {
-    name: np.asarray(getattr(forward, name)(outputs), np.float64)
-    for name in (*names, 'confidence')
-  }
+_NAMES = (
+  'el2n',
+  'el1n',
+  'max_margin',
+  'sum_margin',
+  'loss',
+  'entropy',
+  'confidence',
+)
 
 
-jax.tree_util.register_dataclass(forward.Outputs)
+@jax.jit
+def _computed(logits, labels) -> dict[str, jax.Array]:
+  outputs = forward.make_outputs(logits, labels)
+  return {name: getattr(forward, name)(outputs) for name in _NAMES}
 
 
 def _batch(scale=3.0, size=64):

@@ -51,6 +51,7 @@ def random_like(tree, seed=1):
   def draw(path, leaf):
     noise = rng.normal(size=leaf.shape).astype(leaf.dtype)
     name = jax.tree_util.keystr(path, simple=True, separator='/')
+    name = name.removesuffix('/value')  # Of NNX variables.
     if name.endswith('kernel'):
       return noise / np.float32(np.sqrt(np.prod(leaf.shape[:-1])))
     if name.endswith(('scale', 'var')):

@@ -12,7 +12,7 @@ from datadiet.stages import retrain
 from datadiet.stages.context import Context
 from tests import running
 
-_NAMES = ('full_1437', 'el2n_step_44_keep_max_718', 'random_718')
+_NAMES = ('full_1437', 'el2n_step_44_keep_max_719', 'random_719')
 
 
 def _manifest(context, name, run):
@@ -66,7 +66,7 @@ def test_plan_counts_what_is_done(finished):
   'example_index', [[0, 0, 1], [-1, 5], [0, 1437], [[0, 1]], [0.0, 1.0]]
 )
 def test_subsets_that_are_none_are_refused(own, example_index):
-  folder = own.workdir.selection('el2n_step_44_keep_max_718')
+  folder = own.workdir.selection('el2n_step_44_keep_max_719')
   np.save(folder / 'example_index.npy', np.array(example_index))
   with pytest.raises(DataDietError, match='distinct integers from 0 to 1436'):
     retrain.jobs(own)

@@ -11,7 +11,7 @@ from datadiet import artifacts, checkpoints, preemption
 from datadiet.data.augmentation import normalise
 from datadiet.errors import DataDietError, Preempted
 from datadiet.models import make_model
-from datadiet.stages import score
+from datadiet.stages import score, score_mean
 from datadiet.training.steps import apply_model, per_example_loss
 from tests import running
 
@@ -168,4 +168,4 @@ def test_scores_that_are_not_finite_are_refused(own):
   values[7] = np.nan
   np.save(path, values)
   with pytest.raises(DataDietError, match='el2n of example_index 7 is nan'):
-    score.read_mean_score(own, 'el2n', 44)
+    score_mean.read_mean_score(own, 'el2n', 44)

@@ -24,26 +24,26 @@ def _kept(context, name, run=None):
 
 def test_keep_max_keeps_the_largest_scores(finished):
   scores = np.load(finished.workdir.scores(None, 44) / 'el2n.npy')
-  kept = _kept(finished, 'el2n_step_44_keep_max_718')
-  expected = np.sort(np.argsort(-scores, kind='stable')[:718])
+  kept = _kept(finished, 'el2n_step_44_keep_max_719')
+  expected = np.sort(np.argsort(-scores, kind='stable')[:719])
   assert kept.dtype == np.int64
   np.testing.assert_array_equal(kept, expected)
 
 
 def test_random_draws_differ_by_run(finished):
-  draws = [_kept(finished, 'random_718', run) for run in (0, 1)]
+  draws = [_kept(finished, 'random_719', run) for run in (0, 1)]
   for draw in draws:
-    assert len(np.unique(draw)) == len(draw) == 718
+    assert len(np.unique(draw)) == len(draw) == 719
     assert (np.diff(draw) > 0).all()
   assert len(np.intersect1d(*draws)) < 700
 
 
 def test_manifests_say_how_a_subset_was_made(finished):
-  folder = finished.workdir.selection('el2n_step_44_keep_max_718')
+  folder = finished.workdir.selection('el2n_step_44_keep_max_719')
   manifest = json.loads((folder / 'manifest.json').read_text())
   assert manifest['policy'] == 'keep_max'
   assert (manifest['score'], manifest['step']) == ('el2n', 44)
-  assert manifest['num_kept'] == 718
+  assert manifest['num_kept'] == 719
   assert manifest['fingerprint'] == finished.dataset.fingerprint
 
 
@@ -78,7 +78,7 @@ def test_more_subsets_can_be_asked_for(own):
 
 
 def test_a_size_that_a_fraction_gives_too_is_made_once(finished):
-  twice = _with(finished, select__sizes=(718,))
+  twice = _with(finished, select__sizes=(719,))
   names = [one.name for one in select.selections(twice)]
   assert names == [one.name for one in select.selections(finished)]
 
@@ -87,7 +87,7 @@ def test_a_damaged_mean_score_is_named(own):
   path = own.workdir.scores(None, 44) / 'el2n.npy'
   path.write_bytes(b'\x93NUMPY nonsense')
   (
-    own.workdir.selection('el2n_step_44_keep_max_718') / 'manifest.json'
+    own.workdir.selection('el2n_step_44_keep_max_719') / 'manifest.json'
   ).unlink()
   with pytest.raises(DataDietError, match='is damaged') as caught:
     select.run(own)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -113,6 +113,13 @@ def explain(
   return leaf_plans
 
 
+def leaf_path(path: Sequence[Any]) -> str:
+  """'Conv_0/kernel' for a key path, without the '.value' of NNX variables."""
+  if len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey('value'):
+    path = path[:-1]
+  return jax.tree_util.keystr(tuple(path), simple=True, separator='/')
+
+
 class _WarnOnce:
   """Logs a warning the first time it is called, from whichever thread."""
 
@@ -135,10 +142,7 @@ class _TracedLoss:
     paths_and_leaves, self.treedef = jax.tree_util.tree_flatten_with_path(
       params
     )
-    self.paths = [
-      jax.tree_util.keystr(path, simple=True, separator='/')
-      for path, _ in paths_and_leaves
-    ]
+    self.paths = [leaf_path(path) for path, _ in paths_and_leaves]
     self.example, self.example_treedef = jax.tree.flatten(example)
     self.leaves = _vary_like(
       [leaf for _, leaf in paths_and_leaves], self.example

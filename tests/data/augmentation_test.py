@@ -1,0 +1,118 @@
+"""Tests of normalisation and augmentation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from datadiet.data import augmentation
+from tests.data import formats
+
+SIZE, PADDING = 8, 3
+
+
+def _offsets(images, cropped):
+  """Each image's row and column offset, found by trying all of them."""
+  margin = ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0))
+  padded = np.pad(images, margin, mode='reflect')
+  found = []
+  for whole, crop in zip(padded, np.asarray(cropped)):
+    matching = [
+      (row, column)
+      for row in range(2 * PADDING + 1)
+      for column in range(2 * PADDING + 1)
+      if (whole[row : row + SIZE, column : column + SIZE] == crop).all()
+    ]
+    assert len(matching) == 1
+    found.append(matching[0])
+  return np.array(found)
+
+
+def test_each_image_is_cropped_at_an_offset_of_its_own():
+  images = formats.random_images(600, SIZE)
+  cropped = augmentation.random_crop(images, jax.random.key(0), PADDING)
+  assert cropped.dtype == jnp.uint8
+  assert cropped.shape == images.shape
+  offsets = _offsets(images, cropped)
+  # All 49 offsets occur, each about 12 times; rows and columns independently.
+  counts = np.zeros((7, 7))
+  np.add.at(counts, tuple(offsets.T), 1)
+  assert counts.min() >= 1
+  for axis in (0, 1):
+    deviation = np.abs(counts.sum(axis) - 600 / 7)
+    assert deviation.max() < 5 * np.sqrt(600 / 7)
+  assert abs(np.corrcoef(offsets.T)[0, 1]) < 0.2
+
+
+def test_each_image_is_flipped_on_its_own():
+  images = formats.random_images(400, SIZE)
+  flipped = augmentation.random_flip(images, jax.random.key(1))
+  assert flipped.dtype == jnp.uint8
+  is_same = (np.asarray(flipped) == images).all((1, 2, 3))
+  is_mirrored = (np.asarray(flipped) == images[:, :, ::-1]).all((1, 2, 3))
+  assert (is_same ^ is_mirrored).all()
+  assert abs(is_mirrored.mean() - 0.5) < 5 * 0.5 / np.sqrt(400)
+
+
+def test_crop_and_flip_draw_independently():
+  # One pixel of padding, where a shared draw would show at once.
+  images = formats.random_images(400, SIZE)
+  both = augmentation.AUGMENTATIONS['crop_flip'](
+    jnp.asarray(images), jax.random.key(2), PADDING
+  )
+  crop_rng, flip_rng = jax.random.split(jax.random.key(2))
+  cropped = augmentation.random_crop(images, crop_rng, PADDING)
+  offsets = _offsets(images, cropped)
+  flipped = ~(np.asarray(both) == np.asarray(cropped)).all((1, 2, 3))
+  expected = augmentation.random_flip(cropped, flip_rng)
+  np.testing.assert_array_equal(both, expected)
+  assert 0.3 < flipped.mean() < 0.7
+  for axis in (0, 1):
+    assert abs(np.corrcoef(offsets[:, axis], flipped)[0, 1]) < 0.25
+
+
+@pytest.mark.parametrize('name', list(augmentation.AUGMENTATIONS))
+def test_augmentation_is_a_function_of_the_key(name):
+  images = jnp.asarray(formats.random_images(32, SIZE))
+  augment = augmentation.AUGMENTATIONS[name]
+  one, same, other = (
+    np.asarray(augment(images, jax.random.key(seed), PADDING))
+    for seed in (0, 0, 1)
+  )
+  np.testing.assert_array_equal(one, same)
+  assert (one != other).any() == (name != 'none')
+  assert one.dtype == np.uint8
+
+
+@pytest.mark.parametrize('name', list(augmentation.AUGMENTATIONS))
+def test_augmentation_is_the_same_however_it_is_sharded(name):
+  images = formats.random_images(32, SIZE)
+  augment = jax.jit(augmentation.AUGMENTATIONS[name], static_argnums=2)
+  results = []
+  for num_devices in (1, 2, 8):
+    mesh = Mesh(np.array(jax.devices()[:num_devices]), ('data',))
+    sharding = NamedSharding(mesh, PartitionSpec('data'))
+    key = jax.device_put(
+      jax.random.key(5), NamedSharding(mesh, PartitionSpec())
+    )
+    placed = jax.device_put(images, sharding)
+    results.append(np.asarray(augment(placed, key, PADDING)))
+  np.testing.assert_array_equal(results[0], results[1])
+  np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_no_padding_crops_nothing():
+  images = formats.random_images(5, SIZE)
+  cropped = augmentation.random_crop(images, jax.random.key(0), 0)
+  np.testing.assert_array_equal(cropped, images)
+
+
+def test_normalised_pixels():
+  images = formats.random_images(50, SIZE)
+  mean = (images / 255).mean((0, 1, 2)).astype(np.float32)
+  std = (images / 255).std((0, 1, 2)).astype(np.float32)
+  normalised = augmentation.normalise(jnp.asarray(images), mean, std)
+  assert normalised.dtype == jnp.float32
+  np.testing.assert_allclose(normalised.mean((0, 1, 2)), 0, atol=1e-5)
+  np.testing.assert_allclose(normalised.std((0, 1, 2)), 1, atol=1e-5)

@@ -1,0 +1,110 @@
+"""Tests of decoding on all cores, its rate, and its memory."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from datadiet import preemption
+from datadiet.data import decode_worker, decoding, load_dataset
+from datadiet.errors import DataDietError, Preempted
+from tests.data import formats
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_workers_give_what_one_process_gives(tmp_path, monkeypatch):
+  counts = {'train/a': 300, 'train/b': 290, 'test/a': 5, 'test/b': 5}
+  formats.write_image_folder(tmp_path, counts)
+  settings = formats.settings('image_folder', tmp_path)
+  fingerprints = set()
+  for num_cores in (1, 2, 3):
+    monkeypatch.setattr(decoding, 'num_cores', lambda n=num_cores: n)
+    monkeypatch.setattr(decoding, '_CHUNK_IMAGES', 64 + num_cores)
+    fingerprints.add(load_dataset(settings).fingerprint)
+  assert len(fingerprints) == 1
+
+
+def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
+  formats.write_image_folder(tmp_path, {'train/a': 300, 'test/a': 2})
+  dying = tmp_path / 'dying.py'
+  dying.write_text('import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n')
+  monkeypatch.setattr(decoding, 'num_cores', lambda: 2)
+  monkeypatch.setattr(decode_worker, '__file__', str(dying))
+  with pytest.raises(DataDietError, match='ended unexpectedly'):
+    load_dataset(formats.settings('image_folder', tmp_path))
+
+
+def test_request_to_stop_ends_decoding(tmp_path, monkeypatch):
+  formats.write_image_folder(tmp_path, {'train/a': 300, 'test/a': 2})
+  monkeypatch.setattr(preemption, '_requested', True)
+  with pytest.raises(Preempted):
+    load_dataset(formats.settings('image_folder', tmp_path))
+
+
+def test_rate_on_one_core():
+  """A bound that a busy machine keeps; benchmarks/decode.py measures."""
+  images = formats.random_images(500)
+  contents = [formats.encode(image, 'JPEG', quality=90) for image in images]
+  best = 0.0
+  for _ in range(5):
+    start = time.process_time()
+    _, errors = decode_worker.decode_chunk(contents, 32, 32, 0)
+    best = max(best, len(contents) / (time.process_time() - start))
+  assert not errors
+  assert best > 1500
+
+
+_LIMITED = """
+import resource, sys
+import numpy as np
+from datadiet.data import load_dataset, decoding
+from tests.data import formats
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+decoding.num_cores = lambda: 2
+settings = formats.settings('image_folder', sys.argv[2], sys.argv[3])
+dataset = load_dataset(settings)
+print(dataset.train.images.nbytes, dataset.train.num_examples)
+"""
+
+
+@pytest.mark.skipif(
+  not sys.platform.startswith('linux'), reason='needs the limits of Linux'
+)
+def test_set_larger_than_memory(tmp_path):
+  """Decoded, measured and fingerprinted within less memory than it takes."""
+  one = np.zeros((1000, 1000, 3), np.uint8)
+  one[::7] = 200
+  content = formats.encode(one)
+  for i in range(120):
+    formats.write(tmp_path / f'data/train/a/{i:03d}.png', content)
+  formats.write(tmp_path / 'data/test/a/000.png', content)
+  limit = 180 * 2**20
+  command = [sys.executable, '-c', _LIMITED, str(limit), str(tmp_path / 'data')]
+  environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
+  done = subprocess.run(
+    [*command, str(tmp_path / 'cache')],
+    cwd=ROOT,
+    env=environment,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  num_bytes, num_examples = map(int, done.stdout.split())
+  assert num_examples == 120
+  assert num_bytes > 1.9 * limit
+  # The limit is one that decoding in memory does not keep.
+  done = subprocess.run(
+    [*command, 'none'],
+    cwd=ROOT,
+    env=environment,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode != 0
+  assert 'MemoryError' in done.stderr

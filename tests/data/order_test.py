@@ -1,0 +1,83 @@
+"""Tests of the order of examples."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from datadiet.data import order
+from datadiet.errors import DataDietError
+
+
+def _take(num, **changes):
+  settings = {'batch_size': 8, 'seed': 0, 'run': 0, **changes}
+  index = settings.pop('example_index', np.arange(100, 150))
+  batches = order.batches(index, **settings)
+  return np.stack(list(itertools.islice(batches, num)))
+
+
+def test_each_epoch_visits_examples_once_and_drops_the_rest():
+  batches = _take(12)  # Two epochs of six batches of eight out of fifty.
+  assert batches.dtype == np.int32
+  for epoch in (batches[:6], batches[6:]):
+    assert len(set(epoch.ravel().tolist())) == 48
+    assert set(epoch.ravel().tolist()) <= set(range(100, 150))
+  assert (batches[:6] != batches[6:]).any()
+
+
+@pytest.mark.parametrize('first_step', [1, 5, 6, 7, 29])
+def test_any_step_can_be_the_first(first_step):
+  np.testing.assert_array_equal(
+    _take(9, first_step=first_step), _take(first_step + 9)[first_step:]
+  )
+
+
+def test_order_depends_on_seed_run_and_epoch_alone():
+  np.testing.assert_array_equal(_take(6), _take(6))
+  others = [
+    _take(6), _take(6, seed=1), _take(6, run=1), _take(12)[6:]
+  ]
+  assert len({other.tobytes() for other in others}) == 4
+
+
+def test_every_position_is_as_likely():
+  index = np.arange(5)
+  orders = np.stack(
+    [
+      order.epoch_order(index, seed=3, run=0, epoch=epoch)
+      for epoch in range(2000)
+    ]
+  )
+  for position in range(5):
+    counts = np.bincount(orders[:, position], minlength=5)
+    # Five standard deviations of a binomial of 2000 draws.
+    assert np.abs(counts - 400).max() < 5 * np.sqrt(2000 * 0.2 * 0.8)
+
+
+def test_order_is_pinned():
+  """Published scores and resumed runs depend on it: never change it."""
+  batch = _take(1, example_index=np.arange(10), batch_size=5, seed=7, run=2)
+  assert batch.tolist() == [PINNED]
+
+
+def test_less_than_a_batch_is_refused():
+  with pytest.raises(DataDietError, match='50 examples .* batch of 51'):
+    _take(1, batch_size=51)
+
+
+@pytest.mark.parametrize('num_runs, fraction', [(4, 0.5), (10, 0.7), (3, 0.5)])
+def test_held_out_subsets_leave_every_example_in_and_out(num_runs, fraction):
+  assert order.enough_runs(num_runs, fraction)
+  inside = order.held_out_subsets(2000, num_runs, fraction, seed=0)
+  times = inside.sum(0)
+  assert times.min() >= np.floor(fraction * num_runs)
+  assert times.max() <= np.ceil(fraction * num_runs)
+  assert 1 <= times.min() and times.max() <= num_runs - 1
+  assert abs(inside.mean() - fraction) < 0.02
+  again = order.held_out_subsets(2000, num_runs, fraction, seed=0)
+  np.testing.assert_array_equal(inside, again)
+
+
+@pytest.mark.parametrize('num_runs, fraction', [(1, 0.5), (3, 0.9), (10, 0.05)])
+def test_too_few_runs_are_known(num_runs, fraction):
+  assert not order.enough_runs(num_runs, fraction)

@@ -1,0 +1,106 @@
+"""Tests runs that train on subsets: memorization, out-of-sample scores."""
+
+import numpy as np
+import pytest
+
+from datadiet import artifacts, main
+from datadiet.artifacts import Workdir
+from datadiet.data import load_dataset
+from datadiet.data.order import enough_runs, held_out_subsets
+from datadiet.errors import ConfigError
+from tests import running
+
+NUM_RUNS, FRACTION, STEP = 4, 0.7, 16
+
+
+@pytest.mark.parametrize(
+  ('num_runs', 'fraction'), [(2, 0.5), (4, 0.7), (10, 0.7), (5, 0.2)]
+)
+def test_every_example_is_in_and_out_of_a_run(num_runs, fraction):
+  assert enough_runs(num_runs, fraction)
+  inside = held_out_subsets(3000, num_runs, fraction, seed=1)
+  assert inside.shape == (num_runs, 3000)
+  assert np.all(inside.any(0)) and np.all(~inside.all(0))
+  np.testing.assert_allclose(inside.mean(1), fraction, atol=0.05)
+  again = held_out_subsets(3000, num_runs, fraction, seed=1)
+  assert np.array_equal(inside, again)
+  assert len({row.tobytes() for row in inside}) == num_runs
+
+
+@pytest.mark.parametrize(
+  ('num_runs', 'fraction'), [(1, 0.5), (2, 0.7), (3, 0.7), (10, 0.95), (3, 0.2)]
+)
+def test_too_few_runs_are_refused(num_runs, fraction):
+  assert not enough_runs(num_runs, fraction)
+  config = running.tiny_config()
+  config.train.num_runs = num_runs
+  config.train.subset_fraction = fraction
+  with pytest.raises(ConfigError, match='subset_fraction.*in and out'):
+    main.run(config, '/nonexistent', ['train'])
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  config = running.tiny_config()
+  config.train.num_runs = NUM_RUNS
+  config.train.subset_fraction = FRACTION
+  config.train.num_steps = config.train.schedule_steps = STEP
+  config.score.steps = (STEP,)
+  config.score.names = ('el2n', 'memorization', 'input_norm', 'correctness')
+  config.retrain.num_steps = 0
+  root = tmp_path_factory.mktemp('held_out') / 'workdir'
+  main.run(config, str(root), ['train', 'score'])
+  return Workdir.at(root), load_dataset(config.dataset).train
+
+
+def run_scores(workdir, name):
+  return np.stack(
+    [
+      artifacts.read_npy(workdir.scores(run, STEP) / f'{name}.npy')
+      for run in range(NUM_RUNS)
+    ]
+  )
+
+
+def trained_on(workdir, num_examples):
+  inside = np.zeros((NUM_RUNS, num_examples), bool)
+  for run in range(NUM_RUNS):
+    folder = workdir.run('train', run) / 'dynamics'
+    arrays = artifacts.read_npz(folder / f'step_{STEP}.npz')
+    inside[run, arrays['trained_on']] = True
+    assert not arrays['visits'][~inside[run]].any()
+  return inside
+
+
+def test_predictions_are_of_runs_that_did_not_see_the_example(workdir):
+  workdir, split = workdir
+  inside = trained_on(workdir, split.num_examples)
+  probs = run_scores(workdir, 'pred_probs')
+  mean = artifacts.read_npy(workdir.scores(None, STEP) / 'pred_probs.npy')
+  for index in range(0, split.num_examples, 97):
+    expected = probs[~inside[:, index], index].mean(0)
+    np.testing.assert_allclose(mean[index], expected, rtol=1e-6)
+  np.testing.assert_allclose(mean.sum(1), 1.0, rtol=1e-5)
+
+
+def test_memorization_is_right_inside_minus_right_outside(workdir):
+  workdir, split = workdir
+  inside = trained_on(workdir, split.num_examples)
+  right = run_scores(workdir, 'prediction') == split.labels
+  found = artifacts.read_npy(workdir.scores(None, STEP) / 'memorization.npy')
+  for index in range(0, split.num_examples, 53):
+    seen = right[inside[:, index], index].mean()
+    unseen = right[~inside[:, index], index].mean()
+    assert found[index] == pytest.approx(seen - unseen, abs=1e-6)
+  assert np.ptp(found) > 0
+
+
+def test_other_scores_are_means_over_runs_that_saw_the_example(workdir):
+  workdir, split = workdir
+  inside = trained_on(workdir, split.num_examples)
+  el2n = run_scores(workdir, 'el2n')
+  mean = artifacts.read_npy(workdir.scores(None, STEP) / 'el2n.npy')
+  expected = np.where(inside, el2n, 0).sum(0) / inside.sum(0)
+  np.testing.assert_allclose(mean, expected, rtol=1e-5)
+  manifest = artifacts.read_manifest(workdir.scores(None, STEP))
+  assert manifest['over'] == 'runs that trained on it'
