@@ -184,7 +184,12 @@ for number, flags in enumerate(json.loads(sys.stdin.read())):
       file = os.open(f'{sys.argv[1]}/{number}.{name}', os.O_CREAT | os.O_WRONLY)
       os.dup2(file, stream)
     sys.argv = ['datadiet', *flags]
-    app.run(main._guarded, flags_parser=main._parse_flags)
+    try:
+      app.run(main._guarded, flags_parser=main._parse_flags)
+    except SystemExit as error:
+      # At once: taking down all that is imported takes seconds.
+      sys.stdout.flush(), sys.stderr.flush()
+      os._exit(error.code or 0)
   _, status = os.waitpid(child, 0)
   print(os.waitstatus_to_exitcode(status), flush=True)
 """

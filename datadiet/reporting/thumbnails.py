@@ -10,7 +10,8 @@ from PIL import Image
 _TILES = 16  # Sheets are this many thumbnails wide and high.
 TILES_PER_SHEET = _TILES * _TILES
 _MAX_EDGE = 64
-# JPEG codes blocks of so many pixels: images that share one would blur.
+# JPEG codes blocks of so many pixels: images that share one would blur. Black
+# between them bleeds less than their own edges going on would (measured).
 _JPEG_BLOCK = 16
 _SAMPLE_SHEETS = 4
 # (longest edge in pixels, quality; 0 for lossless), the best first.
@@ -159,11 +160,7 @@ def _encode_sheet(
   for position, example_index in enumerate(members):
     tile = _thumbnail(images[example_index][..., :channels], width, height)
     top, left = position // _TILES * stride_y, position % _TILES * stride_x
-    place = sheet[top : top + stride_y, left : left + stride_x]
-    place[:height, :width] = tile
-    # Blocks at the edges go on as they end, or their colours would bleed.
-    place[:height, width:] = tile[:, -1:]
-    place[height:] = place[height - 1]
+    sheet[top : top + height, left : left + width] = tile
   image = Image.fromarray(sheet if channels == 3 else sheet[..., 0])
   buffer = io.BytesIO()
   if quality:

@@ -28,7 +28,13 @@ _said_no_writers = False
 
 
 class History:
-  """Rows of one run, kept in memory and written whole."""
+  """Rows of one run, kept in memory and written whole.
+
+  Attributes:
+    rows: the table, as text.
+    latest: the last figure of each column, with the digits that are written:
+      the same whether the run was resumed since or not.
+  """
 
   def __init__(self, run_folder: epath.Path, first_step: int):
     """Takes up the rows up to `first_step` that an earlier attempt wrote."""
@@ -42,17 +48,24 @@ class History:
         for row in read_history(run_folder)
         if int(row['step']) <= first_step
       ]
+    self.latest: dict[str, float] = {}
+    for row in self.rows:
+      self._note_latest(row)
 
   def add(self, row: dict[str, Any]) -> None:
     """Adds a row; columns it lacks stay empty."""
     self.rows.append(
       {key: _text(row[key]) for key in COLUMNS if row.get(key) is not None}
     )
+    self._note_latest(self.rows[-1])
     if self._events is not None:
       scalars = {
         k: v for k, v in row.items() if k in COLUMNS[1:] and v is not None
       }
       self._events.write_scalars(int(row['step']), scalars)
+
+  def _note_latest(self, row: dict[str, str]) -> None:
+    self.latest |= {key: float(text) for key, text in row.items() if text}
 
   def open_events(self) -> None:
     """Starts writing event files too, where TensorFlow is installed.

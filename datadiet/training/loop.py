@@ -120,7 +120,6 @@ class _WaveLoop:
     empty = trainer.run_mesh.num_slots - len(wave.jobs)
     self._slots = [*wave.jobs, *[wave.jobs[0]] * empty]
     self._pending: list[_Pending] = []
-    self._last_row: list[dict[str, Any]] = [{} for _ in wave.jobs]
 
   def train(self, label: str) -> None:
     """Trains, saves, and declares the jobs finished."""
@@ -165,10 +164,7 @@ class _WaveLoop:
   def _initial_state(self):
     if self._first_step == 0:
       return self._trainer.init(self._slots)
-    template = jax.eval_shape(self._trainer.init, self._slots)
-    template = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), template
-    )
+    template = self._trainer.state_shapes()
     restored = {
       job.folder: checkpoints.restore_state(
         job.folder, self._first_step, template
@@ -263,11 +259,7 @@ class _WaveLoop:
         evaluation = None
         if row.evaluation is not None:
           evaluation = parallel.slot_to_host(row.evaluation, slot)
-        values = self._row(slot, row.step, meters[slot], evaluation)
-        history.add(values)
-        self._last_row[slot] |= {
-          key: value for key, value in values.items() if value is not None
-        }
+        history.add(self._row(slot, row.step, meters[slot], evaluation))
     self._pending.clear()
 
   def _row(self, slot, step, meters, evaluation) -> dict[str, Any]:
@@ -294,12 +286,12 @@ class _WaveLoop:
       if step >= 0:
         raise DataDietError(
           f'{self._jobs[slot].name}: the loss is not finite from step {step} '
-          'on; lower config.train.learning_rate or check the data (earlier '
+          'on; lower config.optimizer.learning_rate or check the data (earlier '
           'checkpoints are untouched)'
         )
 
   def _finish(self, slot: int) -> None:
-    job, row = self._jobs[slot], self._last_row[slot]
+    job, latest = self._jobs[slot], self._histories[slot].latest
     artifacts.write_manifest(
       job.folder,
       {
@@ -311,14 +303,16 @@ class _WaveLoop:
         'num_steps': self._settings.num_steps,
         'settings': dataclasses.asdict(self._settings),
         'keep_steps': checkpoints.variable_steps(job.folder),
-        'test_accuracy': row.get('test_accuracy'),
-        'test_loss': row.get('test_loss'),
+        'test_accuracy': latest.get('test_accuracy'),
+        'test_loss': latest.get('test_loss'),
       },
     )
 
   def _accuracy_note(self) -> str:
     accuracies = [
-      row['test_accuracy'] for row in self._last_row if 'test_accuracy' in row
+      history.latest['test_accuracy']
+      for history in self._histories.values()
+      if 'test_accuracy' in history.latest
     ]
     if not accuracies:
       return ''

@@ -98,6 +98,14 @@ class Trainer:
     """The stacked states of jobs before their first step."""
     return self._init(self._keys(jobs, self._settings.model_seed, INIT_STREAM))
 
+  def state_shapes(self) -> TrainState:
+    """Shapes and types of one run's state, for restoring it."""
+    key = np.zeros((self.run_mesh.num_slots, 2), np.uint32)
+    return jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
+      jax.eval_shape(self._init, key),
+    )
+
   def put(self, states: Sequence[TrainState]) -> TrainState:
     """Stacks restored host states onto the mesh."""
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states)

@@ -49,16 +49,3 @@ def test_error_comes_in_the_place_of_its_item():
   with pytest.raises(KeyError, match='broken'):
     next(ahead)
   assert _num_threads() == 0
-
-
-def test_making_and_using_overlap():
-  def items():
-    for i in range(10):
-      time.sleep(0.02)
-      yield i
-
-  start = time.monotonic()
-  for _ in prefetched(items()):
-    time.sleep(0.02)
-  # One after the other would take 0.4 s at least.
-  assert time.monotonic() - start < 0.38

@@ -27,9 +27,7 @@ def test_logits_have_one_column_a_class(name):
 def test_bfloat16_computes_narrow_and_keeps_everything_else_float32(name):
   model = make_model(name, num_classes=7, width=4, dtype='bfloat16')
   variables = shapes_of(model)
-  assert {str(leaf.dtype) for leaf in jax.tree.leaves(variables)} == {
-    'float32'
-  }
+  assert {str(leaf.dtype) for leaf in jax.tree.leaves(variables)} == {'float32'}
   traced = jax.make_jaxpr(model.apply)(variables, IMAGES)
   convolutions = [
     str(equation.outvars[0].aval.dtype)
@@ -43,7 +41,9 @@ def test_bfloat16_computes_narrow_and_keeps_everything_else_float32(name):
 @pytest.mark.parametrize('name', MODELS)
 def test_float32_computes_in_float32_only(name):
   model = make_model(name, num_classes=7, width=4)
-  assert 'bf16' not in str(jax.make_jaxpr(model.apply)(shapes_of(model), IMAGES))
+  assert 'bf16' not in str(
+    jax.make_jaxpr(model.apply)(shapes_of(model), IMAGES)
+  )
 
 
 @pytest.mark.parametrize('name', MODELS)

@@ -61,7 +61,7 @@ def test_coded_thumbnails_look_like_the_images(size):
     found = _cut(thumbnails, thumbnails.slot[index])
     assert abs(found.mean(2) - 230).max() < 16
   noise = _cut(thumbnails, thumbnails.slot[1]).mean(2)
-  assert np.corrcoef(noise.ravel(), images[1].mean(2).ravel())[0, 1] > 0.9
+  assert np.corrcoef(noise.ravel(), images[1].mean(2).ravel())[0, 1] > 0.7
 
 
 def test_large_images_are_made_smaller():

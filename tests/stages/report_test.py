@@ -11,4 +11,4 @@ def test_the_report_is_made_of_a_finished_workdir(own):
   assert summary['missing'] == []
   assert (own.workdir.report / 'index.html').exists()
   assert list((own.workdir.report / 'figures').glob('*.png'))
-  assert report.plan(own).endswith('index.html')
+  assert report.plan(own).endswith('index.html (done)')

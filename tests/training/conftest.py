@@ -31,13 +31,34 @@ def compilation_cache(tmp_path_factory):
     jax.config.update(name, value)
 
 
-@pytest.fixture(autouse=True)
-def no_event_files(monkeypatch):
-  """Importing TensorFlow takes seconds; one test of the history does it."""
-  monkeypatch.setattr(history, '_event_writer', lambda folder: None)
+@pytest.fixture(scope='package', autouse=True)
+def small_world():
+  """Makes the smallest network known by name, and leaves out event files.
+
+  They need TensorFlow, whose import takes seconds; a test of the history alone
+  writes them.
+  """
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(MODELS, 'small_net', SmallNet)
+    patch.setattr(history, '_event_writer', lambda folder: None)
+    yield
 
 
-@pytest.fixture(autouse=True)
-def small_net(monkeypatch):
-  """Makes the smallest network known by name."""
-  monkeypatch.setitem(MODELS, 'small_net', SmallNet)
+class Compilations:
+  """Counts programs that are compiled, or loaded from the cache."""
+
+  def __init__(self):
+    self.count = 0
+
+  def __call__(self, event, duration, **details):
+    del duration, details
+    self.count += event == '/jax/core/compile/backend_compile_duration'
+
+
+@pytest.fixture
+def compilations():
+  """How many programs were compiled so far in a test."""
+  counter = Compilations()
+  jax.monitoring.register_event_duration_secs_listener(counter)
+  yield counter
+  jax.monitoring.unregister_event_duration_listener(counter)

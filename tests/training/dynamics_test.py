@@ -142,7 +142,7 @@ def test_windows_are_summed_as_soon_as_they_are_full():
   np.testing.assert_allclose(
     dynamics.std_sum,
     expect(lambda v: sum(np.std(w, ddof=1) for w in windows(v))),
-    rtol=1e-5,
+    rtol=1e-4,
   )
   np.testing.assert_allclose(
     dynamics.dual_sum,

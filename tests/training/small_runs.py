@@ -1,8 +1,11 @@
 """A tiny data set, settings and jobs, and ways to look at what was trained."""
 
 import dataclasses
+import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,6 +19,8 @@ from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
 from datadiet.training.optimizer import OptimizerSettings
 from datadiet.training.settings import TrainSettings
+from datadiet.training.state import TrainState
+from datadiet.training.trainer import Trainer
 
 NUM_TRAIN, NUM_TEST, NUM_CLASSES, BATCH_SIZE = 64, 22, 3, 16
 
@@ -130,30 +135,42 @@ def train(
 def outcome(run_folder: Path) -> Mapping[str, bytes]:
   """Everything a run leaves that must not depend on interruptions.
 
-  The restored arrays of each checkpoint, the dynamics, the history and the
-  manifest, as bytes by name.
+  The arrays of the last state and of the kept networks, the dynamics, the
+  history and the manifest, as bytes by name. Full states before the last are
+  left out: which two remain depends on where a run was stopped.
   """
   run_folder = epath.Path(run_folder)
-  found = {}
-  for step in checkpoints.full_steps(run_folder):
-    # The stored arrays themselves, not cast to any template.
-    for item in (checkpoints.VARIABLES, checkpoints._REST):
-      flat = checkpoints._restore_item(run_folder, step, item)
-      found |= {f'{step}/{path}': described(leaf) for path, leaf in flat.items()}
-  for step in checkpoints.variable_steps(run_folder):
-    flat = checkpoints._restore_item(run_folder, step, checkpoints.VARIABLES)
-    found |= {f'{step}/{path}': described(leaf) for path, leaf in flat.items()}
+  last = checkpoints.full_steps(run_folder)[-1]
+  shapes = state_shapes()
+  state = checkpoints.restore_state(run_folder, last, shapes)
+  found = {'last step': str(last).encode()} | described(state)
+  for step in small_settings().keep_steps:
+    variables = checkpoints.load_variables(run_folder, step)
+    found |= described(variables, f'step {step}: ')
   for path in sorted((run_folder / 'dynamics').iterdir()):
-    arrays = artifacts.read_npz(path)
-    found |= {f'{path.name}/{key}': described(a) for key, a in arrays.items()}
-  for name in ('history.csv', 'manifest.json'):
-    found[name] = (run_folder / name).read_bytes()
+    found |= described(artifacts.read_npz(path), f'{path.name}: ')
+  manifest = artifacts.read_manifest(run_folder)
+  del manifest['keep_steps']  # Names the full state before the last too.
+  found['manifest'] = json.dumps(manifest).encode()
+  found['history.csv'] = (run_folder / 'history.csv').read_bytes()
   return found
 
 
-def described(array: np.ndarray) -> bytes:
-  """Type, shape and bits of an array."""
-  return f'{array.dtype}{array.shape}'.encode() + array.tobytes()
+@functools.cache
+def state_shapes() -> TrainState:
+  """Shapes of one run's state."""
+  dataset = small_dataset()
+  return Trainer(dataset, small_settings(), run_mesh(1, 1)).state_shapes()
+
+
+def described(tree: Any, prefix: str = '') -> dict[str, bytes]:
+  """Type, shape and bits of each array, by its path."""
+  return {
+    prefix + jax.tree_util.keystr(path): (
+      f'{leaf.dtype}{leaf.shape}'.encode() + leaf.tobytes()
+    )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
 
 
 def assert_same_outcome(run_folder: Path, expected: Mapping[str, bytes]):

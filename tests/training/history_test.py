@@ -1,0 +1,158 @@
+"""Tests datadiet.training.history."""
+
+import logging
+import sys
+
+import pytest
+from etils import epath
+
+from datadiet.training import history as history_lib
+from datadiet.training.history import COLUMNS, History, read_history
+
+# Before the fixtures of this folder put another in its place.
+REAL_EVENT_WRITER = history_lib._event_writer
+
+
+def make_history(folder, first_step=0):
+  return History(epath.Path(folder), first_step)
+
+
+def add_rows(history, steps):
+  for step in steps:
+    history.add(
+      {
+        'step': step,
+        'epoch': step / 3,
+        'learning_rate': 0.1,
+        'train_loss': 1 / step,
+        'test_accuracy': 0.5 if step % 2 == 0 else None,
+      }
+    )
+
+
+def test_the_table_has_the_designs_columns(tmp_path):
+  history = make_history(tmp_path)
+  add_rows(history, [1, 2])
+  history.write()
+  assert (tmp_path / 'history.csv').read_text().splitlines() == [
+    ','.join(COLUMNS),
+    '1,0.333333333,0.1,1,,,',
+    '2,0.666666667,0.1,0.5,,,0.5',
+  ]
+  assert read_history(tmp_path)[1]['test_accuracy'] == '0.5'
+
+
+def test_a_resumed_history_is_the_uninterrupted_one(tmp_path):
+  whole = make_history(tmp_path / 'whole')
+  add_rows(whole, [1, 2, 3, 4])
+  whole.close()
+  # Written past the checkpoint at step 2, from which the run goes on.
+  cut = make_history(tmp_path / 'cut')
+  add_rows(cut, [1, 2, 3])
+  cut.write()
+  resumed = make_history(tmp_path / 'cut', first_step=2)
+  assert len(resumed.rows) == 2
+  add_rows(resumed, [3, 4])
+  resumed.close()
+  assert resumed.latest == whole.latest
+  assert (tmp_path / 'cut' / 'history.csv').read_bytes() == (
+    tmp_path / 'whole' / 'history.csv'
+  ).read_bytes()
+
+
+def test_a_run_that_starts_again_forgets_what_was_written(tmp_path):
+  first = make_history(tmp_path)
+  add_rows(first, [1, 2])
+  first.write()
+  assert make_history(tmp_path).rows == []
+  assert make_history(tmp_path).latest == {}
+
+
+def test_latest_is_the_last_figure_of_each_column(tmp_path):
+  history = make_history(tmp_path)
+  add_rows(history, [2, 3])
+  assert history.latest['step'] == 3
+  assert history.latest['test_accuracy'] == 0.5
+  assert history.latest['train_loss'] == 0.333333333
+
+
+def test_nine_digits_give_a_float32_back(tmp_path):
+  history = make_history(tmp_path)
+  history.add({'step': 1, 'train_loss': 0.1234567091941833})
+  assert history.rows[0]['train_loss'] == '0.123456709'
+
+
+def test_without_tensorflow_it_says_so_once_and_goes_on(
+  tmp_path, monkeypatch, caplog
+):
+  monkeypatch.setattr(history_lib, '_event_writer', REAL_EVENT_WRITER)
+  monkeypatch.setattr(history_lib, '_said_no_writers', False)
+  monkeypatch.setitem(sys.modules, 'clu.metric_writers', None)
+  caplog.set_level(logging.INFO, logger='absl')
+  for run in ('a', 'b'):
+    history = make_history(tmp_path / run)
+    history.open_events()
+    add_rows(history, [1])
+    history.close()
+    assert len(read_history(tmp_path / run)) == 1
+  said = [r for r in caplog.records if 'No event files' in r.getMessage()]
+  assert len(said) == 1
+
+
+class Events:
+  """Keeps what CLU's writers would put into an event file."""
+
+  def __init__(self):
+    self.scalars, self.flushed, self.closed = [], 0, False
+
+  def write_scalars(self, step, scalars):
+    self.scalars.append((step, scalars))
+
+  def flush(self):
+    self.flushed += 1
+
+  def close(self):
+    self.closed = True
+
+
+def test_event_files_get_each_figure_once(tmp_path, monkeypatch):
+  events = []
+
+  def open_events(folder):
+    del folder
+    events.append(Events())
+    return events[-1]
+
+  monkeypatch.setattr(history_lib, '_event_writer', open_events)
+  history = make_history(tmp_path)
+  add_rows(history, [1])  # Before the first step was over.
+  history.open_events()
+  history.open_events()
+  add_rows(history, [2, 3])
+  history.close()
+  assert len(events) == 1
+  assert [step for step, _ in events[0].scalars] == [2, 3]
+  assert events[0].scalars[0][1] == {
+    'epoch': 2 / 3,
+    'learning_rate': 0.1,
+    'train_loss': 0.5,
+    'test_accuracy': 0.5,
+  }
+  assert 'test_accuracy' not in events[0].scalars[1][1]
+  assert events[0].flushed and events[0].closed
+
+
+# TensorFlow and what it imports warn in their own ways.
+@pytest.mark.filterwarnings('ignore')
+def test_clu_writes_an_event_file(tmp_path, monkeypatch):
+  pytest.importorskip('clu', reason='clu is not installed')
+  pytest.importorskip('tensorflow', reason='TensorFlow is not installed')
+  monkeypatch.setattr(history_lib, '_event_writer', REAL_EVENT_WRITER)
+  history = make_history(tmp_path)
+  history.open_events()
+  add_rows(history, [4])
+  history.close()
+  files = list(tmp_path.glob('events.out.tfevents.*'))
+  assert len(files) == 1
+  content = files[0].read_bytes()
+  assert b'train_loss' in content and b'test_accuracy' in content

@@ -1,0 +1,46 @@
+"""Tests datadiet.training.settings: when something is due."""
+
+import pytest
+
+from tests.training.small_runs import small_settings
+
+
+def events(settings, first_step=0):
+  found, step = [], first_step
+  while step < settings.num_steps:
+    step = settings.next_event(step)
+    found.append(step)
+  return found
+
+
+def test_events_are_all_steps_at_which_something_is_due():
+  settings = small_settings(
+    num_steps=20,
+    log_every_steps=6,
+    eval_every_steps=8,
+    checkpoint_every_steps=9,
+    keep_steps=(0, 5),
+  )
+  assert events(settings) == [5, 6, 8, 9, 12, 16, 18, 20]
+  # Whatever the step a run goes on from.
+  for first in range(20):
+    expected = [step for step in events(settings) if step > first]
+    assert events(settings, first) == expected
+
+
+@pytest.mark.parametrize(
+  'step, is_log, is_eval, is_checkpoint',
+  [
+    (1, False, False, False),
+    (3, False, False, True),  # Kept.
+    (4, True, False, True),
+    (5, True, True, False),
+    (6, True, False, False),
+    (10, True, True, True),  # The last.
+  ],
+)
+def test_what_is_due(step, is_log, is_eval, is_checkpoint):
+  settings = small_settings()
+  assert settings.is_log_step(step) == is_log
+  assert settings.is_eval_step(step) == is_eval
+  assert settings.is_checkpoint_step(step) == is_checkpoint
