@@ -34,6 +34,7 @@ _OTHER_PLATFORM = 'platform_system != "Linux" or platform_machine != "x86_64"'
 # that the tests ran with are in constraints.txt.
 _INSTALL_REQUIRES = [
   'absl-py',
+  'altair',
   'clu',
   'etils[epath]',
   'flax',
@@ -52,6 +53,7 @@ _INSTALL_REQUIRES = [
   f'tensorflow; {_OTHER_PLATFORM}',
   'tensorflow-datasets',
   'tqdm',
+  'vl-convert-python',
 ]
 
 _EXTRAS_REQUIRE = {
@@ -59,7 +61,8 @@ _EXTRAS_REQUIRE = {
   'cuda': ['jax[cuda12]>=0.10'],
   'cuda13': ['jax[cuda13]>=0.10'],
   'tpu': ['jax[tpu]>=0.10'],
-  'test': ['pytest', 'pytest-timeout', 'pytest-xdist', 'ruff'],
+  'test': ['pyarrow', 'pytest', 'pytest-timeout', 'pytest-xdist', 'ruff'],
+  'browser': ['selenium'],
   'bench': ['cleanlab', 'opacus', 'torch'],
   'export': ['datasets', 'pyarrow'],
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ml_collections
 from absl import flags
 
-from datadiet.config import FIELDS, closest
+from datadiet.config import FIELDS, closest, flatten
 from datadiet.errors import ConfigError
 
 _OPTIONS = 'select.options'
@@ -51,7 +51,21 @@ def parse(argv: Sequence[str]) -> list[str]:
   except Exception as error:  # A config file may raise anything.
     raise ConfigError(_config_file_error(error, path)) from error
   _check_config(flags.FLAGS['config'].value, path)
+  _split_names(flags.FLAGS['config'].value)
   return rest
+
+
+def _split_names(config: ml_collections.ConfigDict | None) -> None:
+  """Takes a,b for ('a', 'b'): ml_collections makes one name of it."""
+  for name, value in list(flatten(config or {})):
+    is_one_name = isinstance(value, tuple) and len(value) == 1
+    if is_one_name and isinstance(value[0], str) and ',' in value[0]:
+      *sections, field = name.split('.')
+      names = (item.strip() for item in value[0].split(','))
+      group = config
+      for section in sections:
+        group = group[section]
+      group[field] = tuple(item for item in names if item)
 
 
 def _config_path(argv: Sequence[str]) -> str | None:

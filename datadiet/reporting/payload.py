@@ -88,6 +88,7 @@ def build_payload(
         'name': name,
         'definition': statements.get(name, {}).get('definition', ''),
         'higher_is': statements.get(name, {}).get('higher_is', 'neither'),
+        'num_runs': len(statements.get(name, {}).get('runs', ())) or '-',
       }
       for name in columns
     ],

@@ -1,10 +1,7 @@
 """Reads a workdir's artifacts back: scores, history, selections, accuracies."""
 
-import dataclasses
 import functools
-import io
 import os
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,16 +11,9 @@ from etils import epath
 
 from datadiet import artifacts
 from datadiet.errors import DataDietError
+from datadiet.reporting import reading
+from datadiet.reporting.selection import Selection
 
-HISTORY_COLUMNS = (
-  'step',
-  'epoch',
-  'learning_rate',
-  'train_loss',
-  'train_accuracy',
-  'test_loss',
-  'test_accuracy',
-)
 RETRAIN_COLUMNS = (
   'selection',
   'run',
@@ -32,53 +22,6 @@ RETRAIN_COLUMNS = (
   'num_steps',
   'test_accuracy',
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Selection:
-  """One subset of the train split, or one for each run.
-
-  Attributes:
-    name: of its folder.
-    policy: the name of the policy that made it.
-    score: the score that the policy read; None where it read none.
-    step: the optimizer step of that score; None likewise.
-    num_kept: the number of examples kept.
-    fraction: num_kept / num_examples.
-    class_balanced: whether every class was selected from on its own.
-    options: the policy's parameters.
-    example_index: run -> int64[num_kept], ascending; a single key None where
-      all runs share the selection.
-  """
-
-  name: str
-  policy: str
-  score: str | None
-  step: int | None
-  num_kept: int
-  fraction: float
-  class_balanced: bool
-  options: dict[str, Any]
-  example_index: dict[int | None, np.ndarray]
-
-  @property
-  def differs_by_run(self) -> bool:
-    """Whether each run has a draw of its own."""
-    return None not in self.example_index
-
-  def kept(self, run: int = 0) -> np.ndarray:
-    """The examples kept in a run, int64[num_kept], ascending.
-
-    Raises:
-      DataDietError: if there is no draw for this run.
-    """
-    key = run if self.differs_by_run else None
-    if key not in self.example_index:
-      raise DataDietError(
-        f'selection {self.name} has no draw for run {run}, only for '
-        f'{sorted(self.example_index)}'
-      )
-    return self.example_index[key]
 
 
 class Results:
@@ -95,11 +38,11 @@ class Results:
   def __init__(self, workdir: artifacts.Workdir):
     """Use `load_results`, which checks that there is a workdir."""
     self.workdir = workdir
-    environment = _read_json(workdir.config)
+    environment = reading.read_json(workdir.config)
     self.config: dict[str, Any] = environment.pop('config', {})
     self.environment: dict[str, Any] = environment
-    self.dataset: dict[str, Any] = _read_json(workdir.dataset)
-    self.timing: dict[str, Any] = _read_json(workdir.timing)
+    self.dataset: dict[str, Any] = reading.read_json(workdir.dataset)
+    self.timing: dict[str, Any] = reading.read_json(workdir.timing)
     self._score_tables: dict[int, pd.DataFrame] = {}
 
   def __repr__(self) -> str:
@@ -119,7 +62,7 @@ class Results:
   @functools.cached_property
   def steps(self) -> list[int]:
     """The optimizer steps with mean scores, ascending."""
-    return _steps_in(self.workdir.root / 'scores' / 'mean')
+    return reading.steps_in(self.workdir.root / 'scores' / 'mean')
 
   @property
   def scores(self) -> pd.DataFrame:
@@ -146,7 +89,7 @@ class Results:
 
   def _read_scores(self, step: int) -> pd.DataFrame:
     path = self.workdir.scores_csv(step)
-    table = _read_csv(path, index_col='example_index', dtype={'id': str})
+    table = reading.read_csv(path, index_col='example_index', dtype={'id': str})
     expected = np.arange(self.num_examples or len(table))
     if not np.array_equal(table.index, expected):
       raise DataDietError(
@@ -172,7 +115,7 @@ class Results:
     return [] if step is None else list(self._scored_runs(step))
 
   def _scored_runs(self, step: int) -> Iterator[int]:
-    for run, folder in _runs_in(self.workdir.root / 'scores'):
+    for run, folder in reading.runs_in(self.workdir.root / 'scores'):
       if self._manifest(folder / artifacts.step_name(step)):
         yield run
 
@@ -201,7 +144,7 @@ class Results:
   def dynamics(self, run: int) -> dict[str, np.ndarray]:
     """The last training dynamics of a run; {} if there are none."""
     folder = self.workdir.run('train', run) / 'dynamics'
-    steps = _numbers_in(folder, r'step_(\d+)\.npz')
+    steps = reading.numbers_in(folder, r'step_(\d+)\.npz')
     if not steps:
       return {}
     return artifacts.read_npz(folder / f'step_{steps[-1]}.npz')
@@ -214,15 +157,15 @@ class Results:
     """
     tables = []
     for group in ['train', *(f'retrain/{name}' for name in self._retrained)]:
-      for run, folder in _runs_in(self.workdir.root / group):
+      for run, folder in reading.runs_in(self.workdir.root / group):
         path = folder / 'history.csv'
         if path.exists():
-          table = _read_csv(path)
+          table = reading.read_csv(path)
           table.insert(0, 'group', group)
           table.insert(1, 'run', run)
           tables.append(table)
     if not tables:
-      return pd.DataFrame(columns=['group', 'run', *HISTORY_COLUMNS])
+      return pd.DataFrame(columns=['group', 'run', *reading.HISTORY_COLUMNS])
     return pd.concat(tables, ignore_index=True)
 
   @functools.cached_property
@@ -230,8 +173,8 @@ class Results:
     """Selection name -> Selection; complete ones only."""
     found = {}
     root = self.workdir.root / 'selections'
-    for name in _folders_in(root):
-      folders = {None: root / name} | dict(_runs_in(root / name))
+    for name in reading.folders_in(root):
+      folders = {None: root / name} | dict(reading.runs_in(root / name))
       manifests = {run: self._manifest(path) for run, path in folders.items()}
       complete = {run: value for run, value in manifests.items() if value}
       if complete:
@@ -294,7 +237,7 @@ class Results:
     for group in ['train', *(f'retrain/{name}' for name in self._retrained)]:
       manifests = (
         self._manifest(folder)
-        for _, folder in _runs_in(self.workdir.root / group)
+        for _, folder in reading.runs_in(self.workdir.root / group)
       )
       rows = [
         manifest['class_accuracy']
@@ -314,11 +257,11 @@ class Results:
 
   @property
   def _retrained(self) -> list[str]:
-    return _folders_in(self.workdir.root / 'retrain')
+    return reading.folders_in(self.workdir.root / 'retrain')
 
   def _finished_runs(self, group: str) -> list[dict[str, Any]]:
     rows = []
-    for run, folder in _runs_in(self.workdir.root / group):
+    for run, folder in reading.runs_in(self.workdir.root / group):
       manifest = self._manifest(folder)
       if manifest:
         keys = ('num_examples', 'num_steps', 'test_accuracy')
@@ -362,56 +305,3 @@ def load_results(workdir: str | os.PathLike | artifacts.Workdir) -> Results:
       'dataset.json'
     )
   return Results(workdir)
-
-
-def _read_json(path: epath.Path) -> dict[str, Any]:
-  content = artifacts.read_json(path) if path.exists() else {}
-  if not isinstance(content, dict):
-    raise DataDietError(f'{path} is damaged: it has to hold a JSON object')
-  return content
-
-
-def _read_csv(path: epath.Path, **options) -> pd.DataFrame:
-  try:
-    # Ids and class names such as 'NA' are text, not missing values.
-    return pd.read_csv(
-      io.StringIO(path.read_text()),
-      keep_default_na=False,
-      na_values={name: ['', 'nan'] for name in HISTORY_COLUMNS},
-      **options,
-    )
-  except FileNotFoundError as error:
-    raise DataDietError(f'{path} does not exist') from error
-  except (ValueError, KeyError, UnicodeDecodeError) as error:
-    raise DataDietError(
-      f'{path} is damaged ({error}); delete it to make it anew'
-    ) from error
-
-
-def _names_in(folder: epath.Path) -> list[str]:
-  if not folder.exists():
-    return []
-  return sorted(path.name for path in folder.iterdir())
-
-
-def _folders_in(folder: epath.Path) -> list[str]:
-  return [name for name in _names_in(folder) if not name.startswith('.')]
-
-
-def _numbers_in(folder: epath.Path, pattern: str) -> list[int]:
-  matches = (re.fullmatch(pattern, name) for name in _names_in(folder))
-  return sorted(int(match[1]) for match in matches if match)
-
-
-def _runs_in(folder: epath.Path) -> list[tuple[int, epath.Path]]:
-  runs = _numbers_in(folder, r'run_(\d+)')
-  return [(run, folder / artifacts.run_name(run)) for run in runs]
-
-
-def _steps_in(folder: epath.Path) -> list[int]:
-  steps = _numbers_in(folder, r'step_(\d+)')
-  return [
-    step
-    for step in steps
-    if (folder / artifacts.step_name(step) / artifacts.MANIFEST).exists()
-  ]

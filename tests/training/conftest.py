@@ -8,7 +8,7 @@ from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
 from datadiet.models import MODELS
 from datadiet.training import history
-from tests.training.small_runs import SmallNet
+from tests.training.small_runs import SmallNet, outcome, train
 
 
 @pytest.fixture(scope='package', autouse=True)
@@ -42,6 +42,14 @@ def small_world():
     patch.setitem(MODELS, 'small_net', SmallNet)
     patch.setattr(history, '_event_writer', lambda folder: None)
     yield
+
+
+@pytest.fixture(scope='package')
+def uninterrupted(tmp_path_factory, small_world):
+  """What run 0 leaves when nothing happens to it."""
+  folder = tmp_path_factory.mktemp('uninterrupted')
+  train(folder)
+  return outcome(folder / 'run_00')
 
 
 class Compilations:

@@ -1,16 +1,12 @@
 """Tests datadiet.training.loop: what runs leave, whatever interrupts them."""
 
-import logging
-import shutil
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints, preemption
+from datadiet import artifacts, checkpoints
 from datadiet.data.dataset import Split
-from datadiet.errors import DataDietError, Preempted
+from datadiet.errors import DataDietError
 from datadiet.training import loop
 from datadiet.training.history import read_history
 from datadiet.training.trainer import Trainer
@@ -18,36 +14,6 @@ from tests.training import small_runs
 from tests.training.small_runs import assert_same_outcome, outcome, train
 
 NUM_STEPS = 10
-
-
-@pytest.fixture(scope='module')
-def uninterrupted(tmp_path_factory):
-  """What run 0 leaves when nothing happens to it."""
-  folder = tmp_path_factory.mktemp('uninterrupted')
-  train(folder)
-  return outcome(folder / 'run_00')
-
-
-def stop_at(monkeypatch, step):
-  """Asks to stop while the given step trains, as a signal would."""
-  run_steps = Trainer.run_steps
-  done = [0]
-
-  def counted(self, state, feed, keys, num_steps):
-    state = run_steps(self, state, feed, keys, num_steps)
-    done[0] += num_steps
-    if done[0] >= step:
-      monkeypatch.setattr(preemption, '_requested', True)
-    return state
-
-  monkeypatch.setattr(Trainer, 'run_steps', counted)
-
-
-def train_until(folder, step, **changes):
-  with pytest.MonkeyPatch.context() as patch:
-    stop_at(patch, step)
-    with pytest.raises(Preempted):
-      train(folder, **changes)
 
 
 def steps_trained(monkeypatch):
@@ -143,47 +109,6 @@ def test_waves_with_a_padded_last_one_compile_once(
   )
 
 
-# Before, at and after log points, evaluations, checkpoints and the end.
-@pytest.mark.parametrize('step', [1, 3, 4, 5, 7, 9, 10])
-def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
-  tmp_path, step, uninterrupted
-):
-  train_until(tmp_path, step)
-  run = tmp_path / 'run_00'
-  assert checkpoints.full_steps(run)[-1] == step
-  assert artifacts.read_manifest(run) is None
-  train(tmp_path)
-  assert_same_outcome(run, uninterrupted)
-
-
-def test_a_run_may_be_stopped_over_and_over(tmp_path, uninterrupted):
-  for _ in range(4):  # Two steps more each time.
-    train_until(tmp_path, 2)
-  assert checkpoints.full_steps(tmp_path / 'run_00')[-1] == 8
-  train(tmp_path)
-  assert_same_outcome(tmp_path / 'run_00', uninterrupted)
-
-
-def test_a_wave_is_stopped_and_goes_on_on_another_mesh(tmp_path):
-  """Each run on one device again, but alone instead of beside the other."""
-  train_until(tmp_path / 'a', 7, runs=(0, 1), slots=2, devices=2)
-  train(tmp_path / 'a', (0, 1), slots=1, devices=1)
-  train(tmp_path / 'b', (0, 1), slots=2, devices=2)
-  for run in ('run_00', 'run_01'):
-    assert_same_outcome(tmp_path / 'a' / run, outcome(tmp_path / 'b' / run))
-
-
-def test_a_run_ahead_of_its_wave_is_set_back(tmp_path):
-  """As after a sudden end between the two saves of a checkpoint."""
-  train_until(tmp_path / 'a', 8, runs=(0, 1), slots=2, devices=2)
-  shutil.rmtree(checkpoints.folder_of(tmp_path / 'a' / 'run_01') / '8')
-  assert checkpoints.full_steps(tmp_path / 'a' / 'run_01') == [4]
-  train(tmp_path / 'a', (0, 1), slots=2, devices=2)
-  train(tmp_path / 'b', (0, 1), slots=2, devices=2)
-  for run in ('run_00', 'run_01'):
-    assert_same_outcome(tmp_path / 'a' / run, outcome(tmp_path / 'b' / run))
-
-
 def test_several_steps_a_call_stop_at_events_and_give_the_same(
   tmp_path, monkeypatch, uninterrupted
 ):
@@ -212,65 +137,6 @@ def test_steps_a_call_are_cut_only_at_events(tmp_path, monkeypatch):
   }
   train(tmp_path, steps_per_call=4, **changes)
   assert counts == [4, 2, 4]
-
-
-def damage(step_folder, how):
-  files = [path for path in Path(step_folder).rglob('*') if path.is_file()]
-  largest = max(files, key=lambda path: path.stat().st_size)
-  content = bytearray(largest.read_bytes())
-  if how == 'flipped':
-    third = len(content) // 3
-    content[third : third + 64] = bytes(
-      byte ^ 0xFF for byte in content[third : third + 64]
-    )
-  else:
-    del content[len(content) // 2 :]
-  largest.write_bytes(content)
-
-
-@pytest.mark.parametrize('how', ['flipped', 'truncated'])
-def test_a_damaged_checkpoint_is_put_aside_and_the_older_one_used(
-  tmp_path, caplog, uninterrupted, how
-):
-  train_until(tmp_path, 7)
-  run = tmp_path / 'run_00'
-  assert checkpoints.full_steps(run) == [4, 7]
-  damage(checkpoints.folder_of(run) / '7', how)
-  with caplog.at_level(logging.INFO, logger='absl'):
-    train(tmp_path)
-  warnings = [
-    record.getMessage()
-    for record in caplog.records
-    if record.levelno == logging.WARNING
-  ]
-  assert len(warnings) == 1 and '7.damaged' in warnings[0]
-  assert 'Going on from step 4' in caplog.text
-  assert (checkpoints.folder_of(run) / '7.damaged').exists()
-  assert_same_outcome(run, uninterrupted)
-
-
-def test_without_any_good_checkpoint_a_run_starts_again(
-  tmp_path, uninterrupted
-):
-  train_until(tmp_path, 7)
-  run = tmp_path / 'run_00'
-  for step in (4, 7):
-    damage(checkpoints.folder_of(run) / str(step), 'flipped')
-  train(tmp_path)
-  assert_same_outcome(run, uninterrupted)
-
-
-def test_a_damaged_checkpoint_sets_back_its_own_wave_only_as_far_as_needed(
-  tmp_path,
-):
-  train_until(tmp_path / 'a', 7, runs=(0, 1), slots=2, devices=2)
-  damage(checkpoints.folder_of(tmp_path / 'a' / 'run_01') / '7', 'flipped')
-  train(tmp_path / 'a', (0, 1), slots=2, devices=2)
-  folder = checkpoints.folder_of(tmp_path / 'a' / 'run_00')
-  assert not (folder / '7.damaged').exists()
-  train(tmp_path / 'b', (0, 1), slots=2, devices=2)
-  for run in ('run_00', 'run_01'):
-    assert_same_outcome(tmp_path / 'a' / run, outcome(tmp_path / 'b' / run))
 
 
 def break_loss_at(monkeypatch, step):

@@ -16,12 +16,13 @@ function chartColors() {
   const [ink, faint, line] = ['--ink', '--faint', '--line'].map(read);
   probe.remove();
   const text = { labelColor: ink, titleColor: ink };
+  const columns = window.innerWidth < 700 ? 1 : 2;
   const axis = { domainColor: faint, gridColor: line, tickColor: faint };
   return {
     background: null,
     font: style.fontFamily,
     axis: { ...text, ...axis, labelLimit: 220 },
-    legend: { ...text, orient: 'bottom', columns: 2, labelLimit: 260 },
+    legend: { ...text, orient: 'bottom', columns, labelLimit: 260 },
     view: { stroke: line },
     // Marks of one colour, such as the bars of one class.
     bar: { color: '#4c8fd0' },

@@ -1,0 +1,93 @@
+"""Reads tables and lists folders of a workdir."""
+
+import io
+import re
+from typing import Any
+
+import pandas as pd
+from etils import epath
+
+from datadiet import artifacts
+from datadiet.errors import DataDietError
+
+HISTORY_COLUMNS = (
+  'step',
+  'epoch',
+  'learning_rate',
+  'train_loss',
+  'train_accuracy',
+  'test_loss',
+  'test_accuracy',
+)
+
+
+def read_json(path: epath.Path) -> dict[str, Any]:
+  """A JSON object; {} if there is no such file.
+
+  Raises:
+    DataDietError: if it is damaged.
+  """
+  content = artifacts.read_json(path) if path.exists() else {}
+  if not isinstance(content, dict):
+    raise DataDietError(f'{path} is damaged: it has to hold a JSON object')
+  return content
+
+
+def read_csv(path: epath.Path, **options) -> pd.DataFrame:
+  """A table; empty cells are missing values in history columns only.
+
+  Args:
+    path: of the file.
+    **options: of `pandas.read_csv`.
+
+  Raises:
+    DataDietError: if it is missing or damaged.
+  """
+  try:
+    # Ids and class names such as 'NA' are text, not missing values.
+    return pd.read_csv(
+      io.StringIO(path.read_text()),
+      keep_default_na=False,
+      na_values={name: ['', 'nan'] for name in HISTORY_COLUMNS},
+      **options,
+    )
+  except FileNotFoundError as error:
+    raise DataDietError(f'{path} does not exist') from error
+  except (ValueError, KeyError, UnicodeDecodeError) as error:
+    raise DataDietError(
+      f'{path} is damaged ({error}); delete it to make it anew'
+    ) from error
+
+
+def names_in(folder: epath.Path) -> list[str]:
+  """Names in a folder, sorted; [] if there is no such folder."""
+  if not folder.exists():
+    return []
+  return sorted(path.name for path in folder.iterdir())
+
+
+def folders_in(folder: epath.Path) -> list[str]:
+  """As `names_in`, without hidden and temporary ones."""
+  return [name for name in names_in(folder) if not name.startswith('.')]
+
+
+def numbers_in(folder: epath.Path, pattern: str) -> list[int]:
+  """The numbers that a pattern's group finds in the names, ascending."""
+  matches = (re.fullmatch(pattern, name) for name in names_in(folder))
+  return sorted(int(match[1]) for match in matches if match)
+
+
+def runs_in(folder: epath.Path) -> list[tuple[int, epath.Path]]:
+  """(run, its folder) of the runs in a folder, ascending."""
+  runs = numbers_in(folder, r'run_(\d+)')
+  return [(run, folder / artifacts.run_name(run)) for run in runs]
+
+
+def steps_in(folder: epath.Path) -> list[int]:
+  """The steps in a folder whose folders are complete, ascending."""
+  steps = numbers_in(folder, r'step_(\d+)')
+  return [
+    step
+    for step in steps
+    if (folder / artifacts.step_name(step) / artifacts.MANIFEST).exists()
+  ]

@@ -1,0 +1,55 @@
+"""One selection as it was read from a workdir."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from datadiet.errors import DataDietError
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+  """One subset of the train split, or one for each run.
+
+  Attributes:
+    name: of its folder.
+    policy: the name of the policy that made it.
+    score: the score that the policy read; None where it read none.
+    step: the optimizer step of that score; None likewise.
+    num_kept: the number of examples kept.
+    fraction: num_kept / num_examples.
+    class_balanced: whether every class was selected from on its own.
+    options: the policy's parameters.
+    example_index: run -> int64[num_kept], ascending; a single key None where
+      all runs share the selection.
+  """
+
+  name: str
+  policy: str
+  score: str | None
+  step: int | None
+  num_kept: int
+  fraction: float
+  class_balanced: bool
+  options: dict[str, Any]
+  example_index: dict[int | None, np.ndarray]
+
+  @property
+  def differs_by_run(self) -> bool:
+    """Whether each run has a draw of its own."""
+    return None not in self.example_index
+
+  def kept(self, run: int = 0) -> np.ndarray:
+    """The examples kept in a run, int64[num_kept], ascending.
+
+    Raises:
+      DataDietError: if there is no draw for this run.
+    """
+    key = run if self.differs_by_run else None
+    if key not in self.example_index:
+      raise DataDietError(
+        f'selection {self.name} has no draw for run {run}, only for '
+        f'{sorted(self.example_index)}'
+      )
+    return self.example_index[key]
