@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 
 .PHONY: help
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' \
 	  $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
@@ -24,6 +24,15 @@ demo: $(STAMP) ## Put the digits data set on a diet, in workdirs/digits.
 .PHONY: test
 test: lint ## Check the style and run the tests.
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile
+
+.PHONY: test-browser
+test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
+	@apt-get install -qq -y chromium chromium-driver >/dev/null
+	@npm install --silent --no-save --no-package-lock axe-core@4.14.1
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[browser]'
+	@DATADIET_SCREENSHOTS=build/screenshots \
+	  $(VENV)/bin/python -m pytest tests/browser
 
 .PHONY: lint
 lint: $(STAMP) ## Check the style alone.

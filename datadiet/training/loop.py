@@ -68,8 +68,9 @@ def train_jobs(
     try:
       _WaveLoop(trainer, wave, dataset, settings).train(label)
     except checkpoints.DamagedCheckpoint:
-      for job in wave.jobs:
-        _set_aside_if_damaged(job, wave.first_step)
+      found = [_set_aside_if_damaged(job, wave.first_step) for job in wave.jobs]
+      if not any(found):  # Damaged once, whole now: a file system to distrust.
+        raise
       continue
     done = {job.folder for job in wave.jobs}
     pending = [job for job in pending if job.folder not in done]
@@ -84,11 +85,13 @@ def is_trained(run_folder: epath.Path, dataset: Dataset) -> bool:
   return artifacts.is_complete(run_folder, fingerprint=dataset.fingerprint)
 
 
-def _set_aside_if_damaged(job: Job, step: int) -> None:
+def _set_aside_if_damaged(job: Job, step: int) -> bool:
   try:
     checkpoints.verify(job.folder, step)
   except checkpoints.DamagedCheckpoint:
     checkpoints.set_aside(job.folder, step)
+    return True
+  return False
 
 
 @dataclasses.dataclass

@@ -14,6 +14,7 @@ from datadiet import compilation
 from datadiet.errors import DataDietError
 from datadiet.scoring.grad_norm import cost, explain, grad_norm
 from tests.scoring import grad_norm_zoo as zoo
+from tests.scoring.grad_norm_fallbacks import FALLBACKS
 
 TOLERANCE = 1e-5
 
@@ -111,9 +112,9 @@ def test_every_form_is_exact_for_matrix_products(name, form, monkeypatch):
   assert_all_norms_match(case)
 
 
-@pytest.mark.parametrize('name', zoo.FALLBACKS)
+@pytest.mark.parametrize('name', FALLBACKS)
 def test_falls_back_as_a_whole_with_one_log_line(name, caplog):
-  make_case, leaf, operation = zoo.FALLBACKS[name]
+  make_case, leaf, operation = FALLBACKS[name]
   case = make_case()
   assert forms_of(case) == {'fallback'}
   norm = grad_norm(case.loss_fn)
@@ -151,7 +152,7 @@ def test_no_weight_gradient_is_formed():
 
 @pytest.mark.parametrize('name', ['simple_cnn', 'scan'])
 def test_chosen_leaves_only(name):
-  make_case = {**zoo.ZOO, **zoo.FALLBACKS}[name][0]
+  make_case = {**zoo.ZOO, **FALLBACKS}[name][0]
   case = make_case()
   paths = [
     jax.tree_util.keystr(path, simple=True, separator='/')
@@ -246,7 +247,7 @@ def test_bfloat16_params():
 @pytest.mark.parametrize('name', ['remat', 'shared_dense', 'scan'])
 def test_sharded_over_devices(name, check_vma):
   """The norm of an example's gradient is not summed over the mesh."""
-  case = {**zoo.ZOO, **zoo.FALLBACKS}[name][0]()
+  case = {**zoo.ZOO, **FALLBACKS}[name][0]()
   norms = jax.vmap(grad_norm(case.loss_fn), in_axes=(None, 0, 0))
   expected = jax.jit(norms)(case.params, *case.batch)
   mesh = jax.make_mesh((zoo.BATCH,), ('data',), axis_types=(AxisType.Auto,))
