@@ -13,6 +13,7 @@ option that this project compiles with. Prints one Markdown table for each.
   jacrev       norms of jacrev of the per-example losses, the predecessor's way
   forward      logits in eval mode
   el2n         the same and the score
+  all_forward  the same and all scores of a forward pass
 
 Peak memory is that of the compiled function: temporaries, inputs and outputs.
 """
@@ -33,6 +34,7 @@ import optax
 
 from datadiet import compilation
 from datadiet.models import make_model
+from datadiet.scoring import forward, registry
 from datadiet.scoring.grad_norm import grad_norm
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.state import TrainState, init_state, run_key
@@ -171,6 +173,15 @@ class Subject:
     )
     return jnp.linalg.norm(errors, axis=1)
 
+  def all_forward(self, params: Any, batch: dict[str, jax.Array]) -> dict:
+    """Every score of one forward pass, float32[batch] each."""
+    outputs = forward.make_outputs(self.forward(params, batch), batch['label'])
+    return {
+      name: score.function(outputs)
+      for name, score in registry.SCORES.items()
+      if score.kind == registry.FORWARD and not score.needs
+    }
+
   def compile(
     self, name: str, batch_size: int, options: dict[str, Any]
   ) -> Timed:
@@ -196,6 +207,7 @@ def measure(subject: Subject, flags: Any, options: dict[str, Any]) -> dict:
     'jacrev': flags.jacrev_batch_size,
     'forward': flags.batch_size,
     'el2n': flags.batch_size,
+    'all_forward': flags.batch_size,
   }
   timed = {
     name: subject.compile(name, size, options)
@@ -224,6 +236,7 @@ def measure(subject: Subject, flags: Any, options: dict[str, Any]) -> dict:
     ('grand', 'vmap_grad'),
     ('grand', 'jacrev'),
     ('el2n', 'forward'),
+    ('all_forward', 'forward'),
   ]
   ratios = {
     # Round by round, so that both sides saw the machine in the same state.

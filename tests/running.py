@@ -232,15 +232,18 @@ def all_bytes(folder: Path) -> dict[str, bytes]:
 def results(workdir: Path) -> dict[str, bytes]:
   """What a resumed workdir must share with an uninterrupted one, bit by bit.
 
-  Everything but what tells the time (timing.json, event files), the report,
-  and Orbax's own files, of which the checksums of all arrays stand for the
-  checkpoints of scored steps and of the last step.
+  Everything but what tells the time (timing.json, event files) or the commit
+  (config.json), the report, and Orbax's own files, of which the checksums of
+  all arrays stand for the checkpoints of scored steps and of the last step.
   """
   kept = {}
   for name, content in all_bytes(workdir).items():
     if name.startswith('report/') or 'tfevents' in name:
       continue
-    if '/checkpoints/' not in name and name != 'timing.json':
+    if '/checkpoints/' not in name and name not in (
+      'timing.json',
+      'config.json',
+    ):
       kept[name] = content
   for manifest in workdir.glob('*train/**/run_*/manifest.json'):
     folder, content = manifest.parent, json.loads(manifest.read_text())

@@ -12,6 +12,7 @@ import numpy as np
 
 from datadiet.data.augmentation import normalise
 from datadiet.scoring.grad_norm import grad_norm
+from datadiet.scoring.grad_norm.transform import leaf_path
 from datadiet.training.steps import apply_model, per_example_loss
 
 # Scores of the gradient of the loss; unclog is of the logits' instead.
@@ -89,7 +90,7 @@ def _loss_scores(squares, names, settings, per_leaf) -> dict[str, jax.Array]:
   if not per_leaf:
     return {'grand': jnp.sqrt(squares)}
   by_path = {
-    leaf_name(path): leaf
+    leaf_path(path): leaf
     for path, leaf in jax.tree_util.tree_leaves_with_path(squares)
   }
   scores = {}
@@ -103,15 +104,10 @@ def _loss_scores(squares, names, settings, per_leaf) -> dict[str, jax.Array]:
   return scores
 
 
-def leaf_name(path: Sequence[Any]) -> str:
-  """'Conv_0/kernel' for a path of jax.tree_util."""
-  return jax.tree_util.keystr(path, simple=True, separator='/')
-
-
 def leaf_names(params: Any) -> list[str]:
   """The columns of 'grand_layers', in order."""
   return [
-    leaf_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    leaf_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)
   ]
 
 

@@ -21,6 +21,7 @@ from datadiet.data import Dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.progress import format_seconds
 from datadiet.scoring import registry
+from datadiet.selection import num_kept
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.optimizer import OptimizerSettings
 from datadiet.training.settings import TrainSettings
@@ -204,10 +205,10 @@ def check_against_data(config: Any, dataset: Dataset) -> None:
     )
   for name in ('sizes', 'fractions'):
     for value in config.select[name]:
-      num_kept = value if name == 'sizes' else round(value * num_examples)
-      if not batch_size <= num_kept <= num_examples:
+      kept = num_kept(value, num_examples)
+      if not batch_size <= kept <= num_examples:
         raise ConfigError(
-          f'config.select.{name}: {value} keeps {num_kept} of {num_examples} '
+          f'config.select.{name}: {value} keeps {kept} of {num_examples} '
           f'examples; allowed: at least one batch of {batch_size}, at most all'
         )
   height, width, _ = dataset.image_shape
