@@ -113,11 +113,15 @@ def environment(
 
 
 def run_main(
-  flags: Sequence[str], env: Mapping[str, str], **options
+  flags: Sequence[str],
+  env: Mapping[str, str],
+  *,
+  prefix: Sequence[str] = (),
+  **options,
 ) -> subprocess.CompletedProcess:
-  """Runs `python -m datadiet.main` to its end."""
+  """Runs `python -m datadiet.main` to its end, as an argument of `prefix`."""
   return subprocess.run(
-    [sys.executable, '-m', 'datadiet.main', *flags],
+    [*prefix, sys.executable, '-m', 'datadiet.main', *flags],
     cwd=REPOSITORY,
     env=env,
     capture_output=True,
