@@ -205,7 +205,7 @@ def check_against_data(config: Any, dataset: Dataset) -> None:
     )
   for name in ('sizes', 'fractions'):
     for value in config.select[name]:
-      kept = num_kept(value, num_examples)
+      kept = value if name == 'sizes' else num_kept(value, num_examples)
       if not batch_size <= kept <= num_examples:
         raise ConfigError(
           f'config.select.{name}: {value} keeps {kept} of {num_examples} '
