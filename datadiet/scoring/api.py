@@ -54,12 +54,8 @@ def _as_model(model: nn.Module | Callable) -> _Model:
   )
 
 
-def _check_classes(model: _Model, variables, images, labels) -> None:
+def _check_classes(model: _Model, inputs, images, labels) -> None:
   """Labels past the last logit would score as if they were some class."""
-  inputs = {
-    'params': variables['params'],
-    'batch_stats': {k: v for k, v in variables.items() if k != 'params'},
-  }
   logits = jax.eval_shape(model.apply, inputs, images)
   if logits.ndim != 2 or labels.max() >= logits.shape[-1]:
     raise DataDietError(
@@ -127,14 +123,19 @@ def score_examples(
       f'labels must be integers from 0, got {labels.dtype} down to '
       f'{labels.min()}'
     )
-  parts = dict(variables)
-  _check_classes(_as_model(model), parts, images[:1], labels)
+  model = _as_model(model)
+  # The engine knows two collections: all but params go as the second.
+  inputs = {
+    'params': variables['params'],
+    'batch_stats': {k: v for k, v in variables.items() if k != 'params'},
+  }
+  _check_classes(model, inputs, images[:1], labels)
   split = _Arrays(images, labels.astype(np.int32))
   result = {}
   for group in pass_groups(names):
     engine = ScoringEngine(
       split,
-      _as_model(model),
+      model,
       group,
       mean=None,
       std=None,
@@ -142,10 +143,5 @@ def score_examples(
       mesh=mesh,
       gradient=gradient,
     )
-    result |= engine.score(
-      {
-        'params': parts['params'],
-        'batch_stats': {k: v for k, v in parts.items() if k != 'params'},
-      }
-    )
+    result |= engine.score(inputs)
   return result

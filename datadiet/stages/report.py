@@ -1,7 +1,6 @@
 """The report stage: the table, the figures and the page."""
 
 import hashlib
-import json
 
 import jax
 
@@ -53,8 +52,7 @@ def run(context: Context) -> None:
   if jax.process_index() != 0:
     return
   if _is_current(context):
-    path = context.workdir.report / 'summary.json'
-    summary = json.loads(path.read_text())
+    summary = artifacts.read_json(context.workdir.report / 'summary.json')
   else:
     made_from = _made_from(context)
     summary = write_report(context.workdir, context.dataset)
