@@ -69,6 +69,13 @@ class RunMesh:
       return jax.device_put(tree, sharding)
     return jax.tree.map(put_leaf, tree)
 
+  def to_host(self, tree: Any) -> Any:
+    """Copies all slots of a stacked tree to every process, as numpy arrays."""
+    if jax.process_count() > 1:
+      gather = compilation.jit(lambda same: same, out_shardings=self.replicated)
+      tree = gather(tree)
+    return jax.tree.map(np.array, jax.device_get(tree))
+
   def per_run(
     self,
     function: Callable,

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from absl import logging
 
+from datadiet import config as config_lib
 from datadiet import preemption
 from datadiet.artifacts import Workdir
 from datadiet.config import closest
@@ -22,6 +23,7 @@ from datadiet.stages.context import (
   timed,
   write_config,
 )
+from datadiet.stages.subset import steps_per_epoch
 
 
 def check_stages(names: Sequence[str]) -> list[str]:
@@ -60,6 +62,9 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   check_workdir(config, root)
   dataset = load_dataset(config.dataset)
   check_against_data(config, dataset)
+  config = config_lib.resolve(
+    config, steps_per_epoch(config, dataset.train.num_examples)
+  )
   open_dataset(dataset, root)
   write_config(config, root)
   preemption.raise_if_requested()

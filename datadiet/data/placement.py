@@ -61,9 +61,9 @@ class DevicePlacement:
     # Padding reads example 0 and is masked: JAX would wrap a negative index.
     position = jnp.maximum(example_index, 0)
     return {
+      **feed,
       'image': resident['image'][position],
       'label': resident['label'][position],
-      'example_index': example_index,
       'mask': example_index >= 0,
     }
 

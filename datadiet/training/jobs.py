@@ -17,13 +17,20 @@ class Job:
     name: for log lines, such as 'train/run_03'.
     folder: where its artifacts go.
     run: its number, which its seeds are combined with.
-    example_index: int64[num_kept], the examples it trains on, ascending.
+    example_index: int64[num], the examples it trains on, ascending.
+    epoch_size: examples an epoch, a new random subset each time; 0 for all.
   """
 
   name: str
   folder: epath.Path
   run: int
   example_index: np.ndarray
+  epoch_size: int = 0
+
+  @property
+  def num_kept(self) -> int:
+    """Examples that one epoch goes through."""
+    return self.epoch_size or len(self.example_index)
 
 
 @dataclasses.dataclass(frozen=True)

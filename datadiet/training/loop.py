@@ -16,7 +16,9 @@ from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError, Preempted
 from datadiet.progress import Progress, progress
 from datadiet.training.dynamics import dynamics_arrays
+from datadiet.training.feeds import open_feeds
 from datadiet.training.history import History
+from datadiet.training.initial import start_from
 from datadiet.training.jobs import Job, Wave, next_wave
 from datadiet.training.settings import TrainSettings
 from datadiet.training.trainer import Trainer
@@ -50,10 +52,13 @@ def train_jobs(
     Preempted: if the process was asked to stop; everything is saved.
   """
   for job in jobs:
-    if len(job.example_index) < settings.batch_size:
+    smallest = job.num_kept
+    if settings.infobatch is not None:
+      smallest -= round(settings.infobatch.prune_fraction * smallest)
+    if smallest < settings.batch_size:
       raise DataDietError(
-        f'{job.name}: a subset of {len(job.example_index)} examples is smaller '
-        f'than a batch of {settings.batch_size}'
+        f'{job.name}: a subset of {smallest} examples is smaller than a batch '
+        f'of {settings.batch_size}'
       )
   pending = [job for job in jobs if not is_trained(job.folder, dataset)]
   if not pending:
@@ -166,7 +171,10 @@ class _WaveLoop:
 
   def _initial_state(self):
     if self._first_step == 0:
-      return self._trainer.init(self._slots)
+      state = self._trainer.init(self._slots)
+      if self._settings.init_from:
+        state = start_from(self._settings.init_from, state, self._trainer)
+      return state
     template = self._trainer.state_shapes()
     restored = {
       job.folder: checkpoints.restore_state(
@@ -185,25 +193,24 @@ class _WaveLoop:
     settings, step = self._settings, self._first_step
     if step == 0 and 0 in settings.keep_steps:
       self._save(0, state)
-    blocks = self._trainer.index_blocks(self._slots, step)
     keys = self._trainer.augmentation_keys(self._slots)
     in_flight = []
-    while step < settings.num_steps:
-      count = min(settings.steps_per_call, settings.next_event(step) - step)
-      # Between log points nothing but indices goes to the device, and
-      # nothing comes back.
-      with jax.transfer_guard('disallow'):
-        feed = self._trainer.make_feed([next(blocks) for _ in range(count)])
-        state = self._trainer.run_steps(state, feed, keys, count)
-        in_flight.append(jnp.copy(state.step))
-      if len(in_flight) > _DISPATCHES_IN_FLIGHT:
-        in_flight.pop(0).block_until_ready()
-      step += count
-      shown.advance(count * num_images, self._accuracy_note())
-      if step == settings.next_event(step - count):
-        state = self._handle_events(step, state)
-      if preemption.stop_requested():
-        self._stop(step, state)
+    with open_feeds(self._trainer, self._slots, settings, step) as feeds:
+      while step < settings.num_steps:
+        state, count, feed = feeds.take(step, state)
+        # Between log points nothing but indices goes to the device, and
+        # nothing comes back.
+        with jax.transfer_guard('disallow'):
+          state = self._trainer.run_steps(state, feed, keys, count)
+          in_flight.append(jnp.copy(state.step))
+        if len(in_flight) > _DISPATCHES_IN_FLIGHT:
+          in_flight.pop(0).block_until_ready()
+        step += count
+        shown.advance(count * num_images, self._accuracy_note())
+        if step == settings.next_event(step - count):
+          state = self._handle_events(step, state)
+        if preemption.stop_requested():
+          self._stop(step, state)
     self._flush()
 
   def _handle_events(self, step: int, state: Any) -> Any:
@@ -266,7 +273,7 @@ class _WaveLoop:
     self._pending.clear()
 
   def _row(self, slot, step, meters, evaluation) -> dict[str, Any]:
-    per_epoch = len(self._jobs[slot].example_index) // self._settings.batch_size
+    per_epoch = self._jobs[slot].num_kept // self._settings.batch_size
     rate = self._trainer.learning_rate(step - 1)
     row = {
       'step': step,
@@ -302,7 +309,7 @@ class _WaveLoop:
         'fingerprint': self._dataset.fingerprint,
         'labels_fingerprint': self._dataset.labels_fingerprint,
         'run': job.run,
-        'num_examples': len(job.example_index),
+        'num_examples': job.num_kept,
         'num_steps': self._settings.num_steps,
         'settings': dataclasses.asdict(self._settings),
         'keep_steps': checkpoints.variable_steps(job.folder),
