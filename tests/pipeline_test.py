@@ -246,7 +246,7 @@ def test_epochs_are_counted_in_steps_of_the_data(tmp_path):
   assert (tmp_path / 'scores' / 'run_00' / 'step_22' / 'el2n.npy').exists()
   with pytest.raises(ConfigError, match='train.num_epochs .there 1, here 2'):
     main.run(
-      _config(train__num_epochs=2, train__schedule_steps=0, score__steps=()),
+      _config(train__num_epochs=2, **changes),
       str(tmp_path),
       ['train'],
     )
