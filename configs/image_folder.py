@@ -1,9 +1,10 @@
 """Your own images: what to drop, what to relabel, what to look at.
 
-python -m datadiet.main --config=configs/image_folder.py --workdir=DIR \
+python -m datadiet.main --config=configs/image_folder.py --workdir=DIR \\
   --config.dataset.data_dir=photos
 
-photos/ has a folder per class, or train/ and test/ with one each (docs/data.md).
+photos/ has a folder per class, or train/ and test/ with one each
+(docs/data.md).
 Images are resized to 64 x 64; the network is the small one, which a CPU trains
 in minutes for a few thousand images: at 64 x 64 about a quarter of its 780
 images/s at 32 x 32 on two cores. Take --config.model.name=resnet18_lowres on an

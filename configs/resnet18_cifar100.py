@@ -1,4 +1,4 @@
-"""The paper's protocol on CIFAR-100 with ResNet-18: ten runs, scored at epoch 20.
+"""The paper's protocol on CIFAR-100 with ResNet-18: ten runs, epoch 20.
 
 python -m datadiet.main --config=configs/resnet18_cifar100.py --workdir=DIR
 

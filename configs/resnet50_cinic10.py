@@ -1,4 +1,4 @@
-"""The paper's protocol on CINIC-10 with ResNet-50: ten runs, scored at epoch 20.
+"""The paper's protocol on CINIC-10 with ResNet-50: ten runs, epoch 20.
 
 python -m datadiet.main --config=configs/resnet50_cinic10.py --workdir=DIR \\
   --config.dataset.data_dir=DATA

@@ -236,20 +236,15 @@ def test_stages_run_in_their_order():
 
 
 def test_epochs_are_counted_in_steps_of_the_data(tmp_path):
-  config = _config(
-    train__num_epochs=1, train__schedule_steps=0, score__steps=()
-  )
+  changes = {'train__schedule_steps': 0, 'score__steps': ()}
+  config = _config(train__num_epochs=1, **changes)
   for _ in range(2):  # The second start finds everything done.
     main.run(config, str(tmp_path), ['train', 'score'])
   resolved = json.loads((tmp_path / 'config.json').read_text())['config']
   assert resolved['train']['num_steps'] == 22
   assert (tmp_path / 'scores' / 'run_00' / 'step_22' / 'el2n.npy').exists()
   with pytest.raises(ConfigError, match='train.num_epochs .there 1, here 2'):
-    main.run(
-      _config(train__num_epochs=2, **changes),
-      str(tmp_path),
-      ['train'],
-    )
+    main.run(_config(train__num_epochs=2, **changes), str(tmp_path), ['train'])
 
 
 def test_a_list_of_examples_to_train_on(tmp_path):
