@@ -6,7 +6,7 @@ import jax
 
 import datadiet
 from datadiet import artifacts
-from datadiet.reporting import format_table, write_report
+from datadiet.reporting import format_noise, format_table, write_report
 from datadiet.stages.context import Context
 
 # Where the manifests of everything a report is made of lie.
@@ -65,3 +65,5 @@ def run(context: Context) -> None:
       },
     )
   print(f'\n{format_table(summary)}\n', flush=True)
+  if summary.get('changed_labels'):
+    print(f'{format_noise(summary["changed_labels"])}\n', flush=True)
