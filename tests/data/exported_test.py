@@ -4,7 +4,6 @@ The real CIFAR-10, written to an image folder and to arrays; with
 DATADIET_SLOW_TESTS=1 all of it, else the first few hundred images.
 """
 
-import dataclasses
 import os
 
 import jax
@@ -16,7 +15,7 @@ from datadiet import score_examples
 from datadiet.data import load_dataset
 from datadiet.models import make_model
 from datadiet.training.state import INIT_STREAM, init_variables, run_key
-from tests.data.formats import SHARED_DATA, settings
+from tests.data.formats import SHARED_DATA, settings, write_first_cifar10
 
 NUM_TRAIN, NUM_TEST = 300, 100
 
@@ -28,24 +27,12 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope='module')
 def original(tmp_path_factory):
   """The real CIFAR-10 of TFDS, or the first images of it."""
-  cache = tmp_path_factory.mktemp('cache')
-  dataset = load_dataset(settings('cifar10', SHARED_DATA, cache))
-  if 'DATADIET_SLOW_TESTS' in os.environ:
-    return dataset
-  return dataclasses.replace(
-    dataset,
-    train=_first(dataset.train, NUM_TRAIN),
-    test=_first(dataset.test, NUM_TEST),
-  )
-
-
-def _first(split, num):
-  return dataclasses.replace(
-    split,
-    images=np.asarray(split.images[:num]),
-    labels=split.labels[:num],
-    ids=split.ids[:num],
-  )
+  folder = tmp_path_factory.mktemp('original')
+  data_dir = SHARED_DATA
+  if 'DATADIET_SLOW_TESTS' not in os.environ:
+    data_dir = folder / 'data'
+    write_first_cifar10(data_dir, NUM_TRAIN, NUM_TEST)
+  return load_dataset(settings('cifar10', data_dir, folder / 'cache'))
 
 
 @pytest.fixture(scope='module')
