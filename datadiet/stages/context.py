@@ -13,7 +13,7 @@ import jax
 import ml_collections
 from absl import logging
 
-from datadiet import artifacts
+from datadiet import artifacts, distributed
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.data import Dataset
@@ -133,7 +133,7 @@ def write_config(config: Any, workdir: Workdir) -> None:
   Raises:
     DataDietError: if it cannot be written.
   """
-  if jax.process_index() == 0:
+  if distributed.is_first():
     artifacts.write_json(workdir.config, _provenance(config))
 
 
@@ -196,7 +196,7 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
         f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
         f'{dataset.labels_fingerprint}); use another --workdir'
       )
-  elif jax.process_index() == 0:
+  elif distributed.is_first():
     artifacts.write_json(workdir.dataset, dataset.description())
 
 
@@ -301,7 +301,7 @@ def timed(context: Context, stage: str) -> Iterator[None]:
   finally:
     seconds = time.monotonic() - start
     logging.info('Stage %s: %s', stage, format_seconds(seconds))
-    if jax.process_index() == 0:
+    if distributed.is_first():
       path = context.workdir.timing
       timing = artifacts.read_json(path) if path.exists() else {}
       entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})

@@ -2,10 +2,8 @@
 
 import hashlib
 
-import jax
-
 import datadiet
-from datadiet import artifacts
+from datadiet import artifacts, distributed
 from datadiet.reporting import format_noise, format_table, write_report
 from datadiet.stages.context import Context
 
@@ -49,7 +47,7 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> None:
   """Writes the report from what the workdir holds, and prints its table."""
-  if jax.process_index() != 0:
+  if not distributed.is_first():
     return
   if _is_current(context):
     summary = artifacts.read_json(context.workdir.report / 'summary.json')

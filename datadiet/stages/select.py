@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
-from datadiet import artifacts
+from datadiet import artifacts, distributed
 from datadiet.config import policy_options
 from datadiet.scoring import registry
 from datadiet.selection import (
@@ -155,7 +154,7 @@ def run(context: Context) -> None:
   Raises:
     DataDietError: if a score is missing, or a size cannot be had.
   """
-  if jax.process_index() == 0:
+  if distributed.is_first():
     for selection, number, folder in _missing(context):
       _make(context, selection, number, folder)
 

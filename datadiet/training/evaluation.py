@@ -53,6 +53,10 @@ class Evaluator:
 
     self._add_batch = run_mesh.per_run(add_batch, shared=(4,))
 
+  def warm_up(self, state: Any) -> None:
+    """Compiles, by measuring on one batch."""
+    jax.block_until_ready(self._sums(state, self._batches[:1]))
+
   def __call__(self, state: Any) -> dict[str, jax.Array]:
     """Sums over the split for each slot, without waiting for them.
 
@@ -62,6 +66,9 @@ class Evaluator:
     Returns:
       'loss' float32[slots], 'correct' and 'count' int32[slots].
     """
+    return self._sums(state, self._batches)
+
+  def _sums(self, state: Any, batches: np.ndarray) -> dict[str, jax.Array]:
     slots = self._run_mesh.num_slots
     zeros = {
       'loss': np.zeros(slots, np.float32),
@@ -69,7 +76,7 @@ class Evaluator:
       'count': np.zeros(slots, np.int32),
     }
     sums = self._run_mesh.put(zeros, self._run_mesh.by_run)
-    for batch in self._batches:
+    for batch in batches:
       feed = self._placement.feed(np.broadcast_to(batch, (slots, len(batch))))
       feed = self._run_mesh.put(feed, self._run_mesh.batch_sharding(1))
       sums = self._add_batch(
