@@ -34,6 +34,14 @@ test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
 	@DATADIET_SCREENSHOTS=build/screenshots \
 	  $(VENV)/bin/python -m pytest tests/browser
 
+.PHONY: soak
+soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change.
+	@$(VENV)/bin/python -m tests.soak --rounds=20
+
+.PHONY: soak-short
+soak-short: $(STAMP) ## The same with three kills, for CI.
+	@$(VENV)/bin/python -m tests.soak --rounds=3
+
 .PHONY: lint
 lint: $(STAMP) ## Check the style alone.
 	@$(VENV)/bin/ruff check --quiet .

@@ -75,6 +75,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   context = Context(config, root, dataset)
   _show_plan(context, names)
   for name in names:
+    logging.debug('Stage %s begins', name)
     with timed(context, name):
       STAGES[name].run(context)
       # What one process wrote the others read in the next stage.

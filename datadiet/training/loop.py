@@ -231,6 +231,7 @@ class _WaveLoop:
           done.block_until_ready()
           stop = stop or bool(asked)
         step += count
+        logging.debug('Dispatched step %d', step)
         shown.advance(count * num_images, self._figures.accuracy_note())
         if step == settings.next_event(step - count):
           state = self._handle_events(step, state)
