@@ -143,6 +143,14 @@ def get_config() -> ml_collections.ConfigDict:
   # Added to run numbers, so that no scoring network is trained again.
   config.retrain.first_run = 1000
 
+  # Settings to try all combinations of, each with a tuple of values, such as
+  # config.sweep.train.model_seed = (0, 1).
+  config.sweep = ml_collections.ConfigDict()
+  for section in ('model', 'optimizer', 'train', 'score', 'select', 'retrain'):
+    config.sweep[section] = ml_collections.ConfigDict()
+  config.sweep.dataset = ml_collections.ConfigDict()
+  config.sweep.dataset.label_noise = ml_collections.ConfigDict()
+
   # JAX's compilation cache; '' for ~/.cache/datadiet/xla, 'none' for none.
   config.compilation_cache_dir = ''
   return config

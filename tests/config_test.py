@@ -89,6 +89,7 @@ WRONG = {
   'retrain.num_steps': (-1, *_INTEGERS),
   'retrain.full': (1, 'yes', None),
   'retrain.first_run': (-1, *_INTEGERS),
+  'sweep': (3, None, ()),
   'compilation_cache_dir': _TEXT,
 }
 
@@ -222,6 +223,10 @@ def test_missing_fields_are_named():
     (
       {'score.names': ('el2n', 'grand_subset')},
       "config.score.grand_subset: '' .*a regular expression",
+    ),
+    (
+      {'select.scores': ('el2n@390',)},
+      "config.select.scores: 'el2n@390' .*score.steps = 7800",
     ),
     (
       {'select.step': 390},

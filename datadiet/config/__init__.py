@@ -72,7 +72,7 @@ def resolve(
   config = ml_collections.ConfigDict(config.to_dict())
   config.model.name = MODEL_ALIASES.get(config.model.name, config.model.name)
   config.score.names = registry.resolve(config.score.names)
-  config.select.scores = registry.resolve(config.select.scores)
+  config.select.scores = registry.resolve_selected(config.select.scores)
   config.select.policies = tuple(
     POLICY_ALIASES.get(name, name) for name in config.select.policies
   )

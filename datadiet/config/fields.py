@@ -169,7 +169,17 @@ FIELDS: dict[str, Check] = {
   'score.unclog_sample_size': _integer(1),
   'score.unclog_seed': _integer(0),
   'score.keep': _each(_one_of('features', 'pred_probs')),
-  'select.scores': _each(_SCORE),
+  'select.scores': _each(
+    Check(
+      lambda value: (
+        isinstance(value, str)
+        and bool(match := re.fullmatch(r'(\w+)(@\d+)?', value))
+        and _SCORE.accepts(match[1])
+      ),
+      f'{_SCORE.allowed}, or one with its step such as el2n@7800',
+      _SCORE.known,
+    )
+  ),
   'select.scores_path': _TEXT,
   'select.higher_is': _one_of('harder', 'easier', ''),
   'select.policies': _each(_one_of(*POLICIES, *POLICY_ALIASES)),
@@ -187,6 +197,10 @@ FIELDS: dict[str, Check] = {
   'retrain.num_steps': _integer(0, 'an integer of steps, 0 for the horizon'),
   'retrain.full': _BOOLEAN,
   'retrain.first_run': _integer(0),
+  'sweep': Check(
+    lambda value: isinstance(value, ml_collections.ConfigDict),
+    'a ConfigDict of settings, each with a tuple of values',
+  ),
   'compilation_cache_dir': _TEXT,
 }
 

@@ -62,6 +62,13 @@ def check_steps(config: ml_collections.ConfigDict) -> None:
       f'config.select.step: {config.select.step} is not scored; allowed: one '
       f'of score.steps = {", ".join(map(str, steps))}, or -1 for the last'
     )
+  for selected in config.select.scores:
+    _, _, step = selected.partition('@')
+    if step and int(step) not in steps:
+      raise ConfigError(
+        f'config.select.scores: {selected!r} is not scored at that step; '
+        f'allowed: one of score.steps = {", ".join(map(str, steps))}'
+      )
 
 
 def _check_scores(config: ml_collections.ConfigDict) -> None:
@@ -100,7 +107,8 @@ def _check_scores(config: ml_collections.ConfigDict) -> None:
 
 def _check_selection(config: ml_collections.ConfigDict) -> None:
   scored = registry.resolve(config.score.names)
-  for score in registry.resolve(config.select.scores):
+  for selected in registry.resolve_selected(config.select.scores):
+    score = selected.partition('@')[0]
     if score not in scored and not config.select.scores_path:
       raise ConfigError(
         f'config.select.scores: {score!r} is not computed; allowed: one of '

@@ -39,6 +39,7 @@ _FREE = (
   'retrain.num_runs',
   'score',
   'select',
+  'sweep',
   'train.checkpoint_every_steps',
   'train.eval_batch_size',
   'train.eval_every_steps',

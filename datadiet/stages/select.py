@@ -29,6 +29,7 @@ class Selection:
     name: its folder.
     policy: a key of `POLICIES`.
     score: what it goes by, or None.
+    step: of the score; None for none, or one from a file.
     num_kept: examples kept.
     class_balanced: whether classes are kept equal.
     options: of the policy.
@@ -40,6 +41,7 @@ class Selection:
   name: str
   policy: str
   score: str | None
+  step: int | None
   num_kept: int
   class_balanced: bool
   options: dict[str, Any]
@@ -71,7 +73,7 @@ def _asked_for(context: Context) -> Iterator[Selection]:
           score, step, policy, kept, select.class_balanced, own
         )
         yield Selection(
-          name, policy, score, kept, select.class_balanced, own, False
+          name, policy, score, step, kept, select.class_balanced, own, False
         )
     for baseline in select.baselines:
       yield _random(kept, baseline == 'random_balanced')
@@ -83,7 +85,8 @@ def _scores(context: Context) -> list[tuple[str, int | None]]:
   if from_file is not None:
     return [(from_file.name, None)]
   select = context.config.select
-  return [(score, select.step) for score in select.scores]
+  parts = [score.partition('@') for score in select.scores]
+  return [(name, int(step or select.step)) for name, _, step in parts]
 
 
 def _changing(
@@ -92,12 +95,12 @@ def _changing(
   if policy == 'infobatch':
     kept = num_examples  # It says itself how many it leaves out.
   name = selection_name(None, None, policy, kept, False, options)
-  return Selection(name, policy, None, kept, False, options, True, True)
+  return Selection(name, policy, None, None, kept, False, options, True, True)
 
 
 def _random(kept: int, class_balanced: bool) -> Selection:
   name = selection_name(None, None, 'random', kept, class_balanced)
-  return Selection(name, 'random', None, kept, class_balanced, {}, True)
+  return Selection(name, 'random', None, None, kept, class_balanced, {}, True)
 
 
 def folders(context: Context, selection: Selection) -> list[tuple[int, Any]]:
@@ -118,13 +121,12 @@ def _expected(context: Context, selection: Selection, run: int) -> dict:
   from_file = None
   if selection.score is not None:
     from_file = read_score_file(context.config, context.dataset)
-  by_step = selection.score is not None and from_file is None
   return {
     'fingerprint': context.dataset.fingerprint,
     'policy': selection.policy,
     'score': selection.score,
     'score_checksum': from_file and from_file.checksum,
-    'step': select.step if by_step else None,
+    'step': selection.step,
     'num_kept': selection.num_kept,
     'class_balanced': selection.class_balanced,
     'options': selection.options,
@@ -160,7 +162,9 @@ def run(context: Context) -> None:
 
 
 def _make(context: Context, selection: Selection, run: int, folder) -> None:
-  dataset, step = context.dataset, context.config.select.step
+  dataset, step = context.dataset, selection.step
+  if step is None:
+    step = context.config.select.step
   scores = higher_is = mean_confidence = features = None
   from_file = read_score_file(context.config, dataset)
   if selection.score is not None and from_file is not None:
