@@ -1,8 +1,8 @@
 """Sweeps: one start for all combinations of some settings.
 
-`config.sweep` mirrors the config: `config.sweep.train.model_seed = (0, 1)` tries
-both. Combinations that differ in what is selected alone share the workdir, and
-so its networks and scores; others get a workdir each below it.
+`config.sweep` mirrors the config: `config.sweep.train.model_seed = (0, 1)`
+tries both. Combinations that differ in what is selected alone share the
+workdir, and so its networks and scores; others get a workdir each below it.
 """
 
 import dataclasses
@@ -143,11 +143,8 @@ def run(
     return
   # A shared workdir has one summary of all.
   shares = children[0].workdir == workdir
-  rows = [
-    row
-    for child in children[: 1 if shares else None]
-    for row in _rows(child, shares)
-  ]
+  tables = children[:1] if shares else children
+  rows = [row for child in tables for row in _rows(child, shares)]
   names = [] if shares else ['index', *children[0].settings]
   header = [*names, *_COLUMNS]
   root = Workdir.at(workdir).root

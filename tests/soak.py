@@ -3,10 +3,10 @@
     python -m tests.soak --rounds=20
 
 Two processes with four virtual devices each train four runs of digits, score,
-select and retrain. In each round one of them gets SIGTERM or SIGKILL at a random
-moment, both end, and the pair is started again. At last it runs to its end:
-parameters, dynamics, scores and history have to be, bit by bit, those of a pair
-that nothing disturbed, and no file may be half-written.
+select and retrain. In each round one of them gets SIGTERM or SIGKILL at a
+random moment, both end, and the pair is started again. At last it runs to its
+end: parameters, dynamics, scores and history have to be, bit by bit, those of a
+pair that nothing disturbed, and no file may be half-written.
 """
 
 import argparse

@@ -22,6 +22,11 @@ class _Pending:
   evaluation: dict[str, jax.Array] | None
 
 
+def _shares(correct: np.ndarray, count: np.ndarray) -> list[float | None]:
+  pairs = zip(correct.tolist(), count.tolist(), strict=True)
+  return [right / num if num else None for right, num in pairs]
+
+
 class WaveFigures:
   """The histories of the runs of a wave that this process saves."""
 
@@ -48,6 +53,7 @@ class WaveFigures:
     self._batch_size = batch_size
     self._learning_rate = learning_rate
     self._pending: list[_Pending] = []
+    self._by_class: dict[int, list[float | None]] = {}
 
   def add(
     self, step: int, meters: Any, evaluation: dict[str, jax.Array] | None
@@ -83,10 +89,21 @@ class WaveFigures:
       row['train_loss'] = float(meters.loss) / int(meters.count)
       row['train_accuracy'] = int(meters.correct) / int(meters.count)
     if evaluation is not None:
-      count = int(evaluation['count'])
-      row['test_loss'] = float(evaluation['loss']) / count
-      row['test_accuracy'] = int(evaluation['correct']) / count
+      correct, count = evaluation['correct'], evaluation['count']
+      row['test_loss'] = float(evaluation['loss']) / int(count.sum())
+      row['test_accuracy'] = int(correct.sum()) / int(count.sum())
+      self._by_class[slot] = _shares(correct, count)
     return row
+
+  def note_classes(self, evaluation: dict[str, jax.Array]) -> None:
+    """Keeps accuracies by class of an evaluation that has a row already."""
+    for slot in self._histories:
+      own = parallel.slot_to_host(evaluation, slot)
+      self._by_class[slot] = _shares(own['correct'], own['count'])
+
+  def class_accuracy(self, slot: int) -> list[float | None]:
+    """The newest test accuracy of each class; None for one without images."""
+    return self._by_class[slot]
 
   def check_finite(self, meters: Any) -> None:
     """Refuses to go on after a loss that is not finite.

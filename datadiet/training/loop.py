@@ -237,6 +237,8 @@ class _WaveLoop:
           state = self._handle_events(step, state)
       if stop:
         self._stop(step, state)
+      if self._first_step == step:  # Stopped at the very end, after its row.
+        self._figures.note_classes(self._trainer.evaluate(state))
       self._figures.flush()
       for writer in self._writers.values():
         writer.wait()
@@ -299,5 +301,6 @@ class _WaveLoop:
         'keep_steps': checkpoints.variable_steps(job.folder),
         'test_accuracy': latest.get('test_accuracy'),
         'test_loss': latest.get('test_loss'),
+        'class_accuracy': self._figures.class_accuracy(slot),
       },
     )

@@ -134,7 +134,7 @@ def make_eval_step(
 
   Returns:
     (params, batch_stats, batch) -> sums over the examples with 'mask' true:
-    'loss' float32[], 'correct' int32[], 'count' int32[].
+    'loss' float32[], 'correct' and 'count' int32[num_classes] by label.
   """
 
   def eval_step(params, batch_stats, batch):
@@ -143,10 +143,12 @@ def make_eval_step(
     losses = per_example_loss(logits, batch['label'])
     correct = jnp.argmax(logits, -1) == batch['label']
     mask = batch['mask']
+    classes = jnp.arange(logits.shape[-1])
+    of_class = (batch['label'][:, None] == classes) & mask[:, None]
     return {
       'loss': jnp.sum(jnp.where(mask, losses, 0.0)),
-      'correct': jnp.sum(correct & mask),
-      'count': jnp.sum(mask),
+      'correct': jnp.sum(of_class & correct[:, None], 0),
+      'count': jnp.sum(of_class, 0),
     }
 
   return eval_step

@@ -76,6 +76,7 @@ class Trainer:
       dataset.test,
       run_mesh,
       model=model,
+      num_classes=dataset.num_classes,
       mean=dataset.mean,
       std=dataset.std,
       batch_size=settings.eval_batch_size,
