@@ -47,18 +47,6 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'The number of this one, from 0.'
 )
-_COORDINATOR_ADDRESS = flags.DEFINE_string(
-  'coordinator_address',
-  None,
-  'HOST:PORT of process 0, where nothing else says who takes part (Slurm, Open '
-  'MPI, Kubernetes and TPU hosts do).',
-)
-_NUM_PROCESSES = flags.DEFINE_integer(
-  'num_processes', None, 'How many processes take part.'
-)
-_PROCESS_ID = flags.DEFINE_integer(
-  'process_id', None, 'The number of this one, from 0.'
-)
 _SWEEP_INDEX = flags.DEFINE_integer(
   'sweep_index',
   None,
