@@ -41,8 +41,8 @@ _SEED = flags.DEFINE_integer(
   'random_label_seed', 0, 'As given to the old code.'
 )
 
-# Ranges up to this length are sorted by insertion.
-_SMALL = 16
+# Ranges that are longer by no more than this than one are sorted by insertion.
+_SMALL = 15
 
 
 def quicksort_order(keys: np.ndarray) -> np.ndarray:

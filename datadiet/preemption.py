@@ -87,6 +87,8 @@ def handle_signals() -> Iterator[None]:
   def request(number, frame):
     del frame
     global _requested
+    if _requested:
+      _end_at_once()
     _requested = True
     logging.warning(
       'Got %s: saving, then stopping (a second one stops at once)',

@@ -11,8 +11,7 @@ from datadiet import old_scores
 from datadiet.errors import DataDietError
 
 # With these switched off numpy sorts as it did before it had them.
-_FEATURES = 'AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL'
-_FEATURES += ' AVX512_ICL AVX512_SPR X86_V3 X86_V4'
+_FEATURES = 'X86_V3 X86_V4 AVX512_ICL AVX512_SPR'
 
 _SORT = """
 import sys

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,10 @@ def _config_of(arguments: list[str]):
   flags.DEFINE_list(
     'stages', ['train', 'select', 'retrain'], '', flag_values=values
   )
-  values(['main', *arguments])
+  # The config flag looks for its overrides in there.
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(sys, 'argv', ['main', *arguments])
+    values(sys.argv)
   return config.value, values['workdir'].value, values['stages'].value
 
 
@@ -104,6 +108,21 @@ def _run(arguments: list[str], workdir: Path, **changes) -> Path:
       running.set_field(config, name, value)
   main.run(config, str(workdir), stages)
   return workdir
+
+
+# ml_collections loads config files in a way that Python 3.12 has no more.
+pytestmark = pytest.mark.filterwarnings(
+  'ignore:the load_module:DeprecationWarning'
+)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def compilations(tmp_path_factory):
+  """Compiles once what most rows have in common."""
+  with pytest.MonkeyPatch.context() as patch:
+    folder = str(tmp_path_factory.mktemp('xla'))
+    patch.setitem(_SHORT, 'compilation_cache_dir', folder)
+    yield
 
 
 @pytest.fixture(scope='module')
@@ -162,11 +181,19 @@ def _data(row: str, folder: Path) -> dict:
     contents = getattr(formats, f'{name}_files')()[0]
     for path, content in contents.items():
       formats.write(folder / path, content)
-    return {'dataset.data_dir': str(folder), 'train.batch_size': 8}
+    return {
+      'dataset.data_dir': str(folder),
+      'train.batch_size': 8,
+      'select.sizes': (),
+    }
   if 'cinic10' in row:
     for path, image in formats.cinic10_images().items():
       formats.write(folder / 'CINIC-10' / path, formats.encode(image))
-    return {'dataset.data_dir': str(folder), 'train.batch_size': 8}
+    return {
+      'dataset.data_dir': str(folder),
+      'train.batch_size': 8,
+      'select.sizes': (),
+    }
   return {}
 
 

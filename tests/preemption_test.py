@@ -12,12 +12,18 @@ from datadiet import preemption
 from datadiet.errors import Preempted
 
 
+def _ask(number):
+  """Sends this process a signal, and lets the watching thread see it."""
+  signal.raise_signal(number)
+  time.sleep(0.3)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_asks_and_the_work_goes_on(number):
   with preemption.handle_signals(), preemption.unsaved_work():
     assert not preemption.stop_requested()
     preemption.raise_if_requested()
-    signal.raise_signal(number)
+    _ask(number)
     assert preemption.stop_requested()
     with pytest.raises(Preempted):
       preemption.raise_if_requested()
@@ -25,7 +31,7 @@ def test_a_signal_asks_and_the_work_goes_on(number):
 
 def test_a_new_block_starts_without_a_request():
   with preemption.handle_signals(), preemption.unsaved_work():
-    signal.raise_signal(signal.SIGTERM)
+    _ask(signal.SIGTERM)
   with preemption.handle_signals(), preemption.unsaved_work():
     assert not preemption.stop_requested()
 

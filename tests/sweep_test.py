@@ -103,7 +103,8 @@ def test_a_sweep_by_the_command_line_and_its_table(tmp_path):
   ]
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr
-  rows = list(csv.DictReader((workdir / 'sweep.csv').open()))
+  table = (workdir / 'sweep.csv').read_text()
+  rows = list(csv.DictReader(table.splitlines()))
   assert {row['train.model_seed'] for row in rows} == {'0', '7'}
   for row in rows:
     child = f'{int(row["index"]):03d}_model_seed={row["train.model_seed"]}'
