@@ -34,13 +34,17 @@ test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
 	@DATADIET_SCREENSHOTS=build/screenshots \
 	  $(VENV)/bin/python -m pytest tests/browser
 
+.PHONY: test-processes
+test-processes: $(STAMP) ## Run pairs of processes, stop, kill and restart them.
+	@$(VENV)/bin/python -m pytest tests/processes
+
 .PHONY: soak
 soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change.
-	@$(VENV)/bin/python -m tests.soak --rounds=20
+	@$(VENV)/bin/python -m tests.processes.soak --rounds=20
 
 .PHONY: soak-short
 soak-short: $(STAMP) ## The same with three kills, for CI.
-	@$(VENV)/bin/python -m tests.soak --rounds=3
+	@$(VENV)/bin/python -m tests.processes.soak --rounds=3
 
 .PHONY: lint
 lint: $(STAMP) ## Check the style alone.

@@ -78,10 +78,19 @@ def _checkpointer() -> ocp.AsyncCheckpointer:
     active_processes={process},
     barrier_sync_key_prefix=f'process_{process}',
   )
+  # Made in the background, one process's signal that a folder is there would
+  # be taken for another's.
+  at_once = ocp.options.AsyncOptions(create_directories_asynchronously=False)
   return ocp.AsyncCheckpointer(
     ocp.CompositeCheckpointHandler(
-      composite_options=ocp.CompositeOptions(multiprocessing_options=options)
+      variables=ocp.PyTreeCheckpointHandler(multiprocessing_options=options),
+      rest=ocp.PyTreeCheckpointHandler(multiprocessing_options=options),
+      manifest=ocp.JsonCheckpointHandler(multiprocessing_options=options),
+      composite_options=ocp.CompositeOptions(
+        multiprocessing_options=options, async_options=at_once
+      ),
     ),
+    async_options=at_once,
     multiprocessing_options=options,
   )
 

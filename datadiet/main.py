@@ -86,12 +86,16 @@ def _set_up_logging() -> None:
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.INFO)
   package = os.path.dirname(__file__)
-  logging.get_absl_handler().addFilter(
-    lambda record: (
-      record.levelno >= std_logging.WARNING
-      or record.pathname.startswith(package)
+
+  def is_shown(record: std_logging.LogRecord) -> bool:
+    if record.pathname.startswith(package):
+      return True
+    # Orbax warns of every checkpoint that a process writes for itself.
+    return record.levelno >= std_logging.WARNING and not (
+      record.getMessage().startswith('Skipping merge of OCDBT')
     )
-  )
+
+  logging.get_absl_handler().addFilter(is_shown)
 
 
 def _main(argv: list[str]) -> int:

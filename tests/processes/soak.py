@@ -1,6 +1,6 @@
 """Kills a pair of processes over and over; the end must be as if it had not.
 
-    python -m tests.soak --rounds=20
+    python -m tests.processes.soak --rounds=20
 
 Two processes with four virtual devices each train four runs of digits, score,
 select and retrain. In each round one of them gets SIGTERM or SIGKILL at a

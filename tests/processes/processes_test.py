@@ -1,0 +1,132 @@
+"""Tests several processes as one: the same results, stops, and ends."""
+
+import signal
+import time
+
+import pytest
+
+from datadiet import preemption
+from tests import running
+
+_CHANGES = {
+  'train__num_runs': 4,
+  'train__num_steps': 440,
+  'train__schedule_steps': 440,
+  'train__checkpoint_every_steps': 44,
+  'score__steps': (440,),
+}
+
+
+@pytest.fixture(scope='module')
+def compilations(tmp_path_factory):
+  return str(tmp_path_factory.mktemp('compilations'))
+
+
+def _flags(workdir, compilations, **changes):
+  return running.tiny_flags(
+    workdir,
+    compilation_cache_dir=compilations,
+    stages='train,score,select',
+    **{**_CHANGES, **changes},
+  )
+
+
+@pytest.fixture(scope='module')
+def quiet(tmp_path_factory, compilations):
+  """The workdir of a pair that nothing disturbs."""
+  env = running.environment(tmp_path_factory.mktemp('home'), num_devices=2)
+  workdir = tmp_path_factory.mktemp('quiet') / 'workdir'
+  pair = running.Pair(_flags(workdir, compilations), env)
+  assert pair.wait() == [0, 0], pair.log(0) + pair.log(1)
+  # One tells how it goes.
+  assert 'Results: ' in pair.log(0)
+  assert 'images/s' not in pair.log(1)
+  assert 'OCDBT' not in pair.log(1)
+  return workdir
+
+
+@pytest.fixture
+def env(tmp_path):
+  """The environment of two processes with two devices each."""
+  home = tmp_path / 'home'
+  home.mkdir()
+  return running.environment(home, num_devices=2)
+
+
+def _differences(expected, found):
+  names = expected.keys() | found.keys()
+  return {n for n in names if expected.get(n) != found.get(n)}
+
+
+def test_a_pair_stopped_once_gives_what_an_undisturbed_one_gives(
+  quiet, env, compilations, tmp_path
+):
+  workdir = tmp_path / 'workdir'
+  flags = _flags(workdir, compilations)
+  pair = running.Pair(flags, env)
+  checkpoint = workdir / 'train' / 'run_03' / 'checkpoints' / '44'
+  while pair.is_running() and not checkpoint.exists():
+    time.sleep(0.01)
+  pair.processes[1].send_signal(signal.SIGTERM)
+  codes = pair.wait()
+  assert codes == [preemption.EXIT_CODE] * 2, pair.log(0) + pair.log(1)
+  steps = {
+    max(
+      int(path.name)
+      for path in (workdir / f'train/run_0{run}/checkpoints').iterdir()
+    )
+    for run in range(4)
+  }
+  assert len(steps) == 1, 'all runs stop at the same step'
+
+  pair = running.Pair(flags, env)
+  codes = pair.wait()
+  assert codes == [0, 0], pair.log(0) + pair.log(1)
+  assert f'Going on from step {steps.pop()}' in pair.log(0)
+  assert _differences(running.results(quiet), running.results(workdir)) == set()
+
+
+def test_a_run_split_over_processes(env, compilations, tmp_path):
+  """One run, its batch on all devices of both."""
+  workdir = tmp_path / 'workdir'
+  flags = _flags(
+    workdir,
+    compilations,
+    train__num_runs=1,
+    train__num_steps=22,
+    train__schedule_steps=22,
+    score__steps=(22,),
+    select__fractions=(),
+  )
+  pair = running.Pair(flags, env)
+  assert pair.wait() == [0, 0], pair.log(0) + pair.log(1)
+  assert (workdir / 'scores' / 'mean' / 'step_22' / 'grand.npy').exists()
+
+
+@pytest.mark.parametrize('victim', [0, 1])
+def test_when_one_dies_the_other_ends_within_a_minute(
+  victim, env, compilations, tmp_path
+):
+  workdir = tmp_path / 'workdir'
+  pair = running.Pair(_flags(workdir, compilations), env)
+  checkpoint = workdir / 'train' / 'run_03' / 'checkpoints' / '22'
+  while pair.is_running() and not checkpoint.exists():
+    time.sleep(0.01)
+  pair.processes[victim].kill()
+  start = time.monotonic()
+  codes = pair.wait()
+  assert time.monotonic() - start < 60
+  assert codes[victim] == -signal.SIGKILL
+  assert codes[1 - victim] not in (0, preemption.EXIT_CODE)
+
+
+def test_an_error_in_one_is_shown_and_ends_all(env, compilations, tmp_path):
+  workdir = tmp_path / 'workdir'
+  flags = _flags(workdir, compilations, optimizer__learning_rate=1e6)
+  start = time.monotonic()
+  pair = running.Pair(flags, env)
+  codes = pair.wait()
+  assert time.monotonic() - start < 120
+  assert 0 not in codes
+  logs = pair.log(0) + pair.log(1)
+  assert 'the loss is not finite from step ' in logs
