@@ -91,9 +91,8 @@ def _set_up_logging() -> None:
     if record.pathname.startswith(package):
       return True
     # Orbax warns of every checkpoint that a process writes for itself.
-    return record.levelno >= std_logging.WARNING and not (
-      record.getMessage().startswith('Skipping merge of OCDBT')
-    )
+    is_noise = 'Skipping merge of OCDBT' in record.getMessage()
+    return record.levelno >= std_logging.WARNING and not is_noise
 
   logging.get_absl_handler().addFilter(is_shown)
 
