@@ -104,7 +104,7 @@ wait_for_ssh() {
   local tries
   for ((tries = 0; tries < 20; tries++)); do
     if on_machine true; then
-      return
+      return 0
     fi
     run sleep 15
   done

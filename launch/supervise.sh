@@ -66,7 +66,7 @@ print_command() {
 run() {
   if [[ "${dry_run}" == true ]]; then
     print_command "$@"
-    return
+    return 0
   fi
   local code=0
   "$@" </dev/null &
@@ -177,7 +177,7 @@ replace_machine() {
 # Deletes what exists of the machine and of the request for it.
 remove_machine() {
   if [[ "${dry_run}" == false && "$(ask describe_request)" == gone ]]; then
-    return
+    return 0
   fi
   delete_machine
 }
@@ -201,7 +201,7 @@ find_machine() {
 
 attempt() {
   if [[ "${must_start}" == true ]]; then
-    start_program || return
+    start_program || return "$?"
     must_start=false
   fi
   [[ "${workdir}" == gs://* ]] || at_stake=true
@@ -259,14 +259,15 @@ save_results() {
   for tries in 1 2 3; do
     if run mkdir -p "${copy_to}" && copy_results; then
       at_stake=false
-      return
+      return 0
     fi
     ((tries == 3)) || run sleep 10
   done
   return 1
 }
 
-# On every way out: the results, then the machine.
+# On every way out: the results, then the machine. In what a trap calls, a bare
+# 'return' gives the code of what ran before the trap: say which one.
 clean_up() {
   local code=$?
   trap '' HUP INT TERM

@@ -93,7 +93,7 @@ wait_in_queue() {
   for ((minutes = 0; minutes <= 60 * wait_hours; minutes++)); do
     state="$(ask describe_request)"
     case "${state}" in
-      ACTIVE) return ;;
+      ACTIVE) return 0 ;;
       FAILED | SUSPENDING | SUSPENDED | DELETING | gone)
         say "The queued resource is ${state}:"
         run gcloud compute tpus queued-resources describe "${name}" \
@@ -113,12 +113,12 @@ describe_machine() {
 }
 
 describe_request() {
-  if [[ "${queued}" == false ]]; then
+  if [[ "${queued}" == true ]]; then
+    gcloud compute tpus queued-resources describe "${name}" \
+      --format='value(state.state)' "${flags[@]}"
+  else
     describe_machine
-    return
   fi
-  gcloud compute tpus queued-resources describe "${name}" \
-    --format='value(state.state)' "${flags[@]}"
 }
 
 delete_machine() {
