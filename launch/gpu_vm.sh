@@ -148,7 +148,7 @@ list_results() {
 }
 
 copy_results() {
-  run gcloud compute scp --recurse "${name}:${workdir}" "${copy_to}" \
+  run gcloud compute scp "${name}:${workdir}" "${copy_to}" --recurse \
     "${flags[@]}"
 }
 

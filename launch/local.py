@@ -254,9 +254,10 @@ class Launcher:
 def _list_files(workdir: str) -> list[str]:
   """The names of all results, without TensorBoard's, new at each start."""
   return sorted(
-    os.fspath(path)
-    for path in epath.Path(workdir).glob('**/*')
-    if 'events.out.tfevents' not in path.name
+    os.path.join(folder, name)
+    for folder, _, names in epath.Path(workdir).walk()
+    for name in names
+    if 'events.out.tfevents' not in name
   )
 
 

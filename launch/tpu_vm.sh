@@ -173,8 +173,8 @@ list_results() {
 copy_results() {
   local source="${workdir}"
   [[ "${source}" == /* ]] || source="datadiet/${source}"
-  run gcloud compute tpus tpu-vm scp --recurse "${name}:${source}" \
-    "${copy_to}" --worker=0 "${flags[@]}"
+  run gcloud compute tpus tpu-vm scp "${name}:${source}" "${copy_to}" \
+    --recurse --worker=0 "${flags[@]}"
 }
 
 parse_options "$@"
