@@ -225,9 +225,11 @@ class Launcher:
     files = None
     while not self._stopping:
       code = self._run_once()
-      if not self._options.until_done or code in (0, _WRONG_SETTING):
-        return code
-      if self._stopping:
+      if (
+        not self._options.until_done
+        or self._stopping
+        or code in (0, _WRONG_SETTING)
+      ):
         return code
       preempted = code == _PREEMPTED
       errors += not preempted

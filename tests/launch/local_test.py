@@ -1,5 +1,6 @@
 """Tests of local.py with small programs in place of datadiet.main."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -58,10 +59,15 @@ class Run:
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
+      start_new_session=True,
     )
 
   def send(self, number):
     self._process.send_signal(number)
+
+  def send_as_terminal(self, number):
+    """To all in the foreground, as Ctrl-C does."""
+    os.killpg(self._process.pid, number)
 
   def wait(self):
     """(exit code, stdout, stderr), within a time that a hang exceeds."""
@@ -90,6 +96,23 @@ def test_signals_reach_all(tmp_path, number):
   code, out, _ = run.wait()
   assert code == 75
   assert sorted(out.splitlines()) == ['[0] saving', '[1] saving']
+
+
+def test_control_c_arrives_once(tmp_path):
+  """A second one would end the program before it has saved."""
+  program = """
+    wait_for_others()
+    signal.signal(signal.SIGINT, lambda *_: print('signal', flush=True))
+    (directory / f'set_{index}').write_text('')
+    time.sleep(1)
+    sys.exit(75)
+  """
+  run = Run(program, tmp_path)
+  wait_for(tmp_path, 'set_*', 2)
+  run.send_as_terminal(signal.SIGINT)
+  code, out, _ = run.wait()
+  assert code == 75
+  assert sorted(out.splitlines()) == ['[0] signal', '[1] signal']
 
 
 def test_a_signal_before_the_program_can_take_it(tmp_path):
@@ -197,7 +220,9 @@ def test_until_done_stops_when_asked(tmp_path):
   run = Run('wait_for_others(); time.sleep(50)', tmp_path, '--until_done')
   wait_for(tmp_path, 'ready_*', 2)
   run.send(signal.SIGTERM)
-  assert run.wait()[0] == 75
+  code, _, err = run.wait()
+  assert code == 75
+  assert 'starting again' not in err
 
 
 def test_each_process_is_told_its_place():
