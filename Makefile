@@ -34,6 +34,11 @@ test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
 	@DATADIET_SCREENSHOTS=build/screenshots \
 	  $(VENV)/bin/python -m pytest tests/browser
 
+.PHONY: test-slurm
+test-slurm: $(STAMP) ## Run launch/slurm.sbatch in Slurm; needs Debian, root.
+	@apt-get install -qq -y --no-install-recommends slurm-wlm munge >/dev/null
+	@$(VENV)/bin/python -m pytest tests/slurm
+
 .PHONY: lint
 lint: $(STAMP) ## Check the style alone.
 	@$(VENV)/bin/ruff check --quiet .

@@ -44,6 +44,18 @@ def test_preempted_goes_back_into_the_queue(stand_ins):
   assert stand_ins.calls[1:] == [['scontrol', 'requeue', '7']]
 
 
+def test_of_an_array_only_this_job_is_requeued(stand_ins):
+  stand_ins.script(('srun', {'code': 75}))
+  run(
+    stand_ins,
+    *PROGRAM,
+    SLURM_JOB_ID='7',
+    SLURM_ARRAY_JOB_ID='7',
+    SLURM_ARRAY_TASK_ID='3',
+  )
+  assert stand_ins.calls[1:] == [['scontrol', 'requeue', '7_3']]
+
+
 @pytest.mark.parametrize('code', [0, 1, 2, 137])
 def test_anything_else_is_not_started_again(stand_ins, code):
   stand_ins.script(('srun', {'code': code}))
