@@ -49,10 +49,8 @@ def test_requeue_after_sigterm(slurm, program, options, tmp_path):
 
 
 def test_time_limit(slurm, program, tmp_path):
-  """The tasks are signalled before it, and the job goes on."""
-  job = slurm.submit(
-    *('--time=1', '--signal=TERM@30'), program=program, folder=tmp_path
-  )
+  """The tasks are signalled two minutes before it, and the job goes on."""
+  job = slurm.submit('--time=3', program=program, folder=tmp_path)
   job.wait_for_log('saved 0')
   job.wait_for(lambda: job.restarts == 1)
   job.start_soon()
