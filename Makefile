@@ -39,6 +39,14 @@ test-slurm: $(STAMP) ## Run launch/slurm.sbatch in Slurm; needs Debian, root.
 	@apt-get install -qq -y --no-install-recommends slurm-wlm munge >/dev/null
 	@$(VENV)/bin/python -m pytest tests/slurm
 
+.PHONY: soak
+soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change.
+	@$(VENV)/bin/python -m tests.soak --rounds=20
+
+.PHONY: soak-short
+soak-short: $(STAMP) ## The same with three kills, for CI.
+	@$(VENV)/bin/python -m tests.soak --rounds=3
+
 .PHONY: lint
 lint: $(STAMP) ## Check the style alone.
 	@$(VENV)/bin/ruff check --quiet .

@@ -62,6 +62,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.num_runs = 10
   # Networks are trained this far to be scored ...
   config.train.num_steps = 7_800
+  # (or so many epochs, if not 0)
+  config.train.num_epochs = 0
   # ... on a schedule of this horizon; 0 for num_steps.
   config.train.schedule_steps = 78_000
   config.train.batch_size = 128
@@ -73,8 +75,17 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.log_every_steps = 100
   config.train.eval_every_steps = 1_950
   config.train.checkpoint_every_steps = 1_950
-  # More steps whose networks are kept.
+  # More steps whose networks are kept: these, and every so many up to a step
+  # (0 for the last).
   config.train.early_steps = ()
+  config.train.early_every = 0
+  config.train.early_until = 0
+  # A checkpoint to start from, such as DIR/train/run_00/checkpoints/390: its
+  # params and batch_stats, with a new optimizer; '' for a new network.
+  config.train.init_from = ''
+  # Train on these examples only: a .npy of example_index, or the folder of a
+  # selection; '' for all.
+  config.train.subset_path = ''
   # Train each run on a random subset of this size, to see what it says of the
   # other examples; every example is in and out of at least one run.
   config.train.subset_fraction = 1.0
@@ -106,6 +117,10 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.select = ml_collections.ConfigDict()
   config.select.scores = ('el2n',)
+  # A .npy of N numbers to select by instead, in the order of example_index,
+  # and which end of it is hard: 'harder', 'easier' or '' if nobody has to know.
+  config.select.scores_path = ''
+  config.select.higher_is = ''
   config.select.policies = ('keep_max',)
   config.select.fractions = (0.5, 0.3)
   # Numbers of examples to keep, beside the fractions.
@@ -127,6 +142,14 @@ def get_config() -> ml_collections.ConfigDict:
   config.retrain.full = True
   # Added to run numbers, so that no scoring network is trained again.
   config.retrain.first_run = 1000
+
+  # Settings to try all combinations of, each with a tuple of values, such as
+  # config.sweep.train.model_seed = (0, 1).
+  config.sweep = ml_collections.ConfigDict()
+  for section in ('model', 'optimizer', 'train', 'score', 'select', 'retrain'):
+    config.sweep[section] = ml_collections.ConfigDict()
+  config.sweep.dataset = ml_collections.ConfigDict()
+  config.sweep.dataset.label_noise = ml_collections.ConfigDict()
 
   # JAX's compilation cache; '' for ~/.cache/datadiet/xla, 'none' for none.
   config.compilation_cache_dir = ''

@@ -97,6 +97,8 @@ def _check_config(config: object, path: str | None) -> None:
 def _check_setting(name: str) -> None:
   if name in FIELDS or name.startswith(f'{_OPTIONS}.'):
     return
+  if name.startswith('sweep.'):
+    return _check_setting(name.removeprefix('sweep.'))
   below = [field for field in FIELDS if field.startswith(f'{name}.')]
   if below:
     raise ConfigError(
@@ -107,7 +109,17 @@ def _check_setting(name: str) -> None:
 
 
 def _flags_of_this_project() -> list[str]:
-  return ['config', 'workdir', 'stages', 'verbosity', 'help']
+  return [
+    'config',
+    'workdir',
+    'stages',
+    'sweep_index',
+    'coordinator_address',
+    'num_processes',
+    'process_id',
+    'verbosity',
+    'help',
+  ]
 
 
 def _wrong_value(error: Exception, path: str | None) -> str:

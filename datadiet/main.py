@@ -14,7 +14,13 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from datadiet import command_line, compilation, preemption
+from datadiet import (
+  command_line,
+  compilation,
+  distributed,
+  preemption,
+  sweep,
+)
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError, Preempted
 
@@ -28,6 +34,24 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Where results go; may be remote, such as gs://...'
+)
+_COORDINATOR_ADDRESS = flags.DEFINE_string(
+  'coordinator_address',
+  None,
+  'HOST:PORT of process 0, where nothing else says who takes part (Slurm, Open '
+  'MPI, Kubernetes and TPU hosts do).',
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  'num_processes', None, 'How many processes take part.'
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  'process_id', None, 'The number of this one, from 0.'
+)
+_SWEEP_INDEX = flags.DEFINE_integer(
+  'sweep_index',
+  None,
+  "Which combination of config.sweep to run, from 0; all, or Slurm's array "
+  'index, if not given.',
 )
 _STAGES = flags.DEFINE_list(
   'stages',
@@ -80,9 +104,38 @@ def _main(argv: list[str]) -> int:
     if not value:
       raise ConfigError(f'--{flag} is missing')
   _set_up_logging()
+  children = _children()
+  distributed.initialize(
+    _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+  )
+  # After it: joining other processes sets a handler of its own.
   with preemption.handle_signals():
-    run(_CONFIG.value, _WORKDIR.value, _STAGES.value)
+    if children:
+      sweep.run(
+        children,
+        sweep.chosen(children, _SWEEP_INDEX.value),
+        _WORKDIR.value,
+        lambda config, workdir: run(config, workdir, _STAGES.value),
+      )
+    else:
+      run(_CONFIG.value, _WORKDIR.value, _STAGES.value)
   return 0
+
+
+def _children() -> list[sweep.Child]:
+  """The combinations of a sweep, or none; checks all of them and the flags."""
+  config = _CONFIG.value
+  config_lib.check(config)
+  if not list(config_lib.flatten(config.sweep)):
+    if _SWEEP_INDEX.value is not None:
+      raise ConfigError(
+        f'--sweep_index: {_SWEEP_INDEX.value} is not allowed without a sweep; '
+        'allowed: with config.sweep.SECTION.FIELD=VALUES'
+      )
+    return []
+  children = sweep.expand(config, _WORKDIR.value)
+  sweep.chosen(children, _SWEEP_INDEX.value)
+  return children
 
 
 def _guarded(argv: list[str]) -> int:
@@ -95,7 +148,12 @@ def _guarded(argv: list[str]) -> int:
   except DataDietError as error:
     logging.debug('Where it came from:', exc_info=True)
     print(f'datadiet: {error}', file=sys.stderr)
-    return 2 if isinstance(error, ConfigError) else 1
+    return distributed.leave(2 if isinstance(error, ConfigError) else 1)
+  except Exception:
+    if not distributed.has_peers():
+      raise
+    logging.exception('Failed')
+    return distributed.leave(1)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

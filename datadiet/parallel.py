@@ -8,10 +8,12 @@ whole batch.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -68,6 +70,32 @@ class RunMesh:
     if jax.process_count() == 1:
       return jax.device_put(tree, sharding)
     return jax.tree.map(put_leaf, tree)
+
+  def to_host(self, tree: Any) -> Any:
+    """Copies all slots of a stacked tree to every process, as numpy arrays."""
+    if jax.process_count() > 1:
+      gather = compilation.jit(lambda same: same, out_shardings=self.replicated)
+      tree = gather(tree)
+    return jax.tree.map(np.array, jax.device_get(tree))
+
+  def in_any_process(self, value: bool) -> Any:
+    """Whether a value is true in some process, without waiting for it.
+
+    Returns:
+      The value itself with one process; else bool[] on the devices.
+    """
+    if jax.process_count() == 1:
+      return value
+    shape = (self.num_slots, self.devices_per_slot)
+    sharding = NamedSharding(self.mesh, P(RUN_AXIS, DATA_AXIS))
+    values = jax.make_array_from_callback(
+      shape, sharding, lambda index: np.full((1, 1), value)
+    )
+    return self._any(values)
+
+  @functools.cached_property
+  def _any(self) -> Callable:
+    return compilation.jit(jnp.any, out_shardings=self.replicated)
 
   def per_run(
     self,

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 from absl import logging
 
-from datadiet import preemption
+from datadiet import config as config_lib
+from datadiet import distributed, preemption
 from datadiet.artifacts import Workdir
 from datadiet.config import closest
 from datadiet.data import load_dataset
@@ -22,6 +23,7 @@ from datadiet.stages.context import (
   timed,
   write_config,
 )
+from datadiet.stages.subset import steps_per_epoch
 
 
 def check_stages(names: Sequence[str]) -> list[str]:
@@ -58,16 +60,26 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   root = Workdir.at(workdir)
   # All checks first: a start that is refused changes nothing in the workdir.
   check_workdir(config, root)
-  dataset = load_dataset(config.dataset)
+  if not distributed.is_first():
+    # One process tells how it goes; all tell of warnings.
+    logging.set_verbosity(logging.WARNING)
+  dataset = distributed.one_a_host_first(lambda: load_dataset(config.dataset))
   check_against_data(config, dataset)
+  config = config_lib.resolve(
+    config, steps_per_epoch(config, dataset.train.num_examples)
+  )
   open_dataset(dataset, root)
   write_config(config, root)
+  distributed.barrier('workdir opened')
   preemption.raise_if_requested()
   context = Context(config, root, dataset)
   _show_plan(context, names)
   for name in names:
+    logging.debug('Stage %s begins', name)
     with timed(context, name):
       STAGES[name].run(context)
+      # What one process wrote the others read in the next stage.
+      distributed.barrier(name)
     preemption.raise_if_requested()
   logging.info('Done in %s', format_seconds(time.monotonic() - start))
   logging.info('Results: %s', root.root)

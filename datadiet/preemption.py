@@ -1,7 +1,14 @@
-"""Requests to stop: SIGTERM and SIGINT, answered at the next safe point."""
+"""Requests to stop: SIGTERM and SIGINT, answered at the next safe point.
+
+While there is work that is not saved, a request waits until the work is: see
+`unsaved_work`. At other times, such as while compiling, reading data or writing
+figures, it ends the process at once, also in the middle of native code.
+"""
 
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +19,10 @@ from datadiet.errors import Preempted
 # sysexits' EX_TEMPFAIL: what launchers take for "start me again".
 EXIT_CODE = 75
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _requested = False
+# Blocks of `unsaved_work` that are open.
+_num_unsaved = 0
 
 
 def stop_requested() -> bool:
@@ -31,6 +41,46 @@ def raise_if_requested() -> None:
 
 
 @contextmanager
+def unsaved_work() -> Iterator[None]:
+  """Within it, a request to stop waits for the code to look at it."""
+  global _num_unsaved
+  _num_unsaved += 1
+  try:
+    yield
+  finally:
+    _num_unsaved -= 1
+
+
+def _end_at_once() -> None:
+  # Not sys.exit: another thread may be deep in native code.
+  logging.get_absl_handler().flush()
+  sys.stderr.flush()
+  os._exit(EXIT_CODE)
+
+
+def _watch(wakeup: int) -> None:
+  """Ends the process where nobody else would look at a signal in time.
+
+  Python calls handlers between two of its own instructions, which a long call
+  into native code puts off; the number of the signal comes here immediately.
+  """
+  num_seen = 0
+  while content := os.read(wakeup, 1):
+    if content[0] not in _SIGNALS:
+      continue
+    num_seen += 1
+    if num_seen > 1:
+      _end_at_once()
+    if not _num_unsaved:
+      os.write(
+        2,
+        f'Got {signal.Signals(content[0]).name}: stopped, nothing had to be '
+        'saved; run the same command again to go on\n'.encode(),
+      )
+      _end_at_once()
+
+
+@contextmanager
 def handle_signals() -> Iterator[None]:
   """Within it, a first SIGTERM or SIGINT asks, a second one ends at once."""
 
@@ -38,7 +88,7 @@ def handle_signals() -> Iterator[None]:
     del frame
     global _requested
     if _requested:
-      os._exit(EXIT_CODE)
+      _end_at_once()
     _requested = True
     logging.warning(
       'Got %s: saving, then stopping (a second one stops at once)',
@@ -47,12 +97,20 @@ def handle_signals() -> Iterator[None]:
 
   global _requested
   _requested = False
-  previous = {
-    number: signal.signal(number, request)
-    for number in (signal.SIGTERM, signal.SIGINT)
-  }
+  read_end, write_end = os.pipe()
+  os.set_blocking(write_end, False)
+  previous = {number: signal.signal(number, request) for number in _SIGNALS}
+  previous_wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+  watcher = threading.Thread(
+    target=_watch, args=(read_end,), name='signals', daemon=True
+  )
+  watcher.start()
   try:
     yield
   finally:
+    signal.set_wakeup_fd(previous_wakeup)
     for number, handler in previous.items():
       signal.signal(number, handler)
+    os.close(write_end)  # Ends the watcher.
+    watcher.join()
+    os.close(read_end)

@@ -57,6 +57,11 @@ WRONG = {
   'train.eval_every_steps': _COUNT,
   'train.checkpoint_every_steps': _COUNT,
   'train.early_steps': ((-1,), (0.5,), 3, ('3',)),
+  'train.early_every': (-1, *_INTEGERS),
+  'train.early_until': (-1, *_INTEGERS),
+  'train.num_epochs': (-1, *_INTEGERS),
+  'train.init_from': _TEXT,
+  'train.subset_path': _TEXT,
   'train.runs_at_once': (-1, *_INTEGERS),
   'train.steps_per_call': (-1, *_INTEGERS),
   'score.names': ((), ('el2m',), 'el2n', (2,), None),
@@ -70,6 +75,8 @@ WRONG = {
   'score.keep': (('logits',), 'features', None),
   'score.gradient_runs': (-1, *_INTEGERS),
   'select.scores': (('el2m',), 'el2n', (2,), None),
+  'select.scores_path': _TEXT,
+  'select.higher_is': ('hard', 1, None),
   'select.policies': (('keep_mx',), 'keep_max', (1,), None),
   'select.fractions': _FRACTIONS,
   'select.sizes': ((0,), (-5,), (0.5,), 100, ('100',)),
@@ -82,6 +89,7 @@ WRONG = {
   'retrain.num_steps': (-1, *_INTEGERS),
   'retrain.full': (1, 'yes', None),
   'retrain.first_run': (-1, *_INTEGERS),
+  'sweep': (3, None, ()),
   'compilation_cache_dir': _TEXT,
 }
 
@@ -125,6 +133,9 @@ def test_wrong_values_are_refused(name):
     ('score.names', ('l2_error', 'grand')),
     ('select.policies', ()),
     ('retrain.num_steps', 78_000),
+    ('model.name', 'simple_cnn_0'),
+    # Steps are compared once the epochs are known in steps.
+    ('train.num_epochs', 500),
   ],
 )
 def test_values_at_the_edge_are_allowed(name, value):
@@ -178,6 +189,18 @@ def test_missing_fields_are_named():
       'config.train.early_steps: 9000 .*at most train.num_steps = 7800',
     ),
     (
+      {'train.early_until': 9_000},
+      'config.train.early_until: 9000 .*at most train.num_steps = 7800',
+    ),
+    (
+      {'train.subset_path': 'a.npy', 'train.subset_fraction': 0.7},
+      "config.train.subset_path: 'a.npy' .*one of the two",
+    ),
+    (
+      {'select.class_balanced': True, 'select.policies': ('rs2',)},
+      "config.select.class_balanced: True .*'rs2'.*allowed: False",
+    ),
+    (
       {'retrain.num_steps': 78_001},
       'config.retrain.num_steps: 78001 .*at most train.schedule_steps = 78000',
     ),
@@ -200,6 +223,10 @@ def test_missing_fields_are_named():
     (
       {'score.names': ('el2n', 'grand_subset')},
       "config.score.grand_subset: '' .*a regular expression",
+    ),
+    (
+      {'select.scores': ('el2n@390',)},
+      "config.select.scores: 'el2n@390' .*score.steps = 7800",
     ),
     (
       {'select.step': 390},
@@ -239,6 +266,22 @@ def test_resolve_fills_in_what_is_chosen():
   assert resolved.retrain.num_steps == 7_800
   with pytest.raises(AttributeError):
     resolved.train.num_runs = 3
+
+
+def test_resolve_turns_epochs_into_steps_once_the_data_is_known():
+  config = base.get_config()
+  config.train.num_epochs = 2
+  config.train.schedule_steps = 0
+  config_lib.check(config)
+  waiting = config_lib.resolve(config)
+  assert waiting.score.steps == ()
+  resolved = config_lib.resolve(waiting, 390)
+  assert resolved.train.num_steps == resolved.train.schedule_steps == 780
+  assert resolved.score.steps == (780,)
+  assert resolved.select.step == resolved.retrain.num_steps == 780
+  config.score.steps = (800,)
+  with pytest.raises(ConfigError, match='score.steps: 800 is never reached'):
+    config_lib.resolve(config, 390)
 
 
 def test_resolve_leaves_the_config_given_alone():

@@ -3,20 +3,18 @@
 import importlib
 import json
 import os
-import shutil
-import struct
 import subprocess
 import sys
 
 import pytest
 
 from tests import running
+from tests.data import formats
 
-DATA_DIR = running.REPOSITORY.parent / 'shared' / 'data'
 NUM_TRAIN, NUM_TEST = 320, 100
 
 needs_cifar10 = pytest.mark.skipif(
-  not (DATA_DIR / 'cifar10').exists(), reason='needs ../shared/data'
+  not (formats.SHARED_DATA / 'cifar10').exists(), reason='needs ../shared/data'
 )
 # ResNet-50 alone takes a minute to compile on two cores.
 slow = pytest.mark.skipif(
@@ -25,36 +23,11 @@ slow = pytest.mark.skipif(
 )
 
 
-def _first_records(source, target, num_records: int) -> int:
-  """Copies the first records of a TFRecord file; returns their bytes."""
-  num_bytes = 0
-  with source.open('rb') as read, target.open('wb') as write:
-    for _ in range(num_records):
-      header = read.read(12)  # Length, and a checksum of it.
-      (length,) = struct.unpack('<Q', header[:8])
-      write.write(header + read.read(length + 4))  # The data has one too.
-      num_bytes += length
-  return num_bytes
-
-
 @pytest.fixture(scope='module')
 def few_images(tmp_path_factory):
   """A data_dir with the first images of the real CIFAR-10, and a cache."""
   folder = tmp_path_factory.mktemp('data')
-  (source,) = (DATA_DIR / 'cifar10').iterdir()
-  target = folder / 'cifar10' / source.name
-  target.mkdir(parents=True)
-  for name in ('features.json', 'label.labels.txt'):
-    shutil.copy(source / name, target / name)
-  info = json.loads((source / 'dataset_info.json').read_text())
-  for split in info['splits']:
-    number = {'train': NUM_TRAIN, 'test': NUM_TEST}[split['name']]
-    name = f'cifar10-{split["name"]}.tfrecord-00000-of-00001'
-    split['numBytes'] = str(
-      _first_records(source / name, target / name, number)
-    )
-    split['shardLengths'] = [str(number)]
-  (target / 'dataset_info.json').write_text(json.dumps(info))
+  formats.write_first_cifar10(folder, NUM_TRAIN, NUM_TEST)
   return folder
 
 

@@ -189,11 +189,11 @@ def test_sigterm_while_scoring(env, compilations, uninterrupted, tmp_path):
     flags, env, when=first.exists, delay=0.0, with_signal=signal.SIGTERM
   )
   assert code == preemption.EXIT_CODE, log
+  # Between two networks there is nothing to save.
   partials = list(workdir.glob('scores/run_*/step_*/partial.npz'))
-  assert len(partials) == 1, log
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr
-  assert 'Going on at example' in done.stderr
+  assert ('Going on at example' in done.stderr) == bool(partials)
   expected, found = running.results(uninterrupted), running.results(workdir)
   assert {name for name in expected if expected[name] != found.get(name)} == (
     set()

@@ -233,3 +233,49 @@ def test_a_stage_says_what_it_lacks(tmp_path, stages, message):
 
 def test_stages_run_in_their_order():
   assert pipeline.check_stages(['score', 'train']) == ['train', 'score']
+
+
+def test_epochs_are_counted_in_steps_of_the_data(tmp_path):
+  changes = {'train__schedule_steps': 0, 'score__steps': ()}
+  config = _config(train__num_epochs=1, **changes)
+  for _ in range(2):  # The second start finds everything done.
+    main.run(config, str(tmp_path), ['train', 'score'])
+  resolved = json.loads((tmp_path / 'config.json').read_text())['config']
+  assert resolved['train']['num_steps'] == 22
+  assert (tmp_path / 'scores' / 'run_00' / 'step_22' / 'el2n.npy').exists()
+  with pytest.raises(ConfigError, match='train.num_epochs .there 1, here 2'):
+    main.run(_config(train__num_epochs=2, **changes), str(tmp_path), ['train'])
+
+
+def test_a_list_of_examples_to_train_on(tmp_path):
+  kept = np.random.default_rng(0).permutation(1437)[:700]
+  path = tmp_path / 'kept.npy'
+  np.save(path, kept)
+  config = _config(
+    train__subset_path=str(path),
+    train__early_every=5,
+    train__early_until=10,
+    score__names=('el2n', 'forgetting'),
+  )
+  workdir = tmp_path / 'workdir'
+  main.run(config, str(workdir), ['train', 'score'])
+  dynamics = np.load(workdir / 'train/run_00/dynamics/step_22.npz')
+  visited = np.flatnonzero(dynamics['visits'])
+  assert set(visited) <= set(kept) and len(visited) >= 640
+  for step in (0, 5, 10):
+    assert (workdir / f'train/run_00/checkpoints/{step}').exists()
+  assert not (workdir / 'train/run_00/checkpoints/15').exists()
+  folder = workdir / 'scores' / 'mean' / 'step_22'
+  assert np.isfinite(np.load(folder / 'el2n.npy')).all()
+  # What was not trained on has no dynamics.
+  assert not (folder / 'forgetting.npy').exists()
+  np.save(path, kept[:-1])
+  with pytest.raises(DataDietError, match='has changed since this workdir'):
+    main.run(config, str(workdir), ['train'])
+  np.save(path, kept[:50])
+  with pytest.raises(ConfigError, match='config.train.batch_size: 64'):
+    main.run(config, str(tmp_path / 'new'), ['train'])
+  np.save(path, np.array([3, 1437]))
+  with pytest.raises(DataDietError, match='distinct integers from 0 to 1436'):
+    main.run(config, str(tmp_path / 'new'), ['train'])
+  assert not (tmp_path / 'new').exists()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -11,21 +12,27 @@ from datadiet import preemption
 from datadiet.errors import Preempted
 
 
+def _ask(number):
+  """Sends this process a signal, and lets the watching thread see it."""
+  signal.raise_signal(number)
+  time.sleep(0.3)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_asks_and_the_work_goes_on(number):
-  with preemption.handle_signals():
+  with preemption.handle_signals(), preemption.unsaved_work():
     assert not preemption.stop_requested()
     preemption.raise_if_requested()
-    signal.raise_signal(number)
+    _ask(number)
     assert preemption.stop_requested()
     with pytest.raises(Preempted):
       preemption.raise_if_requested()
 
 
 def test_a_new_block_starts_without_a_request():
-  with preemption.handle_signals():
-    signal.raise_signal(signal.SIGTERM)
-  with preemption.handle_signals():
+  with preemption.handle_signals(), preemption.unsaved_work():
+    _ask(signal.SIGTERM)
+  with preemption.handle_signals(), preemption.unsaved_work():
     assert not preemption.stop_requested()
 
 
@@ -42,7 +49,7 @@ def test_a_second_signal_ends_the_process_at_once():
   program = (
     'import signal\n'
     'from datadiet import preemption\n'
-    'with preemption.handle_signals():\n'
+    'with preemption.handle_signals(), preemption.unsaved_work():\n'
     '  signal.raise_signal(signal.SIGTERM)\n'
     '  print("once", flush=True)\n'
     '  signal.raise_signal(signal.SIGINT)\n'
@@ -58,3 +65,39 @@ def test_a_second_signal_ends_the_process_at_once():
   assert done.stdout == 'once\n'
   assert done.returncode == preemption.EXIT_CODE == 75
   assert 'SIGTERM' in done.stderr
+
+
+# Deep in native code, where no handler of Python's is called.
+_BUSY = """
+import sys
+import numpy as np
+from datadiet import preemption
+with preemption.handle_signals():
+  if sys.argv[1] == 'unsaved':
+    preemption._num_unsaved += 1
+  print('busy', flush=True)
+  np.linalg.svd(np.random.default_rng(0).normal(size=(3000, 3000)))
+  print('asked' if preemption.stop_requested() else 'not asked', flush=True)
+"""
+
+
+@pytest.mark.parametrize('work', ['none', 'unsaved'])
+def test_without_unsaved_work_a_signal_ends_native_code_at_once(work):
+  process = subprocess.Popen(
+    [sys.executable, '-c', _BUSY, work],
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline() == 'busy\n'
+  time.sleep(0.5)
+  process.send_signal(signal.SIGTERM)
+  sent = time.monotonic()
+  output, errors = process.communicate(timeout=120)
+  if work == 'unsaved':
+    assert output == 'asked\n' and process.returncode == 0
+  else:
+    assert output == '' and process.returncode == preemption.EXIT_CODE
+    assert 'Got SIGTERM: stopped, nothing had to be saved' in errors
+    assert time.monotonic() - sent < 2

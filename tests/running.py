@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -166,6 +167,59 @@ def interrupt_main(
     if process.poll() is None:
       process.send_signal(with_signal)
     return process.wait(timeout=120), log.read_text()
+
+
+class Pair:
+  """Processes of `python -m datadiet.main` that run as one program."""
+
+  def __init__(
+    self, flags: Sequence[str], env: Mapping[str, str], num_processes: int = 2
+  ):
+    """Starts them; their output goes to files in the home of `env`."""
+    with socket.socket() as free:
+      free.bind(('localhost', 0))
+      address = f'localhost:{free.getsockname()[1]}'
+    self._logs = [
+      Path(env['HOME']) / f'process_{number}.log'
+      for number in range(num_processes)
+    ]
+    self.processes = []
+    for number, log in enumerate(self._logs):
+      command = [
+        sys.executable,
+        '-m',
+        'datadiet.main',
+        f'--coordinator_address={address}',
+        f'--num_processes={num_processes}',
+        f'--process_id={number}',
+        *flags,
+      ]
+      with log.open('w') as file:
+        self.processes.append(
+          subprocess.Popen(
+            command, cwd=REPOSITORY, env=env, stdout=file, stderr=file
+          )
+        )
+
+  def is_running(self) -> bool:
+    """Whether none has ended yet."""
+    return all(process.poll() is None for process in self.processes)
+
+  def wait(self, timeout: float = 300) -> list[int]:
+    """Their exit statuses, once all have ended."""
+    deadline = time.monotonic() + timeout
+    try:
+      return [
+        process.wait(max(0.0, deadline - time.monotonic()))
+        for process in self.processes
+      ]
+    finally:
+      for process in self.processes:
+        process.kill()
+
+  def log(self, number: int) -> str:
+    """What a process wrote."""
+    return self._logs[number].read_text()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ import ml_collections
 
 from datadiet.data.augmentation import AUGMENTATIONS
 from datadiet.data.labels import NOISES
+from datadiet.models import ALIASES as MODEL_ALIASES
 from datadiet.models import DTYPES, MODELS
 from datadiet.scoring import registry
 from datadiet.selection import POLICIES
@@ -124,7 +125,7 @@ FIELDS: dict[str, Check] = {
   'dataset.label_noise.fraction': _SHARE,
   'dataset.label_noise.seed': _integer(0),
   'dataset.label_noise.kind': _one_of(*NOISES),
-  'model.name': _one_of(*MODELS),
+  'model.name': _one_of(*MODELS, *MODEL_ALIASES),
   'model.width': _integer(0, 'an integer of channels, 0 for the usual number'),
   'model.dtype': _one_of(*DTYPES),
   'optimizer.name': _one_of(*OPTIMIZERS),
@@ -138,6 +139,7 @@ FIELDS: dict[str, Check] = {
   'optimizer.warmup_fraction': _SHARE,
   'train.num_runs': _integer(1),
   'train.num_steps': _integer(1),
+  'train.num_epochs': _integer(0, 'an integer of epochs, 0 for num_steps'),
   'train.schedule_steps': _integer(0, 'an integer of steps, 0 for num_steps'),
   'train.batch_size': _integer(1),
   'train.eval_batch_size': _integer(1),
@@ -149,6 +151,10 @@ FIELDS: dict[str, Check] = {
   'train.eval_every_steps': _integer(1),
   'train.checkpoint_every_steps': _integer(1),
   'train.early_steps': _each(_integer(0)),
+  'train.early_every': _integer(0, 'an integer of steps, 0 for none'),
+  'train.early_until': _integer(0, 'an integer of steps, 0 for the last'),
+  'train.init_from': _TEXT,
+  'train.subset_path': _TEXT,
   'train.subset_fraction': _FRACTION,
   'train.dynamics_window': _integer(2),
   'train.runs_at_once': _integer(0),
@@ -163,7 +169,19 @@ FIELDS: dict[str, Check] = {
   'score.unclog_sample_size': _integer(1),
   'score.unclog_seed': _integer(0),
   'score.keep': _each(_one_of('features', 'pred_probs')),
-  'select.scores': _each(_SCORE),
+  'select.scores': _each(
+    Check(
+      lambda value: (
+        isinstance(value, str)
+        and bool(match := re.fullmatch(r'(\w+)(@\d+)?', value))
+        and _SCORE.accepts(match[1])
+      ),
+      f'{_SCORE.allowed}, or one with its step such as el2n@7800',
+      _SCORE.known,
+    )
+  ),
+  'select.scores_path': _TEXT,
+  'select.higher_is': _one_of('harder', 'easier', ''),
   'select.policies': _each(_one_of(*POLICIES, *POLICY_ALIASES)),
   'select.fractions': _each(_FRACTION),
   'select.sizes': _each(_integer(1)),
@@ -179,6 +197,10 @@ FIELDS: dict[str, Check] = {
   'retrain.num_steps': _integer(0, 'an integer of steps, 0 for the horizon'),
   'retrain.full': _BOOLEAN,
   'retrain.first_run': _integer(0),
+  'sweep': Check(
+    lambda value: isinstance(value, ml_collections.ConfigDict),
+    'a ConfigDict of settings, each with a tuple of values',
+  ),
   'compilation_cache_dir': _TEXT,
 }
 

@@ -18,15 +18,34 @@ def check_together(config: ml_collections.ConfigDict) -> None:
   Raises:
     ConfigError: names the first wrong field, its value and what is allowed.
   """
+  if not config.train.num_epochs:
+    check_steps(config)
+  if config.train.subset_path and config.train.subset_fraction < 1.0:
+    raise ConfigError(
+      f'config.train.subset_path: {config.train.subset_path!r} is not allowed '
+      'with train.subset_fraction below 1; allowed: one of the two'
+    )
+  _check_scores(config)
+  _check_selection(config)
+
+
+def check_steps(config: ml_collections.ConfigDict) -> None:
+  """Checks the settings that count optimizer steps.
+
+  Raises:
+    ConfigError: names the first wrong field, its value and what is allowed.
+  """
   horizon = config.train.schedule_steps or config.train.num_steps
   if config.train.num_steps > horizon:
     raise ConfigError(
       f'config.train.num_steps: {config.train.num_steps} is beyond the '
       f'schedule; allowed: at most train.schedule_steps = {horizon}'
     )
-  for name in ('score.steps', 'train.early_steps'):
+  for name in ('score.steps', 'train.early_steps', 'train.early_until'):
     section, field = name.split('.')
-    late = [s for s in config[section][field] if s > config.train.num_steps]
+    steps = config[section][field]
+    steps = (steps,) if isinstance(steps, int) else steps
+    late = [step for step in steps if step > config.train.num_steps]
     if late:
       raise ConfigError(
         f'config.{name}: {late[0]} is never reached; allowed: at most '
@@ -37,8 +56,19 @@ def check_together(config: ml_collections.ConfigDict) -> None:
       f'config.retrain.num_steps: {config.retrain.num_steps} is beyond the '
       f'schedule; allowed: at most train.schedule_steps = {horizon}'
     )
-  _check_scores(config)
-  _check_selection(config)
+  steps = tuple(config.score.steps) or (config.train.num_steps,)
+  if config.select.step >= 0 and config.select.step not in steps:
+    raise ConfigError(
+      f'config.select.step: {config.select.step} is not scored; allowed: one '
+      f'of score.steps = {", ".join(map(str, steps))}, or -1 for the last'
+    )
+  for selected in config.select.scores:
+    _, _, step = selected.partition('@')
+    if step and int(step) not in steps:
+      raise ConfigError(
+        f'config.select.scores: {selected!r} is not scored at that step; '
+        f'allowed: one of score.steps = {", ".join(map(str, steps))}'
+      )
 
 
 def _check_scores(config: ml_collections.ConfigDict) -> None:
@@ -77,18 +107,13 @@ def _check_scores(config: ml_collections.ConfigDict) -> None:
 
 def _check_selection(config: ml_collections.ConfigDict) -> None:
   scored = registry.resolve(config.score.names)
-  for score in registry.resolve(config.select.scores):
-    if score not in scored:
+  for selected in registry.resolve_selected(config.select.scores):
+    score = selected.partition('@')[0]
+    if score not in scored and not config.select.scores_path:
       raise ConfigError(
         f'config.select.scores: {score!r} is not computed; allowed: one of '
         f'score.names = {", ".join(scored)}'
       )
-  steps = tuple(config.score.steps) or (config.train.num_steps,)
-  if config.select.step >= 0 and config.select.step not in steps:
-    raise ConfigError(
-      f'config.select.step: {config.select.step} is not scored; allowed: one '
-      f'of score.steps = {", ".join(map(str, steps))}, or -1 for the last'
-    )
   for policy in config.select.policies:
     needs = POLICIES[POLICY_ALIASES.get(policy, policy)].needs
     if 'features' in needs and 'features' not in config.score.keep:
@@ -100,6 +125,12 @@ def _check_selection(config: ml_collections.ConfigDict) -> None:
       raise ConfigError(
         f'config.score.names: the policy {policy!r} needs mean_confidence; '
         'allowed: with it in score.names'
+      )
+    changes = POLICIES[POLICY_ALIASES.get(policy, policy)].function is None
+    if changes and config.select.class_balanced:
+      raise ConfigError(
+        'config.select.class_balanced: True is not allowed with the policy '
+        f'{policy!r}, which draws from all classes; allowed: False'
       )
   options = config.select.options.to_dict()
   for policy in config.select.policies:

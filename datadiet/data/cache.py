@@ -85,8 +85,10 @@ def cached(
       _remove_left_behind(folder)
     writer = _Writer(folder)
     try:
-      dataset = load(writer.allocate)
-      return writer.finish(dataset)
+      # Decoding ends its worker processes itself when it is asked to stop.
+      with preemption.unsaved_work():
+        dataset = load(writer.allocate)
+        return writer.finish(dataset)
     finally:
       writer.clean_up()
 

@@ -4,6 +4,7 @@ Nothing here knows how many devices or hosts there are, so the order does not
 depend on them, and a resumed run needs no iterator to be restored.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,8 @@ from datadiet.errors import DataDietError
 ORDER_STREAM = 1
 SUBSET_STREAM = 2
 LABEL_NOISE_STREAM = 3
+ROUND_STREAM = 4
+PRUNING_STREAM = 5
 
 
 def generator(seed: int, run: int, stream: int, epoch: int = 0):
@@ -70,6 +73,37 @@ def epoch_order(
   return generator(seed, run, ORDER_STREAM, epoch).permutation(example_index)
 
 
+def random_subsets(
+  example_index: np.ndarray, *, size: int, seed: int, run: int
+) -> Iterator[np.ndarray]:
+  """Endless random subsets, one an epoch, as in RS2 without replacement.
+
+  No example comes again before all have come: the subsets are cut, one after
+  the other, from a permutation of all examples, then from another one. What is
+  left at the end of a permutation starts the next subset. Okanovic et al. 2024,
+  ICLR, arXiv 2305.18424.
+
+  Args:
+    example_index: int[N], the examples to draw from.
+    size: examples a subset, at most N.
+    seed: `data_seed`.
+    run: the run's number.
+
+  Yields:
+    int[size], distinct.
+  """
+  waiting = example_index[:0]
+  for cycle in itertools.count():
+    rng = generator(seed, run, ROUND_STREAM, cycle)
+    new = rng.permutation(example_index)
+    # Those still waiting from before come again at the end of this round.
+    again = np.isin(new, waiting)
+    waiting = np.concatenate([waiting, new[~again], new[again]])
+    while len(waiting) >= size:
+      yield waiting[:size]
+      waiting = waiting[size:]
+
+
 def batches(
   example_index: np.ndarray,
   *,
@@ -77,6 +111,7 @@ def batches(
   seed: int,
   run: int,
   first_step: int = 0,
+  epoch_size: int = 0,
 ) -> Iterator[np.ndarray]:
   """Endless batches of example indices, starting at any optimizer step.
 
@@ -88,6 +123,7 @@ def batches(
     seed: `data_seed`.
     run: the run's number.
     first_step: the optimizer step of the first batch.
+    epoch_size: examples an epoch, a new random subset each time; 0 for all.
 
   Yields:
     int32[batch_size].
@@ -95,15 +131,20 @@ def batches(
   Raises:
     DataDietError: if there are fewer examples than one batch.
   """
-  steps_per_epoch = len(example_index) // batch_size
+  num_examples = epoch_size or len(example_index)
+  steps_per_epoch = num_examples // batch_size
   if not steps_per_epoch:
     raise DataDietError(
-      f'{len(example_index)} examples do not fill one batch of {batch_size}'
+      f'{num_examples} examples do not fill one batch of {batch_size}'
     )
-  epoch, offset = divmod(first_step, steps_per_epoch)
-  while True:
-    order = epoch_order(example_index, seed=seed, run=run, epoch=epoch)
+  subsets = itertools.repeat(example_index)
+  if epoch_size:
+    subsets = random_subsets(example_index, size=epoch_size, seed=seed, run=run)
+  first_epoch, offset = divmod(first_step, steps_per_epoch)
+  subsets = itertools.islice(subsets, first_epoch, None)
+  for epoch, subset in enumerate(subsets, first_epoch):
+    order = epoch_order(subset, seed=seed, run=run, epoch=epoch)
     for position in range(offset, steps_per_epoch):
       start = position * batch_size
       yield order[start : start + batch_size].astype(np.int32)
-    epoch, offset = epoch + 1, 0
+    offset = 0

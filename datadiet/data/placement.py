@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from datadiet import distributed
 from datadiet.data.dataset import Split
 
 # 'auto' puts a split on the device if it takes at most this share of memory.
@@ -61,9 +62,9 @@ class DevicePlacement:
     # Padding reads example 0 and is masked: JAX would wrap a negative index.
     position = jnp.maximum(example_index, 0)
     return {
+      **feed,
       'image': resident['image'][position],
       'label': resident['label'][position],
-      'example_index': example_index,
       'mask': example_index >= 0,
     }
 
@@ -106,8 +107,8 @@ def place(
       at most a quarter of its memory.
   """
   if placement == 'auto':
-    fits = split.images.nbytes <= _MEMORY_SHARE * _device_memory(sharding)
-    placement = 'device' if fits else 'host'
+    lacks = split.images.nbytes > _MEMORY_SHARE * _device_memory(sharding)
+    placement = 'host' if distributed.any_process(lacks) else 'device'
   if placement == 'host':
     return HostPlacement(split)
   return DevicePlacement.of(split, sharding)

@@ -21,6 +21,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
   'resnet50_lowres': resnet50_lowres,
 }
 
+# The names of the paper's first code.
+ALIASES = {'simple_cnn_0': 'simple_cnn'}
+
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 

@@ -1,5 +1,6 @@
 """The report on a workdir: a page, figures and a summary, from artifacts."""
 
+from datadiet.reporting.noise import format_noise
 from datadiet.reporting.report import write_report
 from datadiet.reporting.results import Results, Selection, load_results
 from datadiet.reporting.summary import build_summary, format_table
@@ -8,6 +9,7 @@ __all__ = [
   'Results',
   'Selection',
   'build_summary',
+  'format_noise',
   'format_table',
   'load_results',
   'write_report',

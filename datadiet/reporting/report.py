@@ -8,6 +8,7 @@ from datadiet import artifacts
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
 from datadiet.reporting import analysis, figures, page, redundancy
+from datadiet.reporting.noise import changed_labels_found
 from datadiet.reporting.results import Results, load_results
 from datadiet.reporting.summary import build_summary
 
@@ -27,7 +28,8 @@ def write_report(
       page says so.
 
   Returns:
-    The summary, as from `build_summary` and in report/summary.json.
+    The summary, as from `build_summary` and in report/summary.json, with
+    changed_labels as from `changed_labels_found`.
 
   Raises:
     DataDietError: if there is no workdir, it was made for other data than
@@ -37,6 +39,7 @@ def write_report(
   if dataset is not None:
     _check_dataset(results, dataset)
   summary = build_summary(results)
+  summary['changed_labels'] = changed_labels_found(results, dataset)
   if dataset is None:
     summary['missing'].append('The images were not at hand: no galleries.')
   write_figures(results, summary, dataset)

@@ -107,9 +107,11 @@ def _description(
   num_kept = runs['num_kept'].dropna()
   fraction = runs['fraction'].dropna()
   selection = results.selections.get(name)
-  is_random = name.startswith('random_')
+  # Subsets that change while training are not stored: their name says it all.
+  prefix = name.split('_')[0]
+  unstored = prefix if prefix in ('random', 'rs2', 'infobatch') else None
   return {
-    'policy': selection.policy if selection else 'random' * is_random or None,
+    'policy': selection.policy if selection else unstored,
     'score': selection.score if selection else None,
     'step': selection.step if selection else None,
     'class_balanced': selection.class_balanced if selection else False,

@@ -296,6 +296,15 @@ def resolve(names: Iterable[str]) -> tuple[str, ...]:
   return tuple(resolved)
 
 
+def resolve_selected(scores: Iterable[str]) -> tuple[str, ...]:
+  """As `resolve`, for names that may have a step, such as 'el2n@7800'."""
+  resolved = []
+  for score in scores:
+    name, at, step = score.partition('@')
+    resolved.append(f'{resolve([name])[0]}{at}{step}')
+  return tuple(dict.fromkeys(resolved))
+
+
 def of_kind(names: Iterable[str], *kinds: str) -> tuple[str, ...]:
   """The names whose scores are of one of the kinds, in order."""
   return tuple(name for name in names if SCORES[name].kind in kinds)

@@ -74,6 +74,7 @@ class Policy:
   Attributes:
     function: `(inputs, num_keep, *, rng, **options) -> int64[num_keep]`, the
       positions kept, ascending and unique. It may count on checked inputs.
+      None if the subset changes while training: then `training` draws it.
     needs: what it reads: any of 'scores', 'higher_is', 'features',
       'mean_confidence' and 'seed'.
     nested: whether a smaller selection is always part of a larger one made
@@ -83,7 +84,7 @@ class Policy:
     options: the options it takes, by name.
   """
 
-  function: Callable[..., np.ndarray]
+  function: Callable[..., np.ndarray] | None
   needs: frozenset[str]
   nested: bool
   summary: str

@@ -164,6 +164,34 @@ POLICIES: dict[str, Policy] = {
       ),
     },
   ),
+  'rs2': Policy(
+    function=None,
+    needs=frozenset({'seed'}),
+    nested=False,
+    summary='a new random subset each epoch, none again before all had a turn',
+    source='Okanovic et al. 2024, arXiv 2305.18424',
+  ),
+  'infobatch': Policy(
+    function=None,
+    needs=frozenset({'seed'}),
+    nested=False,
+    summary='all, but each epoch without some of those with a small loss',
+    source='Qin et al. 2024, arXiv 2303.04947',
+    options={
+      'prune_fraction': OptionSpec(
+        default=0.5,
+        check=_is_proper_fraction,
+        allowed='a number from 0 to below 1',
+        summary='the share pruned of the examples below the mean loss',
+      ),
+      'full_fraction': OptionSpec(
+        default=0.125,
+        check=lambda value: _is_number(value) and 0 <= value <= 1,
+        allowed='a number from 0 to 1',
+        summary='the last share of the training, which prunes nothing',
+      ),
+    },
+  ),
 }
 
 # The names of the paper's first code.

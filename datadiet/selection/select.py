@@ -182,6 +182,11 @@ def select_examples(
   """
   name, values = check_policy(policy_name, options)
   policy = POLICIES[name]
+  if policy.function is None:
+    raise DataDietError(
+      f'policy {name!r} changes its subset while training, so that there is no '
+      'list of examples; retrain with it'
+    )
   inputs = _check_inputs(name, policy, inputs)
   _check_counts(num_keep, inputs.num_examples, seed)
   # A stream for each policy: two that draw do not share their draws.

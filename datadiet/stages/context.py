@@ -11,10 +11,9 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 from absl import logging
 
-from datadiet import artifacts
+from datadiet import artifacts, distributed
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.data import Dataset
@@ -22,6 +21,8 @@ from datadiet.errors import ConfigError, DataDietError
 from datadiet.progress import format_seconds
 from datadiet.scoring import registry
 from datadiet.selection import num_kept
+from datadiet.stages.score_file import read_score_file
+from datadiet.stages.subset import steps_per_epoch
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.optimizer import OptimizerSettings
 from datadiet.training.settings import TrainSettings
@@ -32,11 +33,13 @@ _FREE = (
   'compilation_cache_dir',
   'dataset.cache_dir',
   'dataset.data_dir',
+  'dataset.labels_path',
   'dataset.placement',
   'retrain.full',
   'retrain.num_runs',
   'score',
   'select',
+  'sweep',
   'train.checkpoint_every_steps',
   'train.eval_batch_size',
   'train.eval_every_steps',
@@ -107,8 +110,7 @@ def check_workdir(config: Any, workdir: Workdir) -> None:
     different = [
       f'{name} (there {before.get(name)!r}, here {value!r})'
       for name, value in current.items()
-      if before.get(name) != value
-      and not any(name == free or name.startswith(f'{free}.') for free in _FREE)
+      if before.get(name) != value and not _is_free(name, config)
     ]
     if different:
       raise ConfigError(
@@ -117,13 +119,22 @@ def check_workdir(config: Any, workdir: Workdir) -> None:
       )
 
 
+def _is_free(name: str, config: Any) -> bool:
+  """Whether a setting may differ from the one that a workdir was made with."""
+  # Worked out from num_epochs and the data, which are compared themselves.
+  derived = ('train.num_steps', 'train.schedule_steps', 'retrain.num_steps')
+  if name in derived and config.train.num_epochs:
+    return True
+  return any(name == free or name.startswith(f'{free}.') for free in _FREE)
+
+
 def write_config(config: Any, workdir: Workdir) -> None:
   """Writes config.json, once nothing speaks against this config any more.
 
   Raises:
     DataDietError: if it cannot be written.
   """
-  if jax.process_index() == 0:
+  if distributed.is_first():
     artifacts.write_json(workdir.config, _provenance(config))
 
 
@@ -186,15 +197,16 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
         f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
         f'{dataset.labels_fingerprint}); use another --workdir'
       )
-  elif jax.process_index() == 0:
+  elif distributed.is_first():
     artifacts.write_json(workdir.dataset, dataset.description())
 
 
 def check_against_data(config: Any, dataset: Dataset) -> None:
-  """Checks settings that depend on the size of the data.
+  """Checks settings that depend on the data, and files that go with it.
 
   Raises:
     ConfigError: names the field, its value and what is allowed.
+    DataDietError: if a file of scores or of examples does not fit the data.
   """
   num_examples = dataset.train.num_examples
   batch_size = config.train.batch_size
@@ -203,6 +215,12 @@ def check_against_data(config: Any, dataset: Dataset) -> None:
       f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
       f'the {num_examples} train examples of {dataset.name}'
     )
+  if not steps_per_epoch(config, num_examples):
+    raise ConfigError(
+      f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
+      'the number of examples that a run trains on'
+    )
+  read_score_file(config, dataset)
   for name in ('sizes', 'fractions'):
     for value in config.select[name]:
       kept = value if name == 'sizes' else num_kept(value, num_examples)
@@ -259,6 +277,7 @@ def train_settings(
     keep_steps=keep_steps,
     steps_per_call=per_call,
     placement=config.dataset.placement,
+    init_from=train.init_from,
     dynamics=_dynamics_settings(config),
   )
 
@@ -283,7 +302,7 @@ def timed(context: Context, stage: str) -> Iterator[None]:
   finally:
     seconds = time.monotonic() - start
     logging.info('Stage %s: %s', stage, format_seconds(seconds))
-    if jax.process_index() == 0:
+    if distributed.is_first():
       path = context.workdir.timing
       timing = artifacts.read_json(path) if path.exists() else {}
       entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
@@ -291,24 +310,3 @@ def timed(context: Context, stage: str) -> Iterator[None]:
       entry['device_seconds'] += seconds * jax.device_count()
       entry['devices'] = jax.devices()[0].device_kind
       artifacts.write_json(path, timing)
-
-
-def read_example_index(folder: Any, num_examples: int) -> np.ndarray:
-  """A selection's indices, int64[num_kept], checked.
-
-  Raises:
-    DataDietError: if they are missing, damaged, or not of this data.
-  """
-  path = folder / 'example_index.npy'
-  example_index = artifacts.read_npy(path)
-  if (
-    example_index.ndim != 1
-    or not np.issubdtype(example_index.dtype, np.integer)
-    or len(np.unique(example_index)) != len(example_index)
-    or example_index.min(initial=0) < 0
-    or example_index.max(initial=0) >= num_examples
-  ):
-    raise DataDietError(
-      f'{path} must hold distinct integers from 0 to {num_examples - 1}'
-    )
-  return example_index.astype(np.int64)

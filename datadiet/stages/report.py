@@ -2,11 +2,9 @@
 
 import hashlib
 
-import jax
-
 import datadiet
-from datadiet import artifacts
-from datadiet.reporting import format_table, write_report
+from datadiet import artifacts, distributed
+from datadiet.reporting import format_noise, format_table, write_report
 from datadiet.stages.context import Context
 
 # Where the manifests of everything a report is made of lie.
@@ -49,7 +47,7 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> None:
   """Writes the report from what the workdir holds, and prints its table."""
-  if jax.process_index() != 0:
+  if not distributed.is_first():
     return
   if _is_current(context):
     summary = artifacts.read_json(context.workdir.report / 'summary.json')
@@ -65,3 +63,5 @@ def run(context: Context) -> None:
       },
     )
   print(f'\n{format_table(summary)}\n', flush=True)
+  if summary.get('changed_labels'):
+    print(f'{format_noise(summary["changed_labels"])}\n', flush=True)

@@ -1,14 +1,15 @@
 """The retrain stage: the same training on every subset, and on all data."""
 
+import dataclasses
+
 import numpy as np
 
 from datadiet.parallel import make_run_mesh
 from datadiet.stages import select
-from datadiet.stages.context import (
-  Context,
-  read_example_index,
-  train_settings,
-)
+from datadiet.stages.context import Context, train_settings
+from datadiet.stages.select import Selection
+from datadiet.stages.subset import read_example_index
+from datadiet.training.infobatch import InfoBatchSettings
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
 
@@ -25,62 +26,78 @@ def needs_full(context: Context) -> bool:
   )
 
 
-def _draws(context: Context) -> list[tuple[str, int, object]]:
-  """(selection, run, folder of its indices or None for all) to train on."""
+def _draws(context: Context) -> list[tuple[str, int, Selection | None]]:
+  """(name, run, selection or None for all the data) to train on."""
   runs = range(context.config.retrain.num_runs)
-  draws: list[tuple[str, int, object]] = []
+  draws: list[tuple[str, int, Selection | None]] = []
   if needs_full(context):
     name = f'full_{context.dataset.train.num_examples}'
     draws += [(name, run, None) for run in runs]
   for selection in select.selections(context):
-    folders = dict(select.folders(context, selection))
-    shared = folders[0]
-    draws += [
-      (selection.name, run, folders[run] if selection.by_run else shared)
-      for run in runs
-    ]
+    draws += [(selection.name, run, selection) for run in runs]
   return draws
+
+
+def _is_done(context: Context, name: str, run: int) -> bool:
+  folder = context.workdir.run(f'retrain/{name}', run)
+  return is_trained(folder, context.dataset)
+
+
+def _job(context: Context, name: str, run: int, selection) -> Job:
+  num_examples = context.dataset.train.num_examples
+  example_index = np.arange(num_examples)
+  if selection is not None and not selection.changes:
+    folders = dict(select.folders(context, selection))
+    folder = folders[run if selection.by_run else 0]
+    example_index = read_example_index(folder, num_examples)
+  draws_epochs = selection is not None and selection.policy == 'rs2'
+  return Job(
+    name=f'retrain/{name}/run_{run:02d}',
+    folder=context.workdir.run(f'retrain/{name}', run),
+    run=context.config.retrain.first_run + run,
+    example_index=example_index,
+    epoch_size=selection.num_kept if draws_epochs else 0,
+  )
 
 
 def jobs(context: Context) -> list[Job]:
   """One job for each subset and run; the subsets must have been made."""
-  num_examples = context.dataset.train.num_examples
-  everything = np.arange(num_examples)
-  return [
-    Job(
-      name=f'retrain/{name}/run_{run:02d}',
-      folder=context.workdir.run(f'retrain/{name}', run),
-      run=context.config.retrain.first_run + run,
-      example_index=everything
-      if folder is None
-      else read_example_index(folder, num_examples),
-    )
-    for name, run, folder in _draws(context)
-  ]
+  return [_job(context, *draw) for draw in _draws(context)]
 
 
 def plan(context: Context) -> str:
   """What is to be done, in a line."""
   draws = _draws(context)
-  done = sum(
-    is_trained(context.workdir.run(f'retrain/{name}', run), context.dataset)
-    for name, run, _ in draws
-  )
+  done = sum(_is_done(context, name, run) for name, run, _ in draws)
   steps = context.config.retrain.num_steps
   return f'{len(draws)} runs of {steps} steps ({done} done)'
 
 
+def _prunes(selection: Selection | None) -> bool:
+  return selection is not None and selection.policy == 'infobatch'
+
+
 def run(context: Context) -> None:
   """Trains the runs that are not finished, of all subsets side by side."""
-  config, all_jobs = context.config, jobs(context)
-  if not all_jobs:
+  draws = _draws(context)
+  # Runs of one kind share a train step.
+  _train(context, [draw for draw in draws if not _prunes(draw[2])], None)
+  pruned = [draw for draw in draws if _prunes(draw[2])]
+  if pruned:
+    _train(context, pruned, InfoBatchSettings(**pruned[0][2].options))
+
+
+def _train(context: Context, draws: list, infobatch) -> None:
+  config = context.config
+  if not draws:
     return
+  settings = train_settings(config, config.retrain.num_steps, ())
   train_jobs(
-    all_jobs,
+    [_job(context, *draw) for draw in draws],
     context.dataset,
-    train_settings(config, config.retrain.num_steps, ()),
+    dataclasses.replace(settings, infobatch=infobatch),
     make_run_mesh(
-      len(all_jobs),
+      len(draws),
       config.train.batch_size,
       runs_at_once=config.train.runs_at_once,
     ),

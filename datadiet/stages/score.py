@@ -1,7 +1,6 @@
 """The score stage: every example under every network, and the means."""
 
-import jax
-
+from datadiet import distributed
 from datadiet.scoring import registry
 from datadiet.stages import score_mean, wanted
 from datadiet.stages.context import Context
@@ -30,10 +29,12 @@ def run(context: Context) -> None:
   scorer = NetworkScorer(context)
   for step in config.score.steps:
     for run_number in context.runs:
-      missing = wanted.missing(context, run_number, step)
+      missing = distributed.decide(
+        lambda run=run_number, step=step: wanted.missing(context, run, step)
+      )
       if missing:
-        scorer.score(run_number, step, missing)
-  if jax.process_index() == 0:
+        scorer.score(run_number, step, tuple(missing))
+  if distributed.is_first():
     if registry.of_kind(config.score.names, registry.TRAJECTORY):
       score_mean.write_tracin(context)
     for step in config.score.steps:

@@ -50,7 +50,8 @@ def write_means(context: Context, step: int) -> None:
   With runs that train on subsets, scores of networks are averaged over the
   runs that trained on the example.
   """
-  inside = wanted.trained_on(context)
+  # Runs on a subset that all share say the same of every example.
+  inside = wanted.held_out(context)
   means, statements, stability = {}, {}, {}
   folder = context.workdir.scores(None, step)
   for name in context.config.score.names:

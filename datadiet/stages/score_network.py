@@ -1,5 +1,7 @@
 """The scores of one network: passes, resumption inside them, its folder."""
 
+import contextlib
+import functools
 import os
 import time
 from typing import Any
@@ -8,7 +10,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from datadiet import artifacts, checkpoints, preemption
+from datadiet import artifacts, checkpoints, distributed, preemption
 from datadiet.errors import ConfigError, Preempted
 from datadiet.models import make_model
 from datadiet.progress import progress
@@ -62,7 +64,7 @@ class NetworkScorer:
         function = registry.SCORES[name].function
         scores[name] = read_off(function, dynamics, where=str(path))
     layers = leaf_names(variables['params']) if LAYERS in scores else None
-    if jax.process_index() == 0:
+    if distributed.is_first():
       _write(self._context, run, step, scores, layers)
 
   def _engine(self, group: tuple[str, ...], variables: Any) -> ScoringEngine:
@@ -113,13 +115,21 @@ class NetworkScorer:
     engine = self._engine(group, variables)
     num_examples = self._context.dataset.train.num_examples
     notes = _Notes(self._context, run, step, group)
-    done = notes.read() or Partial(0, {})
+    done = notes.read()
     title = f'scoring run {run} at step {step} ({", ".join(group)})'
-    with progress(title, num_examples, 'images', done.num_done) as shown:
+    with contextlib.ExitStack() as stack:
+      shown = stack.enter_context(
+        progress(title, num_examples, 'images', done.num_done)
+      )
+      # Once: from the first chunk on there is something to save.
+      hold = functools.cache(
+        lambda: stack.enter_context(preemption.unsaved_work())
+      )
 
       def on_chunk(partial: Partial) -> None:
+        hold()
         shown.advance(partial.num_done - shown.done)
-        stop = preemption.stop_requested()
+        stop = distributed.any_process(preemption.stop_requested())
         if stop or notes.are_due():
           notes.write(partial)
         if stop:
@@ -152,7 +162,7 @@ def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
     engine: with a small chunk.
     variables: of a network to be scored.
   """
-  allowed = _free_bytes() * _MEMORY_SHARE
+  allowed = distributed.decide(_free_bytes) * _MEMORY_SHARE
   while engine.chunk_size < _LARGEST_CHUNK:
     before = engine.chunk_size
     engine.use_chunks_of(2 * before)
@@ -199,7 +209,7 @@ class _Notes:
 
   def write(self, partial: Partial) -> None:
     self._last = time.monotonic()
-    if jax.process_index() == 0:
+    if distributed.is_first():
       arrays = {f'value_{name}': v for name, v in partial.values.items()}
       arrays |= {
         'key': np.array(self._key),
@@ -207,12 +217,18 @@ class _Notes:
       }
       artifacts.write_npz(self._path, arrays)
 
-  def read(self) -> Partial | None:
+  def read(self) -> Partial:
+    """What is done; of several processes only the first has the values."""
+    found = self._read() if distributed.is_first() else Partial(0, {})
+    found.num_done = distributed.decide(lambda: found.num_done)
+    return found
+
+  def _read(self) -> Partial:
     if not self._path.exists():
-      return None
+      return Partial(0, {})
     arrays = artifacts.read_npz(self._path)
     if str(arrays['key']) != self._key:
-      return None
+      return Partial(0, {})
     values = {
       name.removeprefix('value_'): value
       for name, value in arrays.items()

@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
-from datadiet import artifacts
+from datadiet import artifacts, distributed
 from datadiet.config import policy_options
 from datadiet.scoring import registry
 from datadiet.selection import (
@@ -18,6 +17,7 @@ from datadiet.selection import (
   selection_name,
 )
 from datadiet.stages.context import Context
+from datadiet.stages.score_file import read_score_file
 from datadiet.stages.score_mean import read_mean_score, read_run_score
 
 
@@ -29,19 +29,24 @@ class Selection:
     name: its folder.
     policy: a key of `POLICIES`.
     score: what it goes by, or None.
+    step: of the score; None for none, or one from a file.
     num_kept: examples kept.
     class_balanced: whether classes are kept equal.
     options: of the policy.
     by_run: whether every retraining has a draw of its own.
+    changes: whether it changes while training, so that there is nothing to
+      store.
   """
 
   name: str
   policy: str
   score: str | None
+  step: int | None
   num_kept: int
   class_balanced: bool
   options: dict[str, Any]
   by_run: bool
+  changes: bool = False
 
 
 def selections(context: Context) -> list[Selection]:
@@ -60,24 +65,48 @@ def _asked_for(context: Context) -> Iterator[Selection]:
         yield _random(kept, select.class_balanced)
         continue
       own = policy_options(policy, options)
-      for score in select.scores:
+      if POLICIES[policy].function is None:
+        yield _changing(policy, kept, num_examples, own)
+        continue
+      for score, step in _scores(context):
         name = selection_name(
-          score, select.step, policy, kept, select.class_balanced, own
+          score, step, policy, kept, select.class_balanced, own
         )
         yield Selection(
-          name, policy, score, kept, select.class_balanced, own, False
+          name, policy, score, step, kept, select.class_balanced, own, False
         )
     for baseline in select.baselines:
       yield _random(kept, baseline == 'random_balanced')
 
 
+def _scores(context: Context) -> list[tuple[str, int | None]]:
+  """(score, step) to select by; no step for scores from a file."""
+  from_file = read_score_file(context.config, context.dataset)
+  if from_file is not None:
+    return [(from_file.name, None)]
+  select = context.config.select
+  parts = [score.partition('@') for score in select.scores]
+  return [(name, int(step or select.step)) for name, _, step in parts]
+
+
+def _changing(
+  policy: str, kept: int, num_examples: int, options: dict[str, Any]
+) -> Selection:
+  if policy == 'infobatch':
+    kept = num_examples  # It says itself how many it leaves out.
+  name = selection_name(None, None, policy, kept, False, options)
+  return Selection(name, policy, None, None, kept, False, options, True, True)
+
+
 def _random(kept: int, class_balanced: bool) -> Selection:
   name = selection_name(None, None, 'random', kept, class_balanced)
-  return Selection(name, 'random', None, kept, class_balanced, {}, True)
+  return Selection(name, 'random', None, None, kept, class_balanced, {}, True)
 
 
 def folders(context: Context, selection: Selection) -> list[tuple[int, Any]]:
   """(run, folder) of a selection's draws; one for all runs unless by run."""
+  if selection.changes:
+    return []
   if not selection.by_run:
     return [(0, context.workdir.selection(selection.name))]
   return [
@@ -89,11 +118,15 @@ def folders(context: Context, selection: Selection) -> list[tuple[int, Any]]:
 def _expected(context: Context, selection: Selection, run: int) -> dict:
   """What the manifest of a draw must say for it to be the one wanted."""
   select = context.config.select
+  from_file = None
+  if selection.score is not None:
+    from_file = read_score_file(context.config, context.dataset)
   return {
     'fingerprint': context.dataset.fingerprint,
     'policy': selection.policy,
     'score': selection.score,
-    'step': None if selection.score is None else select.step,
+    'score_checksum': from_file and from_file.checksum,
+    'step': selection.step,
     'num_kept': selection.num_kept,
     'class_balanced': selection.class_balanced,
     'options': selection.options,
@@ -123,15 +156,20 @@ def run(context: Context) -> None:
   Raises:
     DataDietError: if a score is missing, or a size cannot be had.
   """
-  if jax.process_index() == 0:
+  if distributed.is_first():
     for selection, number, folder in _missing(context):
       _make(context, selection, number, folder)
 
 
 def _make(context: Context, selection: Selection, run: int, folder) -> None:
-  dataset, step = context.dataset, context.config.select.step
+  dataset, step = context.dataset, selection.step
+  if step is None:
+    step = context.config.select.step
   scores = higher_is = mean_confidence = features = None
-  if selection.score is not None:
+  from_file = read_score_file(context.config, dataset)
+  if selection.score is not None and from_file is not None:
+    scores, higher_is = from_file.scores, from_file.higher_is
+  elif selection.score is not None:
     scores = read_mean_score(context, selection.score, step)
     higher_is = registry.SCORES[selection.score].higher_is
   if 'mean_confidence' in POLICIES[selection.policy].needs:

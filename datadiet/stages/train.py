@@ -3,7 +3,7 @@
 import numpy as np
 
 from datadiet.parallel import make_run_mesh
-from datadiet.stages import wanted
+from datadiet.stages import subset, wanted
 from datadiet.stages.context import Context, train_settings
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
@@ -34,14 +34,28 @@ def plan(context: Context) -> str:
   return f'{len(all_jobs)} runs of {steps} steps ({done} done)'
 
 
+def _keep_steps(config) -> tuple[int, ...]:
+  """The steps whose networks and dynamics stay."""
+  train = config.train
+  keep = {*config.score.steps, *train.early_steps}
+  if train.early_every:
+    last = train.early_until or train.num_steps
+    keep |= {*range(0, last + 1, train.early_every)}
+  return tuple(sorted(keep))
+
+
 def run(context: Context) -> None:
   """Trains the runs that are not finished."""
   config = context.config
-  keep_steps = tuple(sorted({*config.score.steps, *config.train.early_steps}))
+  subset.check_unchanged(
+    config,
+    context.dataset.train.num_examples,
+    context.workdir.root / GROUP / 'example_index.npy',
+  )
   train_jobs(
     jobs(context),
     context.dataset,
-    train_settings(config, config.train.num_steps, keep_steps),
+    train_settings(config, config.train.num_steps, _keep_steps(config)),
     make_run_mesh(
       config.train.num_runs,
       config.train.batch_size,

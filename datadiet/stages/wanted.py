@@ -3,22 +3,21 @@
 import numpy as np
 
 from datadiet import artifacts
-from datadiet.data.order import held_out_subsets
 from datadiet.scoring import registry
+from datadiet.stages import subset
 from datadiet.stages.context import Context
 
 
 def trained_on(context: Context) -> np.ndarray | None:
   """bool[num_runs, N]: which run trains on which example; None if all do."""
-  train = context.config.train
-  if train.subset_fraction == 1.0:
+  return subset.trained_on(context.config, context.dataset.train.num_examples)
+
+
+def held_out(context: Context) -> np.ndarray | None:
+  """As `trained_on`, where every example is in and out of a run; or None."""
+  if context.config.train.subset_fraction == 1.0:
     return None
-  return held_out_subsets(
-    context.dataset.train.num_examples,
-    train.num_runs,
-    train.subset_fraction,
-    seed=train.data_seed,
-  )
+  return trained_on(context)
 
 
 def scores_of(context: Context, run: int, step: int) -> tuple[str, ...]:
@@ -34,10 +33,11 @@ def scores_of(context: Context, run: int, step: int) -> tuple[str, ...]:
   left_out = set()
   if config.score.gradient_runs and run >= config.score.gradient_runs:
     left_out |= {*registry.of_kind(names, registry.GRADIENT)}
-  num_examples = int(
-    context.dataset.train.num_examples * config.train.subset_fraction
-  )
-  epochs = step // (num_examples // config.train.batch_size)
+  num_examples = context.dataset.train.num_examples
+  epochs = step // subset.steps_per_epoch(config, num_examples)
+  if config.train.subset_path:
+    # The dynamics of examples outside are not known in any run.
+    left_out |= {*registry.of_kind(names, registry.DYNAMICS)}
   if epochs < 1:
     # Before the end of the first epoch most examples were never trained on.
     left_out |= {*registry.of_kind(names, registry.DYNAMICS)}

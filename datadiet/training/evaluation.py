@@ -20,6 +20,7 @@ class Evaluator:
     run_mesh: RunMesh,
     *,
     model: Any,
+    num_classes: int,
     mean: np.ndarray,
     std: np.ndarray,
     batch_size: int,
@@ -31,12 +32,14 @@ class Evaluator:
       split: what to evaluate on, whole.
       run_mesh: the mesh of the states.
       model: the network.
+      num_classes: number of its logits.
       mean: float32[channels], for normalisation.
       std: float32[channels].
       batch_size: examples a batch; rounded up to the devices of a slot.
       placement: of the data, 'auto', 'device' or 'host'.
     """
     self._run_mesh = run_mesh
+    self._num_classes = num_classes
     self._placement = place(split, run_mesh.replicated, placement)
     batch_size = min(batch_size, split.num_examples)
     batch_size += -batch_size % run_mesh.devices_per_slot
@@ -53,6 +56,10 @@ class Evaluator:
 
     self._add_batch = run_mesh.per_run(add_batch, shared=(4,))
 
+  def warm_up(self, state: Any) -> None:
+    """Compiles, by measuring on one batch."""
+    jax.block_until_ready(self._sums(state, self._batches[:1]))
+
   def __call__(self, state: Any) -> dict[str, jax.Array]:
     """Sums over the split for each slot, without waiting for them.
 
@@ -60,16 +67,19 @@ class Evaluator:
       state: a stacked TrainState.
 
     Returns:
-      'loss' float32[slots], 'correct' and 'count' int32[slots].
+      'loss' float32[slots], 'correct' and 'count' int32[slots, num_classes].
     """
+    return self._sums(state, self._batches)
+
+  def _sums(self, state: Any, batches: np.ndarray) -> dict[str, jax.Array]:
     slots = self._run_mesh.num_slots
     zeros = {
       'loss': np.zeros(slots, np.float32),
-      'correct': np.zeros(slots, np.int32),
-      'count': np.zeros(slots, np.int32),
+      'correct': np.zeros((slots, self._num_classes), np.int32),
+      'count': np.zeros((slots, self._num_classes), np.int32),
     }
     sums = self._run_mesh.put(zeros, self._run_mesh.by_run)
-    for batch in self._batches:
+    for batch in batches:
       feed = self._placement.feed(np.broadcast_to(batch, (slots, len(batch))))
       feed = self._run_mesh.put(feed, self._run_mesh.batch_sharding(1))
       sums = self._add_batch(

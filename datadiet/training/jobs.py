@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 
-from datadiet import checkpoints
+from datadiet import checkpoints, distributed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,13 +17,20 @@ class Job:
     name: for log lines, such as 'train/run_03'.
     folder: where its artifacts go.
     run: its number, which its seeds are combined with.
-    example_index: int64[num_kept], the examples it trains on, ascending.
+    example_index: int64[num], the examples it trains on, ascending.
+    epoch_size: examples an epoch, a new random subset each time; 0 for all.
   """
 
   name: str
   folder: epath.Path
   run: int
   example_index: np.ndarray
+  epoch_size: int = 0
+
+  @property
+  def num_kept(self) -> int:
+    """Examples that one epoch goes through."""
+    return self.epoch_size or len(self.example_index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +58,19 @@ def next_wave(pending: Sequence[Job], num_slots: int) -> Wave:
     pending: unfinished jobs, in order; at least one.
     num_slots: how many fit.
   """
-  steps = {
-    job.folder: {0, *checkpoints.full_steps(job.folder)} for job in pending
-  }
-  jobs = list(pending[:num_slots])
-  common = max(set.intersection(*(steps[job.folder] for job in jobs)))
-  if common == 0 and any(max(steps[job.folder]) > 0 for job in jobs):
-    first = max(steps[jobs[0].folder])
-    jobs = [job for job in pending if max(steps[job.folder]) == first]
-    jobs, common = jobs[:num_slots], first
-  return Wave(tuple(jobs), common)
+  numbers, first_step = distributed.decide(
+    lambda: _next_wave(pending, num_slots)
+  )
+  return Wave(tuple(pending[number] for number in numbers), first_step)
+
+
+def _next_wave(pending: Sequence[Job], num_slots: int) -> tuple[list[int], int]:
+  """The positions of the jobs in `pending`, and their step."""
+  steps = [{0, *checkpoints.full_steps(job.folder)} for job in pending]
+  numbers = list(range(len(pending)))[:num_slots]
+  common = max(set.intersection(*(steps[number] for number in numbers)))
+  if common == 0 and any(max(steps[number]) > 0 for number in numbers):
+    common = max(steps[0])
+    equal = [n for n, found in enumerate(steps) if max(found) == common]
+    numbers = equal[:num_slots]
+  return numbers, common

@@ -1,5 +1,6 @@
 """The training loop: waves of runs, history, checkpoints, stopping in time."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -11,12 +12,20 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, checkpoints, parallel, preemption
+from datadiet import (
+  artifacts,
+  checkpoints,
+  distributed,
+  parallel,
+  preemption,
+)
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError, Preempted
 from datadiet.progress import Progress, progress
 from datadiet.training.dynamics import dynamics_arrays
-from datadiet.training.history import History
+from datadiet.training.feeds import open_feeds
+from datadiet.training.figures import WaveFigures
+from datadiet.training.initial import start_from
 from datadiet.training.jobs import Job, Wave, next_wave
 from datadiet.training.settings import TrainSettings
 from datadiet.training.trainer import Trainer
@@ -50,12 +59,22 @@ def train_jobs(
     Preempted: if the process was asked to stop; everything is saved.
   """
   for job in jobs:
-    if len(job.example_index) < settings.batch_size:
+    smallest = job.num_kept
+    if settings.infobatch is not None:
+      smallest -= round(settings.infobatch.prune_fraction * smallest)
+    if smallest < settings.batch_size:
       raise DataDietError(
-        f'{job.name}: a subset of {len(job.example_index)} examples is smaller '
-        f'than a batch of {settings.batch_size}'
+        f'{job.name}: a subset of {smallest} examples is smaller than a batch '
+        f'of {settings.batch_size}'
       )
-  pending = [job for job in jobs if not is_trained(job.folder, dataset)]
+  pending = distributed.decide(
+    lambda: [
+      number
+      for number, job in enumerate(jobs)
+      if not is_trained(job.folder, dataset)
+    ]
+  )
+  pending = [jobs[number] for number in pending]
   if not pending:
     return
   trainer = Trainer(dataset, settings, run_mesh)
@@ -68,9 +87,8 @@ def train_jobs(
     try:
       _WaveLoop(trainer, wave, dataset, settings).train(label)
     except checkpoints.DamagedCheckpoint:
-      found = [_set_aside_if_damaged(job, wave.first_step) for job in wave.jobs]
-      if not any(found):  # Damaged once, whole now: a file system to distrust.
-        raise
+      if not distributed.decide(lambda wave=wave: _set_aside(wave)):
+        raise  # Damaged once, whole now: a file system to distrust.
       continue
     done = {job.folder for job in wave.jobs}
     pending = [job for job in pending if job.folder not in done]
@@ -85,22 +103,16 @@ def is_trained(run_folder: epath.Path, dataset: Dataset) -> bool:
   return artifacts.is_complete(run_folder, fingerprint=dataset.fingerprint)
 
 
-def _set_aside_if_damaged(job: Job, step: int) -> bool:
-  try:
-    checkpoints.verify(job.folder, step)
-  except checkpoints.DamagedCheckpoint:
-    checkpoints.set_aside(job.folder, step)
-    return True
-  return False
-
-
-@dataclasses.dataclass
-class _Pending:
-  """A row of the history whose figures may still be on the device."""
-
-  step: int
-  meters: Any
-  evaluation: dict[str, jax.Array] | None
+def _set_aside(wave: Wave) -> int:
+  """Puts the damaged checkpoints of a wave's start aside; says how many."""
+  num_damaged = 0
+  for job in wave.jobs:
+    try:
+      checkpoints.verify(job.folder, wave.first_step)
+    except checkpoints.DamagedCheckpoint:
+      checkpoints.set_aside(job.folder, wave.first_step)
+      num_damaged += 1
+  return num_damaged
 
 
 class _WaveLoop:
@@ -122,7 +134,6 @@ class _WaveLoop:
     # what comes out is dropped.
     empty = trainer.run_mesh.num_slots - len(wave.jobs)
     self._slots = [*wave.jobs, *[wave.jobs[0]] * empty]
-    self._pending: list[_Pending] = []
 
   def train(self, label: str) -> None:
     """Trains, saves, and declares the jobs finished."""
@@ -130,9 +141,12 @@ class _WaveLoop:
     saved = [
       slot for slot in parallel.own_slots(state) if slot < len(self._jobs)
     ]
-    self._histories = {
-      slot: History(self._jobs[slot].folder, self._first_step) for slot in saved
-    }
+    self._figures = WaveFigures(
+      {slot: self._jobs[slot] for slot in saved},
+      first_step=self._first_step,
+      batch_size=self._settings.batch_size,
+      learning_rate=self._trainer.learning_rate,
+    )
     self._writers = {
       slot: checkpoints.CheckpointWriter(
         self._jobs[slot].folder, self._settings.keep_steps
@@ -153,20 +167,23 @@ class _WaveLoop:
     finally:
       for writer in self._writers.values():
         writer.close()
+    self._figures.close()
     for slot in saved:
-      self._histories[slot].close()
       self._finish(slot)
     logging.info(
       '%s: done in %.1f s (%.1f images/s)%s',
       label,
       time.monotonic() - started,
       rate,
-      self._accuracy_note(),
+      self._figures.accuracy_note(),
     )
 
   def _initial_state(self):
     if self._first_step == 0:
-      return self._trainer.init(self._slots)
+      state = self._trainer.init(self._slots)
+      if self._settings.init_from:
+        state = start_from(self._settings.init_from, state, self._trainer)
+      return state
     template = self._trainer.state_shapes()
     restored = {
       job.folder: checkpoints.restore_state(
@@ -183,39 +200,59 @@ class _WaveLoop:
 
   def _loop(self, state: Any, shown: Progress, num_images: int) -> None:
     settings, step = self._settings, self._first_step
+    run_mesh = self._trainer.run_mesh
     if step == 0 and 0 in settings.keep_steps:
       self._save(0, state)
-    blocks = self._trainer.index_blocks(self._slots, step)
     keys = self._trainer.augmentation_keys(self._slots)
+    # Compiled now, while a stop has nothing to save.
+    self._trainer.evaluate.warm_up(state)
     in_flight = []
-    while step < settings.num_steps:
-      count = min(settings.steps_per_call, settings.next_event(step) - step)
-      # Between log points nothing but indices goes to the device, and
-      # nothing comes back.
-      with jax.transfer_guard('disallow'):
-        feed = self._trainer.make_feed([next(blocks) for _ in range(count)])
-        state = self._trainer.run_steps(state, feed, keys, count)
-        in_flight.append(jnp.copy(state.step))
-      if len(in_flight) > _DISPATCHES_IN_FLIGHT:
-        in_flight.pop(0).block_until_ready()
-      step += count
-      shown.advance(count * num_images, self._accuracy_note())
-      if step == settings.next_event(step - count):
-        state = self._handle_events(step, state)
-      if preemption.stop_requested():
+    stop = False
+    with contextlib.ExitStack() as stack:
+      feeds = stack.enter_context(
+        open_feeds(self._trainer, self._slots, settings, step)
+      )
+      while step < settings.num_steps and not stop:
+        state, count, feed = feeds.take(step, state)
+        # Between log points nothing but indices goes to the device, and
+        # nothing comes back.
+        with jax.transfer_guard('disallow'):
+          state = self._trainer.run_steps(state, feed, keys, count)
+          done = jnp.copy(state.step)
+        if not in_flight:
+          stack.enter_context(preemption.unsaved_work())
+        # Of several processes each says whether it was asked to stop; they
+        # learn of each other with the step.
+        asked = run_mesh.in_any_process(preemption.stop_requested())
+        in_flight.append((done, asked))
+        stop = asked is True
+        if len(in_flight) > _DISPATCHES_IN_FLIGHT:
+          done, asked = in_flight.pop(0)
+          done.block_until_ready()
+          stop = stop or bool(asked)
+        step += count
+        logging.debug('Dispatched step %d', step)
+        shown.advance(count * num_images, self._figures.accuracy_note())
+        if step == settings.next_event(step - count):
+          state = self._handle_events(step, state)
+      if stop:
         self._stop(step, state)
-    self._flush()
+      if self._first_step == step:  # Stopped at the very end, after its row.
+        self._figures.note_classes(self._trainer.evaluate(state))
+      self._figures.flush()
+      for writer in self._writers.values():
+        writer.wait()
 
   def _handle_events(self, step: int, state: Any) -> Any:
     settings = self._settings
     if settings.is_log_step(step):
       # Figures of the row before have arrived by now: no wait.
-      self._flush()
+      self._figures.flush()
       state, meters = self._trainer.take_meters(state)
       evaluation = None
       if settings.is_eval_step(step):
         evaluation = self._trainer.evaluate(state)
-      self._pending.append(_Pending(step, meters, evaluation))
+      self._figures.add(step, meters, evaluation)
     if settings.is_checkpoint_step(step):
       self._save(step, state)
     return state
@@ -228,11 +265,11 @@ class _WaveLoop:
     raise Preempted
 
   def _save(self, step: int, state: Any) -> None:
-    self._flush()
-    self._check_finite(state.meters)
+    self._figures.flush()
+    self._figures.check_finite(state.meters)
     for slot, writer in self._writers.items():
       host_state = parallel.slot_to_host(state, slot)
-      self._histories[slot].write()
+      self._figures.write(slot)
       if step in self._settings.keep_steps or step == self._settings.num_steps:
         self._write_dynamics(slot, step, host_state.dynamics)
       writer.save(step, host_state)
@@ -249,52 +286,8 @@ class _WaveLoop:
     arrays['window'] = np.int32(self._settings.dynamics.window)
     artifacts.write_npz(path, {'trained_on': job.example_index, **arrays})
 
-  def _flush(self) -> None:
-    """Fetches the figures of waiting rows and writes them down."""
-    for row in self._pending:
-      self._check_finite(row.meters)
-      meters = {
-        slot: parallel.slot_to_host(row.meters, slot)
-        for slot in self._histories
-      }
-      for slot, history in self._histories.items():
-        history.open_events()
-        evaluation = None
-        if row.evaluation is not None:
-          evaluation = parallel.slot_to_host(row.evaluation, slot)
-        history.add(self._row(slot, row.step, meters[slot], evaluation))
-    self._pending.clear()
-
-  def _row(self, slot, step, meters, evaluation) -> dict[str, Any]:
-    per_epoch = len(self._jobs[slot].example_index) // self._settings.batch_size
-    rate = self._trainer.learning_rate(step - 1)
-    row = {
-      'step': step,
-      'epoch': step / per_epoch,
-      'learning_rate': float(jax.device_get(rate)),
-    }
-    if meters.count:
-      row['train_loss'] = float(meters.loss) / int(meters.count)
-      row['train_accuracy'] = int(meters.correct) / int(meters.count)
-    if evaluation is not None:
-      row['test_loss'] = float(evaluation['loss']) / int(evaluation['count'])
-      row['test_accuracy'] = int(evaluation['correct']) / int(
-        evaluation['count']
-      )
-    return row
-
-  def _check_finite(self, meters: Any) -> None:
-    for slot in self._histories:
-      step = int(parallel.slot_to_host(meters.nonfinite_step, slot))
-      if step >= 0:
-        raise DataDietError(
-          f'{self._jobs[slot].name}: the loss is not finite from step {step} '
-          'on; lower config.optimizer.learning_rate or check the data (earlier '
-          'checkpoints are untouched)'
-        )
-
   def _finish(self, slot: int) -> None:
-    job, latest = self._jobs[slot], self._histories[slot].latest
+    job, latest = self._jobs[slot], self._figures.latest(slot)
     artifacts.write_manifest(
       job.folder,
       {
@@ -302,21 +295,12 @@ class _WaveLoop:
         'fingerprint': self._dataset.fingerprint,
         'labels_fingerprint': self._dataset.labels_fingerprint,
         'run': job.run,
-        'num_examples': len(job.example_index),
+        'num_examples': job.num_kept,
         'num_steps': self._settings.num_steps,
         'settings': dataclasses.asdict(self._settings),
         'keep_steps': checkpoints.variable_steps(job.folder),
         'test_accuracy': latest.get('test_accuracy'),
         'test_loss': latest.get('test_loss'),
+        'class_accuracy': self._figures.class_accuracy(slot),
       },
     )
-
-  def _accuracy_note(self) -> str:
-    accuracies = [
-      history.latest['test_accuracy']
-      for history in self._histories.values()
-      if 'test_accuracy' in history.latest
-    ]
-    if not accuracies:
-      return ''
-    return f' test accuracy {100 * np.mean(accuracies):.2f} %'

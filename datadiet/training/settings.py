@@ -3,6 +3,7 @@
 import dataclasses
 
 from datadiet.training.dynamics import DynamicsSettings
+from datadiet.training.infobatch import InfoBatchSettings
 from datadiet.training.optimizer import OptimizerSettings
 
 
@@ -29,6 +30,9 @@ class TrainSettings:
     steps_per_call: steps a dispatch; 1 on CPU, where loops are slow.
     placement: of the data, 'auto', 'device' or 'host'.
     dynamics: what is recorded of the examples beside the basics.
+    init_from: folder of a checkpoint whose network every run starts from; ''
+      for new networks.
+    infobatch: how epochs are pruned by the loss; None not to.
   """
 
   model: str
@@ -49,6 +53,8 @@ class TrainSettings:
   steps_per_call: int = 1
   placement: str = 'auto'
   dynamics: DynamicsSettings = DynamicsSettings()
+  init_from: str = ''
+  infobatch: InfoBatchSettings | None = None
 
   def next_event(self, step: int) -> int:
     """The first step after `step` at which something is due."""
@@ -61,6 +67,10 @@ class TrainSettings:
       due.append((step // every + 1) * every)
     due.extend(kept for kept in self.keep_steps if kept > step)
     return min(due)
+
+  def steps_until_event(self, step: int) -> int:
+    """How many steps the next call trains, from `step` on."""
+    return min(self.steps_per_call, self.next_event(step) - step)
 
   def is_log_step(self, step: int) -> bool:
     """Whether the history gets a row."""

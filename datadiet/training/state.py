@@ -13,6 +13,7 @@ from datadiet.training.dynamics import (
   DynamicsSettings,
   init_dynamics,
 )
+from datadiet.training.infobatch import Pruning, init_pruning
 
 # Keeps the streams of random keys of one run apart. Never renumber them.
 INIT_STREAM = 1
@@ -57,6 +58,7 @@ class TrainState:
     opt_state: of the optimizer.
     dynamics: per-example statistics of training.
     meters: sums since the last log point.
+    pruning: what InfoBatch goes by; None without it.
   """
 
   step: jax.Array
@@ -65,6 +67,7 @@ class TrainState:
   opt_state: optax.OptState
   dynamics: Dynamics
   meters: Meters
+  pruning: Pruning | None = None
 
 
 def run_key(seed: int, run: int, stream: int) -> jax.Array:
@@ -100,6 +103,7 @@ def init_state(
   num_examples: int,
   num_classes: int = 0,
   dynamics_settings: DynamicsSettings = DynamicsSettings(),  # noqa: B008
+  prunes: bool = False,
 ) -> TrainState:
   """The state of one run before its first step.
 
@@ -111,6 +115,7 @@ def init_state(
     num_examples: of the whole train split, whatever the run trains on.
     num_classes: number of logits.
     dynamics_settings: what is recorded of the examples.
+    prunes: whether losses are kept for InfoBatch.
   """
   variables = init_variables(model, image_shape, key)
   return TrainState(
@@ -120,5 +125,6 @@ def init_state(
       num_examples, num_classes=num_classes, settings=dynamics_settings
     ),
     meters=init_meters(),
+    pruning=init_pruning(num_examples) if prunes else None,
     **variables,
   )

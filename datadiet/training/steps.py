@@ -10,6 +10,7 @@ import optax
 
 from datadiet.data.augmentation import AUGMENTATIONS, normalise
 from datadiet.training.dynamics import update_dynamics
+from datadiet.training.infobatch import record_losses
 from datadiet.training.state import TrainState
 
 Batch = dict[str, jax.Array]
@@ -73,16 +74,18 @@ def make_train_step(
   Returns:
     (state, batch, key uint32[2]) -> state. `batch` has 'image' uint8[batch,
     height, width, channels], 'label' int32[batch], 'example_index'
-    int32[batch]; `key` is of `run_key` with `AUGMENTATION_STREAM`.
+    int32[batch], and 'weight' float32[batch] if losses are weighted; `key` is
+    of `run_key` with `AUGMENTATION_STREAM`.
   """
   augment = AUGMENTATIONS[augmentation]
 
-  def loss_and_outputs(params, batch_stats, images, labels):
+  def loss_and_outputs(params, batch_stats, images, batch):
     logits, batch_stats = apply_model(
       model, params, batch_stats, images, train=True
     )
-    losses = per_example_loss(logits, labels)
-    return losses.mean(), (losses, logits, batch_stats)
+    losses = per_example_loss(logits, batch['label'])
+    weighted = losses * batch['weight'] if 'weight' in batch else losses
+    return weighted.mean(), (losses, logits, batch_stats)
 
   def train_step(state, batch, key):
     rng = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
@@ -91,16 +94,20 @@ def make_train_step(
     labels = batch['label']
     gradient = jax.value_and_grad(loss_and_outputs, has_aux=True)
     (loss, (losses, logits, batch_stats)), grads = gradient(
-      state.params, state.batch_stats, images, labels
+      state.params, state.batch_stats, images, batch
     )
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     meters = state.meters
     failed = ~jnp.isfinite(loss) & (meters.nonfinite_step < 0)
+    pruning = state.pruning
+    if pruning is not None:
+      pruning = record_losses(pruning, batch['example_index'], losses)
     return state.replace(
       step=state.step + 1,
       params=optax.apply_updates(state.params, updates),
       batch_stats=batch_stats,
       opt_state=opt_state,
+      pruning=pruning,
       dynamics=update_dynamics(
         state.dynamics, batch['example_index'], logits, labels, state.step
       ),
@@ -127,7 +134,7 @@ def make_eval_step(
 
   Returns:
     (params, batch_stats, batch) -> sums over the examples with 'mask' true:
-    'loss' float32[], 'correct' int32[], 'count' int32[].
+    'loss' float32[], 'correct' and 'count' int32[num_classes] by label.
   """
 
   def eval_step(params, batch_stats, batch):
@@ -136,10 +143,12 @@ def make_eval_step(
     losses = per_example_loss(logits, batch['label'])
     correct = jnp.argmax(logits, -1) == batch['label']
     mask = batch['mask']
+    classes = jnp.arange(logits.shape[-1])
+    of_class = (batch['label'][:, None] == classes) & mask[:, None]
     return {
       'loss': jnp.sum(jnp.where(mask, losses, 0.0)),
-      'correct': jnp.sum(correct & mask),
-      'count': jnp.sum(mask),
+      'correct': jnp.sum(of_class & correct[:, None], 0),
+      'count': jnp.sum(of_class, 0),
     }
 
   return eval_step

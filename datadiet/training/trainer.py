@@ -56,6 +56,7 @@ class Trainer:
         num_examples=dataset.train.num_examples,
         num_classes=dataset.num_classes,
         dynamics_settings=settings.dynamics,
+        prunes=settings.infobatch is not None,
       ),
       run_once=True,
     )
@@ -75,6 +76,7 @@ class Trainer:
       dataset.test,
       run_mesh,
       model=model,
+      num_classes=dataset.num_classes,
       mean=dataset.mean,
       std=dataset.std,
       batch_size=settings.eval_batch_size,
@@ -133,19 +135,34 @@ class Trainer:
         seed=self._settings.data_seed,
         run=job.run,
         first_step=first_step,
+        epoch_size=job.epoch_size,
       )
       for job in jobs
     ]
     while True:
       yield np.stack([next(stream) for stream in streams])
 
-  def make_feed(self, blocks: Sequence[np.ndarray]) -> dict[str, jax.Array]:
-    """Sends what `run_steps` needs for the given steps' indices."""
+  def make_feed(
+    self,
+    blocks: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray] = (),
+  ) -> dict[str, jax.Array]:
+    """Sends what `run_steps` needs for the given steps.
+
+    Args:
+      blocks: of each step int32[slots, batch_size], example indices.
+      weights: of each step float32[slots, batch_size], of the losses; none for
+        plain means.
+    """
+    feed = self._placement.feed(self._stack(blocks))
+    if weights:
+      feed['weight'] = self._stack(weights)
+    return self.run_mesh.put(feed, self.run_mesh.batch_sharding(2))
+
+  def _stack(self, steps: Sequence[np.ndarray]) -> np.ndarray:
     # Always the same shape, so that nothing compiles twice.
-    padding = self._settings.steps_per_call - len(blocks)
-    index = np.stack([*blocks, *[blocks[-1]] * padding], axis=1)
-    sharding = self.run_mesh.batch_sharding(2)
-    return self.run_mesh.put(self._placement.feed(index), sharding)
+    padding = self._settings.steps_per_call - len(steps)
+    return np.stack([*steps, *[steps[-1]] * padding], axis=1)
 
   def run_steps(
     self, state: TrainState, feed: Any, keys: jax.Array, num_steps: int

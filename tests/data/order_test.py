@@ -63,6 +63,38 @@ def test_less_than_a_batch_is_refused():
     _take(1, batch_size=51)
 
 
+@pytest.mark.parametrize('size', [1, 7, 15, 30, 49, 50])
+def test_random_subsets_repeat_none_before_all_had_a_turn(size):
+  index = np.arange(100, 150)
+  subsets = order.random_subsets(index, size=size, seed=3, run=1)
+  taken = list(itertools.islice(subsets, 200))
+  for subset in taken:
+    assert len(subset) == len(set(subset.tolist())) == size
+  stream = np.concatenate(taken)
+  for start in range(0, len(stream) - 49, 50):
+    assert set(stream[start : start + 50].tolist()) == set(index.tolist())
+  others = order.random_subsets(index, size=size, seed=3, run=2)
+  assert (stream != np.concatenate(list(itertools.islice(others, 200)))).any()
+
+
+def test_random_subsets_are_drawn_evenly():
+  subsets = order.random_subsets(np.arange(10), size=3, seed=0, run=0)
+  taken = list(itertools.islice(subsets, 4000))
+  together = sum({0, 1} <= set(subset.tolist()) for subset in taken)
+  # Of 45 pairs a subset of three has three: 267 expected, sd below 16.
+  assert abs(together - 4000 * 3 / 45) < 80
+
+
+@pytest.mark.parametrize('first_step', [1, 2, 3, 7, 29])
+def test_any_step_can_be_the_first_with_random_subsets(first_step):
+  np.testing.assert_array_equal(
+    _take(9, first_step=first_step, epoch_size=17),
+    _take(first_step + 9, epoch_size=17)[first_step:],
+  )
+  two_epochs = _take(4, epoch_size=17)  # Two batches of eight each.
+  assert len(set(two_epochs.ravel().tolist())) == 32
+
+
 @pytest.mark.parametrize('num_runs, fraction', [(4, 0.5), (10, 0.7), (3, 0.5)])
 def test_held_out_subsets_leave_every_example_in_and_out(num_runs, fraction):
   assert order.enough_runs(num_runs, fraction)

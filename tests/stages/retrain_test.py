@@ -8,7 +8,8 @@ import pytest
 from datadiet import artifacts
 from datadiet import config as config_lib
 from datadiet.errors import DataDietError
-from datadiet.stages import retrain
+from datadiet.reporting import load_results
+from datadiet.stages import retrain, select
 from datadiet.stages.context import Context
 from tests import running
 
@@ -70,3 +71,31 @@ def test_subsets_that_are_none_are_refused(own, example_index):
   np.save(folder / 'example_index.npy', np.array(example_index))
   with pytest.raises(DataDietError, match='distinct integers from 0 to 1436'):
     retrain.jobs(own)
+
+
+def test_subsets_that_change_while_training(own):
+  config = running.tiny_config(
+    select__policies=('keep_max', 'rs2', 'infobatch'),
+    select__fractions=(0.5,),
+    select__baselines=(),
+    retrain__full=False,
+  )
+  context = Context(config_lib.resolve(config), own.workdir, own.dataset)
+  select.run(context)
+  assert not list(own.workdir.root.glob('selections/rs2*'))
+  retrain.run(context)
+  assert retrain.plan(context) == '6 runs of 22 steps (6 done)'
+  for name, num_seen in (('rs2_719', 1408), ('infobatch_1437', 1408)):
+    assert _manifest(own, name, 0)['num_examples'] == int(name.split('_')[1])
+    folder = own.workdir.run(f'retrain/{name}', 0) / 'dynamics'
+    visits = artifacts.read_npz(folder / 'step_22.npz')['visits']
+    assert visits.sum() == 22 * 64
+    # Two epochs of half the data, or one of all of it and its start again.
+    assert (visits > 0).sum() >= num_seen - 64
+  rows = load_results(own.workdir).summary['accuracy']
+  policies = {row['selection']: row['policy'] for row in rows}
+  assert policies['rs2_719'] == 'rs2'
+  assert policies['infobatch_1437'] == 'infobatch'
+  # What they are compared with: random subsets of the same size.
+  (rs2,) = [row for row in rows if row['selection'] == 'rs2_719']
+  assert rs2['random_selection'] == 'random_719'

@@ -8,7 +8,7 @@ import pytest
 from datadiet import config as config_lib
 from datadiet.errors import DataDietError
 from datadiet.stages import select
-from datadiet.stages.context import Context
+from datadiet.stages.context import Context, check_against_data
 from tests import running
 
 
@@ -92,3 +92,68 @@ def test_a_damaged_mean_score_is_named(own):
   with pytest.raises(DataDietError, match='is damaged') as caught:
     select.run(own)
   assert str(path) in str(caught.value)
+
+
+def _by_file(own, path, **changes):
+  return _with(own, select__scores_path=str(path), **changes)
+
+
+def test_scores_from_a_file_select_as_the_workdir_s_own(own, tmp_path):
+  scores = np.load(own.workdir.scores(None, 44) / 'el2n.npy')
+  path = tmp_path / 'mine.npy'
+  np.save(path, scores.astype(np.float64))
+  context = _by_file(own, path, select__baselines=())
+  assert [one.name for one in select.selections(context)] == [
+    'mine_keep_max_719'
+  ]
+  select.run(context)
+  np.testing.assert_array_equal(
+    _kept(own, 'mine_keep_max_719'), _kept(own, 'el2n_step_44_keep_max_719')
+  )
+  np.save(path, -scores)
+  assert select.plan(context) == '1 subsets (0 done)'
+  select.run(context)
+  kept = _kept(own, 'mine_keep_max_719')
+  np.testing.assert_array_equal(kept, np.sort(np.argsort(scores)[:719]))
+
+
+def test_a_manifest_beside_a_file_says_what_is_hard(own):
+  path = own.workdir.scores(None, 44) / 'aum.npy'
+  context = _by_file(own, path, select__policies=('top_window',))
+  select.run(context)
+  kept = _kept(own, 'aum_top_window_719')
+  hardest = np.argsort(np.load(path), kind='stable')
+  np.testing.assert_array_equal(kept, np.sort(hardest[144 : 144 + 719]))
+
+
+@pytest.mark.parametrize(
+  'scores, changes, message',
+  [
+    (np.zeros(1436), {}, r'shape \(1436,\), the data set has 1437 examples'),
+    (np.zeros((1437, 2)), {}, r'float64\[1437, 2\]; allowed: one number'),
+    (np.full(1437, np.nan), {}, 'mine of example_index 0 is nan'),
+    (np.full(1437, 'a'), {}, 'allowed: one number an example'),
+    (
+      np.zeros(1437),
+      {'select__policies': ('ccs',)},
+      "config.select.higher_is: '' .*'ccs'.*allowed: harder, easier",
+    ),
+  ],
+)
+def test_files_that_do_not_fit_are_refused_at_the_start(
+  finished, tmp_path, scores, changes, message
+):
+  path = tmp_path / 'mine.npy'
+  np.save(path, scores)
+  context = _by_file(finished, path, **changes)
+  with pytest.raises(DataDietError, match=message):
+    check_against_data(context.config, context.dataset)
+
+
+def test_a_file_of_other_data_is_refused(own, tmp_path):
+  np.save(tmp_path / 'el2n.npy', np.zeros(1437))
+  (tmp_path / 'manifest.json').write_text('{"fingerprint": "other"}')
+  with pytest.raises(DataDietError, match='was made for other data'):
+    check_against_data(_by_file(own, tmp_path / 'el2n.npy').config, own.dataset)
+  with pytest.raises(DataDietError, match='does not exist'):
+    check_against_data(_by_file(own, tmp_path / 'no.npy').config, own.dataset)

@@ -132,16 +132,17 @@ def train(
   )
 
 
-def outcome(run_folder: Path) -> Mapping[str, bytes]:
+def outcome(run_folder: Path, **changes) -> Mapping[str, bytes]:
   """Everything a run leaves that must not depend on interruptions.
 
   The arrays of the last state and of the kept networks, the dynamics, the
   history and the manifest, as bytes by name. Full states before the last are
-  left out: which two remain depends on where a run was stopped.
+  left out: which two remain depends on where a run was stopped. `changes` of
+  the small settings are those that the run was trained with.
   """
   run_folder = epath.Path(run_folder)
   last = checkpoints.full_steps(run_folder)[-1]
-  shapes = state_shapes()
+  shapes = state_shapes(**changes)
   state = checkpoints.restore_state(run_folder, last, shapes)
   found = {'last step': str(last).encode()} | described(state)
   for step in small_settings().keep_steps:
@@ -157,10 +158,10 @@ def outcome(run_folder: Path) -> Mapping[str, bytes]:
 
 
 @functools.cache
-def state_shapes() -> TrainState:
+def state_shapes(**changes) -> TrainState:
   """Shapes of one run's state."""
-  dataset = small_dataset()
-  return Trainer(dataset, small_settings(), run_mesh(1, 1)).state_shapes()
+  settings = small_settings(**changes)
+  return Trainer(small_dataset(), settings, run_mesh(1, 1)).state_shapes()
 
 
 def described(tree: Any, prefix: str = '') -> dict[str, bytes]:
@@ -173,8 +174,10 @@ def described(tree: Any, prefix: str = '') -> dict[str, bytes]:
   }
 
 
-def assert_same_outcome(run_folder: Path, expected: Mapping[str, bytes]):
+def assert_same_outcome(
+  run_folder: Path, expected: Mapping[str, bytes], **changes
+):
   """Bitwise, naming what differs."""
-  found = outcome(run_folder)
+  found = outcome(run_folder, **changes)
   assert found.keys() == expected.keys()
   assert not [name for name in found if found[name] != expected[name]]

@@ -1,0 +1,167 @@
+"""Several processes as one program: start-up, shared decisions, barriers.
+
+Each process runs the same code on its own devices. What depends on files or on
+a machine's memory is decided by process 0 and told to the others, so that all
+take the same way. With one process everything here costs nothing.
+"""
+
+import importlib.util
+import json
+import os
+import socket
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+from absl import logging
+from jax.experimental import multihost_utils
+
+from datadiet.errors import ConfigError, DataDietError
+
+Value = TypeVar('Value')
+
+# JAX's default takes 100 s to notice that another process is gone.
+_HEARTBEAT_SECONDS = 30
+
+
+def _clusters() -> dict[str, bool]:
+  """Environments that say by themselves who takes part."""
+  env = os.environ
+
+  def number(name: str) -> int:
+    return int(env[name]) if env.get(name, '').isdigit() else 1
+
+  has_tpu = any(Path('/dev').glob('accel*')) or Path('/dev/vfio').exists()
+  return {
+    'Slurm': number('SLURM_STEP_NUM_TASKS') > 1 and 'SLURM_PROCID' in env,
+    'Open MPI': number('OMPI_COMM_WORLD_SIZE') > 1,
+    'Kubernetes': 'JOB_COMPLETION_INDEX' in env
+    and importlib.util.find_spec('kubernetes') is not None,
+    'TPU': has_tpu
+    and importlib.util.find_spec('libtpu') is not None
+    and env.get('JAX_PLATFORMS', 'tpu').startswith('tpu'),
+  }
+
+
+def initialize(
+  coordinator_address: str | None,
+  num_processes: int | None,
+  process_id: int | None,
+) -> None:
+  """Joins the other processes, if there are any; before JAX is used.
+
+  Args:
+    coordinator_address: 'host:port' of process 0, or None to look for Slurm,
+      Open MPI, Kubernetes or TPU hosts in the environment.
+    num_processes: how many there are.
+    process_id: which one this is, from 0.
+
+  Raises:
+    ConfigError: if only some of them are given, or they do not fit.
+    DataDietError: if the others cannot be reached.
+  """
+  given = (coordinator_address, num_processes, process_id)
+  if any(value is not None for value in given):
+    _check(*given)
+  elif not any(_clusters().values()):
+    return
+  try:
+    jax.distributed.initialize(
+      *given, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
+    )
+  except (RuntimeError, ValueError) as error:
+    raise DataDietError(
+      f'cannot join the other processes: {str(error).splitlines()[0]}'
+    ) from error
+
+
+def _check(coordinator_address, num_processes, process_id) -> None:
+  if None in (coordinator_address, num_processes, process_id):
+    raise ConfigError(
+      '--coordinator_address, --num_processes and --process_id go together; '
+      'allowed: all three or none of them'
+    )
+  host, _, port = coordinator_address.rpartition(':')
+  if not host or not port.isdigit():
+    raise ConfigError(
+      f'--coordinator_address: {coordinator_address!r} is not allowed; '
+      'allowed: HOST:PORT of process 0'
+    )
+  if not 0 <= process_id < num_processes:
+    raise ConfigError(
+      f'--process_id: {process_id} is not allowed; allowed: from 0 to '
+      f'--num_processes - 1 = {num_processes - 1}'
+    )
+
+
+def is_first() -> bool:
+  """Whether this process writes what is written once."""
+  return jax.process_index() == 0
+
+
+def decide(function: Callable[[], Value]) -> Value:
+  """Calls a function on process 0 and gives its value to all processes.
+
+  Args:
+    function: what JSON can hold comes from it; lists stay lists.
+  """
+  if jax.process_count() == 1:
+    return function()
+  content = json.dumps(function()).encode() if is_first() else b''
+  size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
+  # Few sizes, so that few programs are compiled.
+  buffer = np.zeros(max(256, 1 << size.bit_length()), np.uint8)
+  buffer[: len(content)] = np.frombuffer(content, np.uint8)
+  buffer = np.asarray(multihost_utils.broadcast_one_to_all(buffer))
+  return json.loads(buffer[:size].tobytes())
+
+
+def barrier(name: str) -> None:
+  """Waits until all processes are here."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+def any_process(value: bool) -> bool:
+  """Whether the value is true in at least one process; waits for all."""
+  if jax.process_count() == 1:
+    return value
+  return bool(multihost_utils.process_allgather(np.int32(value)).any())
+
+
+def one_a_host_first(function: Callable[[], Value]) -> Value:
+  """Calls a function on one process of each host, then on the others.
+
+  For reading data: the first one fills the cache that the others find.
+  """
+  if jax.process_count() == 1:
+    return function()
+  host = np.uint32(zlib.crc32(socket.gethostname().encode()))
+  hosts = multihost_utils.process_allgather(host).ravel()
+  is_leader = int(np.flatnonzero(hosts == host)[0]) == jax.process_index()
+  value = function() if is_leader else None
+  barrier('read once a host')
+  return value if is_leader else function()
+
+
+def has_peers() -> bool:
+  """Whether there are other processes."""
+  return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def leave(code: int) -> int:
+  """The exit code of a process that failed; with others it ends here.
+
+  An ordinary exit would wait for the others, which wait for this one: it is
+  noticed that it is gone, and they end too.
+  """
+  if not has_peers():
+    return code
+  logging.get_absl_handler().flush()
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(code)

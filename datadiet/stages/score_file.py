@@ -1,0 +1,69 @@
+"""Scores from a file of the user's, to select by instead of the workdir's."""
+
+import dataclasses
+import zlib
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from datadiet import artifacts
+from datadiet.data import Dataset
+from datadiet.errors import ConfigError
+from datadiet.scoring import aggregate
+from datadiet.selection import POLICIES
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreFile:
+  """A checked file of scores.
+
+  Attributes:
+    name: the file's, without its ending.
+    scores: float[N], in canonical order.
+    higher_is: 'harder', 'easier', or 'neither' where nothing says it.
+    checksum: of the values, so that a file that changes is noticed.
+  """
+
+  name: str
+  scores: np.ndarray
+  higher_is: str
+  checksum: int
+
+
+def read_score_file(config: Any, dataset: Dataset) -> ScoreFile | None:
+  """The scores of config.select.scores_path; None if there is no path.
+
+  A manifest beside the file, as the score stage writes it, says of which data
+  the scores are and which end of them is hard.
+
+  Raises:
+    ConfigError: if a policy has to know which end is hard and nothing says it.
+    DataDietError: if the file is missing, damaged, of other data, of another
+      length, or has values that are not finite.
+  """
+  if not config.select.scores_path:
+    return None
+  path = epath.Path(config.select.scores_path).expanduser()
+  scores = artifacts.read_npy(path, dataset.train.num_examples)
+  name = path.name.removesuffix('.npy')
+  if scores.ndim != 1 or scores.dtype.kind not in 'iuf':
+    raise ConfigError(
+      f'config.select.scores_path: {path} holds {scores.dtype}'
+      f'{list(scores.shape)}; allowed: one number an example'
+    )
+  aggregate.check_finite(scores, name=name, where=str(path))
+  manifest = artifacts.read_manifest(path.parent) or {}
+  if 'fingerprint' in manifest:
+    artifacts.check_fingerprint(manifest, dataset.fingerprint, path)
+  statement = manifest.get('scores', {}).get(name, {})
+  higher_is = config.select.higher_is or statement.get('higher_is', 'neither')
+  for policy in config.select.policies:
+    if higher_is == 'neither' and 'higher_is' in POLICIES[policy].needs:
+      raise ConfigError(
+        f"config.select.higher_is: '' is not allowed with the policy "
+        f'{policy!r} and scores from a file that no manifest describes; '
+        'allowed: harder, easier'
+      )
+  checksum = zlib.crc32(np.ascontiguousarray(scores).tobytes())
+  return ScoreFile(name, scores, higher_is, checksum)

@@ -1,0 +1,174 @@
+"""Sweeps: one start for all combinations of some settings.
+
+`config.sweep` mirrors the config: `config.sweep.train.model_seed = (0, 1)`
+tries both. Combinations that differ in what is selected alone share the
+workdir, and so its networks and scores; others get a workdir each below it.
+"""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import ml_collections
+from absl import logging
+
+from datadiet import artifacts, distributed
+from datadiet import config as config_lib
+from datadiet.artifacts import Workdir
+from datadiet.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Child:
+  """One combination.
+
+  Attributes:
+    index: its number, from 0.
+    settings: dotted names of the swept settings, with their values here.
+    config: with these, and no sweep.
+    workdir: where its artifacts go.
+  """
+
+  index: int
+  settings: dict[str, Any]
+  config: ml_collections.ConfigDict
+  workdir: str
+
+
+def expand(config: ml_collections.ConfigDict, workdir: str) -> list[Child]:
+  """All combinations of a sweep; the last setting changes fastest.
+
+  Args:
+    config: with a sweep.
+    workdir: of the sweep.
+
+  Raises:
+    ConfigError: if the sweep names no setting, a value is not allowed, or a
+      combination is not.
+  """
+  swept = _swept(config)
+  shares = all(name.startswith('select.') for name in swept)
+  children = []
+  for index, values in enumerate(itertools.product(*swept.values())):
+    settings = dict(zip(swept, values, strict=True))
+    child = _with(config, settings)
+    config_lib.check(child)
+    folder = workdir
+    if not shares:
+      folder = os.path.join(workdir, 'sweep', _folder(index, settings))
+    children.append(Child(index, settings, child, folder))
+  return children
+
+
+def _swept(config: ml_collections.ConfigDict) -> dict[str, tuple]:
+  swept = dict(config_lib.flatten(config.sweep))
+  for name, values in swept.items():
+    if name not in config_lib.FIELDS or name == 'sweep':
+      raise ConfigError(
+        f'config.sweep.{name} is not a setting'
+        f'{config_lib.closest(name, config_lib.FIELDS)}'
+      )
+    if not isinstance(values, tuple | list) or not values:
+      raise ConfigError(
+        f'config.sweep.{name}: {values!r} is not allowed; allowed: a tuple of '
+        f'values, each {config_lib.FIELDS[name].allowed}'
+      )
+  return swept
+
+
+def _with(config, settings: dict[str, Any]) -> ml_collections.ConfigDict:
+  fields = config.to_dict()
+  fields['sweep'] = {}
+  for name, value in settings.items():
+    *sections, field = name.split('.')
+    group = fields
+    for section in sections:
+      group = group[section]
+    group[field] = tuple(value) if isinstance(value, list) else value
+  return ml_collections.ConfigDict(fields)
+
+
+def _folder(index: int, settings: dict[str, Any]) -> str:
+  parts = [f'{name.split(".")[-1]}={value}' for name, value in settings.items()]
+  text = '_'.join(parts)
+  safe = ''.join(c if c.isalnum() or c in '._=-' else '-' for c in text)
+  return f'{index:03d}_{safe[:120]}'
+
+
+def chosen(children: list[Child], index: int | None) -> list[Child]:
+  """The children this start runs: one by its number, or all.
+
+  Args:
+    children: of `expand`.
+    index: of --sweep_index; None for Slurm's array index, if there is one.
+
+  Raises:
+    ConfigError: for a number that no child has.
+  """
+  array = os.environ.get('SLURM_ARRAY_TASK_ID', '')
+  if index is None and array.isdigit():
+    index = int(array)
+  if index is None:
+    return children
+  if not 0 <= index < len(children):
+    raise ConfigError(
+      f'--sweep_index: {index} is not allowed; allowed: from 0 to '
+      f'{len(children) - 1}'
+    )
+  return [children[index]]
+
+
+def run(
+  children: list[Child],
+  selected: list[Child],
+  workdir: str,
+  run_one: Callable[[Any, str], None],
+) -> None:
+  """Runs children one after the other and writes the table of all finished.
+
+  Args:
+    children: of `expand`.
+    selected: of `chosen`.
+    workdir: of the sweep; sweep.csv is written there.
+    run_one: (config, workdir), runs all stages.
+  """
+  for child in selected:
+    logging.info(
+      'Sweep %d of %d: %s', child.index + 1, len(children), child.settings
+    )
+    run_one(child.config, child.workdir)
+  if not distributed.is_first():
+    return
+  # A shared workdir has one summary of all.
+  shares = children[0].workdir == workdir
+  tables = children[:1] if shares else children
+  rows = [row for child in tables for row in _rows(child, shares)]
+  names = [] if shares else ['index', *children[0].settings]
+  header = [*names, *_COLUMNS]
+  root = Workdir.at(workdir).root
+  artifacts.write_csv(root / 'sweep.csv', header, rows)
+  logging.info('Sweep: %d rows in %s', len(rows), root / 'sweep.csv')
+
+
+_COLUMNS = (
+  'selection',
+  'num_kept',
+  'fraction',
+  'num_runs',
+  'mean_accuracy',
+  'std_accuracy',
+)
+
+
+def _rows(child: Child, shares: bool) -> list[list]:
+  """The accuracies in a child's workdir, with its settings if it is its own."""
+  path = Workdir.at(child.workdir).report / 'summary.json'
+  if not path.exists():
+    return []
+  own = [] if shares else [child.index, *child.settings.values()]
+  return [
+    [*own, *(row[column] for column in _COLUMNS)]
+    for row in artifacts.read_json(path)['accuracy']
+  ]

@@ -1,0 +1,145 @@
+"""What the loop sends to the devices: which examples, for how many steps."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from datadiet.data.prefetch import prefetched
+from datadiet.training.infobatch import begin_epoch, epoch_examples
+from datadiet.training.jobs import Job
+from datadiet.training.settings import TrainSettings
+from datadiet.training.trainer import Trainer
+
+# (steps, what `Trainer.run_steps` takes for them)
+Feed = tuple[int, dict[str, jax.Array]]
+
+
+class PlannedFeeds:
+  """Feeds that nothing in training decides on: prepared in another thread."""
+
+  def __init__(
+    self,
+    trainer: Trainer,
+    jobs: Sequence[Job],
+    settings: TrainSettings,
+    first_step: int,
+  ):
+    """Starts preparing; `close` ends it."""
+    self._feeds = prefetched(_planned(trainer, jobs, settings, first_step))
+
+  def take(self, step: int, state: Any) -> tuple[Any, int, dict]:
+    """The state, unchanged, and the feed from `step` on."""
+    del step
+    return state, *next(self._feeds)
+
+  def close(self) -> None:
+    """Stops preparing."""
+    self._feeds.close()
+
+
+def _planned(
+  trainer: Trainer,
+  jobs: Sequence[Job],
+  settings: TrainSettings,
+  step: int,
+) -> Iterator[Feed]:
+  blocks = trainer.index_blocks(jobs, step)
+  while step < settings.num_steps:
+    count = settings.steps_until_event(step)
+    # Guards are of a thread: the loop's own does not reach here.
+    with jax.transfer_guard('disallow'):
+      feed = trainer.make_feed([next(blocks) for _ in range(count)])
+    yield count, feed
+    step += count
+
+
+class InfoBatchFeeds:
+  """Feeds of epochs that are pruned by the losses of those before."""
+
+  def __init__(
+    self, trainer: Trainer, jobs: Sequence[Job], settings: TrainSettings
+  ):
+    """Prepares nothing: the state says where each job is."""
+    self._trainer, self._jobs, self._settings = trainer, jobs, settings
+    self._begin = trainer.run_mesh.per_run(begin_epoch, shared=(2,))
+    self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+  def take(self, step: int, state: Any) -> tuple[Any, int, dict]:
+    """The state, with epochs begun that are due, and the feed from `step` on.
+
+    Where an epoch begins this waits for the steps before.
+    """
+    if not self._epochs:
+      self._read_epochs(state)
+    ended = np.array([not self._steps_left(slot, step) for slot in self._slots])
+    if ended.any():
+      run_mesh = self._trainer.run_mesh
+      begins = run_mesh.put(ended, run_mesh.by_run)
+      at_step = run_mesh.put(np.int32(step), run_mesh.replicated)
+      state = state.replace(pruning=self._begin(state.pruning, begins, at_step))
+      self._read_epochs(state)
+    left = min(self._steps_left(slot, step) for slot in self._slots)
+    count = min(self._settings.steps_until_event(step), left)
+    steps = range(step, step + count)
+    feed = self._trainer.make_feed(
+      [self._block(1, at) for at in steps], [self._block(2, at) for at in steps]
+    )
+    return state, count, feed
+
+  def close(self) -> None:
+    """Nothing to stop."""
+
+  @property
+  def _slots(self) -> range:
+    return range(len(self._jobs))
+
+  def _read_epochs(self, state: Any) -> None:
+    """Works out the epochs that the slots are in: (first step, ...)."""
+    settings = self._settings
+    pruning = self._trainer.run_mesh.to_host(state.pruning)
+    last_part = (1 - settings.infobatch.full_fraction) * settings.num_steps
+    self._epochs = []
+    for slot, job in enumerate(self._jobs):
+      first_step = int(pruning.first_step[slot])
+      order, weights = epoch_examples(
+        job.example_index,
+        pruning.epoch_loss[slot],
+        settings.infobatch,
+        is_full=first_step >= last_part,
+        seed=settings.data_seed,
+        run=job.run,
+        epoch=int(pruning.epoch[slot]),
+      )
+      self._epochs.append((first_step, order, weights))
+
+  def _steps_left(self, slot: int, step: int) -> int:
+    first_step, order, _ = self._epochs[slot]
+    return first_step + len(order) // self._settings.batch_size - step
+
+  def _block(self, part: int, step: int) -> np.ndarray:
+    """One step of all slots: of the order (1) or of the weights (2)."""
+    size = self._settings.batch_size
+    rows = []
+    for epoch in self._epochs:
+      start = (step - epoch[0]) * size
+      rows.append(epoch[part][start : start + size])
+    return np.stack(rows)
+
+
+@contextlib.contextmanager
+def open_feeds(
+  trainer: Trainer,
+  jobs: Sequence[Job],
+  settings: TrainSettings,
+  first_step: int,
+) -> Iterator[PlannedFeeds | InfoBatchFeeds]:
+  """The feeds of a wave from a step on."""
+  if settings.infobatch is None:
+    feeds = PlannedFeeds(trainer, jobs, settings, first_step)
+  else:
+    feeds = InfoBatchFeeds(trainer, jobs, settings)
+  with contextlib.closing(feeds):
+    yield feeds

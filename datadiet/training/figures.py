@@ -1,0 +1,145 @@
+"""Figures of a wave's runs on their way from the devices to history.csv."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from datadiet import parallel
+from datadiet.errors import DataDietError
+from datadiet.training.history import History
+from datadiet.training.jobs import Job
+
+
+@dataclasses.dataclass
+class _Pending:
+  """A row of the history whose figures may still be on the device."""
+
+  step: int
+  meters: Any
+  evaluation: dict[str, jax.Array] | None
+
+
+def _shares(correct: np.ndarray, count: np.ndarray) -> list[float | None]:
+  pairs = zip(correct.tolist(), count.tolist(), strict=True)
+  return [right / num if num else None for right, num in pairs]
+
+
+class WaveFigures:
+  """The histories of the runs of a wave that this process saves."""
+
+  def __init__(
+    self,
+    jobs: Mapping[int, Job],
+    *,
+    first_step: int,
+    batch_size: int,
+    learning_rate: Callable[[int], Any],
+  ):
+    """Opens the histories.
+
+    Args:
+      jobs: by slot.
+      first_step: where the wave goes on; later rows are dropped.
+      batch_size: examples a step.
+      learning_rate: of an optimizer step.
+    """
+    self._jobs = dict(jobs)
+    self._histories = {
+      slot: History(job.folder, first_step) for slot, job in jobs.items()
+    }
+    self._batch_size = batch_size
+    self._learning_rate = learning_rate
+    self._pending: list[_Pending] = []
+    self._by_class: dict[int, list[float | None]] = {}
+
+  def add(
+    self, step: int, meters: Any, evaluation: dict[str, jax.Array] | None
+  ) -> None:
+    """Keeps a row to be fetched later, so that nobody waits for it now."""
+    self._pending.append(_Pending(step, meters, evaluation))
+
+  def flush(self) -> None:
+    """Fetches the figures of waiting rows and writes them down.
+
+    Raises:
+      DataDietError: for a loss that is not finite.
+    """
+    for row in self._pending:
+      self.check_finite(row.meters)
+      for slot, history in self._histories.items():
+        history.open_events()
+        evaluation = None
+        if row.evaluation is not None:
+          evaluation = parallel.slot_to_host(row.evaluation, slot)
+        meters = parallel.slot_to_host(row.meters, slot)
+        history.add(self._row(slot, row.step, meters, evaluation))
+    self._pending.clear()
+
+  def _row(self, slot, step, meters, evaluation) -> dict[str, Any]:
+    per_epoch = self._jobs[slot].num_kept // self._batch_size
+    row = {
+      'step': step,
+      'epoch': step / per_epoch,
+      'learning_rate': float(jax.device_get(self._learning_rate(step - 1))),
+    }
+    if meters.count:
+      row['train_loss'] = float(meters.loss) / int(meters.count)
+      row['train_accuracy'] = int(meters.correct) / int(meters.count)
+    if evaluation is not None:
+      correct, count = evaluation['correct'], evaluation['count']
+      row['test_loss'] = float(evaluation['loss']) / int(count.sum())
+      row['test_accuracy'] = int(correct.sum()) / int(count.sum())
+      self._by_class[slot] = _shares(correct, count)
+    return row
+
+  def note_classes(self, evaluation: dict[str, jax.Array]) -> None:
+    """Keeps accuracies by class of an evaluation that has a row already."""
+    for slot in self._histories:
+      own = parallel.slot_to_host(evaluation, slot)
+      self._by_class[slot] = _shares(own['correct'], own['count'])
+
+  def class_accuracy(self, slot: int) -> list[float | None]:
+    """The newest test accuracy of each class; None for one without images."""
+    return self._by_class[slot]
+
+  def check_finite(self, meters: Any) -> None:
+    """Refuses to go on after a loss that is not finite.
+
+    Raises:
+      DataDietError: names the run and the step.
+    """
+    for slot, job in self._jobs.items():
+      step = int(parallel.slot_to_host(meters.nonfinite_step, slot))
+      if step >= 0:
+        raise DataDietError(
+          f'{job.name}: the loss is not finite from step {step} on; lower '
+          'config.optimizer.learning_rate or check the data (earlier '
+          'checkpoints are untouched)'
+        )
+
+  def latest(self, slot: int) -> dict[str, float]:
+    """The newest value of each column of a run's history."""
+    return self._histories[slot].latest
+
+  def write(self, slot: int) -> None:
+    """Writes the history.csv of a run."""
+    self._histories[slot].write()
+
+  def close(self) -> None:
+    """Writes all that is left."""
+    for history in self._histories.values():
+      history.close()
+
+  def accuracy_note(self) -> str:
+    """The mean test accuracy of the runs, for a person; '' before the first."""
+    accuracies = [
+      history.latest['test_accuracy']
+      for history in self._histories.values()
+      if 'test_accuracy' in history.latest
+    ]
+    if not accuracies:
+      return ''
+    return f' test accuracy {100 * np.mean(accuracies):.2f} %'

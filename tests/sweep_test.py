@@ -1,0 +1,120 @@
+"""Tests sweeps: which combinations, where they go, the table, bad input."""
+
+import csv
+import json
+
+import pytest
+
+from configs import paper_figure1
+from datadiet import sweep
+from datadiet.errors import ConfigError
+from tests import running
+
+
+def _config(**changes):
+  """Tiny digits; a sweep as `sweep__train__model_seed=(0, 1)`."""
+  return running.tiny_config(**changes)
+
+
+def test_all_combinations_the_last_setting_fastest(tmp_path):
+  config = _config(
+    sweep__train__model_seed=(0, 1), sweep__model__width=(2, 4, 8)
+  )
+  children = sweep.expand(config, str(tmp_path))
+  assert len(children) == 6
+  found = [
+    (child.config.train.model_seed, child.config.model.width)
+    for child in children
+  ]
+  assert len(set(found)) == 6
+  names = list(children[0].settings)
+  assert set(names) == {'train.model_seed', 'model.width'}
+  assert len({child.workdir for child in children}) == 6
+  for number, child in enumerate(children):
+    assert child.index == number
+    assert child.workdir.startswith(str(tmp_path / 'sweep' / f'00{number}_'))
+    assert list(child.config.sweep) == []
+
+
+def test_what_is_only_selected_shares_the_workdir(tmp_path):
+  children = sweep.expand(paper_figure1.get_config(), str(tmp_path))
+  assert {child.workdir for child in children} == {str(tmp_path)}
+  assert [child.config.select.scores for child in children] == [
+    ('el2n@7800',),
+    ('grand@7800',),
+    ('forgetting@78000',),
+  ]
+
+
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    (
+      {'sweep__train__model_sed': (0, 1)},
+      'config.sweep.train.model_sed is not a setting; did you mean '
+      'train.model_seed',
+    ),
+    (
+      {'sweep__train__model_seed': 3},
+      'config.sweep.train.model_seed: 3 is not allowed; allowed: a tuple',
+    ),
+    (
+      {'sweep__train__model_seed': (0, -1)},
+      'config.train.model_seed: -1 is not allowed',
+    ),
+  ],
+)
+def test_bad_sweeps_are_refused_before_anything_runs(changes, message):
+  with pytest.raises(ConfigError, match=message):
+    sweep.expand(_config(**changes), 'DIR')
+
+
+def test_one_child_by_its_number_or_slurm_s(monkeypatch):
+  children = sweep.expand(_config(sweep__train__model_seed=(0, 1, 2)), 'DIR')
+  monkeypatch.delenv('SLURM_ARRAY_TASK_ID', raising=False)
+  assert sweep.chosen(children, None) == children
+  assert sweep.chosen(children, 1) == [children[1]]
+  monkeypatch.setenv('SLURM_ARRAY_TASK_ID', '2')
+  assert sweep.chosen(children, None) == [children[2]]
+  assert sweep.chosen(children, 0) == [children[0]]
+  with pytest.raises(ConfigError, match='--sweep_index: 3 .*from 0 to 2'):
+    sweep.chosen(children, 3)
+
+
+def test_a_sweep_by_the_command_line_and_its_table(tmp_path):
+  env = running.environment(tmp_path, num_devices=1)
+  workdir = tmp_path / 'workdir'
+  flags = running.tiny_flags(
+    workdir,
+    train__num_runs=1,
+    train__num_steps=22,
+    train__schedule_steps=22,
+    score__steps=(22,),
+    score__names=('el2n',),
+    select__baselines=(),
+    retrain__num_runs=1,
+    compilation_cache_dir=str(tmp_path / 'xla'),
+  )
+  flags.append('--config.sweep.train.model_seed=(0, 7)')
+  done = running.run_main([*flags, '--sweep_index=1'], env)
+  assert done.returncode == 0, done.stderr
+  assert [path.name for path in (workdir / 'sweep').iterdir()] == [
+    '001_model_seed=7'
+  ]
+  done = running.run_main(flags, env)
+  assert done.returncode == 0, done.stderr
+  table = (workdir / 'sweep.csv').read_text()
+  rows = list(csv.DictReader(table.splitlines()))
+  assert {row['train.model_seed'] for row in rows} == {'0', '7'}
+  for row in rows:
+    child = f'{int(row["index"]):03d}_model_seed={row["train.model_seed"]}'
+    path = workdir / 'sweep' / child / 'report' / 'summary.json'
+    accuracies = {
+      one['selection']: one['mean_accuracy']
+      for one in json.loads(path.read_text())['accuracy']
+    }
+    assert float(row['mean_accuracy']) == accuracies[row['selection']]
+  config = json.loads(
+    (workdir / 'sweep' / '001_model_seed=7' / 'config.json').read_text()
+  )
+  assert config['config']['train']['model_seed'] == 7
