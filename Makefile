@@ -38,6 +38,11 @@ test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
 test-processes: $(STAMP) ## Run pairs of processes, stop, kill and restart them.
 	@$(VENV)/bin/python -m pytest tests/processes
 
+.PHONY: test-slurm
+test-slurm: $(STAMP) ## Run launch/slurm.sbatch in Slurm; needs Debian, root.
+	@apt-get install -qq -y --no-install-recommends slurm-wlm munge >/dev/null
+	@$(VENV)/bin/python -m pytest tests/slurm
+
 .PHONY: soak
 soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change.
 	@$(VENV)/bin/python -m tests.processes.soak --rounds=20
