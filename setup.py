@@ -61,9 +61,16 @@ _EXTRAS_REQUIRE = {
   'cuda': ['jax[cuda12]>=0.10'],
   'cuda13': ['jax[cuda13]>=0.10'],
   'tpu': ['jax[tpu]>=0.10'],
-  'test': ['pyarrow', 'pytest', 'pytest-timeout', 'pytest-xdist', 'ruff'],
+  'test': [
+    'datasets',
+    'pyarrow',
+    'pytest',
+    'pytest-timeout',
+    'pytest-xdist',
+    'ruff',
+  ],
   'browser': ['selenium'],
-  'bench': ['cleanlab', 'opacus', 'torch'],
+  'bench': ['cleanlab', 'opacus', 'torch', 'torchvision'],
   'export': ['datasets', 'pyarrow'],
 }
 

@@ -31,7 +31,7 @@ _WORKDIR = flags.DEFINE_string(
 )
 _STAGES = flags.DEFINE_list(
   'stages',
-  ['train', 'score', 'select', 'retrain', 'report'],
+  ['train', 'score', 'audit', 'select', 'retrain', 'report'],
   'The stages to run, in this order.',
 )
 

@@ -69,6 +69,7 @@ WRONG = {
   'score.unclog_seed': _SEED,
   'score.keep': (('logits',), 'features', None),
   'score.gradient_runs': (-1, *_INTEGERS),
+  'audit.threshold_samples': (1, 'yes', None),
   'select.scores': (('el2m',), 'el2n', (2,), None),
   'select.policies': (('keep_mx',), 'keep_max', (1,), None),
   'select.fractions': _FRACTIONS,

@@ -15,6 +15,7 @@ from datadiet.errors import DataDietError
 ORDER_STREAM = 1
 SUBSET_STREAM = 2
 LABEL_NOISE_STREAM = 3
+THRESHOLD_SAMPLE_STREAM = 4
 
 
 def generator(seed: int, run: int, stream: int, epoch: int = 0):

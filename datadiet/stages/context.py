@@ -29,6 +29,7 @@ from datadiet.training.settings import TrainSettings
 # Settings that may change between two starts on one workdir: they decide where
 # things lie, how fast they go, and which artifacts are added.
 _FREE = (
+  'audit',
   'compilation_cache_dir',
   'dataset.cache_dir',
   'dataset.data_dir',
@@ -202,6 +203,14 @@ def check_against_data(config: Any, dataset: Dataset) -> None:
     raise ConfigError(
       f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
       f'the {num_examples} train examples of {dataset.name}'
+    )
+  if config.audit.threshold_samples and (
+    config.train.num_steps < num_examples // batch_size
+  ):
+    raise ConfigError(
+      'config.audit.threshold_samples: True is not allowed, as '
+      f'train.num_steps = {config.train.num_steps} is less than an epoch of '
+      f'{num_examples // batch_size} steps; allowed: False'
     )
   for name in ('sizes', 'fractions'):
     for value in config.select[name]:
