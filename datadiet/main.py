@@ -55,7 +55,7 @@ _SWEEP_INDEX = flags.DEFINE_integer(
 )
 _STAGES = flags.DEFINE_list(
   'stages',
-  ['train', 'score', 'select', 'retrain', 'report'],
+  ['train', 'score', 'audit', 'select', 'retrain', 'report'],
   'The stages to run, in this order.',
 )
 

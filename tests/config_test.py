@@ -74,6 +74,7 @@ WRONG = {
   'score.unclog_seed': _SEED,
   'score.keep': (('logits',), 'features', None),
   'score.gradient_runs': (-1, *_INTEGERS),
+  'audit.threshold_samples': (1, 'yes', None),
   'select.scores': (('el2m',), 'el2n', (2,), None),
   'select.scores_path': _TEXT,
   'select.higher_is': ('hard', 1, None),

@@ -169,6 +169,7 @@ FIELDS: dict[str, Check] = {
   'score.unclog_sample_size': _integer(1),
   'score.unclog_seed': _integer(0),
   'score.keep': _each(_one_of('features', 'pred_probs')),
+  'audit.threshold_samples': _BOOLEAN,
   'select.scores': _each(
     Check(
       lambda value: (

@@ -81,6 +81,12 @@ def _check_scores(config: ml_collections.ConfigDict) -> None:
       'leave every example in and out of a run; allowed: train.num_runs times '
       'it from 1 to train.num_runs - 1, rounded up'
     )
+  if fraction < 1.0 and not registry.of_kind(names, registry.FORWARD):
+    raise ConfigError(
+      f'config.score.names: {names} is not allowed with train.subset_fraction '
+      'below 1, which is there to predict the examples left out; allowed: with '
+      "a score of a forward pass, such as 'el2n'"
+    )
   if registry.of_kind(names, registry.HELD_OUT) and fraction == 1.0:
     raise ConfigError(
       "config.score.names: 'memorization' needs runs that leave examples out; "

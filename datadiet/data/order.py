@@ -18,6 +18,7 @@ SUBSET_STREAM = 2
 LABEL_NOISE_STREAM = 3
 ROUND_STREAM = 4
 PRUNING_STREAM = 5
+THRESHOLD_SAMPLE_STREAM = 6
 
 
 def generator(seed: int, run: int, stream: int, epoch: int = 0):

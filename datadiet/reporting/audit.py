@@ -27,7 +27,8 @@ class Audit:
 
   Attributes:
     given_labels: int32[N].
-    suggested_labels: int32[N]; the given one for examples not in the table.
+    suggested_labels: int32[N]; the given one for examples not in the table and
+      where the table suggests none.
     suspicion: float32[N]; NaN for examples not in the table.
     is_issue: bool[N], those above the audit's threshold.
     manifest: what the audit says of itself; {} if it does not.
@@ -46,7 +47,7 @@ def read_audit(results: Results) -> Audit | None:
   Raises:
     DataDietError: if it is damaged or of other data.
   """
-  folder = results.workdir.root / 'audit'
+  folder = results.workdir.audit
   path = folder / 'label_issues.csv'
   if not path.exists() or not results.num_examples:
     return None
@@ -74,10 +75,25 @@ def read_audit(results: Results) -> Audit | None:
   suspicion = np.full(num_examples, np.nan, np.float32)
   is_issue = np.zeros(num_examples, bool)
   given[example_index] = table['given_label']
-  suggested[example_index] = table['suggested_label']
+  # Empty cells where no predictions were kept to suggest labels by.
+  suggestions = table['suggested_label'].fillna(table['given_label'])
+  suggested[example_index] = suggestions
   suspicion[example_index] = table['suspicion']
   is_issue[example_index] = table['is_issue'].map(_as_bool)
   return Audit(given, suggested, suspicion, is_issue, manifest)
+
+
+def method(audit: Audit) -> str:
+  """What the audit went by, in a sentence; '' if it does not say."""
+  manifest = audit.manifest
+  if 'evidence' not in manifest:
+    return ''
+  suggestions = manifest.get('suggestions')
+  return (
+    f'Ranked by {", ".join(manifest["evidence"])}. How many are wrong: by '
+    f'{manifest["threshold"]["kind"]}. Suggested labels: '
+    f'{f"{suggestions} predictions" if suggestions else "none"}.'
+  )
 
 
 def _as_bool(value: Any) -> bool:

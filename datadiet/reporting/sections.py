@@ -90,7 +90,7 @@ def audit_context(
 ) -> dict[str, Any]:
   """The audit in numbers, and the most suspicious examples."""
   if audit is None:
-    return {'audit': None, 'suspects': []}
+    return {'audit': None, 'suspects': [], 'audit_method': ''}
   original = None if dataset is None else dataset.original_labels
   names = results.class_names
   suspicion = np.where(audit.is_issue, audit.suspicion, -np.inf)
@@ -108,7 +108,11 @@ def audit_context(
     for example_index in order
   ]
   numbers = audit_lib.audit_summary(audit, original)
-  return {'audit': numbers, 'suspects': suspects}
+  return {
+    'audit': numbers,
+    'suspects': suspects,
+    'audit_method': audit_lib.method(audit),
+  }
 
 
 def class_context(results: Results) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from datadiet.stages import report, retrain, score, select, train
+from datadiet.stages import audit, report, retrain, score, select, train
 from datadiet.stages.context import Context
 
 
@@ -23,6 +23,7 @@ class Stage:
 STAGES: dict[str, Stage] = {
   'train': Stage(train.run, train.plan),
   'score': Stage(score.run, score.plan),
+  'audit': Stage(audit.run, audit.plan),
   'select': Stage(select.run, select.plan),
   'retrain': Stage(retrain.run, retrain.plan),
   'report': Stage(report.run, report.plan),

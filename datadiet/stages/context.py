@@ -30,6 +30,7 @@ from datadiet.training.settings import TrainSettings
 # Settings that may change between two starts on one workdir: they decide where
 # things lie, how fast they go, and which artifacts are added.
 _FREE = (
+  'audit',
   'compilation_cache_dir',
   'dataset.cache_dir',
   'dataset.data_dir',
@@ -221,6 +222,14 @@ def check_against_data(config: Any, dataset: Dataset) -> None:
       'the number of examples that a run trains on'
     )
   read_score_file(config, dataset)
+  if config.audit.threshold_samples and (
+    config.train.num_steps < num_examples // batch_size
+  ):
+    raise ConfigError(
+      'config.audit.threshold_samples: True is not allowed, as '
+      f'train.num_steps = {config.train.num_steps} is less than an epoch of '
+      f'{num_examples // batch_size} steps; allowed: False'
+    )
   for name in ('sizes', 'fractions'):
     for value in config.select[name]:
       kept = value if name == 'sizes' else num_kept(value, num_examples)

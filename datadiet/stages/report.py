@@ -11,6 +11,7 @@ from datadiet.stages.context import Context
 _SOURCES = (
   'train/*/manifest.json',
   'scores/*/*/manifest.json',
+  'audit/manifest.json',
   'selections/*/manifest.json',
   'selections/*/*/manifest.json',
   'retrain/*/*/manifest.json',

@@ -7,6 +7,9 @@ from datadiet.scoring import registry
 from datadiet.stages import subset
 from datadiet.stages.context import Context
 
+# What in-sample predictions of one network at one step may take on disk.
+_MAX_PRED_PROBS_BYTES = 2**28
+
 
 def trained_on(context: Context) -> np.ndarray | None:
   """bool[num_runs, N]: which run trains on which example; None if all do."""
@@ -52,9 +55,18 @@ def runs_of(context: Context, name: str, step: int) -> list[int]:
 
 
 def kept(context: Context) -> tuple[str, ...]:
-  """What a forward pass keeps beside scores."""
-  keep = {*context.config.score.keep}
-  if context.config.train.subset_fraction < 1.0:
+  """What a forward pass keeps beside scores.
+
+  Predictions are for the label audit: those by runs that left the example out
+  always, others where they are small.
+  """
+  config, dataset = context.config, context.dataset
+  keep = {*config.score.keep}
+  num_bytes = 4 * dataset.train.num_examples * dataset.num_classes
+  if config.train.subset_fraction < 1.0 or (
+    registry.of_kind(config.score.names, registry.FORWARD)
+    and num_bytes <= _MAX_PRED_PROBS_BYTES
+  ):
     keep.add('pred_probs')
   return tuple(sorted(keep))
 
@@ -71,10 +83,16 @@ def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
   if manifest is None:
     return due
   artifacts.check_fingerprint(manifest, context.dataset.fingerprint, folder)
-  if not all((folder / f'{name}.npy').exists() for name in kept(context)):
-    return due
+
+  def lacks(name: str) -> bool:
+    return not (folder / f'{name}.npy').exists()
+
+  # What is kept comes with the forward pass, which is then made again.
+  again = ()
+  if any(map(lacks, kept(context))):
+    again = registry.of_kind(due, registry.FORWARD, registry.DATA)
   return tuple(
     name
     for name in due
-    if name not in manifest['scores'] or not (folder / f'{name}.npy').exists()
+    if name in again or name not in manifest['scores'] or lacks(name)
   )

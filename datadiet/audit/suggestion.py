@@ -1,0 +1,23 @@
+"""The label that an example should have, by what the networks predict."""
+
+import numpy as np
+
+
+def most_probable(pred_probs: np.ndarray) -> np.ndarray:
+  """The class of the largest probability, int32[N].
+
+  Args:
+    pred_probs: float32[N, num_classes].
+  """
+  return pred_probs.argmax(1).astype(np.int32)
+
+
+def most_voted(predictions: np.ndarray) -> np.ndarray:
+  """The class that most runs predict, int32[N]; of equals the first run's.
+
+  Args:
+    predictions: int32[num_runs, N].
+  """
+  votes = (predictions[:, None] == predictions[None]).sum(1)
+  best = votes.argmax(0)
+  return predictions[best, np.arange(predictions.shape[1])].astype(np.int32)

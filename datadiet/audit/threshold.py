@@ -1,0 +1,82 @@
+"""How many labels are wrong, from the data alone, and which those are."""
+
+import numpy as np
+
+# Steps of expectation maximisation, and when it has arrived.
+_MAX_STEPS, _TOLERANCE = 200, 1e-6
+
+
+def confident_issues(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """Labels against which a prediction is confident (confident learning).
+
+  A prediction is confident of a class if its probability is at least the mean
+  over the examples that have that class as label: each class has a threshold
+  of its own, so classes that networks are less sure of are not blamed for it.
+  Northcutt, Jiang and Chuang 2021, arXiv 1911.00068, section 3.1.
+
+  Args:
+    pred_probs: float32[N, num_classes], best of networks that did not train on
+      the example.
+    labels: int32[N].
+
+  Returns:
+    bool[N]: of the classes that the prediction is confident of, if any, the
+    most probable one is not the label.
+  """
+  num_classes = pred_probs.shape[1]
+  counts = np.bincount(labels, minlength=num_classes)
+  own = pred_probs[np.arange(len(labels)), labels]
+  sums = np.bincount(labels, own, minlength=num_classes)
+  # A class that no example has cannot be judged: none is confident of it.
+  thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+  confident = np.where(pred_probs >= thresholds, pred_probs, -1.0)
+  return (confident.max(1) >= 0) & (confident.argmax(1) != labels)
+
+
+def mixture_issues(evidence: np.ndarray) -> np.ndarray:
+  """The upper of two groups of examples, where nothing better is known.
+
+  A mixture of two normal distributions is fitted by expectation maximisation,
+  as DivideMix does with losses (Li, Socher and Hoi 2020, arXiv 2002.07394).
+  Hard examples are easily taken for wrong ones.
+
+  Args:
+    evidence: float[N], higher where the label is more likely to be wrong.
+
+  Returns:
+    bool[N]: rather of the upper group. None if all values are the same.
+  """
+  values = np.asarray(evidence, np.float64)
+  spread = values.std()
+  if not spread:
+    return np.zeros(len(values), bool)
+  values = (values - values.mean()) / spread
+  means = np.quantile(values, [0.25, 0.95])
+  stds, shares = np.ones(2), np.full(2, 0.5)
+  before = -np.inf
+  for _ in range(_MAX_STEPS):
+    densities = shares * np.exp(-0.5 * ((values[:, None] - means) / stds) ** 2)
+    densities /= stds
+    total = densities.sum(1, keepdims=True) + 1e-300
+    belongs = densities / total
+    weights = belongs.sum(0) + 1e-12
+    means = (belongs * values[:, None]).sum(0) / weights
+    deviations = (values[:, None] - means) ** 2
+    variances = (belongs * deviations).sum(0) / weights
+    stds = np.sqrt(np.maximum(variances, 1e-6))
+    shares = weights / len(values)
+    fit = np.log(total).mean()
+    if fit - before < _TOLERANCE:
+      break
+    before = fit
+  upper = means.argmax()
+  # The wider of two normal densities wins at both ends: only one counts.
+  return (belongs[:, upper] > 0.5) & (values > means.min())
+
+
+def most_suspicious(suspicion: np.ndarray, num_issues: int) -> np.ndarray:
+  """bool[N], true for the most suspicious labels, ties by example_index."""
+  order = np.argsort(-suspicion, kind='stable')
+  is_issue = np.zeros(len(suspicion), bool)
+  is_issue[order[:num_issues]] = True
+  return is_issue

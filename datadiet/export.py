@@ -1,0 +1,74 @@
+"""Writes a selection in a format that other tools read.
+
+    python -m datadiet.export --workdir=DIR --selection=NAME \\
+        --format=image_folder --output=PATH
+
+Exit codes: 0 done, 1 failed, 2 a wrong flag.
+"""
+
+import sys
+
+from absl import app, flags, logging
+
+from datadiet.errors import ConfigError, DataDietError
+from datadiet.exporting import EXPORTS, export_selection
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results are.')
+_SELECTION = flags.DEFINE_string(
+  'selection', None, 'Which subset: a name in WORKDIR/selections.'
+)
+_FORMAT = flags.DEFINE_string(
+  'format',
+  None,
+  '; '.join(f'{name}: {form.summary}' for name, form in EXPORTS.items()),
+)
+_OUTPUT = flags.DEFINE_string(
+  'output', None, 'The file or folder to make; it must not exist yet.'
+)
+_RUN = flags.DEFINE_integer(
+  'run', 0, 'Which draw, where each retraining has one of its own.', 0
+)
+_STEP = flags.DEFINE_integer(
+  'step', -1, 'The scored step that a table is of; -1 for the last.', -1
+)
+
+
+def _main(argv: list[str]) -> None:
+  if argv[1:]:
+    raise ConfigError(f'unexpected argument {argv[1]!r}')
+  for flag in (_WORKDIR, _SELECTION, _FORMAT, _OUTPUT):
+    if not flag.value:
+      raise ConfigError(f'--{flag.name} is missing')
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.INFO)
+  export_selection(
+    _WORKDIR.value,
+    _SELECTION.value,
+    _FORMAT.value,
+    _OUTPUT.value,
+    run=_RUN.value,
+    step=None if _STEP.value < 0 else _STEP.value,
+  )
+
+
+def _guarded(argv: list[str]) -> int:
+  """Runs, and turns errors meant for the user into one line."""
+  try:
+    _main(argv)
+  except DataDietError as error:
+    print(f'datadiet: {error}', file=sys.stderr)
+    return 2 if isinstance(error, ConfigError) else 1
+  return 0
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags; a wrong one ends the program with one line and code 2."""
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    print(f'datadiet: {" ".join(str(error).split())}', file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == '__main__':
+  app.run(_guarded, flags_parser=_parse_flags)

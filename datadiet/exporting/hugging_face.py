@@ -1,0 +1,72 @@
+"""For the library `datasets` of Hugging Face: a set that can be pushed."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from datadiet.data.dataset import Split
+from datadiet.errors import DataDietError
+from datadiet.exporting.files import pil_image
+from datadiet.exporting.kept import Kept
+
+
+def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
+  """Saves the kept examples as the split train, and all of test.
+
+  Columns: image (PNG, which loses nothing), label (with the class names), id
+  and example_index. `datasets.load_from_disk` reads the folder.
+
+  Raises:
+    DataDietError: if the library is not installed.
+  """
+  del final
+  try:
+    import datasets
+  except ImportError as error:
+    raise DataDietError(
+      'the format hugging_face needs the library datasets; install it by '
+      '`pip install datasets`'
+    ) from error
+  data = kept.dataset
+  pil_image(data.train.images[0])  # Refuses what cannot be written.
+  features = datasets.Features(
+    {
+      'image': datasets.Image(),
+      'label': datasets.ClassLabel(names=list(data.class_names)),
+      'id': datasets.Value('string'),
+      'example_index': datasets.Value('int64'),
+    }
+  )
+  everything = np.arange(data.test.num_examples)
+  parts = {
+    'train': (data.train, kept.example_index),
+    'test': (data.test, everything),
+  }
+  # The library writes what it generates to a cache, and only then to a place.
+  with tempfile.TemporaryDirectory(dir=folder.parent, prefix='.') as scratch:
+    made = {
+      name: datasets.Dataset.from_generator(
+        _examples,
+        features=features,
+        cache_dir=os.path.join(scratch, name),
+        gen_kwargs={'split': split, 'example_index': example_index},
+        # Else the library would hash all that the generator is given.
+        fingerprint=f'{data.fingerprint}{name}',
+        split=name,
+      )
+      for name, (split, example_index) in parts.items()
+    }
+    datasets.DatasetDict(made).save_to_disk(folder)
+
+
+def _examples(split: Split, example_index: np.ndarray) -> Iterator[dict]:
+  for i in example_index.tolist():
+    yield {
+      'image': pil_image(split.images[i]),
+      'label': int(split.labels[i]),
+      'id': str(split.ids[i]),
+      'example_index': i,
+    }

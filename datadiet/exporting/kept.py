@@ -1,0 +1,113 @@
+"""The examples to be exported, and what the workdir says of them."""
+
+import dataclasses
+import difflib
+import functools
+import os
+
+import ml_collections
+import numpy as np
+
+from datadiet import artifacts
+from datadiet.data import Dataset, load_dataset
+from datadiet.errors import DataDietError
+from datadiet.reporting.results import Results, load_results
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+  """One selection of a workdir, of one run where they differ by run.
+
+  Attributes:
+    results: of the workdir.
+    name: of the selection.
+    example_index: int64[num_kept], ascending.
+    step: the scored step that tables and sorting go by; None for the last.
+  """
+
+  results: Results
+  name: str
+  example_index: np.ndarray
+  step: int | None = None
+
+  @property
+  def settings(self) -> ml_collections.ConfigDict:
+    """`config.dataset` of the workdir."""
+    return ml_collections.ConfigDict(self.results.config['dataset'])
+
+  @functools.cached_property
+  def dataset(self) -> Dataset:
+    """The data, read when first asked for.
+
+    Raises:
+      DataDietError: if it cannot be read or is not what the workdir was made
+        with.
+    """
+    where = self.results.workdir.root
+    dataset = load_dataset(self.settings)
+    made_with = self.results.dataset
+    artifacts.check_fingerprint(made_with, dataset.fingerprint, where)
+    if made_with.get('labels_fingerprint') != dataset.labels_fingerprint:
+      raise DataDietError(
+        f'{where} was made with other labels of the same data'
+      )
+    return dataset
+
+  @property
+  def source_name(self) -> str:
+    """The data set's name without a version."""
+    return self.dataset.name.partition(':')[0]
+
+  @property
+  def ids(self) -> list[str]:
+    """Of the kept examples, in order."""
+    return self.dataset.train.ids[self.example_index].tolist()
+
+  @property
+  def labels_are_changed(self) -> bool:
+    """Whether the labels are not those that the source of the data has."""
+    return self.dataset.original_labels is not None
+
+  @property
+  def title(self) -> str:
+    """What it is, in words."""
+    total = self.dataset.train.num_examples
+    return (
+      f'{self.name}: {len(self.example_index):,} of {total:,} train examples '
+      f'of {self.dataset.name}'
+    )
+
+
+def open_kept(
+  workdir: str | os.PathLike,
+  selection: str,
+  *,
+  run: int = 0,
+  step: int | None = None,
+) -> Kept:
+  """Opens one selection of a workdir.
+
+  Args:
+    workdir: where; may be remote.
+    selection: its name, as the folders of selections/ have it.
+    run: which draw, where each retraining has one of its own.
+    step: the scored step that tables and sorting go by; None for the last.
+
+  Raises:
+    DataDietError: if there is no such workdir, selection, draw or step.
+  """
+  results = load_results(workdir)
+  known = results.selections
+  if selection not in known:
+    close = difflib.get_close_matches(selection, known, 1, 0.5)
+    hint = f'; did you mean {close[0]}?' if close else ''
+    raise DataDietError(
+      f'{results.workdir.root} has no selection {selection!r}; it has '
+      f'{", ".join(known) or "none yet"}{hint}'
+    )
+  if 'dataset' not in results.config:
+    raise DataDietError(
+      f'{results.workdir.config} does not say what the data is'
+    )
+  results.score_info(step)  # Refuses a step that was not scored.
+  return Kept(results, selection, known[selection].kept(run), step)

@@ -1,0 +1,54 @@
+"""For pandas, DuckDB, Spark, ...: a Parquet table of all examples."""
+
+from pathlib import Path
+
+import numpy as np
+
+from datadiet.errors import DataDietError
+from datadiet.exporting.kept import Kept
+from datadiet.reporting.audit import read_audit
+
+
+def write_parquet(kept: Kept, path: Path, final: Path) -> None:
+  """Writes one row an example of the whole train split, in canonical order.
+
+  Columns: example_index, id, label; kept, whether the selection has it; all
+  mean scores (float32); and where labels were audited, suspicion, is_issue and
+  suggested_label. Needs no images.
+
+  Raises:
+    DataDietError: if the library pyarrow is not installed, or nothing was
+      scored.
+  """
+  del final
+  try:
+    import pyarrow as pa
+    import pyarrow.parquet
+  except ImportError as error:
+    raise DataDietError(
+      'the format parquet needs the library pyarrow; install it by '
+      '`pip install pyarrow`'
+    ) from error
+  results = kept.results
+  table = results.scores_at(kept.step)
+  if not len(table):
+    raise DataDietError(
+      f'{results.workdir.root} has no scores yet; run the stages train and '
+      'score'
+    )
+  is_kept = np.zeros(len(table), bool)
+  is_kept[kept.example_index] = True
+  table.insert(2, 'kept', is_kept)
+  audit = read_audit(results)
+  if audit is not None:
+    table['suspicion'] = audit.suspicion
+    table['is_issue'] = audit.is_issue
+    table['suggested_label'] = audit.suggested_labels
+  arrow = pa.Table.from_pandas(table.reset_index(), preserve_index=False)
+  facts = {
+    'selection': kept.name,
+    'fingerprint': results.dataset['fingerprint'],
+    'step': str(kept.step if kept.step is not None else results.steps[-1]),
+  }
+  arrow = arrow.replace_schema_metadata({**arrow.schema.metadata, **facts})
+  pyarrow.parquet.write_table(arrow, path)

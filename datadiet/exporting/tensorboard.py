@@ -1,0 +1,49 @@
+"""For TensorBoard and what reads its files, such as Weights & Biases."""
+
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from datadiet.errors import DataDietError
+from datadiet.exporting.files import pil_image
+from datadiet.exporting.kept import Kept
+
+# More images under one tag than these are nothing to look at.
+MAX_IMAGES_A_CLASS = 50
+
+
+def write_tensorboard(kept: Kept, folder: Path, final: Path) -> None:
+  """Writes the first kept images of each class as one tag, in order.
+
+  Raises:
+    DataDietError: if CLU's writer or TensorFlow is not installed.
+  """
+  del final
+  try:
+    from clu.metric_writers import SummaryWriter
+  except ImportError as error:
+    raise DataDietError(
+      'the format tensorboard needs the libraries clu and tensorflow; install '
+      'them by `pip install clu tensorflow-cpu`'
+    ) from error
+  train = kept.dataset.train
+  pil_image(train.images[0])  # Refuses what cannot be shown.
+  writer = SummaryWriter(str(folder))
+  labels = train.labels[kept.example_index]
+  step = kept.results.selections[kept.name].step or 0
+  left_out = 0
+  for label, class_name in enumerate(kept.dataset.class_names):
+    members = kept.example_index[labels == label]
+    shown = members[:MAX_IMAGES_A_CLASS]
+    left_out += len(members) - len(shown)
+    if len(shown):
+      images = np.asarray(train.images[shown])
+      writer.write_images(step, {f'{kept.name}/{class_name}': images})
+  writer.close()
+  if left_out:
+    logging.info(
+      'The first %d images of each class are there, %d are left out',
+      MAX_IMAGES_A_CLASS,
+      left_out,
+    )

@@ -1,0 +1,66 @@
+"""For TensorFlow Datasets: the ids to keep, and the code of a filter."""
+
+import os
+import re
+from pathlib import Path
+
+from datadiet.data import DATASETS
+from datadiet.data.tfds import prepared_folder
+from datadiet.errors import DataDietError
+from datadiet.exporting.kept import Kept
+from datadiet.exporting.torch_subset import header
+
+# As TFDS itself names a record of a set without ids of its own.
+_TFDS_ID = re.compile(r'.+-of-\d+__\d+')
+_CODE = """\
+import pathlib
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+ids = pathlib.Path({ids!r}).read_text().splitlines()
+kept = tf.lookup.StaticHashTable(
+  tf.lookup.KeyValueTensorInitializer(ids, tf.ones(len(ids), tf.int64)), 0
+)
+dataset = tfds.load(
+  {name!r},
+  split={split!r},
+  data_dir={data_dir!r},
+  # One file after the other: the same order each time.
+  read_config=tfds.ReadConfig(interleave_cycle_length=1{add_id}),
+).filter(lambda example: kept.lookup(example[{key!r}]) > 0)
+"""
+
+
+def write_tfds(kept: Kept, folder: Path, final: Path) -> None:
+  """Writes the ids to keep, and code that filters a TFDS set by them.
+
+  Args:
+    kept: the examples.
+    folder: to write to; ids.txt and filter.py, whose lines can be pasted.
+    final: the folder's name when it is complete.
+
+  Raises:
+    DataDietError: if the data is none of TFDS.
+  """
+  name, settings = kept.dataset.name, kept.settings
+  if name in DATASETS and name not in ('cifar10', 'cifar100'):
+    raise DataDietError(
+      f'the format tfds is for sets of TensorFlow Datasets, not for {name}'
+    )
+  has_tfds_ids = all(map(_TFDS_ID.fullmatch, kept.ids))
+  data_dir = None
+  # CIFAR's ids are the same where its archive was read, and not TFDS's copy.
+  if settings.data_dir and prepared_folder(name, settings.data_dir):
+    data_dir = os.path.abspath(os.path.expanduser(settings.data_dir))
+  code = _CODE.format(
+    ids=os.fspath(final / 'ids.txt'),
+    name=name,
+    split='+'.join(settings.train_splits) or 'train',
+    data_dir=data_dir,
+    key='tfds_id' if has_tfds_ids else 'id',
+    add_id=', add_tfds_id=True' if has_tfds_ids else '',
+  )
+  folder.mkdir()
+  (folder / 'ids.txt').write_text(''.join(f'{i}\n' for i in kept.ids))
+  (folder / 'filter.py').write_text(header(kept) + code)

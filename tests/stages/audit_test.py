@@ -1,0 +1,310 @@
+"""Tests of the audit stage: what it goes by, what it writes, when it is due."""
+
+import csv
+import dataclasses
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+from absl import logging as absl_logging
+
+from datadiet import artifacts, checkpoints, main
+from datadiet import audit as audit_lib
+from datadiet import config as config_lib
+from datadiet.artifacts import Workdir
+from datadiet.data import load_dataset
+from datadiet.errors import ConfigError, DataDietError
+from datadiet.reporting import audit as reading
+from datadiet.reporting import load_results
+from datadiet.stages import audit, report
+from datadiet.stages.context import Context
+from tests import running
+
+STEP = 88
+
+
+def _config(**changes):
+  config = running.tiny_config(
+    **{
+      'model__width': 8,
+      'optimizer__name': 'adamw',
+      'optimizer__learning_rate': 1e-2,
+      'train__num_steps': STEP,
+      'train__schedule_steps': STEP,
+      'train__subset_fraction': 0.5,
+      'score__steps': (STEP,),
+      'score__names': ('el2n', 'aum', 'input_norm'),
+      'retrain__num_steps': 0,
+      **changes,
+    }
+  )
+  config.dataset.label_noise.update(fraction=0.1, kind='uniform')
+  return config
+
+
+def _context(workdir, **changes) -> Context:
+  config = config_lib.resolve(_config(**changes))
+  return Context(config, Workdir.at(workdir), load_dataset(config.dataset))
+
+
+@pytest.fixture(scope='module')
+def audited(tmp_path_factory):
+  """A workdir audited with threshold samples; tests must not change it."""
+  workdir = tmp_path_factory.mktemp('audited') / 'workdir'
+  changes = {'audit__threshold_samples': True}
+  main.run(_config(**changes), str(workdir), ['train', 'score', 'audit'])
+  return _context(workdir, **changes)
+
+
+@pytest.fixture
+def own(audited, tmp_path):
+  """A copy of it without the audit: changes -> Context."""
+  shutil.copytree(
+    audited.workdir.root,
+    tmp_path / 'workdir',
+    ignore=shutil.ignore_patterns('audit'),
+  )
+  return lambda **changes: _context(tmp_path / 'workdir', **changes)
+
+
+def _rows(context):
+  with (context.workdir.audit / 'label_issues.csv').open() as file:
+    return list(csv.DictReader(file))
+
+
+def _read(context):
+  return reading.read_audit(load_results(context.workdir))
+
+
+def _wrong(context):
+  return context.dataset.train.labels != context.dataset.original_labels
+
+
+def _score(context, name):
+  folder = context.workdir.scores(None, STEP)
+  return artifacts.read_npy(folder / f'{name}.npy')
+
+
+def _share_found(context):
+  """The share of wrong labels among as many most suspicious ones."""
+  wrong = _wrong(context)
+  order = np.argsort(-_read(context).suspicion)
+  return wrong[order[: wrong.sum()]].mean()
+
+
+def test_every_label_is_ranked_once(audited):
+  rows, train = _rows(audited), audited.dataset.train
+  assert [int(row['rank']) for row in rows] == list(range(1, 1438))
+  suspicion = [float(row['suspicion']) for row in rows]
+  assert suspicion == sorted(suspicion, reverse=True)
+  index = [int(row['example_index']) for row in rows]
+  assert sorted(index) == list(range(1437))
+  assert [row['id'] for row in rows] == train.ids[index].tolist()
+  given = [int(row['given_label']) for row in rows]
+  assert given == train.labels[index].tolist()
+
+
+def test_wrong_labels_come_first(audited):
+  assert _share_found(audited) > 0.85
+
+
+def test_suggestions_are_out_of_sample_predictions(audited):
+  suggested = _read(audited).suggested_labels
+  np.testing.assert_array_equal(
+    suggested, _score(audited, 'pred_probs').argmax(1)
+  )
+  wrong, original = _wrong(audited), audited.dataset.original_labels
+  assert (suggested == original)[wrong].mean() > 0.8
+
+
+def test_threshold_samples_are_trained_as_a_class_of_their_own(audited):
+  labels = set()
+  for number in (0, 1):
+    folder = audited.workdir.run('audit', number)
+    variables = checkpoints.load_variables(folder, STEP)
+    kernels = [
+      leaf.shape for leaf in _leaves(variables['params']) if leaf.ndim == 2
+    ]
+    assert kernels[-1][-1] == 11
+    manifest = artifacts.read_manifest(folder)
+    assert manifest['num_examples'] == 1437
+    labels.add(manifest['labels_fingerprint'])
+  assert len(labels | {audited.dataset.labels_fingerprint}) == 3
+
+
+def _leaves(params):
+  for value in params.values():
+    yield from _leaves(value) if isinstance(value, dict) else [value]
+
+
+def test_the_extra_class_has_images_of_all_classes(audited):
+  samples = np.zeros(1437, bool)
+  samples[::10] = True
+  made = audit.with_extra_class(audited.dataset, samples)
+  before = audited.dataset
+  assert made.num_classes == 11
+  assert (made.train.labels[samples] == 10).all()
+  same = made.train.labels == before.train.labels
+  np.testing.assert_array_equal(same, ~samples)
+  np.testing.assert_array_equal(made.original_labels, before.original_labels)
+  assert made.fingerprint == before.fingerprint
+
+
+def test_the_manifest_says_what_was_used(audited):
+  manifest = artifacts.read_manifest(audited.workdir.audit)
+  audit_read = _read(audited)
+  assert manifest['evidence'][0] == 'aum'
+  assert 'input_norm' not in manifest['evidence']
+  assert manifest['suggestions'] == 'out-of-sample'
+  assert manifest['threshold']['kind'] == 'threshold samples'
+  assert manifest['threshold']['num_samples'] == [130, 130]
+  assert manifest['num_issues'] == audit_read.is_issue.sum() > 0
+  assert manifest['noise_rate'] == pytest.approx(audit_read.is_issue.mean())
+  sentence = reading.method(audit_read)
+  assert 'aum' in sentence and 'threshold samples' in sentence
+
+
+def test_what_is_done_is_left_alone(audited):
+  before = {
+    path: path.stat().st_mtime_ns for path in audited.workdir.audit.iterdir()
+  }
+  audit.run(audited)
+  assert {path: path.stat().st_mtime_ns for path in before} == before
+  assert audit.plan(audited).endswith(
+    f'label_issues.csv, 2 runs of {STEP} steps with threshold samples (done)'
+  )
+
+
+def test_it_is_made_again_when_scores_or_settings_change(own):
+  context = own()
+  assert not audit.plan(context).endswith('(done)')
+  audit.run(context)
+  first = artifacts.read_manifest(context.workdir.audit)
+  assert first['threshold']['kind'] == 'confident learning'
+  assert audit.plan(context).endswith('label_issues.csv (done)')
+  # As if one more score had been computed.
+  folder = context.workdir.scores(None, STEP)
+  manifest = artifacts.read_manifest(folder)
+  manifest['scores']['loss'] = {}
+  artifacts.write_npy(folder / 'loss.npy', _score(context, 'el2n'))
+  artifacts.write_manifest(folder, manifest)
+  assert not audit.plan(context).endswith('(done)')
+  audit.run(context)
+  again = artifacts.read_manifest(context.workdir.audit)
+  assert again['made_from'] != first['made_from']
+  with_samples = own(audit__threshold_samples=True)
+  assert not audit.plan(with_samples).endswith('(done)')
+
+
+def test_the_report_is_made_again_after_an_audit(own):
+  context = own()
+  before = report._made_from(context)
+  audit.run(context)
+  assert report._made_from(context) != before
+
+
+def test_in_sample_predictions_where_no_run_leaves_examples_out(tmp_path):
+  changes = {'train__subset_fraction': 1.0}
+  main.run(_config(**changes), str(tmp_path), ['train', 'score', 'audit'])
+  context = _context(tmp_path, **changes)
+  manifest = artifacts.read_manifest(context.workdir.audit)
+  assert manifest['suggestions'] == 'in-sample'
+  assert manifest['threshold']['kind'] == 'confident learning'
+  assert _share_found(context) > 0.75
+  # Without what the forward pass has kept: the votes of the runs.
+  for path in context.workdir.root.glob('scores/run_*/*/pred_probs.npy'):
+    path.unlink()
+  shutil.rmtree(context.workdir.audit)
+  audit.run(context)
+  manifest = artifacts.read_manifest(context.workdir.audit)
+  assert manifest['suggestions'] == 'votes'
+  assert manifest['threshold'] == {'kind': audit.MIXTURE, 'of': 'aum'}
+  assert 0.05 < manifest['noise_rate'] < 0.3
+  votes = [
+    artifacts.read_npy(context.workdir.scores(run, STEP) / 'prediction.npy')
+    for run in (0, 1)
+  ]
+  suggested = _read(context).suggested_labels
+  np.testing.assert_array_equal(suggested, votes[0])
+  # And without those: no suggestions, which the table and its reader say.
+  for path in context.workdir.root.glob('scores/run_*/*/prediction.npy'):
+    path.unlink()
+  shutil.rmtree(context.workdir.audit)
+  audit.run(context)
+  manifest = artifacts.read_manifest(context.workdir.audit)
+  assert manifest['suggestions'] is None
+  assert {row['suggested_label'] for row in _rows(context)} == {''}
+  np.testing.assert_array_equal(
+    _read(context).suggested_labels, context.dataset.train.labels
+  )
+  assert 'Suggested labels: none.' in reading.method(_read(context))
+  assert _share_found(context) > 0.75
+
+
+def test_without_a_score_that_could_tell_it_is_left_out(own, caplog):
+  context = own()
+  folder = context.workdir.scores(None, STEP)
+  manifest = artifacts.read_manifest(folder)
+  manifest['scores'] = {'input_norm': manifest['scores']['input_norm']}
+  artifacts.write_manifest(folder, manifest)
+  absl_logging.use_absl_handler()
+  with caplog.at_level(logging.WARNING, logger='absl'):
+    audit.run(context)
+  assert f'Label audit left out: step {STEP} has none of the scores aum' in (
+    caplog.text
+  )
+  assert not context.workdir.audit.exists()
+
+
+def test_scores_must_have_been_computed(own):
+  context = own()
+  shutil.rmtree(context.workdir.root / 'scores' / 'mean')
+  with pytest.raises(DataDietError, match='run the score stage first'):
+    audit.run(context)
+
+
+def test_damaged_predictions_are_named(own):
+  context = own()
+  path = context.workdir.scores(None, STEP) / 'pred_probs.npy'
+  path.write_bytes(path.read_bytes()[:1000])
+  with pytest.raises(DataDietError, match='pred_probs.npy is damaged'):
+    audit.run(context)
+  assert not context.workdir.audit.exists()
+
+
+def test_threshold_samples_need_an_epoch(tmp_path):
+  changes = {
+    'train__num_steps': 21,
+    'train__subset_fraction': 1.0,
+    'score__steps': (21,),
+  }
+  config = _config(audit__threshold_samples=True, **changes)
+  with pytest.raises(ConfigError, match='less than an epoch of 22 steps'):
+    main.run(config, str(tmp_path / 'workdir'), ['audit'])
+  assert not (tmp_path / 'workdir').exists()
+
+
+def test_a_workdir_from_before_there_were_audits_is_accepted(own):
+  path = own().workdir.config
+  content = json.loads(path.read_text())
+  del content['config']['audit']
+  path.write_text(json.dumps(content))
+  main.run(_config(), str(own().workdir.root), ['audit'])
+  assert (own().workdir.audit / 'label_issues.csv').exists()
+
+
+def test_pixels_do_not_matter_but_their_fingerprint_does(own):
+  context = own()
+  audit.run(context)
+  other = dataclasses.replace(context.dataset, fingerprint='0123')
+  with pytest.raises(DataDietError, match='made for other data'):
+    audit.run(dataclasses.replace(context, dataset=other))
+
+
+def test_evidence_is_turned_so_that_more_is_worse(audited):
+  """The margin of early training is small where a label is wrong."""
+  evidence = audit_lib.percentile_ranks(-_score(audited, 'aum'))
+  suspicion = _read(audited).suspicion
+  assert np.corrcoef(evidence, suspicion)[0, 1] > 0.8
