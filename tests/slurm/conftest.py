@@ -55,7 +55,7 @@ class Job:
   def restarts(self):
     return int(self.field('Restarts'))
 
-  def wait_for(self, condition, seconds=120):
+  def wait_for(self, condition, seconds=240):
     deadline = time.monotonic() + seconds
     while not condition():
       assert time.monotonic() < deadline, self.log

@@ -103,6 +103,7 @@ def knows_several_processes():
   return found.returncode == 0
 
 
+@pytest.mark.timeout(900)  # Seconds, of three trainings by two processes.
 @pytest.mark.parametrize('nodes', [1, 2])
 def test_the_results_are_those_of_an_uninterrupted_run(slurm, tmp_path, nodes):
   if nodes > 1 and not knows_several_processes():
