@@ -11,6 +11,7 @@ import io
 import json
 import os
 import uuid
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -149,8 +150,22 @@ def read_json(path: epath.PathLike) -> Any:
     ) from error
 
 
-def read_npy(path: epath.PathLike, num_examples: int | None = None):
-  """Reads a .npy file, checking its length where one is given.
+def checksum(array: np.ndarray) -> int:
+  """CRC-32 of an array's values, as manifests keep it."""
+  return zlib.crc32(np.ascontiguousarray(array).view(np.uint8))
+
+
+def read_npy(
+  path: epath.PathLike,
+  num_examples: int | None = None,
+  expected_checksum: int | None = None,
+):
+  """Reads a .npy file, checking what is given to check it by.
+
+  Args:
+    path: of the file.
+    num_examples: its length.
+    expected_checksum: of `checksum`.
 
   Raises:
     DataDietError: if the file is missing, damaged or of another length.
@@ -168,6 +183,11 @@ def read_npy(path: epath.PathLike, num_examples: int | None = None):
     raise DataDietError(
       f'{path} has shape {array.shape}, the data set has '
       f'{num_examples} examples'
+    )
+  if expected_checksum is not None and checksum(array) != expected_checksum:
+    raise DataDietError(
+      f'{path} is damaged (its values are not those that were written); delete '
+      'it to make it anew'
     )
   return array
 

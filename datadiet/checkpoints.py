@@ -23,6 +23,7 @@ from etils import epath
 from flax import traverse_util
 
 from datadiet.errors import DataDietError
+from datadiet.own_arrays import arrays_handler
 
 VARIABLES = 'variables'
 _REST = 'rest'
@@ -51,7 +52,10 @@ def _unflatten(flat: dict[str, np.ndarray], template: Any, source: Any) -> Any:
       filled[path] = leaf
       continue
     if path not in flat:
-      raise DataDietError(f'{source} has no {path}; it is of another model')
+      raise DataDietError(
+        f'{source} has no {path}: it is of another model, or score.names now '
+        'has scores for which more has to be recorded; use another --workdir'
+      )
     if flat[path].shape != leaf.shape:
       raise DataDietError(
         f'{source} has {path} of shape {flat[path].shape}, the model needs '
@@ -83,8 +87,8 @@ def _checkpointer() -> ocp.AsyncCheckpointer:
   at_once = ocp.options.AsyncOptions(create_directories_asynchronously=False)
   return ocp.AsyncCheckpointer(
     ocp.CompositeCheckpointHandler(
-      variables=ocp.PyTreeCheckpointHandler(multiprocessing_options=options),
-      rest=ocp.PyTreeCheckpointHandler(multiprocessing_options=options),
+      variables=arrays_handler(options),
+      rest=arrays_handler(options),
       manifest=ocp.JsonCheckpointHandler(multiprocessing_options=options),
       composite_options=ocp.CompositeOptions(
         multiprocessing_options=options, async_options=at_once
@@ -276,7 +280,10 @@ def _restore_item(
     logging.debug('Restoring %s failed: %s', folder, error)
     damaged = True
   if damaged:
-    raise DamagedCheckpoint(f'the checkpoint {folder} is damaged')
+    raise DamagedCheckpoint(
+      f'the checkpoint {folder} is damaged; delete the folder of that run to '
+      'have it trained again'
+    )
   return flat
 
 

@@ -18,12 +18,14 @@ from datadiet.stages import STAGES
 from datadiet.stages.context import (
   Context,
   check_against_data,
+  check_paths,
   check_workdir,
   open_dataset,
   timed,
   write_config,
 )
 from datadiet.stages.subset import steps_per_epoch
+from datadiet.stages.wanted import check_selected
 
 
 def check_stages(names: Sequence[str]) -> list[str]:
@@ -59,6 +61,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   start = time.monotonic()
   root = Workdir.at(workdir)
   # All checks first: a start that is refused changes nothing in the workdir.
+  check_paths(config)
   check_workdir(config, root)
   if not distributed.is_first():
     # One process tells how it goes; all tell of warnings.
@@ -68,11 +71,12 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   config = config_lib.resolve(
     config, steps_per_epoch(config, dataset.train.num_examples)
   )
+  context = Context(config, root, dataset)
+  check_selected(context)
   open_dataset(dataset, root)
   write_config(config, root)
   distributed.barrier('workdir opened')
   preemption.raise_if_requested()
-  context = Context(config, root, dataset)
   _show_plan(context, names)
   for name in names:
     logging.debug('Stage %s begins', name)

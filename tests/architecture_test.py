@@ -26,6 +26,7 @@ FLOORS = [
     'artifacts',
     'compilation',
     'distributed',
+    'own_arrays',
     'preemption',
     'progress',
     'errors',

@@ -167,7 +167,7 @@ def test_damage_is_noticed(tmp_path, damage, item):
   damage(folder / 'metadata' if item == 'manifest' else largest_file(folder))
   with pytest.raises(checkpoints.DamagedCheckpoint) as error:
     checkpoints.verify(tmp_path, 4)
-  assert str(error.value).endswith('checkpoints/4 is damaged')
+  assert 'checkpoints/4 is damaged; delete the folder' in str(error.value)
   with pytest.raises(checkpoints.DamagedCheckpoint):
     checkpoints.restore_state(tmp_path, 4, template(size=5000))
 

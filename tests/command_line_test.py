@@ -93,8 +93,8 @@ _REFUSED = {
   ),
   'unknown stage': (
     [_CONFIG, '--stages=trian'],
-    "--stages: 'trian' is not allowed; allowed: train, score, select, retrain, "
-    'report; did you mean train?',
+    "--stages: 'trian' is not allowed; allowed: train, score, audit, select, "
+    'retrain, report; did you mean train?',
   ),
   'no stage': ([_CONFIG, '--stages='], '--stages is empty; allowed: train, '),
   'stray argument': (

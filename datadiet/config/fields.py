@@ -126,7 +126,10 @@ FIELDS: dict[str, Check] = {
   'dataset.label_noise.seed': _integer(0),
   'dataset.label_noise.kind': _one_of(*NOISES),
   'model.name': _one_of(*MODELS, *MODEL_ALIASES),
-  'model.width': _integer(0, 'an integer of channels, 0 for the usual number'),
+  'model.width': Check(
+    lambda value: _is_integer(value) and 0 <= value <= 4096,
+    'an integer of channels up to 4096, 0 for the usual number',
+  ),
   'model.dtype': _one_of(*DTYPES),
   'optimizer.name': _one_of(*OPTIMIZERS),
   'optimizer.learning_rate': _POSITIVE,

@@ -20,6 +20,12 @@ def check_together(config: ml_collections.ConfigDict) -> None:
   """
   if not config.train.num_epochs:
     check_steps(config)
+  schedule, warmup = config.optimizer.schedule, config.optimizer.warmup_fraction
+  if schedule in ('linear', 'cosine') and warmup == 1.0:
+    raise ConfigError(
+      f'config.optimizer.warmup_fraction: {warmup} is not allowed with the '
+      f'schedule {schedule!r}, which would never fall; allowed: below 1'
+    )
   if config.train.subset_path and config.train.subset_fraction < 1.0:
     raise ConfigError(
       f'config.train.subset_path: {config.train.subset_path!r} is not allowed '

@@ -28,8 +28,8 @@ def write_report(
       page says so.
 
   Returns:
-    The summary, as from `build_summary` and in report/summary.json, with
-    changed_labels as from `changed_labels_found`.
+    The summary, as from `build_summary` and in report/summary.json; where
+    labels were changed with changed_labels, as from `changed_labels_found`.
 
   Raises:
     DataDietError: if there is no workdir, it was made for other data than
@@ -39,7 +39,9 @@ def write_report(
   if dataset is not None:
     _check_dataset(results, dataset)
   summary = build_summary(results)
-  summary['changed_labels'] = changed_labels_found(results, dataset)
+  found = changed_labels_found(results, dataset)
+  if found is not None:
+    summary['changed_labels'] = found
   if dataset is None:
     summary['missing'].append('The images were not at hand: no galleries.')
   write_figures(results, summary, dataset)

@@ -61,21 +61,42 @@ def first_learned(dynamics: Arrays) -> np.ndarray:
   return np.where(step < 0, step.max(initial=0) + 1, step)
 
 
-def _num_windows(dynamics: Arrays) -> np.ndarray:
-  return np.maximum(dynamics['visits'] - int(dynamics['window']) + 1, 1)
+def _spread(dynamics: Arrays) -> np.ndarray:
+  """Sample deviation of p_y over all visits; 0 for fewer than two."""
+  visits = dynamics['visits']
+  variance = np.maximum(dynamics['confidence_m2'], 0.0)
+  return np.sqrt(variance / np.maximum(visits - 1, 1)) * (visits > 1)
+
+
+def _mean_over_windows(
+  dynamics: Arrays, total: np.ndarray, single: np.ndarray
+) -> np.ndarray:
+  """The mean over full windows, or over the one window of too few visits.
+
+  Epochs drop their last, incomplete batch, so that some examples have a visit
+  less than there were epochs, and fewer than a window holds.
+  """
+  num_windows = dynamics['visits'] - int(dynamics['window']) + 1
+  return np.where(num_windows > 0, total / np.maximum(num_windows, 1), single)
 
 
 def dual(dynamics: Arrays) -> np.ndarray:
   """Mean over windows of std(p_y) (1 - mean(p_y)) (Cho et al. 2025).
 
-  The authors' code multiplies the deviation by 10, which changes no order.
+  The authors' code multiplies the deviation by 10, which changes no order. An
+  example with fewer visits than a window has one window, of all of them.
   """
-  return dynamics['windows.dual_sum'] / _num_windows(dynamics)
+  single = _spread(dynamics) * (1.0 - dynamics['confidence_mean'])
+  return _mean_over_windows(dynamics, dynamics['windows.dual_sum'], single)
 
 
 def dyn_unc(dynamics: Arrays) -> np.ndarray:
-  """Mean over windows of std(p_y) (He et al. 2024)."""
-  return dynamics['windows.std_sum'] / _num_windows(dynamics)
+  """Mean over windows of std(p_y) (He et al. 2024).
+
+  An example with fewer visits than a window has one window, of all of them.
+  """
+  single = _spread(dynamics)
+  return _mean_over_windows(dynamics, dynamics['windows.std_sum'], single)
 
 
 def tdds(dynamics: Arrays) -> np.ndarray:
@@ -84,7 +105,8 @@ def tdds(dynamics: Arrays) -> np.ndarray:
   Zhang et al. 2024 (CVPR). Follows the paper: windows move with training, and
   the change of a prediction is the divergence itself, a sum whose terms have
   signs. The authors' code sums the terms' absolute values instead, and a
-  widely used copy of it never moves the window.
+  widely used copy of it never moves the window. An example with fewer visits
+  than a window has one window, of all of them.
   """
   return dynamics['changes.score']
 

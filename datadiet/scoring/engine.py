@@ -45,10 +45,12 @@ class Partial:
   Attributes:
     num_done: examples whose values are there.
     values: name -> [N] or [N, ...].
+    chunk_size: examples a chunk, where it was noted; else 0.
   """
 
   num_done: int
   values: dict[str, np.ndarray]
+  chunk_size: int = 0
 
 
 class ScoringEngine:
@@ -292,10 +294,20 @@ def forward_pass(
   return logits, intermediates['features'][0].astype(jnp.float32)
 
 
-def pass_groups(names: Sequence[str]) -> list[tuple[str, ...]]:
-  """Splits scores into those that share a pass; empty groups left out."""
-  groups = [
-    registry.of_kind(names, registry.FORWARD, registry.DATA),
-    registry.of_kind(names, registry.GRADIENT),
-  ]
-  return [group for group in groups if group]
+def pass_groups(
+  names: Sequence[str], keep: bool = False
+) -> list[tuple[str, ...]]:
+  """Splits scores into those that share a pass.
+
+  Args:
+    names: scores; those that need no pass are left out.
+    keep: whether there is something to keep from a forward pass.
+
+  Returns:
+    The forward pass, if there are scores of it or something to keep, and the
+    gradient pass, if there are scores of it.
+  """
+  forward_names = registry.of_kind(names, registry.FORWARD, registry.DATA)
+  gradient_names = registry.of_kind(names, registry.GRADIENT)
+  groups = [forward_names] if forward_names or keep else []
+  return [*groups, gradient_names] if gradient_names else groups

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import ml_collections
 from absl import logging
+from etils import epath
 
 from datadiet import artifacts, distributed
 from datadiet import config as config_lib
@@ -91,6 +92,28 @@ class Context:
       'data_seed': config.train.data_seed,
       'subset_fraction': config.train.subset_fraction,
     }
+
+
+# Settings that name files, which have to be there before data is read.
+_PATHS = (
+  'dataset.labels_path',
+  'train.init_from',
+  'train.subset_path',
+  'select.scores_path',
+)
+
+
+def check_paths(config: Any) -> None:
+  """Checks that files that settings name are there.
+
+  Raises:
+    ConfigError: names the setting and the file.
+  """
+  for name, value in config_lib.flatten(config):
+    if name in _PATHS and value and not epath.Path(value).expanduser().exists():
+      raise ConfigError(
+        f'config.{name}: {value!r} does not exist; allowed: an existing file'
+      )
 
 
 def check_workdir(config: Any, workdir: Workdir) -> None:

@@ -33,8 +33,9 @@ def _made_from(context: Context) -> str:
 
 
 def _is_current(context: Context) -> bool:
-  return artifacts.is_complete(
-    context.workdir.report,
+  report = context.workdir.report
+  return (report / 'index.html').exists() and artifacts.is_complete(
+    report,
     fingerprint=context.dataset.fingerprint,
     made_from=_made_from(context),
   )

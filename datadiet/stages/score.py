@@ -10,7 +10,12 @@ from datadiet.stages.score_network import NetworkScorer
 def plan(context: Context) -> str:
   """What is to be done, in a line."""
   steps, runs = context.config.score.steps, context.runs
-  done = sum(not wanted.missing(context, r, s) for s in steps for r in runs)
+  done = sum(
+    not wanted.missing(context, run, step)
+    and not wanted.lacks_kept(context, run, step)
+    for step in steps
+    for run in runs
+  )
   names = ', '.join(context.config.score.names)
   return (
     f'{len(runs)} runs at step {", ".join(map(str, steps))}: {names} '
@@ -29,11 +34,14 @@ def run(context: Context) -> None:
   scorer = NetworkScorer(context)
   for step in config.score.steps:
     for run_number in context.runs:
-      missing = distributed.decide(
-        lambda run=run_number, step=step: wanted.missing(context, run, step)
+      names, keep = distributed.decide(
+        lambda run=run_number, step=step: (
+          wanted.missing(context, run, step),
+          wanted.lacks_kept(context, run, step),
+        )
       )
-      if missing:
-        scorer.score(run_number, step, tuple(missing))
+      if names or keep:
+        scorer.score(run_number, step, tuple(names), keep)
   if distributed.is_first():
     if registry.of_kind(config.score.names, registry.TRAJECTORY):
       score_mean.write_tracin(context)

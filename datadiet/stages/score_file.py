@@ -1,7 +1,6 @@
 """Scores from a file of the user's, to select by instead of the workdir's."""
 
 import dataclasses
-import zlib
 from typing import Any
 
 import numpy as np
@@ -65,5 +64,4 @@ def read_score_file(config: Any, dataset: Dataset) -> ScoreFile | None:
         f'{policy!r} and scores from a file that no manifest describes; '
         'allowed: harder, easier'
       )
-  checksum = zlib.crc32(np.ascontiguousarray(scores).tobytes())
-  return ScoreFile(name, scores, higher_is, checksum)
+  return ScoreFile(name, scores, higher_is, artifacts.checksum(scores))

@@ -1,6 +1,7 @@
 """Scores over several runs or steps: means, held-out scores, tables."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -10,6 +11,7 @@ from datadiet.errors import DataDietError
 from datadiet.scoring import aggregate, registry
 from datadiet.stages import wanted
 from datadiet.stages.context import Context, optimizer_settings
+from datadiet.stages.statement import statement
 from datadiet.training.optimizer import make_schedule
 
 
@@ -17,8 +19,18 @@ def read_run_score(
   context: Context, run: int, step: int, name: str
 ) -> np.ndarray:
   """What one network's folder holds under a name, [N, ...]."""
-  path = context.workdir.scores(run, step) / f'{name}.npy'
-  return artifacts.read_npy(path, context.dataset.train.num_examples)
+  folder = context.workdir.scores(run, step)
+  return _read(context, folder, name)
+
+
+def _read(context: Context, folder: Any, name: str) -> np.ndarray:
+  """An array of a folder of scores, checked against the folder's manifest."""
+  manifest = artifacts.read_manifest(folder) or {}
+  return artifacts.read_npy(
+    folder / f'{name}.npy',
+    context.dataset.train.num_examples,
+    manifest.get('checksums', {}).get(name),
+  )
 
 
 def write_tracin(context: Context) -> None:
@@ -36,7 +48,11 @@ def write_tracin(context: Context) -> None:
       rate = float(schedule(step - 1))
       total += rate * np.square(grand.astype(np.float64))
     folder = context.workdir.scores(run, steps[-1])
-    artifacts.write_npy(folder / 'tracin_self.npy', total.astype(np.float32))
+    tracin = total.astype(np.float32)
+    artifacts.write_npy(folder / 'tracin_self.npy', tracin)
+    manifest = artifacts.read_manifest(folder)
+    manifest['checksums']['tracin_self'] = artifacts.checksum(tracin)
+    artifacts.write_manifest(folder, manifest)
 
 
 def _tracin_steps(context: Context) -> list[int]:
@@ -55,7 +71,7 @@ def write_means(context: Context, step: int) -> None:
   means, statements, stability = {}, {}, {}
   folder = context.workdir.scores(None, step)
   for name in context.config.score.names:
-    by_run, statement = _by_run(context, name, step, inside)
+    by_run, stated = _by_run(context, name, step, inside)
     if not by_run:
       continue
     spread = aggregate.mean_and_spread(by_run, name=name)
@@ -63,7 +79,7 @@ def write_means(context: Context, step: int) -> None:
     artifacts.write_npy(folder / f'{name}.npy', spread['mean'])
     artifacts.write_npy(folder / f'{name}_std.npy', spread['std'])
     artifacts.write_npy(folder / f'{name}_stderr.npy', spread['stderr'])
-    statements[name] = statement
+    statements[name] = stated
     stability[name] = aggregate.rank_stability(by_run)
   if inside is not None:
     held_out = _held_out(context, step, inside)
@@ -71,8 +87,8 @@ def write_means(context: Context, step: int) -> None:
     for name, values in held_out.items():
       means[name] = values
       artifacts.write_npy(folder / f'{name}.npy', values)
-      statement = registry.SCORES[name].statement()
-      statements[name] = {**statement, 'runs': list(context.runs)}
+      stated = statement(context.config, name)
+      statements[name] = {**stated, 'runs': list(context.runs)}
   artifacts.write_manifest(
     folder,
     {
@@ -81,6 +97,9 @@ def write_means(context: Context, step: int) -> None:
       'runs': list(context.runs),
       'over': 'all runs' if inside is None else 'runs that trained on it',
       'scores': statements,
+      'checksums': {
+        name: artifacts.checksum(values) for name, values in means.items()
+      },
       # Spearman correlation between the means of k runs and of k others.
       'rank_stability': stability,
     },
@@ -108,17 +127,10 @@ def _by_run(
     if inside is not None and kind != registry.DATA:
       scores = np.where(inside[run], scores, np.float32(np.nan))
     by_run.append(scores)
-  statement = {**registry.SCORES[name].statement(), 'runs': runs}
+  stated = {**statement(context.config, name), 'runs': runs}
   if kind == registry.TRAJECTORY:
-    statement['steps'] = _tracin_steps(context)
-  if name == 'grand_subset':
-    statement['params'] = context.config.score.grand_subset
-  if name == 'unclog':
-    statement['sample_size'] = context.config.score.unclog_sample_size
-    statement['sample_seed'] = context.config.score.unclog_seed
-  if registry.WINDOWS in registry.SCORES[name].needs:
-    statement['window'] = context.config.train.dynamics_window
-  return by_run, statement
+    stated['steps'] = _tracin_steps(context)
+  return by_run, stated
 
 
 def _held_out(
@@ -171,7 +183,7 @@ def read_mean_score(context: Context, name: str, step: int) -> np.ndarray:
       '(--stages=train,score)'
     )
   artifacts.check_fingerprint(manifest, context.dataset.fingerprint, folder)
-  path = folder / f'{name}.npy'
-  scores = artifacts.read_npy(path, context.dataset.train.num_examples)
-  aggregate.check_finite(scores, name=name, where=str(path))
+  scores = _read(context, folder, name)
+  where = str(folder / f'{name}.npy')
+  aggregate.check_finite(scores, name=name, where=where)
   return scores

@@ -11,20 +11,16 @@ import numpy as np
 from absl import logging
 
 from datadiet import artifacts, checkpoints, distributed, preemption
-from datadiet.errors import ConfigError, Preempted
+from datadiet.errors import Preempted
 from datadiet.models import make_model
 from datadiet.progress import progress
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import read_off
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
-from datadiet.scoring.gradient import (
-  LAYERS,
-  GradientSettings,
-  leaf_names,
-  subset_paths,
-)
+from datadiet.scoring.gradient import LAYERS, GradientSettings, leaf_names
 from datadiet.stages import train, wanted
 from datadiet.stages.context import Context
+from datadiet.stages.statement import statement
 
 # Seconds between two notes of how far scoring has come.
 _PARTIAL_INTERVAL = 20.0
@@ -41,8 +37,16 @@ class NetworkScorer:
     self._context = context
     self._engines: dict[tuple[str, ...], ScoringEngine] = {}
 
-  def score(self, run: int, step: int, names: tuple[str, ...]) -> None:
+  def score(
+    self, run: int, step: int, names: tuple[str, ...], keep: bool
+  ) -> None:
     """Computes and writes the named scores of one network.
+
+    Args:
+      run: of the network.
+      step: of the network.
+      names: what is missing.
+      keep: whether what is kept beside scores is missing.
 
     Raises:
       DataDietError: if the network or its dynamics are missing, or scores are
@@ -51,7 +55,7 @@ class NetworkScorer:
     """
     run_folder = self._context.workdir.run(train.GROUP, run)
     scores = {}
-    groups = pass_groups(names)
+    groups = pass_groups(names, keep)
     if groups:
       variables = checkpoints.load_variables(run_folder, step)
     for group in groups:
@@ -73,14 +77,6 @@ class NetworkScorer:
     config, dataset = self._context.config, self._context.dataset
     score = config.score
     is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
-    if 'grand_subset' in group and not subset_paths(
-      leaf_names(variables['params']), score.grand_subset
-    ):
-      raise ConfigError(
-        f'config.score.grand_subset: {score.grand_subset!r} is found in no '
-        f'path; allowed: what is found in one of '
-        f'{", ".join(leaf_names(variables["params"]))}'
-      )
     chunk_size = score.gradient_batch_size if is_gradient else score.batch_size
     engine = ScoringEngine(
       dataset.train,
@@ -116,6 +112,9 @@ class NetworkScorer:
     num_examples = self._context.dataset.train.num_examples
     notes = _Notes(self._context, run, step, group)
     done = notes.read()
+    if done.chunk_size:
+      # On the same chunks, so that scores come out bit by bit the same.
+      engine.use_chunks_of(done.chunk_size)
     title = f'scoring run {run} at step {step} ({", ".join(group)})'
     with contextlib.ExitStack() as stack:
       shown = stack.enter_context(
@@ -131,7 +130,7 @@ class NetworkScorer:
         shown.advance(partial.num_done - shown.done)
         stop = distributed.any_process(preemption.stop_requested())
         if stop or notes.are_due():
-          notes.write(partial)
+          notes.write(partial, engine.chunk_size)
         if stop:
           raise Preempted
 
@@ -207,20 +206,23 @@ class _Notes:
   def are_due(self) -> bool:
     return time.monotonic() - self._last > _PARTIAL_INTERVAL
 
-  def write(self, partial: Partial) -> None:
+  def write(self, partial: Partial, chunk_size: int) -> None:
     self._last = time.monotonic()
     if distributed.is_first():
       arrays = {f'value_{name}': v for name, v in partial.values.items()}
       arrays |= {
         'key': np.array(self._key),
         'num_done': np.array(partial.num_done),
+        'chunk_size': np.array(chunk_size),
       }
       artifacts.write_npz(self._path, arrays)
 
   def read(self) -> Partial:
     """What is done; of several processes only the first has the values."""
     found = self._read() if distributed.is_first() else Partial(0, {})
-    found.num_done = distributed.decide(lambda: found.num_done)
+    found.num_done, found.chunk_size = distributed.decide(
+      lambda: (found.num_done, found.chunk_size)
+    )
     return found
 
   def _read(self) -> Partial:
@@ -236,7 +238,7 @@ class _Notes:
     }
     num_done = int(arrays['num_done'])
     logging.info('Going on at example %d: %s', num_done, self._path.parent)
-    return Partial(num_done, values)
+    return Partial(num_done, values, int(arrays['chunk_size']))
 
 
 def _write(
@@ -250,9 +252,11 @@ def _write(
   folder = context.workdir.scores(run, step)
   where = f'run {run} at step {step}'
   statements = {}
+  checksums = {}
   for name, values in scores.items():
+    checksums[name] = artifacts.checksum(values)
     if name in registry.SCORES:
-      statements[name] = registry.SCORES[name].statement()
+      statements[name] = statement(context.config, name)
       # A run has no dynamics of examples it did not train on.
       if registry.SCORES[name].kind != registry.DYNAMICS:
         aggregate.check_finite(values, name=name, where=where)
@@ -263,8 +267,9 @@ def _write(
     'kind': 'scores of one network',
     'run': run,
     'scores': {**before.get('scores', {}), **statements},
+    'checksums': {**before.get('checksums', {}), **checksums},
   }
-  if layers is not None:
-    manifest['layers'] = layers
+  if layers is not None or 'layers' in before:
+    manifest['layers'] = layers or before['layers']
   artifacts.write_manifest(folder, manifest)
   (folder / _PARTIAL).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from datadiet import artifacts, distributed
 from datadiet.config import policy_options
+from datadiet.errors import DataDietError
 from datadiet.scoring import registry
 from datadiet.selection import (
   POLICIES,
@@ -118,14 +119,10 @@ def folders(context: Context, selection: Selection) -> list[tuple[int, Any]]:
 def _expected(context: Context, selection: Selection, run: int) -> dict:
   """What the manifest of a draw must say for it to be the one wanted."""
   select = context.config.select
-  from_file = None
-  if selection.score is not None:
-    from_file = read_score_file(context.config, context.dataset)
   return {
     'fingerprint': context.dataset.fingerprint,
     'policy': selection.policy,
     'score': selection.score,
-    'score_checksum': from_file and from_file.checksum,
     'step': selection.step,
     'num_kept': selection.num_kept,
     'class_balanced': selection.class_balanced,
@@ -156,9 +153,47 @@ def run(context: Context) -> None:
   Raises:
     DataDietError: if a score is missing, or a size cannot be had.
   """
-  if distributed.is_first():
-    for selection, number, folder in _missing(context):
-      _make(context, selection, number, folder)
+  if not distributed.is_first():
+    return
+  missing = _missing(context)
+  waiting = {str(folder) for _, _, folder in missing}
+  for selection in selections(context):
+    for _, folder in folders(context, selection):
+      if str(folder) not in waiting:
+        _check_unchanged(context, selection, folder)
+  for selection, number, folder in missing:
+    _make(context, selection, number, folder)
+
+
+def _check_unchanged(context: Context, selection: Selection, folder) -> None:
+  """Refuses a subset whose scores have changed since it was made.
+
+  It may have been trained on already; made again it would not be what the
+  results are of.
+
+  Raises:
+    DataDietError: names what to delete.
+  """
+  before = artifacts.read_manifest(folder).get('score_checksum')
+  if before is None or before == _score_checksum(context, selection):
+    return
+  root = context.workdir.root
+  raise DataDietError(
+    f'{folder} was made from other values of {selection.score}, which have '
+    f'changed since; delete it and {root / "retrain" / selection.name} to make '
+    'both anew, or use another --workdir'
+  )
+
+
+def _score_checksum(context: Context, selection: Selection) -> int | None:
+  """Of the scores that a subset is made from; None if it needs none."""
+  if selection.score is None:
+    return None
+  from_file = read_score_file(context.config, context.dataset)
+  if from_file is not None:
+    return from_file.checksum
+  scores = read_mean_score(context, selection.score, selection.step)
+  return artifacts.checksum(scores)
 
 
 def _make(context: Context, selection: Selection, run: int, folder) -> None:
@@ -201,6 +236,7 @@ def _make(context: Context, selection: Selection, run: int, folder) -> None:
     {
       'kind': 'selection',
       'fraction': selection.num_kept / dataset.train.num_examples,
+      'score_checksum': _score_checksum(context, selection),
       **expected,
     },
   )

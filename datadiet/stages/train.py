@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from datadiet import checkpoints
+from datadiet.errors import ConfigError
 from datadiet.parallel import make_run_mesh
 from datadiet.stages import subset, wanted
 from datadiet.stages.context import Context, train_settings
@@ -44,9 +46,29 @@ def _keep_steps(config) -> tuple[int, ...]:
   return tuple(sorted(keep))
 
 
+def _check_kept(context: Context) -> None:
+  """Refuses steps that training has passed without keeping the network.
+
+  Raises:
+    ConfigError: names the step, and what there is.
+  """
+  for job in jobs(context):
+    newest = max(checkpoints.full_steps(job.folder), default=-1)
+    kept = checkpoints.variable_steps(job.folder)
+    for step in _keep_steps(context.config):
+      if step <= newest and step not in kept:
+        raise ConfigError(
+          f'config.score.steps or config.train.early_*: step {step} is not '
+          f'allowed: {job.name} has passed it without keeping its network; '
+          f'allowed: {", ".join(map(str, kept))}, later steps, or another '
+          '--workdir'
+        )
+
+
 def run(context: Context) -> None:
   """Trains the runs that are not finished."""
   config = context.config
+  _check_kept(context)
   subset.check_unchanged(
     config,
     context.dataset.train.num_examples,

@@ -1,11 +1,17 @@
 """Which scores are due for which run and step, and which are not done."""
 
+import jax
 import numpy as np
 
 from datadiet import artifacts
+from datadiet.errors import ConfigError
+from datadiet.models import make_model
 from datadiet.scoring import registry
+from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
 from datadiet.stages import subset
 from datadiet.stages.context import Context
+from datadiet.stages.statement import parameters
+from datadiet.training.state import init_variables
 
 # What in-sample predictions of one network at one step may take on disk.
 _MAX_PRED_PROBS_BYTES = 2**28
@@ -71,28 +77,104 @@ def kept(context: Context) -> tuple[str, ...]:
   return tuple(sorted(keep))
 
 
-def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
-  """The scores of one network that are still to be computed.
+def _manifest(context: Context, run: int, step: int) -> dict:
+  """What is said of the scores of one network; {} if there are none.
 
   Raises:
     DataDietError: if the folder's scores are of other data.
   """
   folder = context.workdir.scores(run, step)
   manifest = artifacts.read_manifest(folder)
-  due = scores_of(context, run, step)
   if manifest is None:
-    return due
+    return {}
   artifacts.check_fingerprint(manifest, context.dataset.fingerprint, folder)
+  return manifest
 
-  def lacks(name: str) -> bool:
-    return not (folder / f'{name}.npy').exists()
 
-  # What is kept comes with the forward pass, which is then made again.
-  again = ()
-  if any(map(lacks, kept(context))):
-    again = registry.of_kind(due, registry.FORWARD, registry.DATA)
+def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
+  """The scores of one network that are still to be computed.
+
+  Those made with other settings than these are among them, and all of the
+  gradient pass if norms by layer are asked for and are not there.
+
+  Raises:
+    DataDietError: if the folder's scores are of other data.
+  """
+  folder, config = context.workdir.scores(run, step), context.config
+  due = scores_of(context, run, step)
+  stated = _manifest(context, run, step).get('scores', {})
+  gradient_names = registry.of_kind(due, registry.GRADIENT)
+  lacks_layers = config.score.per_layer and not _exists(folder, LAYERS)
   return tuple(
     name
     for name in due
-    if name in again or name not in manifest['scores'] or lacks(name)
+    if name not in stated
+    or not _exists(folder, name)
+    or (lacks_layers and name in gradient_names)
+    or any(
+      stated[name].get(key) != value
+      for key, value in parameters(config, name).items()
+    )
+  )
+
+
+def lacks_kept(context: Context, run: int, step: int) -> bool:
+  """Whether something is missing that a forward pass keeps beside scores."""
+  names = kept(context)
+  if names and not _manifest(context, run, step):
+    return True
+  folder = context.workdir.scores(run, step)
+  return not all(_exists(folder, name) for name in names)
+
+
+def _exists(folder, name: str) -> bool:
+  return (folder / f'{name}.npy').exists()
+
+
+def check_selected(context: Context) -> None:
+  """Checks, before anything is trained, that what is asked for can be had.
+
+  Raises:
+    ConfigError: if a score to select by is not defined at its step, or
+      grand_subset matches no parameters.
+  """
+  config = context.config
+  if not config.select.scores_path:
+    for selected in config.select.scores:
+      name, _, step = selected.partition('@')
+      step = int(step or config.select.step)
+      if registry.SCORES[name].kind in (registry.HELD_OUT, registry.TRAJECTORY):
+        continue
+      if not runs_of(context, name, step):
+        per_epoch = subset.steps_per_epoch(
+          config, context.dataset.train.num_examples
+        )
+        raise ConfigError(
+          f'config.select.scores: {name!r} is not defined at step {step}; '
+          'allowed: scores of networks, and of dynamics from the first epoch '
+          f'on ({per_epoch} steps), of windows from train.dynamics_window = '
+          f'{config.train.dynamics_window} epochs on, none of dynamics with '
+          'train.subset_path'
+        )
+  if 'grand_subset' in config.score.names:
+    names = leaf_names(network_shapes(context)['params'])
+    if not subset_paths(names, config.score.grand_subset):
+      raise ConfigError(
+        f'config.score.grand_subset: {config.score.grand_subset!r} is found in '
+        f'no path; allowed: what is found in one of {", ".join(names)}'
+      )
+
+
+def network_shapes(context: Context) -> dict:
+  """Shapes of {'params': ..., 'batch_stats': ...}; computes nothing."""
+  config, dataset = context.config, context.dataset
+  model = make_model(
+    config.model.name,
+    num_classes=dataset.num_classes,
+    width=config.model.width,
+    dtype=config.model.dtype,
+  )
+  key = np.zeros(2, np.uint32)
+  return jax.eval_shape(
+    lambda key: init_variables(model, dataset.image_shape, key), key
   )

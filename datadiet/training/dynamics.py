@@ -238,13 +238,18 @@ def _update_changes(
   size = at.divergence.shape[1]
   ring = _put_in_ring(at.divergence, visits_before - 1, divergence)
   ring = jnp.where((visits_before > 0)[:, None], ring, at.divergence)
-  deviations = ring - ring.mean(1, keepdims=True)
+  # Until it is full, the window is of what there is.
+  num_filled = jnp.minimum(visits_before, size)[:, None]
+  is_filled = jnp.arange(size) < num_filled
+  mean = jnp.sum(ring, 1, keepdims=True) / jnp.maximum(num_filled, 1)
+  deviations = jnp.where(is_filled, ring - mean, 0.0)
   depth = jnp.sqrt(jnp.sum(jnp.square(deviations), 1))
-  score = TDDS_DECAY * depth + (1.0 - TDDS_DECAY) * at.score
+  # What is not of a full window counts for nothing once there is one.
+  before = jnp.where(visits_before > size, at.score, 0.0)
   return PredictionChanges(
     probs=probs,
     divergence=ring,
-    score=jnp.where(visits_before >= size, score, at.score),
+    score=TDDS_DECAY * depth + (1.0 - TDDS_DECAY) * before,
   )
 
 

@@ -60,3 +60,18 @@ def test_scores_that_are_not_finite_are_named(bad):
 
 def test_finite_scores_pass():
   aggregate.check_finite(np.zeros(3, np.float32), name='el2n', where='here')
+
+
+def test_rank_stability_is_that_of_disjoint_halves():
+  rng = np.random.default_rng(0)
+  truth = rng.normal(size=4000)
+  runs = [(truth + rng.normal(size=4000)).astype(np.float32) for _ in range(4)]
+  found = aggregate.rank_stability(runs)
+  assert set(map(int, found)) == {1, 2}
+  # Correlations of normal variables with noise of variance 1 and 1 / 2.
+  for k, correlation in {1: 1 / 2, 2: 2 / 3}.items():
+    spearman = 6 / np.pi * np.arcsin(correlation / 2)
+    value = {int(key): value for key, value in found.items()}[k]
+    assert abs(value - spearman) < 0.03
+  assert aggregate.rank_stability(runs) == found
+  assert aggregate.rank_stability(runs[:1]) == {}

@@ -137,6 +137,70 @@ def test_variability(arrays, visits, seen):
   _check('variability', arrays, visits, seen, lambda c, p, m: p.std())
 
 
+@pytest.fixture(scope='module', params=[3, 8])
+def windowed(request, visits):
+  """As `arrays`, with windows; of 8 visits some examples have too few."""
+  logits, labels = visits
+  settings = recorded.DynamicsSettings(request.param, prediction_changes=True)
+  state = recorded.init_dynamics(
+    _NUM_EXAMPLES, num_classes=_NUM_CLASSES, settings=settings
+  )
+  step = jax.jit(recorded.update_dynamics)
+  rng = np.random.default_rng(1)
+  for epoch in range(_NUM_EPOCHS):
+    for batch in np.split(rng.permutation(_NUM_EXAMPLES - 1)[:10], 2):
+      batch = batch.astype(np.int32)
+      state = step(
+        state, batch, logits[epoch, batch], labels[batch], np.int32(epoch)
+      )
+  arrays = {
+    name: np.asarray(value)
+    for name, value in recorded.dynamics_arrays(state).items()
+  }
+  return {**arrays, 'window': np.int32(request.param)}
+
+
+def _windows(values, size):
+  """All full windows; the one of all values where there are fewer."""
+  if len(values) < size:
+    return [values]
+  return [values[i : i + size] for i in range(len(values) - size + 1)]
+
+
+def test_windowed_deviations(windowed, visits, seen):
+  size = int(windowed['window'])
+
+  def dyn_unc(correct, confidence, margin):
+    del correct, margin
+    windows = _windows(confidence, size)
+    return np.mean([np.std(window, ddof=1) for window in windows])
+
+  def dual(correct, confidence, margin):
+    del correct, margin
+    windows = _windows(confidence, size)
+    return np.mean([np.std(w, ddof=1) * (1 - np.mean(w)) for w in windows])
+
+  if size == 8:
+    assert (windowed['visits'][:-1] < size).any()
+  _check('dyn_unc', windowed, visits, seen, dyn_unc)
+  _check('dual', windowed, visits, seen, dual)
+
+
+def test_tdds(windowed, visits, seen):
+  logits, _ = visits
+  size = int(windowed['window']) - 1
+  found = scores.read_off(scores.tdds, windowed)
+  for index in range(_NUM_EXAMPLES - 1):
+    own = logits[seen[index], index].astype(np.float64)
+    probs = np.exp(own) / np.exp(own).sum(-1, keepdims=True)
+    changes = np.sum(probs[1:] * np.log(probs[1:] / probs[:-1]), 1)
+    expected = 0.0
+    for window in _windows(changes, size):
+      depth = np.linalg.norm(window - window.mean())
+      expected = 0.9 * depth + 0.1 * expected
+    np.testing.assert_allclose(found[index], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_what_was_not_recorded_is_said(arrays):
   with pytest.raises(DataDietError, match='run_00.* recorded no .*tdds needs'):
     scores.read_off(scores.tdds, arrays, 'run_00')

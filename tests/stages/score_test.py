@@ -1,17 +1,21 @@
 """Tests of the score stage: the right numbers, in the right files."""
 
 import csv
+import dataclasses
 import json
+import logging
 
 import jax
 import numpy as np
 import pytest
 
 from datadiet import artifacts, checkpoints, preemption
+from datadiet import config as config_lib
 from datadiet.data.augmentation import normalise
-from datadiet.errors import DataDietError, Preempted
+from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.models import make_model
-from datadiet.stages import score, score_mean
+from datadiet.scoring.engine import ScoringEngine
+from datadiet.stages import score, score_mean, wanted
 from datadiet.training.steps import apply_model, per_example_loss
 from tests import running
 
@@ -167,5 +171,149 @@ def test_scores_that_are_not_finite_are_refused(own):
   values = np.load(path)
   values[7] = np.nan
   np.save(path, values)
+  manifest = artifacts.read_manifest(path.parent)
+  manifest['checksums']['el2n'] = artifacts.checksum(values)
+  artifacts.write_manifest(path.parent, manifest)
   with pytest.raises(DataDietError, match='el2n of example_index 7 is nan'):
     score_mean.read_mean_score(own, 'el2n', 44)
+
+
+def _with(own, **changes):
+  resolved = config_lib.resolve(running.tiny_config(**changes))
+  return dataclasses.replace(own, config=resolved)
+
+
+def test_scores_of_other_settings_are_made_again(own):
+  names = ('el2n', 'grand_subset')
+  first = _with(own, score__names=names, score__grand_subset='Conv_0')
+  score.run(first)
+  before = _scores(own, None, 44, 'grand_subset')
+  second = _with(own, score__names=names, score__grand_subset='Dense')
+  assert '(0 of 4 done)' in score.plan(second)
+  score.run(second)
+  assert not np.array_equal(_scores(own, None, 44, 'grand_subset'), before)
+  for run in (0, None):
+    manifest = artifacts.read_manifest(own.workdir.scores(run, 44))
+    assert manifest['scores']['grand_subset']['params'] == 'Dense'
+  assert '(4 of 4 done)' in score.plan(second)
+
+
+def test_a_changed_byte_in_a_score_is_named(own):
+  path = own.workdir.scores(0, 44) / 'el2n.npy'
+  content = bytearray(path.read_bytes())
+  content[-3] ^= 0x40
+  path.write_bytes(content)
+  with pytest.raises(DataDietError, match='its values are not those') as caught:
+    score.run(own)
+  assert str(path) in str(caught.value)
+  path.unlink()
+  score.run(own)
+  path = own.workdir.scores(None, 44) / 'el2n.npy'
+  content = bytearray(path.read_bytes())
+  content[-3] ^= 0x40
+  path.write_bytes(content)
+  with pytest.raises(DataDietError, match='its values are not those'):
+    score_mean.read_mean_score(own, 'el2n', 44)
+
+
+def test_layers_may_be_asked_for_later(own):
+  grand = _scores(own, 0, 44, 'grand')
+  layered = _with(own, score__per_layer=True)
+  score.run(layered)
+  layers = _scores(own, 0, 44, 'grand_layers')
+  np.testing.assert_allclose(
+    np.sqrt(np.square(layers).sum(1)), grand, rtol=1e-5
+  )
+  assert '(4 of 4 done)' in score.plan(layered)
+
+
+def test_features_are_kept_without_any_forward_score(own):
+  grand = running.all_bytes(own.workdir.root / 'scores')[
+    'run_00/step_44/grand.npy'
+  ]
+  kept = _with(own, score__names=('grand',), score__keep=('features',))
+  score.run(kept)
+  assert _scores(own, 0, 44, 'features').ndim == 2
+  # What was there is not computed again.
+  assert (own.workdir.scores(0, 44) / 'grand.npy').read_bytes() == grand
+  assert '(4 of 4 done)' in score.plan(kept)
+
+
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    (
+      {'score__names': ('el2n', 'dual'), 'select__scores': ('dual',)},
+      "config.select.scores: 'dual' is not defined at step 44",
+    ),
+    (
+      {'select__scores': ('aum@0',)},
+      "config.select.scores: 'aum' is not defined at step 0",
+    ),
+    (
+      {'score__names': ('el2n', 'grand_subset'), 'score__grand_subset': 'Nope'},
+      "config.score.grand_subset: 'Nope' is found in no path",
+    ),
+  ],
+)
+def test_what_cannot_be_had_is_refused_at_the_start(finished, changes, message):
+  with pytest.raises(ConfigError, match=message):
+    wanted.check_selected(_with(finished, **changes))
+
+
+def test_tracin_is_the_sum_of_rates_times_squared_norms(own):
+  names = ('el2n', 'grand', 'tracin_self')
+  score.run(_with(own, score__names=names))
+  # Cosine over 44 steps; step 0 led from no update.
+  rate = 0.5 * 0.1 * (1 + np.cos(np.pi * 43 / 44))
+  if own.config.optimizer.warmup_fraction:
+    warmup = round(own.config.optimizer.warmup_fraction * 44)
+    rate = 0.05 * (1 + np.cos(np.pi * (43 - warmup) / (44 - warmup)))
+  for run in (0, 1):
+    grand = _scores(own, run, 44, 'grand').astype(np.float64)
+    np.testing.assert_allclose(
+      _scores(own, run, 44, 'tracin_self'), rate * grand**2, rtol=1e-4
+    )
+
+
+def test_out_of_memory_halves_the_chunk_and_goes_on(own, monkeypatch, caplog):
+  before = running.all_bytes(own.workdir.root / 'scores')
+  (own.workdir.scores(0, 44) / 'grand.npy').unlink()
+  take, failed = ScoringEngine._take, []
+
+  def full(self, chunk, done, on_chunk):
+    if self.chunk_size > 40:
+      failed.append(self.chunk_size)
+      raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+    return take(self, chunk, done, on_chunk)
+
+  monkeypatch.setattr(ScoringEngine, '_take', full)
+  with caplog.at_level(logging.WARNING, logger='absl'):
+    score.run(own)
+  assert failed == sorted(failed, reverse=True) and len(failed) >= 2
+  assert 'Out of memory: scoring goes on with' in caplog.text
+  found = running.all_bytes(own.workdir.root / 'scores')
+  grand = np.frombuffer(before['run_00/step_44/grand.npy'][128:], np.float32)
+  np.testing.assert_allclose(_scores(own, 0, 44, 'grand'), grand, rtol=1e-5)
+  assert found.keys() == before.keys()
+
+
+def test_going_on_uses_the_chunks_it_was_stopped_in(own, monkeypatch):
+  folder = own.workdir.scores(1, 44)
+  (folder / 'grand.npy').unlink()
+  calls = iter([False, False, True])
+  with monkeypatch.context() as patch:
+    patch.setattr(preemption, 'stop_requested', lambda: next(calls))
+    with pytest.raises(Preempted):
+      score.run(_with(own, score__gradient_batch_size=48))
+  assert int(artifacts.read_npz(folder / 'partial.npz')['chunk_size']) == 48
+  sizes = []
+  use = ScoringEngine.use_chunks_of
+
+  def noted(self, chunk_size):
+    use(self, chunk_size)
+    sizes.append(self.chunk_size)
+
+  monkeypatch.setattr(ScoringEngine, 'use_chunks_of', noted)
+  score.run(_with(own, score__gradient_batch_size=64))
+  assert sizes[-1] == 48

@@ -1,10 +1,12 @@
 """Tests of the select stage: which examples are kept, and where it says so."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from datadiet import artifacts
 from datadiet import config as config_lib
 from datadiet.errors import DataDietError
 from datadiet.stages import select
@@ -83,6 +85,20 @@ def test_a_size_that_a_fraction_gives_too_is_made_once(finished):
   assert names == [one.name for one in select.selections(finished)]
 
 
+def test_a_subset_of_scores_that_changed_is_not_taken_for_theirs(own):
+  before = running.all_bytes(own.workdir.root / 'selections')
+  folder = own.workdir.scores(None, 44)
+  scores = np.load(folder / 'el2n.npy')[::-1].copy()
+  manifest = json.loads((folder / 'manifest.json').read_text())
+  manifest['checksums']['el2n'] = artifacts.checksum(scores)
+  np.save(folder / 'el2n.npy', scores)
+  (folder / 'manifest.json').write_text(json.dumps(manifest))
+  with pytest.raises(DataDietError, match='other values of el2n') as caught:
+    select.run(own)
+  assert 'retrain/el2n_step_44_keep_max_719' in str(caught.value)
+  assert running.all_bytes(own.workdir.root / 'selections') == before
+
+
 def test_a_damaged_mean_score_is_named(own):
   path = own.workdir.scores(None, 44) / 'el2n.npy'
   path.write_bytes(b'\x93NUMPY nonsense')
@@ -111,7 +127,9 @@ def test_scores_from_a_file_select_as_the_workdir_s_own(own, tmp_path):
     _kept(own, 'mine_keep_max_719'), _kept(own, 'el2n_step_44_keep_max_719')
   )
   np.save(path, -scores)
-  assert select.plan(context) == '1 subsets (0 done)'
+  with pytest.raises(DataDietError, match='from other values of mine, which'):
+    select.run(context)
+  shutil.rmtree(own.workdir.selection('mine_keep_max_719'))
   select.run(context)
   kept = _kept(own, 'mine_keep_max_719')
   np.testing.assert_array_equal(kept, np.sort(np.argsort(scores)[:719]))

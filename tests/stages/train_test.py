@@ -1,13 +1,18 @@
 """Tests of the train stage's artifacts."""
 
+import dataclasses
 import json
 
 import jax
 import numpy as np
+import pytest
 
 from datadiet import artifacts, checkpoints
+from datadiet import config as config_lib
+from datadiet.errors import ConfigError
 from datadiet.stages import train
 from datadiet.training.history import read_history
+from tests import running
 
 
 def _run(context, run=0):
@@ -60,3 +65,11 @@ def test_plan_counts_what_is_done(finished, own):
   assert train.plan(finished) == '2 runs of 44 steps (2 done)'
   (_run(own, 1) / 'manifest.json').unlink()
   assert train.plan(own) == '2 runs of 44 steps (1 done)'
+
+
+def test_a_step_that_was_passed_cannot_be_scored_any_more(own):
+  for run in own.runs:
+    (_run(own, run) / 'manifest.json').unlink()
+  config = config_lib.resolve(running.tiny_config(score__steps=(7, 44)))
+  with pytest.raises(ConfigError, match='step 7 is not allowed: train/run_00'):
+    train.run(dataclasses.replace(own, config=config))

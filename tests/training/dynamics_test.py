@@ -159,6 +159,9 @@ def tdds(visits):
     np.sum(now * np.log(now / before)) for before, now in zip(probs, probs[1:])
   ]
   size = WINDOW - 1
+  if 0 < len(divergence) < size:  # One window, of all there is.
+    depth = np.linalg.norm(np.array(divergence) - np.mean(divergence))
+    return dynamics_lib.TDDS_DECAY * depth
   for end in range(size, len(divergence) + 1):
     window = np.array(divergence[end - size : end])
     depth = np.linalg.norm(window - window.mean())
