@@ -96,6 +96,7 @@ def test_a_run_split_over_processes(env, compilations, tmp_path):
     train__num_steps=22,
     train__schedule_steps=22,
     score__steps=(22,),
+    score__names=('el2n', 'grand'),
     select__fractions=(),
   )
   pair = running.Pair(flags, env)
