@@ -101,8 +101,8 @@ def run(context: Context) -> None:
   names = _evidence_names(context)
   if not names:
     logging.warning(
-      'Label audit left out: at step %d, which is the last scored one, there is '
-      'none of the scores %s of a trained network',
+      'Label audit left out: at step %d, which is the last scored one, there '
+      'is none of the scores %s of a trained network',
       _step(context),
       ', '.join(audit.EVIDENCE),
     )
