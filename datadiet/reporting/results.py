@@ -97,6 +97,8 @@ class Results:
         'order; delete it to make it anew'
       )
     folder = self.workdir.scores(None, step)
+    # Scores alone: data sets may have columns of their own beside them.
+    table = table[['id', 'label']].copy()
     for name in self.score_info(step):
       table[name] = artifacts.read_npy(folder / f'{name}.npy', len(table))
     scores = table.columns.difference(['id', 'label'])

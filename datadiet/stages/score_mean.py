@@ -150,9 +150,14 @@ def _held_out(
 def write_table(
   context: Context, step: int, means: Mapping[str, np.ndarray]
 ) -> None:
-  """Writes scores_step_<s>.csv, one row an example; the last step's twice."""
+  """Writes scores_step_<s>.csv, one row an example; the last step's twice.
+
+  What the data set says of its examples besides, such as CINIC-10's origin,
+  comes after the scores.
+  """
   split = context.dataset.train
   columns = [[f'{value:.9g}' for value in means[name]] for name in means]
+  columns += [array.tolist() for array in split.columns.values()]
   rows = list(
     zip(
       range(split.num_examples),
@@ -162,7 +167,7 @@ def write_table(
       strict=True,
     )
   )
-  header = ['example_index', 'id', 'label', *means]
+  header = ['example_index', 'id', 'label', *means, *split.columns]
   artifacts.write_csv(context.workdir.scores_csv(step), header, rows)
   if step == context.config.score.steps[-1]:
     artifacts.write_csv(context.workdir.scores_csv(), header, rows)

@@ -14,6 +14,7 @@ from datadiet import config as config_lib
 from datadiet.data.augmentation import normalise
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.models import make_model
+from datadiet.reporting import load_results
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.stages import score, score_mean, wanted
 from datadiet.training.steps import apply_model, per_example_loss
@@ -116,6 +117,20 @@ def test_the_table_has_one_row_an_example(finished):
   for name in ('el2n', 'grand', 'forgetting', 'aum', 'input_norm'):
     column = np.array([row[name] for row in rows], np.float32)
     np.testing.assert_array_equal(column, _scores(finished, None, 44, name))
+
+
+def test_columns_of_the_data_set_come_after_the_scores(own):
+  train = own.dataset.train
+  origin = np.array(['cifar', 'imagenet'])[np.arange(1437) % 2]
+  train = dataclasses.replace(train, columns={'origin': origin})
+  dataset = dataclasses.replace(own.dataset, train=train)
+  before = load_results(own.workdir).scores
+  score_mean.write_means(dataclasses.replace(own, dataset=dataset), 44)
+  text = own.workdir.scores_csv(44).read_text()
+  rows = list(csv.DictReader(text.splitlines()))
+  assert list(rows[0])[-1] == 'origin'
+  assert [row['origin'] for row in rows] == origin.tolist()
+  assert load_results(own.workdir).scores.equals(before)
 
 
 def test_manifests_state_what_a_score_is(finished):
