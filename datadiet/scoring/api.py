@@ -101,7 +101,7 @@ def score_examples(
     DataDietError: for unknown scores, those that need a training, arrays of
       different lengths, or labels that are no class of the model.
   """
-  names = registry.resolve(scores)
+  names = registry.resolve([scores] if isinstance(scores, str) else scores)
   for name in names:
     if registry.SCORES[name].kind not in (
       registry.FORWARD,
