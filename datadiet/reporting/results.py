@@ -98,8 +98,10 @@ class Results:
       )
     folder = self.workdir.scores(None, step)
     # Scores alone: data sets may have columns of their own beside them.
-    table = table[['id', 'label']].copy()
-    for name in self.score_info(step):
+    names = self.score_info(step)
+    known = {'id', 'label', *names}
+    table = table[[name for name in table.columns if name in known]].copy()
+    for name in names:
       table[name] = artifacts.read_npy(folder / f'{name}.npy', len(table))
     scores = table.columns.difference(['id', 'label'])
     return table.astype({'label': np.int32} | dict.fromkeys(scores, np.float32))

@@ -11,6 +11,10 @@ from datadiet.errors import DataDietError
 _NUM_SPLITS = 10
 
 
+class Unseen(DataDietError):
+  """An example that no run trained on has no score of the dynamics."""
+
+
 def check_finite(scores: np.ndarray, *, name: str, where: str) -> None:
   """Refuses NaN and infinite scores.
 
@@ -42,13 +46,13 @@ def mean_and_spread(
     'num_runs', int32[N].
 
   Raises:
-    DataDietError: if an example has no score in any run.
+    Unseen: if an example has no score in any run.
   """
   stacked = np.stack(scores_by_run).astype(np.float64)
   present = ~np.isnan(stacked)
   num_runs = present.sum(0)
   if (num_runs == 0).any():
-    raise DataDietError(
+    raise Unseen(
       f'{name}: example_index {int(np.argmax(num_runs == 0))} has a score in '
       'none of the runs, as none trained on it; train for more epochs or more '
       'runs'

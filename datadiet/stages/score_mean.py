@@ -74,7 +74,12 @@ def write_means(context: Context, step: int) -> None:
     by_run, stated = _by_run(context, name, step, inside)
     if not by_run:
       continue
-    spread = aggregate.mean_and_spread(by_run, name=name)
+    try:
+      spread = aggregate.mean_and_spread(by_run, name=name)
+    except aggregate.Unseen as error:
+      # What was trained and scored is not to be lost for it.
+      logging.warning('Left out at step %d: %s', step, error)
+      continue
     means[name] = spread['mean']
     artifacts.write_npy(folder / f'{name}.npy', spread['mean'])
     artifacts.write_npy(folder / f'{name}_std.npy', spread['std'])

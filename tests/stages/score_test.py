@@ -133,6 +133,24 @@ def test_columns_of_the_data_set_come_after_the_scores(own):
   assert load_results(own.workdir).scores.equals(before)
 
 
+def test_a_score_that_some_example_has_in_no_run_is_left_out(own, caplog):
+  for run in own.runs:
+    folder = own.workdir.scores(run, 44)
+    values = np.load(folder / 'forgetting.npy')
+    values[7] = np.nan
+    artifacts.write_npy(folder / 'forgetting.npy', values)
+    manifest = artifacts.read_manifest(folder)
+    manifest['checksums']['forgetting'] = artifacts.checksum(values)
+    artifacts.write_manifest(folder, manifest)
+  with caplog.at_level(logging.WARNING, logger='absl'):
+    score.run(own)
+  assert 'Left out at step 44: forgetting: example_index 7' in caplog.text
+  assert 'forgetting' not in load_results(own.workdir).scores
+  assert 'aum' in load_results(own.workdir).scores
+  with pytest.raises(DataDietError, match='no finished forgetting'):
+    score_mean.read_mean_score(own, 'forgetting', 44)
+
+
 def test_manifests_state_what_a_score_is(finished):
   folder = finished.workdir.scores(1, 44)
   manifest = json.loads((folder / 'manifest.json').read_text())
