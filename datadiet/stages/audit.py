@@ -9,6 +9,7 @@ from absl import logging
 
 from datadiet import artifacts, audit
 from datadiet.data import Dataset, order
+from datadiet.errors import DataDietError
 from datadiet.parallel import make_run_mesh
 from datadiet.scoring import registry
 from datadiet.stages.context import Context, train_settings
@@ -101,7 +102,8 @@ def run(context: Context) -> None:
   names = _evidence_names(context)
   if not names:
     logging.warning(
-      'Label audit left out: step %d has none of the scores %s',
+      'Label audit left out: at step %d, which is the last scored one, there is '
+      'none of the scores %s of a trained network',
       _step(context),
       ', '.join(audit.EVIDENCE),
     )
@@ -115,9 +117,15 @@ def run(context: Context) -> None:
 
 def _evidence_names(context: Context) -> list[str]:
   """The scores to judge labels by, the best first."""
-  step = _step(context)
-  manifest = artifacts.read_manifest(context.workdir.scores(None, step))
-  scored = manifest['scores'] if manifest else context.config.score.names
+  folder = context.workdir.scores(None, _step(context))
+  manifest = artifacts.read_manifest(folder)
+  if manifest is None:
+    raise DataDietError(
+      f'{folder} has no finished scores; run the score stage first '
+      '(--stages=train,score)'
+    )
+  # What an untrained network says of labels is nothing.
+  scored = manifest['scores'] if _step(context) else ()
   return [name for name in audit.EVIDENCE if name in scored]
 
 

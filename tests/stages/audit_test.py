@@ -167,11 +167,9 @@ def test_the_manifest_says_what_was_used(audited):
 
 
 def test_what_is_done_is_left_alone(audited):
-  before = {
-    path: path.stat().st_mtime_ns for path in audited.workdir.audit.iterdir()
-  }
+  before = running.all_bytes(audited.workdir.audit)
   audit.run(audited)
-  assert {path: path.stat().st_mtime_ns for path in before} == before
+  assert running.all_bytes(audited.workdir.audit) == before
   assert audit.plan(audited).endswith(
     f'label_issues.csv, 2 runs of {STEP} steps with threshold samples (done)'
   )
@@ -252,9 +250,7 @@ def test_without_a_score_that_could_tell_it_is_left_out(own, caplog):
   absl_logging.use_absl_handler()
   with caplog.at_level(logging.WARNING, logger='absl'):
     audit.run(context)
-  assert f'Label audit left out: step {STEP} has none of the scores aum' in (
-    caplog.text
-  )
+  assert f'Label audit left out: at step {STEP}, ' in caplog.text
   assert not context.workdir.audit.exists()
 
 
