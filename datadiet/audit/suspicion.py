@@ -1,45 +1,12 @@
-"""How suspicious a label is: the mean of what several pieces of evidence say.
+"""How suspicious a label is: the mean of what all evidence says.
 
-Evidence has scales of its own (logits, probabilities, counts), so what is
-averaged are ranks.
+Evidence has scales of its own (logits, norms, counts), so what is averaged are
+ranks.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-
-# The scores of early training that tell wrong labels from hard examples, the
-# best first: those of all training visits before those of one checkpoint, and
-# fine ones before counts.
-EVIDENCE = (
-  'aum',
-  'mean_confidence',
-  'loss',
-  'el2n',
-  'confidence',
-  'max_margin',
-  'sum_margin',
-  'el1n',
-  'correctness',
-  'grand',
-  'grand_last',
-  'first_learned',
-  'forgetting',
-  'never_learned',
-)
-
-
-def label_margin(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """p_y minus the largest other probability, float32[N], in [-1, 1].
-
-  Args:
-    pred_probs: float32[N, num_classes].
-    labels: int32[N].
-  """
-  rows = np.arange(len(labels))
-  others = pred_probs.copy()
-  others[rows, labels] = -np.inf
-  return pred_probs[rows, labels] - others.max(1)
 
 
 def percentile_ranks(values: np.ndarray) -> np.ndarray:
@@ -69,3 +36,23 @@ def suspicion(evidence: Sequence[np.ndarray]) -> np.ndarray:
   """
   ranks = [percentile_ranks(values) for values in evidence]
   return np.mean(ranks, axis=0).astype(np.float32)
+
+
+def most_suspicious(
+  suspicion: np.ndarray, num_issues: int, candidates: np.ndarray
+) -> np.ndarray:
+  """The most suspicious labels, of those that tie the first.
+
+  Args:
+    suspicion: float32[N].
+    num_issues: how many to take; fewer if there are not as many candidates.
+    candidates: bool[N], the labels that may be taken.
+
+  Returns:
+    bool[N].
+  """
+  order = np.argsort(-suspicion, kind='stable')
+  order = order[candidates[order]]
+  is_issue = np.zeros(len(suspicion), bool)
+  is_issue[order[:num_issues]] = True
+  return is_issue

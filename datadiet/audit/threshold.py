@@ -1,4 +1,9 @@
-"""How many labels are wrong, from the data alone, and which those are."""
+"""How many labels are wrong, from the data alone: two ways to tell.
+
+Both can be far too high, each where the other is not: `confident_issues` while
+networks are weak, `mixture_issues` where no label is wrong and there are no two
+groups to be told apart. So the smaller number is the better one.
+"""
 
 import numpy as np
 
@@ -34,17 +39,18 @@ def confident_issues(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def mixture_issues(evidence: np.ndarray) -> np.ndarray:
-  """The upper of two groups of examples, where nothing better is known.
+  """The worse of two groups of labels.
 
   A mixture of two normal distributions is fitted by expectation maximisation,
-  as DivideMix does with losses (Li, Socher and Hoi 2020, arXiv 2002.07394).
-  Hard examples are easily taken for wrong ones.
+  as DivideMix does with losses (Li, Socher and Hoi 2020, arXiv 2002.07394);
+  logits come closer to normal.
 
   Args:
-    evidence: float[N], higher where the label is more likely to be wrong.
+    evidence: float[N], higher where the label is more likely to be wrong, best
+      on a logit scale.
 
   Returns:
-    bool[N]: rather of the upper group. None if all values are the same.
+    bool[N]: rather of the upper group; of none if all values are the same.
   """
   values = np.asarray(evidence, np.float64)
   spread = values.std()
@@ -72,11 +78,3 @@ def mixture_issues(evidence: np.ndarray) -> np.ndarray:
   upper = means.argmax()
   # The wider of two normal densities wins at both ends: only one counts.
   return (belongs[:, upper] > 0.5) & (values > means.min())
-
-
-def most_suspicious(suspicion: np.ndarray, num_issues: int) -> np.ndarray:
-  """bool[N], true for the most suspicious labels, ties by example_index."""
-  order = np.argsort(-suspicion, kind='stable')
-  is_issue = np.zeros(len(suspicion), bool)
-  is_issue[order[:num_issues]] = True
-  return is_issue

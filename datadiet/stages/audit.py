@@ -6,17 +6,13 @@ import hashlib
 import numpy as np
 from absl import logging
 
+import datadiet
 from datadiet import artifacts, audit, distributed
-from datadiet.data import Dataset, order
 from datadiet.errors import DataDietError
-from datadiet.parallel import make_run_mesh
-from datadiet.scoring import registry
-from datadiet.stages.context import Context, train_settings
+from datadiet.stages import threshold_samples
+from datadiet.stages.context import Context
 from datadiet.stages.score_mean import read_mean_score, read_run_score
-from datadiet.training.jobs import Job
-from datadiet.training.loop import train_jobs
 
-GROUP = 'audit'
 TABLE = 'label_issues.csv'
 _COLUMNS = (
   'example_index',
@@ -58,14 +54,15 @@ def _step(context: Context) -> int:
 
 def _expected(context: Context) -> dict:
   """What the manifest must say for the audit to be the one wanted."""
+  digest = hashlib.sha256(datadiet.__version__.encode())
   folder = context.workdir.scores(None, _step(context))
-  source = folder / artifacts.MANIFEST
-  content = source.read_bytes() if source.exists() else b''
+  if (folder / artifacts.MANIFEST).exists():
+    digest.update((folder / artifacts.MANIFEST).read_bytes())
   return {
     'fingerprint': context.dataset.fingerprint,
     'labels_fingerprint': context.dataset.labels_fingerprint,
     'step': _step(context),
-    'made_from': hashlib.sha256(content).hexdigest()[:16],
+    'made_from': digest.hexdigest()[:16],
     'threshold_samples': context.config.audit.threshold_samples,
   }
 
@@ -98,34 +95,46 @@ def run(context: Context) -> None:
   """
   if distributed.decide(lambda: _is_done(context)):
     return
-  names = _evidence_names(context)
-  if not names:
+  if not _has_evidence(context):
     logging.warning(
-      'Label audit left out: at step %d, which is the last scored one, there '
-      'is none of the scores %s of a trained network',
+      'Label audit left out: at step %d, the last scored one, there is none of '
+      'the scores %s of a trained network',
       _step(context),
       ', '.join(audit.EVIDENCE),
     )
     return
-  drawn = None
   if context.config.audit.threshold_samples:
-    drawn = _train_with_threshold_samples(context)
+    threshold_samples.train(context)
   if distributed.is_first():
-    _write(context, names, drawn)
+    _write(context)
 
 
-def _evidence_names(context: Context) -> list[str]:
-  """The scores to judge labels by, the best first."""
-  folder = context.workdir.scores(None, _step(context))
+def _has_evidence(context: Context) -> bool:
+  """Whether there is anything to judge labels by."""
+  # What an untrained network says of labels is nothing.
+  return _step(context) > 0 and (
+    _best_score(context) is not None
+    or context.config.train.subset_fraction < 1.0
+  )
+
+
+def _best_score(context: Context) -> str | None:
+  """The score to judge labels by.
+
+  Raises:
+    DataDietError: if nothing was scored yet.
+  """
+  train, step = context.config.train, _step(context)
+  folder = context.workdir.scores(None, step)
   manifest = artifacts.read_manifest(folder)
   if manifest is None:
     raise DataDietError(
       f'{folder} has no finished scores; run the score stage first '
       '(--stages=train,score)'
     )
-  # What an untrained network says of labels is nothing.
-  scored = manifest['scores'] if _step(context) else ()
-  return [name for name in audit.EVIDENCE if name in scored]
+  num_trained_on = context.dataset.train.num_examples * train.subset_fraction
+  num_visits = step * train.batch_size / num_trained_on
+  return audit.best_score(manifest['scores'], num_visits)
 
 
 def _read_predictions(context: Context) -> Predictions:
@@ -158,66 +167,17 @@ def _all_runs_have(context: Context, name: str) -> bool:
   return all((folder / f'{name}.npy').exists() for folder in folders)
 
 
-def _train_with_threshold_samples(context: Context) -> np.ndarray:
-  """Trains on labels with an extra class; bool[NUM_DRAWS, N], its examples."""
-  config, dataset = context.config, context.dataset
-  drawn = audit.draw_threshold_samples(
-    dataset.train.num_examples,
-    dataset.num_classes,
-    order.generator(config.train.data_seed, 0, order.THRESHOLD_SAMPLE_STREAM),
-  )
-  for number, samples in enumerate(drawn):
-    job = Job(
-      name=f'{GROUP}/run_{number:02d}',
-      folder=context.workdir.run(GROUP, number),
-      # No network that scores is trained again.
-      run=config.train.num_runs + number,
-      example_index=np.arange(dataset.train.num_examples),
-    )
-    train_jobs(
-      [job],
-      with_extra_class(dataset, samples),
-      train_settings(config, config.train.num_steps, ()),
-      make_run_mesh(1, config.train.batch_size),
-      name=f'training with threshold samples {number + 1},',
-    )
-  return drawn
-
-
-def with_extra_class(dataset: Dataset, samples: np.ndarray) -> Dataset:
-  """The data with one class more, which is given to bool[N] samples."""
-  train = dataset.train
-  labels = np.where(samples, np.int32(dataset.num_classes), train.labels)
-  original = dataset.original_labels
-  return dataclasses.replace(
-    dataset,
-    train=dataclasses.replace(train, labels=labels),
-    class_names=(*dataset.class_names, 'threshold samples'),
-    original_labels=train.labels if original is None else original,
-  )
-
-
-def _read_margins(context: Context) -> np.ndarray:
-  """float32[NUM_DRAWS, N], the AUM of each training; NaN if never seen."""
-  file_name = f'{artifacts.step_name(context.config.train.num_steps)}.npz'
-  margins = []
-  for number in range(audit.NUM_DRAWS):
-    folder = context.workdir.run(GROUP, number) / 'dynamics'
-    dynamics = artifacts.read_npz(folder / file_name)
-    seen = dynamics['visits'] > 0
-    margins.append(np.where(seen, dynamics['margin_mean'], np.float32(np.nan)))
-  return np.stack(margins)
-
-
-def _write(
-  context: Context, names: list[str], drawn: np.ndarray | None
-) -> None:
+def _write(context: Context) -> None:
   """Judges all labels and writes the table, then the manifest."""
   predictions = _read_predictions(context)
-  evidence = _evidence(context, names, predictions)
+  labels = context.dataset.train.labels
+  evidence = _evidence(context, predictions)
   suspicion = audit.suspicion(list(evidence.values()))
-  found, threshold = _find(context, evidence, predictions, drawn)
-  is_issue = audit.most_suspicious(suspicion, int(found.sum()))
+  num_issues, threshold = _count(context, evidence, predictions)
+  candidates = np.ones(len(labels), bool)
+  if predictions.suggested is not None:
+    candidates = predictions.suggested != labels
+  is_issue = audit.most_suspicious(suspicion, num_issues, candidates)
   _write_table(context, suspicion, is_issue, predictions.suggested)
   artifacts.write_manifest(
     context.workdir.audit,
@@ -232,51 +192,48 @@ def _write(
     },
   )
   logging.info(
-    'Label audit: %d of %d labels are probably wrong, by %s (%s)',
+    'Label audit: %d of %d labels are probably wrong (by %s)',
     is_issue.sum(),
     len(is_issue),
-    ' and '.join(evidence),
     threshold['kind'],
   )
 
 
 def _evidence(
-  context: Context, names: list[str], predictions: Predictions
+  context: Context, predictions: Predictions
 ) -> dict[str, np.ndarray]:
-  """What speaks for a wrong label, float32[N] each: higher if it does."""
+  """What speaks for a wrong label, float64[N] each: higher if it does."""
   evidence = {}
-  for name in names:
-    sign = -1 if registry.SCORES[name].higher_is == 'easier' else 1
-    evidence[name] = sign * read_mean_score(context, name, _step(context))
-  if predictions.pred_probs is not None:
-    labels = context.dataset.train.labels
-    margin = audit.label_margin(predictions.pred_probs, labels)
-    evidence[f'margin of {predictions.kind} predictions'] = -margin
+  name = _best_score(context)
+  if name is not None:
+    scores = read_mean_score(context, name, _step(context))
+    evidence[name] = audit.EVIDENCE[name](scores)
+  # In-sample predictions say the same as scores do, and no more.
+  if predictions.kind == OUT_OF_SAMPLE:
+    evidence['out-of-sample predictions'] = audit.of_predictions(
+      predictions.pred_probs, context.dataset.train.labels
+    )
   return evidence
 
 
-def _find(
-  context: Context,
-  evidence: dict[str, np.ndarray],
-  predictions: Predictions,
-  drawn: np.ndarray | None,
-) -> tuple[np.ndarray, dict]:
-  """bool[N], labels found wrong, and what the manifest says of how."""
-  if drawn is not None:
+def _count(
+  context: Context, evidence: dict[str, np.ndarray], predictions: Predictions
+) -> tuple[int, dict]:
+  """How many labels are wrong, and what the manifest says of it."""
+  if context.config.audit.threshold_samples:
     over, thresholds = audit.margins_over_threshold(
-      _read_margins(context), drawn
+      threshold_samples.read_margins(context), threshold_samples.draw(context)
     )
-    return over <= 0, {
-      'kind': THRESHOLD_SAMPLES,
-      'aum': thresholds.tolist(),
-      'num_samples': drawn.sum(1).tolist(),
-    }
+    num_issues = int((over <= 0).sum())
+    return num_issues, {'kind': THRESHOLD_SAMPLES, 'aum': thresholds.tolist()}
+  *_, best = evidence.values()
+  counts = {MIXTURE: int(audit.mixture_issues(best).sum())}
   if predictions.pred_probs is not None:
     labels = context.dataset.train.labels
     found = audit.confident_issues(predictions.pred_probs, labels)
-    return found, {'kind': CONFIDENT_LEARNING}
-  best, values = next(iter(evidence.items()))
-  return audit.mixture_issues(values), {'kind': MIXTURE, 'of': best}
+    counts[CONFIDENT_LEARNING] = int(found.sum())
+  kind = min(counts, key=counts.get)
+  return counts[kind], {'kind': kind, 'counts': counts}
 
 
 def _write_table(

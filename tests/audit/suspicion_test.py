@@ -3,26 +3,18 @@
 import numpy as np
 
 from datadiet import audit
-from datadiet.scoring import registry
-
-
-def test_the_margin_is_against_the_strongest_other_class():
-  probs = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]], np.float32)
-  before = probs.copy()
-  margin = audit.label_margin(probs, np.array([0, 2], np.int32))
-  np.testing.assert_allclose(margin, [0.3, -0.2], rtol=1e-6)
-  np.testing.assert_array_equal(probs, before)
+from datadiet.audit.suspicion import percentile_ranks
 
 
 def test_ranks_are_shares_and_ties_share_theirs():
-  ranks = audit.percentile_ranks(np.array([5.0, -1.0, 5.0, 9.0]))
+  ranks = percentile_ranks(np.array([5.0, -1.0, 5.0, 9.0]))
   np.testing.assert_allclose(ranks, [0.5, 0.125, 0.5, 0.875])
 
 
 def test_ranks_do_not_depend_on_the_scale():
   values = np.random.default_rng(0).normal(size=100)
-  ranks = audit.percentile_ranks(values)
-  np.testing.assert_array_equal(ranks, audit.percentile_ranks(np.exp(values)))
+  ranks = percentile_ranks(values)
+  np.testing.assert_array_equal(ranks, percentile_ranks(np.exp(values)))
   np.testing.assert_allclose(ranks.mean(), 0.5)
   assert 0 < ranks.min() < ranks.max() < 1
 
@@ -47,6 +39,13 @@ def test_two_noisy_pieces_are_better_than_one():
   assert share_found(audit.suspicion(pieces)) > max(alone) + 0.05
 
 
-def test_evidence_is_of_known_scores_with_a_direction():
-  for name in audit.EVIDENCE:
-    assert registry.SCORES[name].higher_is in ('harder', 'easier')
+def test_the_most_suspicious_among_candidates():
+  suspicion = np.array([0.5, 0.9, 0.5, 0.1], np.float32)
+  everything = np.ones(4, bool)
+  found = audit.most_suspicious(suspicion, 2, everything)
+  assert found.tolist() == [True, True, False, False]
+  found = audit.most_suspicious(suspicion, 2, suspicion < 0.9)
+  assert found.tolist() == [True, False, True, False]
+  found = audit.most_suspicious(suspicion, 9, suspicion < 0.5)
+  assert found.tolist() == [False, False, False, True]
+  assert not audit.most_suspicious(suspicion, 0, everything).any()

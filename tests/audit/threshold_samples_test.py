@@ -33,7 +33,7 @@ def test_every_example_is_judged_where_it_kept_its_label():
     size=(2, 1001)
   )
   # Threshold samples look as wrong as wrong labels do, whatever they are.
-  aum[drawn] = -1.0 + 0.1 * rng.normal(size=drawn.sum())
+  aum[drawn] = -1.0 - 30.0 * rng.random(drawn.sum()) ** 4
   over, thresholds = audit.margins_over_threshold(aum, drawn)
   np.testing.assert_array_equal(over <= 0, wrong)
   for margins, samples, threshold in zip(aum, drawn, thresholds, strict=True):

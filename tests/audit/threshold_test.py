@@ -66,10 +66,3 @@ def test_a_mixture_of_two_groups_is_told_apart():
 
 def test_values_that_are_all_the_same_have_no_groups():
   assert not audit.mixture_issues(np.full(10, 3.0)).any()
-
-
-def test_most_suspicious():
-  suspicion = np.array([0.5, 0.9, 0.5, 0.1], np.float32)
-  found = audit.most_suspicious(suspicion, 2)
-  assert found.tolist() == [True, True, False, False]
-  assert not audit.most_suspicious(suspicion, 0).any()

@@ -1,0 +1,73 @@
+"""Trainings with an extra class of examples that are mislabelled on purpose."""
+
+import dataclasses
+
+import numpy as np
+
+from datadiet import artifacts, audit
+from datadiet.data import Dataset, order
+from datadiet.parallel import make_run_mesh
+from datadiet.stages.context import Context, train_settings
+from datadiet.training.jobs import Job
+from datadiet.training.loop import train_jobs
+
+GROUP = 'audit'
+
+
+def draw(context: Context) -> np.ndarray:
+  """bool[NUM_DRAWS, N], the examples mislabelled in each training."""
+  config, dataset = context.config, context.dataset
+  return audit.draw_threshold_samples(
+    dataset.train.num_examples,
+    dataset.num_classes,
+    order.generator(config.train.data_seed, 0, order.THRESHOLD_SAMPLE_STREAM),
+  )
+
+
+def train(context: Context) -> None:
+  """Trains once with each draw, as long as the networks that score.
+
+  Raises:
+    Preempted: if the process was asked to stop; everything is saved.
+  """
+  config, dataset = context.config, context.dataset
+  for number, samples in enumerate(draw(context)):
+    job = Job(
+      name=f'{GROUP}/run_{number:02d}',
+      folder=context.workdir.run(GROUP, number),
+      # No network that scores is trained again.
+      run=config.train.num_runs + number,
+      example_index=np.arange(dataset.train.num_examples),
+    )
+    train_jobs(
+      [job],
+      with_extra_class(dataset, samples),
+      train_settings(config, config.train.num_steps, ()),
+      make_run_mesh(1, config.train.batch_size),
+      name=f'training with threshold samples {number + 1},',
+    )
+
+
+def with_extra_class(dataset: Dataset, samples: np.ndarray) -> Dataset:
+  """The data with one class more, which is given to bool[N] samples."""
+  train = dataset.train
+  labels = np.where(samples, np.int32(dataset.num_classes), train.labels)
+  original = dataset.original_labels
+  return dataclasses.replace(
+    dataset,
+    train=dataclasses.replace(train, labels=labels),
+    class_names=(*dataset.class_names, 'threshold samples'),
+    original_labels=train.labels if original is None else original,
+  )
+
+
+def read_margins(context: Context) -> np.ndarray:
+  """float32[NUM_DRAWS, N], the AUM of each training; NaN if never seen."""
+  file_name = f'{artifacts.step_name(context.config.train.num_steps)}.npz'
+  margins = []
+  for number in range(audit.NUM_DRAWS):
+    folder = context.workdir.run(GROUP, number) / 'dynamics'
+    dynamics = artifacts.read_npz(folder / file_name)
+    seen = dynamics['visits'] > 0
+    margins.append(np.where(seen, dynamics['margin_mean'], np.float32(np.nan)))
+  return np.stack(margins)
