@@ -13,12 +13,16 @@ from configs import resnet18_cifar10
 STEPS_PER_EPOCH = 180_000 // 128
 
 
-def get_config():
-  """See the module."""
-  config = resnet18_cifar10.get_config()
+def on_cinic10(config):
+  """The config of a CIFAR-10 experiment, with the epochs of CINIC-10."""
   config.dataset.name = 'cinic10'
   config.train.num_steps = 20 * STEPS_PER_EPOCH
   config.train.schedule_steps = 200 * STEPS_PER_EPOCH
   config.train.eval_every_steps = 5 * STEPS_PER_EPOCH
   config.train.checkpoint_every_steps = 5 * STEPS_PER_EPOCH
   return config
+
+
+def get_config():
+  """See the module."""
+  return on_cinic10(resnet18_cifar10.get_config())

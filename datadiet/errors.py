@@ -1,5 +1,7 @@
 """The exceptions that carry a message meant for the user."""
 
+import sys
+
 
 class DataDietError(Exception):
   """Something the user can put right, said in one clear sentence.
@@ -15,3 +17,9 @@ class ConfigError(DataDietError):
 
 class Preempted(Exception):
   """The process was asked to stop; everything needed to go on is saved."""
+
+
+def report(error: DataDietError) -> int:
+  """Says an error to the user in one line; returns the exit code it means."""
+  print(f'datadiet: {error}', file=sys.stderr)
+  return 2 if isinstance(error, ConfigError) else 1

@@ -10,7 +10,7 @@ import sys
 
 from absl import app, flags, logging
 
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, report
 from datadiet.exporting import EXPORTS, export_selection
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results are.')
@@ -56,8 +56,7 @@ def _guarded(argv: list[str]) -> int:
   try:
     _main(argv)
   except DataDietError as error:
-    print(f'datadiet: {error}', file=sys.stderr)
-    return 2 if isinstance(error, ConfigError) else 1
+    return report(error)
   return 0
 
 

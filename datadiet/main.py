@@ -22,7 +22,7 @@ from datadiet import (
   sweep,
 )
 from datadiet import config as config_lib
-from datadiet.errors import ConfigError, DataDietError, Preempted
+from datadiet.errors import ConfigError, DataDietError, Preempted, report
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -150,8 +150,7 @@ def _guarded(argv: list[str]) -> int:
     return preemption.EXIT_CODE
   except DataDietError as error:
     logging.debug('Where it came from:', exc_info=True)
-    print(f'datadiet: {error}', file=sys.stderr)
-    return distributed.leave(2 if isinstance(error, ConfigError) else 1)
+    return distributed.leave(report(error))
   except Exception:
     if not distributed.has_peers():
       raise

@@ -9,7 +9,6 @@ done again here. It can be known for CIFAR-10 and CIFAR-100 as TFDS stores them,
 and for CINIC-10 in that code's own X_train.npy layout; other data is refused.
 """
 
-import sys
 from collections.abc import Callable
 
 import ml_collections
@@ -20,7 +19,7 @@ from etils import epath
 from datadiet import artifacts
 from datadiet.data import load_dataset
 from datadiet.data.dataset import Dataset
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, report
 
 _SCORES = flags.DEFINE_string('scores', None, 'The old file, a 1-D .npy.')
 _OUTPUT = flags.DEFINE_string('output', None, 'The .npy to write.')
@@ -231,8 +230,7 @@ def _main(argv: list[str]) -> int:
     )
     artifacts.write_npy(output, convert(scores, order))
   except DataDietError as error:
-    print(f'datadiet: {error}', file=sys.stderr)
-    return 2 if isinstance(error, ConfigError) else 1
+    return report(error)
   print(f'{output}: use it with --config.select.scores_path={output}')
   return 0
 

@@ -69,8 +69,8 @@ def check_steps(config: ml_collections.ConfigDict) -> None:
       f'of score.steps = {", ".join(map(str, steps))}, or -1 for the last'
     )
   for selected in config.select.scores:
-    _, _, step = selected.partition('@')
-    if step and int(step) not in steps:
+    _, step = registry.split_step(selected)
+    if step is not None and step not in steps:
       raise ConfigError(
         f'config.select.scores: {selected!r} is not scored at that step; '
         f'allowed: one of score.steps = {", ".join(map(str, steps))}'
@@ -120,7 +120,7 @@ def _check_scores(config: ml_collections.ConfigDict) -> None:
 def _check_selection(config: ml_collections.ConfigDict) -> None:
   scored = registry.resolve(config.score.names)
   for selected in registry.resolve_selected(config.select.scores):
-    score = selected.partition('@')[0]
+    score, _ = registry.split_step(selected)
     if score not in scored and not config.select.scores_path:
       raise ConfigError(
         f'config.select.scores: {score!r} is not computed; allowed: one of '

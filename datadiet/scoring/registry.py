@@ -296,6 +296,12 @@ def resolve(names: Iterable[str]) -> tuple[str, ...]:
   return tuple(resolved)
 
 
+def split_step(selected: str) -> tuple[str, int | None]:
+  """'el2n@7800' as ('el2n', 7800); no step for a name alone."""
+  name, _, step = selected.partition('@')
+  return name, int(step) if step else None
+
+
 def resolve_selected(scores: Iterable[str]) -> tuple[str, ...]:
   """As `resolve`, for names that may have a step, such as 'el2n@7800'."""
   resolved = []

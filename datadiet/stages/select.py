@@ -59,6 +59,7 @@ def _asked_for(context: Context) -> Iterator[Selection]:
   select = context.config.select
   num_examples = context.dataset.train.num_examples
   options = select.options.to_dict()
+  scores = _scores(context)
   for size in (*select.fractions, *select.sizes):
     kept = num_kept(size, num_examples)
     for policy in select.policies:
@@ -69,7 +70,7 @@ def _asked_for(context: Context) -> Iterator[Selection]:
       if POLICIES[policy].function is None:
         yield _changing(policy, kept, num_examples, own)
         continue
-      for score, step in _scores(context):
+      for score, step in scores:
         name = selection_name(
           score, step, policy, kept, select.class_balanced, own
         )
@@ -86,8 +87,8 @@ def _scores(context: Context) -> list[tuple[str, int | None]]:
   if from_file is not None:
     return [(from_file.name, None)]
   select = context.config.select
-  parts = [score.partition('@') for score in select.scores]
-  return [(name, int(step or select.step)) for name, _, step in parts]
+  parts = map(registry.split_step, select.scores)
+  return [(n, select.step if step is None else step) for n, step in parts]
 
 
 def _changing(

@@ -141,8 +141,8 @@ def check_selected(context: Context) -> None:
   config = context.config
   if not config.select.scores_path:
     for selected in config.select.scores:
-      name, _, step = selected.partition('@')
-      step = int(step or config.select.step)
+      name, step = registry.split_step(selected)
+      step = config.select.step if step is None else step
       if registry.SCORES[name].kind in (registry.HELD_OUT, registry.TRAJECTORY):
         continue
       if not runs_of(context, name, step):
