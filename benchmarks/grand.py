@@ -15,7 +15,9 @@ option that this project compiles with. Prints one Markdown table for each.
   el2n         the same and the score
   all_forward  the same and all scores of a forward pass
 
-Peak memory is that of the compiled function: temporaries, inputs and outputs.
+Peak memory in the table is that of the compiled function: temporaries, inputs
+and outputs. That of GraNd against the training step is also measured in use,
+each in a process of its own.
 """
 
 import argparse
@@ -23,6 +25,8 @@ import collections
 import dataclasses
 import json
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from benchmarks import memory
 from datadiet import compilation
 from datadiet.models import make_model
 from datadiet.scoring import forward, registry
@@ -167,11 +172,9 @@ class Subject:
     return self.logits(params, batch['image'])
 
   def el2n(self, params: Any, batch: dict[str, jax.Array]) -> jax.Array:
-    """float32[batch], the norm of the softmax's error."""
-    errors = jax.nn.softmax(self.forward(params, batch)) - jax.nn.one_hot(
-      batch['label'], NUM_CLASSES
-    )
-    return jnp.linalg.norm(errors, axis=1)
+    """float32[batch], the project's own score."""
+    outputs = forward.make_outputs(self.forward(params, batch), batch['label'])
+    return registry.SCORES['el2n'].function(outputs)
 
   def all_forward(self, params: Any, batch: dict[str, jax.Array]) -> dict:
     """Every score of one forward pass, float32[batch] each."""
@@ -245,13 +248,35 @@ def measure(subject: Subject, flags: Any, options: dict[str, Any]) -> dict:
     if a in rates and b in rates
   }
   if flags.memory_batch_size:
-    peaks = [
-      peak_bytes(subject.compile(n, flags.memory_batch_size, options).compiled)
-      for n in ('grand', 'train_step')
-    ]
-    name = f'peak memory at {flags.memory_batch_size}, grand / train_step'
-    ratios[name] = peaks[0] / peaks[1]
+    at = f'at batch {flags.memory_batch_size}, grand / train_step'
+    names = ('grand', 'train_step')
+    compiled, used = zip(*(_memory_of(name, flags, options) for name in names))
+    ratios[f'compiled peak memory {at}'] = compiled[0] / compiled[1]
+    ratios[f'measured peak memory {at}'] = used[0] / used[1]
   return {'rows': rows, 'ratios': ratios}
+
+
+def _memory_of(name: str, flags: Any, options: dict) -> tuple[float, float]:
+  """(compiled, measured) peak MiB of one function, in a process of its own."""
+  command = [
+    *(sys.executable, '-m', 'benchmarks.grand', f'--memory_of={name}'),
+    *(f'--model={flags.model}', f'--width={flags.width}'),
+    *(f'--dtype={flags.dtype}', f'--batch_size={flags.memory_batch_size}'),
+    f'--compiler_options={json.dumps(options)}',
+  ]
+  done = subprocess.run(command, check=True, capture_output=True, text=True)
+  return tuple(json.loads(done.stdout.splitlines()[-1]))
+
+
+def print_memory_of(flags: Any) -> None:
+  """Prints what _memory_of reads."""
+  subject = Subject(flags.model, flags.width, flags.dtype)
+  options = json.loads(flags.compiler_options)
+  timed = subject.compile(flags.memory_of, flags.batch_size, options)
+  with memory.Peak() as peak:
+    for _ in range(2):
+      timed.run()
+  print(json.dumps([timed.peak_mib, peak.bytes / MIB]))
 
 
 def markdown(title: str, result: dict) -> str:
@@ -286,6 +311,8 @@ def parse_flags() -> argparse.Namespace:
   parser.add_argument('--memory_batch_size', type=int, default=256)
   parser.add_argument('--repeats', type=int, default=5)
   parser.add_argument('--skip', nargs='*', default=[])
+  parser.add_argument('--memory_of', default='', help=argparse.SUPPRESS)
+  parser.add_argument('--compiler_options', help=argparse.SUPPRESS)
   parser.add_argument('--json', default='', help='file for the figures')
   return parser.parse_args()
 
@@ -293,6 +320,9 @@ def parse_flags() -> argparse.Namespace:
 def main() -> None:
   """Measures, prints and, if asked, writes the figures."""
   flags = parse_flags()
+  if flags.memory_of:
+    print_memory_of(flags)
+    return
   subject = Subject(flags.model, flags.width, flags.dtype)
   settings = {'XLA defaults': {}}
   if compilation.compiler_options():
