@@ -13,6 +13,7 @@ from absl import logging
 from datadiet import artifacts, checkpoints, distributed, preemption
 from datadiet.errors import Preempted
 from datadiet.models import make_model
+from datadiet.parallel import passing_batch
 from datadiet.progress import progress
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import read_off
@@ -77,7 +78,9 @@ class NetworkScorer:
     config, dataset = self._context.config, self._context.dataset
     score = config.score
     is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
-    chunk_size = score.gradient_batch_size if is_gradient else score.batch_size
+    chunk_size = score.gradient_batch_size
+    if not is_gradient:
+      chunk_size = passing_batch(score.batch_size, jax.device_count())
     engine = ScoringEngine(
       dataset.train,
       make_model(

@@ -1,0 +1,85 @@
+"""Reads every file of a workdir whole, to see that none is half-written."""
+
+import csv
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from datadiet import artifacts, checkpoints
+from datadiet.errors import DataDietError
+
+
+class HalfWritten(Exception):
+  """A file that no reader should ever have seen."""
+
+
+def _check_csv(path: Path) -> None:
+  text = path.read_text()
+  rows = list(csv.reader(io.StringIO(text)))
+  if not text.endswith('\n') or len({len(row) for row in rows}) != 1:
+    raise DataDietError(f'{path} is cut off')
+
+
+def _check_png(path: Path) -> None:
+  with Image.open(path) as image:
+    image.load()
+
+
+def _check_html(path: Path) -> None:
+  if not path.read_text().rstrip().endswith('</html>'):
+    raise DataDietError(f'{path} is cut off')
+
+
+_READERS = {
+  '.json': artifacts.read_json,
+  '.npy': artifacts.read_npy,
+  '.npz': artifacts.read_npz,
+  '.csv': _check_csv,
+  '.png': _check_png,
+  '.html': _check_html,
+}
+
+
+def _check_checkpoints(run_folder: Path) -> None:
+  """Those that a start would use, by their checksums."""
+  for step in checkpoints.full_steps(run_folder)[-2:]:
+    checkpoints.verify(run_folder, step)
+  damaged = list(run_folder.glob('checkpoints/*.damaged'))
+  if damaged:
+    raise DataDietError(f'{damaged[0]} was put aside')
+
+
+def check_whole(workdir: Path, is_finished: bool = False) -> int:
+  """Reads all files.
+
+  Args:
+    workdir: where.
+    is_finished: whether nothing may be left of what a kill cut off. Before
+      that, a killed process may have left files under temporary names, which
+      nobody reads.
+
+  Returns:
+    How many files and checkpoints it has read.
+
+  Raises:
+    HalfWritten: names a file that is cut off, or has no business there.
+  """
+  num_read = 0
+  for path in sorted(workdir.rglob('*')):
+    try:
+      if path.name == 'checkpoints':
+        _check_checkpoints(path.parent)
+      elif '/checkpoints/' in str(path) or not path.is_file():
+        is_left_over = '.orbax-checkpoint-tmp' in path.name
+        if is_left_over and is_finished:
+          raise DataDietError('left over')
+        continue
+      elif path.suffix in _READERS:
+        _READERS[path.suffix](path)
+      elif path.suffix != '.tmp' or is_finished:
+        raise DataDietError('left over, or of an unknown kind')
+    except Exception as error:  # Each reader has its own.
+      raise HalfWritten(f'{path}: {error}') from error
+    num_read += 1
+  return num_read
