@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,9 +34,8 @@ Value = TypeVar('Value')
 _HEARTBEAT_SECONDS = 30
 
 _STOPPED = 'datadiet/stopped'
-_LONG_MILLISECONDS = 10**9
 # For which the process that holds the store stays, so that all others hear.
-_FAREWELL_SECONDS = 1.0
+_FAREWELL_SECONDS = 2.0
 
 
 def _clusters() -> dict[str, bool]:
@@ -189,20 +189,31 @@ def say_stopped() -> None:
     time.sleep(_FAREWELL_SECONDS)
 
 
-def follow_stops(follow: Callable[[], None]) -> None:
-  """From now on `follow` is called when another process says it stops."""
-  store = _store()
-  if store is None:
-    return
+@contextmanager
+def following_stops(follow: Callable[[], None]) -> Iterator[None]:
+  """Within it, `follow` is called when another process says that it stops."""
+  store, ended = _store(), threading.Event()
 
   def listen() -> None:
-    try:
-      store.blocking_key_value_get(_STOPPED, _LONG_MILLISECONDS)
-    except jax.errors.JaxRuntimeError:  # The program has come to its end.
-      return
-    follow()
+    # Asks over and over: a thread in a call that waits cannot be ended.
+    while not ended.wait(_FAREWELL_SECONDS / 2):
+      try:
+        store.key_value_try_get(_STOPPED)
+      except jax.errors.JaxRuntimeError as error:
+        if 'NOT_FOUND' in str(error):
+          continue
+        return  # The process with the store has gone.
+      return follow()
 
-  threading.Thread(target=listen, name='stops', daemon=True).start()
+  listener = threading.Thread(target=listen, name='stops', daemon=True)
+  if store is not None:
+    listener.start()
+  try:
+    yield
+  finally:
+    ended.set()
+    if store is not None:
+      listener.join()
 
 
 def leave(code: int) -> int:

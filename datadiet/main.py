@@ -112,8 +112,10 @@ def _main(argv: list[str]) -> int:
     _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
   # After it: joining other processes sets a handler of its own.
-  with preemption.handle_signals(distributed.say_stopped):
-    distributed.follow_stops(preemption.follow_others)
+  with (
+    preemption.handle_signals(distributed.say_stopped),
+    distributed.following_stops(preemption.follow_others),
+  ):
     if children:
       sweep.run(
         children,

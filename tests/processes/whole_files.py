@@ -41,13 +41,15 @@ _READERS = {
 }
 
 
-def _check_checkpoints(run_folder: Path) -> None:
+def _check_checkpoints(folder: Path, is_finished: bool) -> None:
   """Those that a start would use, by their checksums."""
-  for step in checkpoints.full_steps(run_folder)[-2:]:
-    checkpoints.verify(run_folder, step)
-  damaged = list(run_folder.glob('checkpoints/*.damaged'))
-  if damaged:
-    raise DataDietError(f'{damaged[0]} was put aside')
+  for step in checkpoints.full_steps(folder.parent)[-2:]:
+    checkpoints.verify(folder.parent, step)
+  for path in folder.iterdir():
+    if path.name.endswith('.damaged'):
+      raise DataDietError(f'{path.name} was put aside')
+    if is_finished and not path.name.isdigit():
+      raise DataDietError(f'{path.name} is left over')
 
 
 def check_whole(workdir: Path, is_finished: bool = False) -> int:
@@ -69,16 +71,13 @@ def check_whole(workdir: Path, is_finished: bool = False) -> int:
   for path in sorted(workdir.rglob('*')):
     try:
       if path.name == 'checkpoints':
-        _check_checkpoints(path.parent)
+        _check_checkpoints(path, is_finished)
       elif '/checkpoints/' in str(path) or not path.is_file():
-        is_left_over = '.orbax-checkpoint-tmp' in path.name
-        if is_left_over and is_finished:
-          raise DataDietError('left over')
         continue
       elif path.suffix in _READERS:
         _READERS[path.suffix](path)
       elif path.suffix != '.tmp' or is_finished:
-        raise DataDietError('left over, or of an unknown kind')
+        raise DataDietError('is left over, or of an unknown kind')
     except Exception as error:  # Each reader has its own.
       raise HalfWritten(f'{path}: {error}') from error
     num_read += 1
