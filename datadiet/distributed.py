@@ -172,6 +172,10 @@ def _store() -> Any:
   return state.client if (state.num_processes or 1) > 1 else None
 
 
+def _own_number() -> str:
+  return str(jax_distributed.global_state.process_id)
+
+
 def say_stopped() -> None:
   """Tells the others that this process ends at once, as it was asked to.
 
@@ -181,11 +185,11 @@ def say_stopped() -> None:
   if store is None:
     return
   try:
-    store.key_value_set(_STOPPED, 'yes', allow_overwrite=True)
+    store.key_value_set(_STOPPED, _own_number(), allow_overwrite=True)
   except jax.errors.JaxRuntimeError as error:  # All are going.
     logging.debug('Nobody to tell: %s', error)
     return
-  if jax_distributed.global_state.process_id == 0:
+  if _own_number() == '0':
     time.sleep(_FAREWELL_SECONDS)
 
 
@@ -198,12 +202,12 @@ def following_stops(follow: Callable[[], None]) -> Iterator[None]:
     # Asks over and over: a thread in a call that waits cannot be ended.
     while not ended.wait(_FAREWELL_SECONDS / 2):
       try:
-        store.key_value_try_get(_STOPPED)
+        stopped = store.key_value_try_get(_STOPPED)
       except jax.errors.JaxRuntimeError as error:
         if 'NOT_FOUND' in str(error):
           continue
         return  # The process with the store has gone.
-      return follow()
+      return follow() if stopped != _own_number() else None
 
   listener = threading.Thread(target=listen, name='stops', daemon=True)
   if store is not None:

@@ -157,6 +157,9 @@ def _guarded(argv: list[str]) -> int:
   except Exception:
     if not distributed.has_peers():
       raise
+    if preemption.stop_requested():
+      logging.info('Stopped, as the others were', exc_info=True)
+      return distributed.leave(preemption.EXIT_CODE)
     logging.exception('Failed')
     return distributed.leave(1)
 
