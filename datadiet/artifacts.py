@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,8 @@ from etils import epath
 from datadiet.errors import DataDietError
 
 MANIFEST = 'manifest.json'
+# Of `write_bytes`.
+_TEMPORARY = re.compile(r'\..*\.[0-9a-f]{8}\.tmp')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +106,18 @@ def write_bytes(path: epath.PathLike, content: bytes) -> None:
   except OSError as error:
     reason = error.strerror or str(error)
     raise DataDietError(f'cannot write {path}: {reason}') from error
+
+
+def clear_half_written(root: epath.PathLike) -> None:
+  """Removes what killed processes left below a folder, under temporary names.
+
+  Checkpoints clear up after themselves. For a workdir in which nobody writes.
+  """
+  for folder, below, names in epath.Path(root).walk():
+    below[:] = [name for name in below if name != 'checkpoints']
+    for name in names:
+      if _TEMPORARY.fullmatch(name):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_json(path: epath.PathLike, content: Any) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 from absl import logging
 
+from datadiet import artifacts, distributed, preemption
 from datadiet import config as config_lib
-from datadiet import distributed, preemption
 from datadiet.artifacts import Workdir
 from datadiet.config import closest
 from datadiet.data import load_dataset
@@ -74,6 +74,8 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   context = Context(config, root, dataset)
   check_selected(context)
   open_dataset(dataset, root)
+  if distributed.is_first():
+    artifacts.clear_half_written(root.root)
   write_config(config, root)
   distributed.barrier('workdir opened')
   preemption.raise_if_requested()
