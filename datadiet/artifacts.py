@@ -174,6 +174,8 @@ def read_npy(
   path: epath.PathLike,
   num_examples: int | None = None,
   expected_checksum: int | None = None,
+  *,
+  made_here: bool = True,
 ):
   """Reads a .npy file, checking what is given to check it by.
 
@@ -181,18 +183,20 @@ def read_npy(
     path: of the file.
     num_examples: its length.
     expected_checksum: of `checksum`.
+    made_here: whether running again makes it anew; not if it is the user's.
 
   Raises:
     DataDietError: if the file is missing, damaged or of another length.
   """
   path = epath.Path(path)
+  remedy = '; delete it to make it anew' if made_here else ''
   try:
     array = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
   except FileNotFoundError as error:
     raise DataDietError(f'{path} does not exist') from error
   except (ValueError, EOFError, OSError) as error:
     raise DataDietError(
-      f'{path} is damaged (not a readable .npy file); delete it to make it anew'
+      f'{path} is damaged (not a readable .npy file){remedy}'
     ) from error
   if num_examples is not None and array.shape[:1] != (num_examples,):
     raise DataDietError(
@@ -201,8 +205,7 @@ def read_npy(
     )
   if expected_checksum is not None and checksum(array) != expected_checksum:
     raise DataDietError(
-      f'{path} is damaged (its values are not those that were written); delete '
-      'it to make it anew'
+      f'{path} is damaged (its values are not those that were written){remedy}'
     )
   return array
 

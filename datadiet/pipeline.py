@@ -24,6 +24,7 @@ from datadiet.stages.context import (
   timed,
   write_config,
 )
+from datadiet.stages.select import check_sizes
 from datadiet.stages.subset import steps_per_epoch
 from datadiet.stages.wanted import check_selected
 
@@ -73,6 +74,8 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   )
   context = Context(config, root, dataset)
   check_selected(context)
+  if {'select', 'retrain'} & {*names}:
+    check_sizes(context)
   open_dataset(dataset, root)
   if distributed.is_first():
     artifacts.clear_half_written(root.root)

@@ -58,7 +58,7 @@ def train_jobs(
   for job in jobs:
     smallest = job.num_kept
     if settings.infobatch is not None:
-      smallest -= round(settings.infobatch.prune_fraction * smallest)
+      smallest = settings.infobatch.smallest_epoch(smallest)
     if smallest < settings.batch_size:
       raise DataDietError(
         f'{job.name}: a subset of {smallest} examples is smaller than a batch '
