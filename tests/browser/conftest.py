@@ -58,7 +58,8 @@ def pytest_terminal_summary(terminalreporter, config):
   lines = config.stash.get(_MEASURED, [])
   if lines:
     terminalreporter.section('measured')
-    terminalreporter.write_lines(lines)
+    for line in lines:
+      terminalreporter.write_line(line)
 
 
 class Page:
