@@ -12,9 +12,9 @@ from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.config import closest
 from datadiet.data import load_dataset
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, DataDietError
 from datadiet.progress import format_seconds
-from datadiet.stages import STAGES
+from datadiet.stages import STAGES, report
 from datadiet.stages.context import (
   Context,
   check_against_data,
@@ -67,7 +67,13 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   if not distributed.is_first():
     # One process tells how it goes; all tell of warnings.
     logging.set_verbosity(logging.WARNING)
-  dataset = distributed.one_a_host_first(lambda: load_dataset(config.dataset))
+  try:
+    dataset = distributed.one_a_host_first(lambda: load_dataset(config.dataset))
+  except DataDietError as error:
+    if names != ['report'] or not root.dataset.exists():
+      raise
+    report.run_without_images(root, error)
+    return
   check_against_data(config, dataset)
   config = config_lib.resolve(
     config, steps_per_epoch(config, dataset.train.num_examples)

@@ -284,6 +284,25 @@ def test_a_stage_says_what_it_lacks(tmp_path, stages, message):
     main.run(_config(), str(tmp_path / 'workdir'), stages)
 
 
+def test_a_report_of_scores_without_their_images(own, monkeypatch):
+  def gone(settings):
+    raise DataDietError(f'{settings.name} is gone')
+
+  page = own / 'report' / 'index.html'
+  main.run(_config(), str(own), ['report'])
+  assert 'images were not at hand' not in page.read_text()
+  with monkeypatch.context() as patch:
+    patch.setattr(pipeline, 'load_dataset', gone)
+    main.run(_config(), str(own), ['report'])
+    assert 'images were not at hand' in page.read_text()
+    for stages in (['select'], ['select', 'report']):
+      _assert_refused(own, DataDietError, 'digits is gone', _config(), stages)
+    empty = own.with_name('empty')
+    _assert_refused(empty, DataDietError, 'is gone', _config(), ['report'])
+  main.run(_config(), str(own), ['report'])
+  assert 'images were not at hand' not in page.read_text()
+
+
 def test_stages_run_in_their_order():
   assert pipeline.check_stages(['score', 'train']) == ['train', 'score']
 

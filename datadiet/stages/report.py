@@ -2,6 +2,8 @@
 
 import hashlib
 
+from absl import logging
+
 import datadiet
 from datadiet import artifacts, distributed
 from datadiet.reporting import format_noise, format_table, write_report
@@ -64,6 +66,28 @@ def run(context: Context) -> None:
         'made_from': made_from,
       },
     )
+  _show(summary)
+
+
+def run_without_images(workdir: artifacts.Workdir, reason: Exception) -> None:
+  """Writes the report of a workdir whose data cannot be read, and prints it.
+
+  Args:
+    workdir: in which scores or other artifacts are.
+    reason: why there are no images.
+
+  Raises:
+    DataDietError: if an artifact is damaged, or the report cannot be written.
+  """
+  if not distributed.is_first():
+    return
+  logging.warning('The report is made without images: %s', reason)
+  # Not for good: it is made again when there are images.
+  (workdir.report / artifacts.MANIFEST).unlink(missing_ok=True)
+  _show(write_report(workdir, None))
+
+
+def _show(summary: dict) -> None:
   print(f'\n{format_table(summary)}\n', flush=True)
   if summary.get('changed_labels'):
     print(f'{format_noise(summary["changed_labels"])}\n', flush=True)
