@@ -4,7 +4,6 @@ import hashlib
 
 import datadiet
 from datadiet import artifacts, distributed
-from datadiet.reporting import format_noise, format_table, write_report
 from datadiet.stages.context import Context
 
 # Where the manifests of everything a report is made of lie.
@@ -51,6 +50,10 @@ def run(context: Context) -> None:
   """Writes the report from what the workdir holds, and prints its table."""
   if not distributed.is_first():
     return
+  # Imported late: the libraries of tables and charts take seconds, and nothing
+  # else needs them.
+  from datadiet.reporting import format_noise, format_table, write_report
+
   if _is_current(context):
     summary = artifacts.read_json(context.workdir.report / 'summary.json')
   else:
