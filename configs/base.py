@@ -43,7 +43,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.name = 'resnet18_lowres'
   # Channels of the first stage; 0 for the family's own.
   config.model.width = 0
-  config.model.dtype = 'float32'
+  # What training computes in: 'float32', 'bfloat16', or 'auto' for bfloat16 on
+  # GPUs and TPUs and float32 on CPUs. A workdir keeps what it was begun with;
+  # params, batch statistics, logits and losses are float32 always.
+  config.model.dtype = 'auto'
 
   config.optimizer = ml_collections.ConfigDict()
   config.optimizer.name = 'sgd'
@@ -112,6 +115,10 @@ def get_config() -> ml_collections.ConfigDict:
   # Examples, class-balanced, whose mean gradient unclog subtracts.
   config.score.unclog_sample_size = 1000
   config.score.unclog_seed = 0
+  # What scores compute in, whatever training did: 'float32', which GPUs and
+  # TPUs are kept from rounding; faster there but rounded, 'tensorfloat32' and
+  # 'bfloat16'.
+  config.score.dtype = 'float32'
   # Beside scores, keep 'features' or 'pred_probs' of every run.
   config.score.keep = ()
 

@@ -15,6 +15,7 @@ from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.progress import format_seconds
 from datadiet.stages import STAGES, report
+from datadiet.stages.compute_type import choose_dtype
 from datadiet.stages.context import (
   Context,
   check_against_data,
@@ -63,6 +64,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   root = Workdir.at(workdir)
   # All checks first: a start that is refused changes nothing in the workdir.
   check_paths(config)
+  config = choose_dtype(config, root)
   check_workdir(config, root)
   if not distributed.is_first():
     # One process tells how it goes; all tell of warnings.

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import tqdm
 from absl import logging
 
 # Seconds between two log lines where there is no terminal.
@@ -29,6 +28,8 @@ class Progress:
     self._start = self._last_line = time.monotonic()
     self._bar = None
     if sys.stderr.isatty():
+      import tqdm  # Nothing else needs it.
+
       self._bar = tqdm.tqdm(
         desc=name,
         total=total,

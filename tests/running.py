@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).parents[1]
 TINY = {
   'model.name': 'simple_cnn',
   'model.width': 4,
+  'model.dtype': 'float32',
   'optimizer.name': 'sgd',
   'optimizer.learning_rate': 0.1,
   'optimizer.schedule': 'cosine',

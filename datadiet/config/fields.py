@@ -130,7 +130,7 @@ FIELDS: dict[str, Check] = {
     lambda value: _is_integer(value) and 0 <= value <= 4096,
     'an integer of channels up to 4096, 0 for the usual number',
   ),
-  'model.dtype': _one_of(*DTYPES),
+  'model.dtype': _one_of('auto', *DTYPES),
   'optimizer.name': _one_of(*OPTIMIZERS),
   'optimizer.learning_rate': _POSITIVE,
   'optimizer.momentum': _number(0.0, 1.0, 'a number in [0, 1]'),
@@ -171,6 +171,7 @@ FIELDS: dict[str, Check] = {
   'score.per_layer': _BOOLEAN,
   'score.unclog_sample_size': _integer(1),
   'score.unclog_seed': _integer(0),
+  'score.dtype': _one_of(*registry.PRECISIONS),
   'score.keep': _each(_one_of('features', 'pred_probs')),
   'audit.threshold_samples': _BOOLEAN,
   'select.scores': _each(

@@ -36,7 +36,8 @@ def make_model(
     name: a key of `MODELS`.
     num_classes: number of logits.
     width: channels of the first stage; 0 for the family's own.
-    dtype: compute type, 'float32' or 'bfloat16'; params stay float32.
+    dtype: compute type, 'float32' or 'bfloat16'; params, batch statistics and
+      logits are float32 always.
 
   Raises:
     DataDietError: if the name is unknown.

@@ -60,7 +60,7 @@ class ResNet(nn.Module):
     block: `BasicBlock` or `BottleneckBlock`.
     num_classes: number of logits.
     width: channels of the first stage, doubled at each following one.
-    dtype: compute type; params and batch statistics are float32.
+    dtype: compute type; params, batch statistics and logits are float32.
   """
 
   stage_sizes: Sequence[int]
@@ -86,10 +86,10 @@ class ResNet(nn.Module):
       for index in range(num_blocks):
         strides = 2 if stage > 0 and index == 0 else 1
         hidden = self.block(self.width * 2**stage, strides, conv, norm)(hidden)
-    features = hidden.mean((1, 2))
+    # From here on float32: logits and what is made of them are not rounded.
+    features = hidden.mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
-    logits = nn.Dense(self.num_classes, dtype=self.dtype)(features)
-    return logits.astype(jnp.float32)
+    return nn.Dense(self.num_classes)(features)
 
 
 resnet18_lowres = functools.partial(

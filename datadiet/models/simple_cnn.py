@@ -11,7 +11,7 @@ class SimpleCNN(nn.Module):
   Attributes:
     num_classes: number of logits.
     width: channels of the first pair, doubled twice.
-    dtype: compute type; params are float32.
+    dtype: compute type; params and logits are float32.
   """
 
   num_classes: int
@@ -29,7 +29,7 @@ class SimpleCNN(nn.Module):
           self.width * 2**doubling, (3, 3), strides, dtype=self.dtype
         )(hidden)
         hidden = nn.relu(hidden)
-    features = hidden.mean((1, 2))
+    # From here on float32: logits and what is made of them are not rounded.
+    features = hidden.mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
-    logits = nn.Dense(self.num_classes, dtype=self.dtype)(features)
-    return logits.astype(jnp.float32)
+    return nn.Dense(self.num_classes)(features)

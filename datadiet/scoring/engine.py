@@ -64,6 +64,7 @@ class ScoringEngine:
     chunk_size: int,
     mesh: RunMesh | None = None,
     placement: str = 'auto',
+    precision: str = 'float32',
     keep: Collection[str] = (),
     gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
   ):
@@ -79,6 +80,7 @@ class ScoringEngine:
       chunk_size: examples a chunk; rounded up to the number of devices.
       mesh: all devices in one slot if None.
       placement: of the data, 'auto', 'device' or 'host'.
+      precision: of all products, one of `registry.PRECISIONS`.
       keep: with forward scores, also 'pred_probs' and 'features'.
       gradient: of the gradient pass.
     """
@@ -88,6 +90,7 @@ class ScoringEngine:
     self._sharding = NamedSharding(self._mesh.mesh, P(DATA_AXIS))
     self._names = tuple(names)
     self._gradient = gradient
+    self._precision = precision
     self._score = self._compile(
       make_score_step(
         model, names, mean=mean, std=std, keep=keep, gradient=gradient
@@ -110,7 +113,8 @@ class ScoringEngine:
 
     def on_feed(variables, feed, resident):
       batch = self._placement.gather(resident, feed)
-      return function(variables, batch['image'], batch[second])
+      with jax.default_matmul_precision(self._precision):
+        return function(variables, batch['image'], batch[second])
 
     return on_feed
 

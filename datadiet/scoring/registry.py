@@ -17,6 +17,15 @@ DATA = 'data'  # The images alone.
 TRAJECTORY = 'trajectory'  # Other scores of a run at all its scored steps.
 HELD_OUT = 'held_out'  # Runs that trained on subsets of the data.
 
+# What checkpoint scores may compute in -> the type of activations.
+# Products are of this precision too: left alone, GPUs round those of float32 to
+# TF32 and TPUs to bfloat16.
+PRECISIONS = {
+  'float32': 'float32',
+  'tensorfloat32': 'float32',
+  'bfloat16': 'bfloat16',
+}
+
 # What some scores need beside.
 FEATURES = 'features'
 WINDOWS = 'windows'

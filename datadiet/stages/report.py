@@ -6,7 +6,6 @@ from absl import logging
 
 import datadiet
 from datadiet import artifacts, distributed
-from datadiet.reporting import format_noise, format_table, write_report
 from datadiet.stages.context import Context
 
 # Where the manifests of everything a report is made of lie.
@@ -57,7 +56,7 @@ def run(context: Context) -> None:
     summary = artifacts.read_json(context.workdir.report / 'summary.json')
   else:
     made_from = _made_from(context)
-    summary = write_report(context.workdir, context.dataset)
+    summary = _reporting().write_report(context.workdir, context.dataset)
     artifacts.write_manifest(
       context.workdir.report,
       {
@@ -84,10 +83,18 @@ def run_without_images(workdir: artifacts.Workdir, reason: Exception) -> None:
   logging.warning('The report is made without images: %s', reason)
   # Not for good: it is made again when there are images.
   (workdir.report / artifacts.MANIFEST).unlink(missing_ok=True)
-  _show(write_report(workdir, None))
+  _show(_reporting().write_report(workdir, None))
+
+
+def _reporting():
+  # Imported late: the libraries of tables and charts take seconds, and nothing
+  # else needs them.
+  from datadiet import reporting
+
+  return reporting
 
 
 def _show(summary: dict) -> None:
-  print(f'\n{format_table(summary)}\n', flush=True)
-  if summary.get('changed_labels'):
-    print(f'{format_noise(summary["changed_labels"])}\n', flush=True)
+  print(f'\n{_reporting().format_table(summary)}\n', flush=True)
+  if changed := summary.get('changed_labels'):
+    print(f'{_reporting().format_noise(changed)}\n', flush=True)

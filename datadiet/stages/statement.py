@@ -11,14 +11,15 @@ def parameters(config: Any, name: str) -> dict[str, Any]:
   A score that was made with others is made again.
   """
   score = config.score
+  found = {}
+  if registry.SCORES[name].kind in (registry.FORWARD, registry.GRADIENT):
+    found['dtype'] = score.dtype
   if name == 'grand_subset':
-    return {'params': score.grand_subset}
+    found['params'] = score.grand_subset
   if name == 'unclog':
-    return {
-      'sample_size': score.unclog_sample_size,
-      'sample_seed': score.unclog_seed,
-    }
-  return {}
+    found['sample_size'] = score.unclog_sample_size
+    found['sample_seed'] = score.unclog_seed
+  return found
 
 
 def statement(config: Any, name: str) -> dict[str, Any]:

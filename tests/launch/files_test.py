@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 LAUNCH = REPOSITORY / 'launch'
 SHELL = [*sorted(LAUNCH.glob('*.sh')), LAUNCH / 'slurm.sbatch']
 SHELL += sorted((REPOSITORY / 'tests').rglob('*.sh'))
+SHELL += sorted((REPOSITORY / 'benchmarks').glob('*.sh'))
 
 
 def run_tool(name, *arguments):

@@ -132,3 +132,17 @@ def test_scores_share_passes():
   names = ('grand', 'el2n', 'aum', 'input_norm', 'loss')
   assert pass_groups(names) == [('el2n', 'input_norm', 'loss'), ('grand',)]
   assert pass_groups(('aum',)) == []
+
+
+@pytest.mark.parametrize('names', [_FORWARD, _GRADIENT])
+def test_no_product_is_left_to_the_rounding_of_a_device(
+  make_engine, network, names
+):
+  engine = make_engine(names, 16, 8, 1)
+  feed = engine._feed(np.arange(8, dtype=np.int32))
+  traced = engine._score.trace(network[1], feed, engine._placement.resident)
+  text = str(traced.jaxpr)
+  assert 'precision=(Precision.HIGHEST, Precision.HIGHEST)' in text or (
+    'precision=Precision.HIGHEST' in text
+  )
+  assert 'precision=None' not in text

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Everything worth knowing of one GPU, unattended, within nine minutes.
+#
+#   benchmarks/gpu.sh [--data=FILE] [--log=FILE] [--seconds=N] [--tiny]
+#
+#   --data=FILE   CIFAR-10, of benchmarks.pack (default: build/cifar10.npz)
+#   --log=FILE    where everything printed goes, too (default: build/gpu.log)
+#   --seconds=N   for all phases together (default: 520)
+#   --tiny        the same phases with little in each, to try them on a CPU
+#
+# Every phase has its own time limit, and the later ones no more than is left:
+# one that hangs or fails costs no other. Needs no network and no TensorFlow:
+# python3 (or $PYTHON) with jax, flax, optax, orbax-checkpoint, ml_collections,
+# pillow and scipy. Exit code: how many phases failed or were cut off.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+data=build/cifar10.npz
+log=build/gpu.log
+seconds=520
+tiny=''
+for option in "$@"; do
+  case "${option}" in
+    --data=*) data="${option#*=}" ;;
+    --log=*) log="${option#*=}" ;;
+    --seconds=*) seconds="${option#*=}" ;;
+    --tiny) tiny=yes ;;
+    *)
+      sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+      exit 2
+      ;;
+  esac
+done
+if [[ ! -f "${data}" ]]; then
+  echo "${data} is not there; make it: python -m benchmarks.pack" >&2
+  exit 2
+fi
+
+mkdir -p "$(dirname "${log}")"
+exec > >(tee "${log}") 2>&1
+
+work="$(mktemp -d)"
+trap 'rm -rf "${work}"' EXIT
+python="${PYTHON:-python3}"
+export PYTHONUNBUFFERED=1
+failed=0
+
+# phase NAME LIMIT COMMAND...: runs it for at most LIMIT seconds, and 10 more to
+# save what it has.
+phase() {
+  local name="$1" limit="$2" left=$((seconds - SECONDS)) began="${SECONDS}"
+  local code=0
+  shift 2
+  if ((limit > left)); then limit="${left}"; fi
+  printf '\n## %s\n\n' "${name}"
+  if ((limit < 5)); then
+    echo 'left out: no time is left'
+    failed=$((failed + 1))
+    return
+  fi
+  timeout --kill-after=10 "${limit}" "$@" </dev/null || code=$?
+  if ((code)); then failed=$((failed + 1)); fi
+  echo "(${name}: $((SECONDS - began)) s of ${limit}, exit code ${code})"
+}
+
+settings=(
+  --config=configs/resnet18_cifar10.py
+  --config.dataset.name=packed
+  --config.dataset.data_dir="${data}"
+  --config.dataset.cache_dir="${work}/cache"
+  --config.compilation_cache_dir="${work}/xla"
+  --config.train.num_runs=1
+  --config.train.num_epochs=20
+  --config.train.schedule_steps=0
+  --config.score.names='el2n,grand'
+)
+# Of benchmarks.bench, what needs neither TensorFlow nor its files.
+bench=(--quick --parts='networks,checkpoint,memory')
+trace=(--num_steps=20)
+if [[ "${tiny}" ]]; then
+  settings+=(
+    --config.model.name=simple_cnn
+    --config.model.width=4
+    --config.train.num_epochs=2
+    --config.train.log_every_steps=5
+    --config.select.fractions='(1.0,)'
+  )
+  trace=(--num_steps=5 --model=simple_cnn --width=4)
+fi
+
+# train TYPE BATCH LIMIT: one network for 20 epochs, by the program itself.
+train() {
+  phase "train: $1, batch $2" "$3" \
+    "${python}" -m datadiet.main "${settings[@]}" --stages=train \
+    --workdir="${work}/$1_$2" --config.model.dtype="$1" \
+    --config.train.batch_size="$2"
+}
+
+# score TYPE LIMIT: all examples under the first of these networks.
+score() {
+  phase "score: $1" "$2" \
+    "${python}" -m datadiet.main "${settings[@]}" --stages=score \
+    --workdir="${work}/bfloat16_128" --config.model.dtype=bfloat16 \
+    --config.train.batch_size=128 --config.score.dtype="$1"
+  mkdir -p "${work}/$1"
+  cp "${work}"/bfloat16_128/scores/run_00/step_*/{el2n,grand}.npy \
+    "${work}/$1" || true
+}
+
+echo "# datadiet on one GPU, $(date -u '+%Y-%m-%d %H:%M') UTC," \
+  "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+phase 'versions' 60 "${python}" -m benchmarks.versions
+train bfloat16 128 110
+score float32 70
+phase 'trace: bfloat16, batch 128' 60 \
+  "${python}" -m benchmarks.trace --data="${data}" "${trace[@]}"
+train bfloat16 512 80
+train float32 128 110
+train float32 512 90
+score tensorfloat32 40
+phase 'agreement: float32 and tensorfloat32' 20 \
+  "${python}" -m benchmarks.agreement "${work}"/{float32,tensorfloat32}
+phase 'bench' 150 "${python}" -m benchmarks.bench "${bench[@]}"
+printf '\n%s phases failed or were cut off, after %s s\n' \
+  "${failed}" "${SECONDS}"
+exit "${failed}"

@@ -1,0 +1,169 @@
+"""A profile of some training steps: how busy the device is, and with what.
+
+    python -m benchmarks.trace --data cifar10.npz [--batch_size 128] [...]
+
+Trains with the project's own trainer, as the training loop calls it, records
+the last steps by `jax.profiler`, and prints the share of the time in which the
+device computed and the operations that took longest. Needs no TensorFlow; the
+profile can also be opened in Perfetto or XProf.
+"""
+
+import argparse
+import collections
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import jax
+import numpy as np
+from etils import epath
+
+from configs import resnet18_cifar10
+from datadiet import compilation, parallel
+from datadiet import config as config_lib
+from datadiet.data import load_dataset
+from datadiet.stages.context import train_settings
+from datadiet.training.jobs import Job
+from datadiet.training.trainer import Trainer
+
+# Steps before those that are recorded.
+WARM_UP_STEPS = 20
+# name, start and end in nanoseconds.
+Event = tuple[str, float, float]
+
+
+def device_events(profile: jax.profiler.ProfileData) -> list[Event]:
+  """What the devices did: kernels of a GPU, XLA's operations elsewhere."""
+  planes = {plane.name: list(plane.lines) for plane in profile.planes}
+  lines = [
+    line
+    for name, lines in planes.items()
+    if name.startswith('/device:')
+    for line in lines
+  ]
+  # A TPU's other lines, and a GPU's if it has more, say the same again.
+  lines = [line for line in lines if line.name.startswith('Stream')] or [
+    line for line in lines if line.name == 'XLA Ops'
+  ]
+  is_host = not lines
+  if is_host:
+    lines = planes.get('/host:CPU', [])
+  found = []
+  for line in lines:
+    for event in line.events:
+      operation = dict(event.stats).get('hlo_op')
+      if operation is None and is_host:
+        continue
+      name = str(operation or event.name)
+      found.append((name, event.start_ns, event.start_ns + event.duration_ns))
+  return found
+
+
+def busy_share(events: Iterable[Event]) -> float:
+  """Share of the time from the first event to the last with any going on."""
+  spans = sorted((start, end) for _, start, end in events)
+  if not spans:
+    return 0.0
+  first, reached = spans[0]
+  busy = reached - first
+  for start, end in spans[1:]:
+    if end > reached:
+      busy += end - max(start, reached)
+      reached = end
+  return busy / (reached - first) if reached > first else 0.0
+
+
+def top_operations(
+  events: Iterable[Event], num_rows: int
+) -> list[tuple[str, int, float]]:
+  """(name, number of calls, milliseconds in all), the longest first."""
+  calls, total = collections.Counter(), collections.Counter()
+  for name, start, end in events:
+    calls[name] += 1
+    total[name] += (end - start) / 1e6
+  return [(name, calls[name], ms) for name, ms in total.most_common(num_rows)]
+
+
+def record(config, num_steps: int, folder: str) -> float:
+  """Trains `num_steps` steps under the profiler; returns the seconds."""
+  dataset = load_dataset(config.dataset)
+  settings = train_settings(config, config.train.num_steps, ())
+  run_mesh = parallel.make_run_mesh(
+    1, settings.batch_size, devices=jax.devices()[:1]
+  )
+  trainer = Trainer(dataset, settings, run_mesh)
+  everything = np.arange(dataset.train.num_examples)
+  jobs = [Job('trace', epath.Path(folder), 0, everything)]
+  state = trainer.init(jobs)
+  keys = trainer.augmentation_keys(jobs)
+  indices = trainer.index_blocks(jobs, 0)
+  per_call = settings.steps_per_call
+
+  def train(state, num_calls):
+    for _ in range(num_calls):
+      feed = trainer.make_feed([next(indices) for _ in range(per_call)])
+      state = trainer.run_steps(state, feed, keys, per_call)
+    return jax.block_until_ready(state)
+
+  state = train(state, -(-WARM_UP_STEPS // per_call))
+  with jax.profiler.trace(folder):
+    start = time.perf_counter()
+    train(state, num_steps // per_call)
+    return time.perf_counter() - start
+
+
+def report(folder: str, num_steps: int, seconds: float, batch_size: int) -> str:
+  """The tables to print.
+
+  Args:
+    folder: of the profile.
+    num_steps: recorded.
+    seconds: that they took.
+    batch_size: examples a step.
+  """
+  path = max(Path(folder).rglob('*.xplane.pb'), key=os.path.getmtime)
+  events = device_events(jax.profiler.ProfileData.from_file(str(path)))
+  total = sum(end - start for _, start, end in events) / 1e6
+  lines = [
+    f'{num_steps} steps of {batch_size} images in {1e3 * seconds:.1f} ms: '
+    f'{num_steps * batch_size / seconds:,.0f} images/s under the profiler, '
+    f'device busy {100 * busy_share(events):.1f} % of the time',
+    '',
+    '| operation | calls | ms | share |',
+    '| --- | ---: | ---: | ---: |',
+  ]
+  lines += [
+    f'| {name} | {calls} | {ms:.2f} | {100 * ms / total:.1f} % |'
+    for name, calls, ms in top_operations(events, 25)
+  ]
+  return '\n'.join(lines)
+
+
+def main() -> None:
+  """Trains, records and prints."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--data', required=True)
+  parser.add_argument('--model', default='resnet18_lowres')
+  parser.add_argument('--width', type=int, default=0)
+  parser.add_argument('--dtype', default='bfloat16')
+  parser.add_argument('--batch_size', type=int, default=128)
+  parser.add_argument('--num_steps', type=int, default=20)
+  parser.add_argument('--output', default='', help='folder for the profile')
+  options = parser.parse_args()
+  config = resnet18_cifar10.get_config()
+  config.dataset.name, config.dataset.data_dir = 'packed', options.data
+  config.model.name, config.model.width = options.model, options.width
+  config.model.dtype = options.dtype
+  config.train.batch_size = options.batch_size
+  config_lib.check(config)
+  compilation.enable_compilation_cache()
+  with tempfile.TemporaryDirectory() as folder:
+    folder = options.output or folder
+    seconds = record(config_lib.resolve(config), options.num_steps, folder)
+    print(report(folder, options.num_steps, seconds, options.batch_size))
+
+
+if __name__ == '__main__':
+  main()

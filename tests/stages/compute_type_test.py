@@ -1,0 +1,114 @@
+"""Tests of the type that training computes in: chosen once, then kept."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs import base
+from datadiet import artifacts, main
+from datadiet import config as config_lib
+from datadiet.artifacts import Workdir
+from datadiet.errors import ConfigError
+from datadiet.stages.compute_type import choose_dtype
+from tests import running
+
+
+def _config(dtype: str):
+  config = base.get_config()
+  config.model.dtype = dtype
+  return config_lib.resolve(config)
+
+
+def _begun(folder, dtype: str) -> Workdir:
+  """A workdir whose config.json says what it was begun with."""
+  workdir = Workdir.at(folder)
+  artifacts.write_json(workdir.config, {'config': {'model': {'dtype': dtype}}})
+  return workdir
+
+
+@pytest.mark.parametrize(
+  ('backend', 'expected'),
+  [('cpu', 'float32'), ('gpu', 'bfloat16'), ('tpu', 'bfloat16')],
+)
+def test_auto_is_bfloat16_on_accelerators(
+  backend, expected, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  assert base.get_config().model.dtype == 'auto'
+  workdir = Workdir.at(tmp_path / 'new')
+  found = choose_dtype(_config('auto'), workdir)
+  assert found.model.dtype == expected
+  assert _config('auto').model.dtype == 'auto'
+
+
+@pytest.mark.parametrize('begun', ['float32', 'bfloat16'])
+@pytest.mark.parametrize('backend', ['cpu', 'gpu'])
+def test_auto_keeps_what_a_workdir_was_begun_with(
+  begun, backend, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  workdir = _begun(tmp_path, begun)
+  assert choose_dtype(_config('auto'), workdir).model.dtype == begun
+
+
+def test_a_type_asked_for_is_kept(tmp_path, monkeypatch):
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  workdir = Workdir.at(tmp_path / 'new')
+  assert choose_dtype(_config('float32'), workdir).model.dtype == 'float32'
+
+
+def _tiny(**changes):
+  return running.tiny_config(
+    **{
+      'train__num_runs': 1,
+      'train__num_steps': 22,
+      'train__schedule_steps': 22,
+      'score__steps': (22,),
+      'score__names': ('el2n', 'grand', 'input_norm'),
+      'select__scores': ('el2n',),
+      **changes,
+    }
+  )
+
+
+@pytest.fixture(scope='module')
+def narrow(tmp_path_factory):
+  """A workdir begun in bfloat16, as on a GPU, and gone on with here."""
+  workdir = tmp_path_factory.mktemp('narrow') / 'workdir'
+  main.run(_tiny(model__dtype='bfloat16'), str(workdir), ['train'])
+  main.run(_tiny(model__dtype='auto'), str(workdir), ['train', 'score'])
+  return workdir
+
+
+def test_every_artifact_says_the_type(narrow):
+  def read(name):
+    return json.loads((narrow / name).read_text())
+
+  assert read('config.json')['config']['model']['dtype'] == 'bfloat16'
+  assert read('train/run_00/manifest.json')['settings']['dtype'] == 'bfloat16'
+  scored = read('scores/run_00/step_22/manifest.json')
+  assert scored['model']['dtype'] == 'bfloat16'
+  assert scored['scores']['el2n']['dtype'] == 'float32'
+  assert scored['scores']['grand']['dtype'] == 'float32'
+  assert 'dtype' not in scored['scores']['input_norm']
+
+
+def test_another_type_than_the_workdirs_is_refused(narrow):
+  with pytest.raises(ConfigError) as caught:
+    main.run(_tiny(model__dtype='float32'), str(narrow), ['train'])
+  assert "model.dtype (there 'bfloat16', here 'float32')" in str(caught.value)
+
+
+def test_scores_are_made_again_in_the_type_asked_for(narrow, tmp_path):
+  workdir = tmp_path / 'workdir'
+  running.copy_without(narrow, workdir, ())
+  folder = workdir / 'scores' / 'run_00' / 'step_22'
+  exact = np.load(folder / 'el2n.npy')
+  config = _tiny(model__dtype='auto', score__dtype='bfloat16')
+  main.run(config, str(workdir), ['score'])
+  rounded = np.load(folder / 'el2n.npy')
+  np.testing.assert_allclose(rounded, exact, atol=0.1)
+  # Rounded to 8 bits on the way, which float32 would not show.
+  assert np.abs(rounded - exact).max() > 1e-5
