@@ -61,7 +61,7 @@ def _config(**changes):
         'select__baselines': ('random', 'random_balanced'),
       },
       'config.select: random_1437_balanced cannot be made: a class-balanced '
-      'selection of 1437 examples needs 144 of class 1, which has 146',
+      'selection of 1437 examples needs 144 of class 0, which has 142',
     ),
     (
       {'select__policies': ('offset',), 'select__options__offset': 1000},
