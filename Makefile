@@ -50,6 +50,16 @@ soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change
 soak-short: $(STAMP) ## The same with three kills, for CI.
 	@$(VENV)/bin/python -m tests.processes.soak --rounds=3
 
+DATA_DIR ?= ../shared/data
+.PHONY: bench
+bench: $(STAMP) ## Measure all, beside PyTorch: DATA_DIR=... has CIFAR-10.
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[bench]'
+	@mkdir -p build
+	@$(VENV)/bin/python -m benchmarks.bench --markdown=build/bench.md \
+	  --json=build/bench.json $(BENCH_FLAGS) \
+	  $(if $(wildcard $(DATA_DIR)),--data_dir=$(DATA_DIR))
+
 .PHONY: lint
 lint: $(STAMP) ## Check the style alone.
 	@$(VENV)/bin/ruff check --quiet .

@@ -1,0 +1,66 @@
+"""Tests what the table of benchmarks is made of."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import bench, timing
+
+
+def test_contenders_take_turns_after_a_round_that_warms_up():
+  calls = []
+
+  def contender(name, figures):
+    def call():
+      calls.append(name)
+      return figures.pop(0)
+
+    return call
+
+  measured = timing.take_turns(
+    {
+      'ours': contender('ours', [99.0, 2.0, 4.0]),
+      'theirs': contender('theirs', [99.0, 1.0, 1.0]),
+    },
+    repeats=2,
+  )
+  np.testing.assert_array_equal(measured['ours'], [2.0, 4.0])
+  # The order turns round, so that neither always has the warmer machine.
+  assert calls == ['theirs', 'ours', 'ours', 'theirs', 'theirs', 'ours']
+  rows = timing.rows_of('part', measured, 'images/s', {'ours': 'theirs'})
+  assert rows[0].ratios == (2.0, 4.0)
+  assert not rows[1].ratios
+
+
+def test_a_ratio_to_what_was_left_out_is_left_out():
+  measured = {'theirs': np.array([1.0])}
+  rows = timing.rows_of('part', measured, 's', {'theirs': 'ours'})
+  assert rows[0].against == ''
+
+
+def test_the_table_and_the_figures_say_the_same():
+  row = timing.Row(
+    'part', 'what', 's', (0.5, 2.0, 1.0), 'other', (0.2, 0.4, 0.3), 'at most 1'
+  )
+  line = timing.markdown([row]).splitlines()[-1]
+  assert line == (
+    '| part | what | 1.00 s | 0.500 to 2.00 | 0.30 | other | at most 1 |'
+  )
+  (read,) = json.loads(timing.as_json([row], where='here'))['rows']
+  assert timing.Row(**read).median == 1.0
+
+
+@pytest.mark.parametrize(
+  'value, shown',
+  [(0.0, '0'), (12345.6, '12,346'), (1.0, '1.00'), (0.0001234, '0.000123')],
+)
+def test_three_digits(value, shown):
+  row = timing.Row('p', 'n', 's', (value,))
+  assert f'| {shown} s |' in timing.markdown([row])
+
+
+@pytest.mark.parametrize('name', bench.PARTS)
+def test_every_part_can_be_measured(name):
+  assert callable(importlib.import_module(f'benchmarks.{name}').rows)
