@@ -76,7 +76,7 @@ def test_one_and_eight_devices_agree(make_engine, network, names):
     assert one[name].shape == (101,)
     assert one[name].dtype == np.float32
     assert np.ptp(one[name]) > 0
-    np.testing.assert_allclose(eight[name], one[name], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(eight[name], one[name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_any_size_gives_the_same_scores(
   assert {len(values) for values in found.values()} == {num_examples}
   for name in _FORWARD:
     np.testing.assert_allclose(
-      found[name], expected[name][:num_examples], rtol=1e-4, atol=1e-6
+      found[name], expected[name][:num_examples], rtol=1e-5, atol=1e-6
     )
 
 
