@@ -216,10 +216,16 @@ def _main(argv: list[str]) -> int:
       raise ConfigError(
         f'--sort: {_SORT.value!r} is not allowed; allowed: {", ".join(SORTS)}'
       )
-    output = epath.Path(_OUTPUT.value)
+    if not 0 <= _FRACTION.value <= 1:
+      raise ConfigError(
+        f'--random_label_fraction: {_FRACTION.value} is not allowed; allowed: '
+        'a number in [0, 1]'
+      )
+    source = epath.Path(_SCORES.value).expanduser()
+    output = epath.Path(_OUTPUT.value).expanduser()
     if output.exists():
       raise ConfigError(f'--output: {output} exists already')
-    scores = artifacts.read_npy(_SCORES.value, made_here=False)
+    scores = artifacts.read_npy(source, made_here=False)
     dataset = _load(_DATASET.value, _DATA_DIR.value)
     _check_order_is_known(dataset, _DATASET.value)
     order = old_order(
@@ -228,7 +234,11 @@ def _main(argv: list[str]) -> int:
       random_label_fraction=_FRACTION.value,
       random_label_seed=_SEED.value,
     )
-    artifacts.write_npy(output, convert(scores, order))
+    try:
+      converted = convert(scores, order)
+    except DataDietError as error:
+      raise DataDietError(f'{source}: {error}') from error
+    artifacts.write_npy(output, converted)
   except DataDietError as error:
     return report(error)
   print(f'{output}: use it with --config.select.scores_path={output}')

@@ -102,7 +102,8 @@ def _run(*flags):
   )
 
 
-def test_the_command_converts_cinic10_in_the_old_layout(tmp_path):
+def test_the_command_converts_cinic10_in_the_old_layout(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
   rng = np.random.default_rng(0)
   folder = tmp_path / 'cinic10'
   folder.mkdir()
@@ -116,14 +117,25 @@ def test_the_command_converts_cinic10_in_the_old_layout(tmp_path):
   order = old_scores.quicksort_order(both)
   np.save(tmp_path / 'old.npy', np.arange(110.0)[order])
   flags = [
-    f'--scores={tmp_path / "old.npy"}',
-    f'--output={tmp_path / "new.npy"}',
+    '--scores=~/old.npy',
+    '--output=~/new.npy',
     '--dataset=cinic10',
-    f'--data_dir={tmp_path}',
+    '--data_dir=~',
   ]
   done = _run(*flags)
   assert done.returncode == 0, done.stderr
   np.testing.assert_array_equal(np.load(tmp_path / 'new.npy'), np.arange(110))
+  np.save(tmp_path / 'short.npy', np.arange(109.0))
+  short = _run(
+    f'--scores={tmp_path / "short.npy"}',
+    f'--output={tmp_path / "b"}',
+    *flags[2:],
+  )
+  assert short.returncode == 1
+  assert f'{tmp_path / "short.npy"}: the scores are' in short.stderr
+  wrong = _run(*flags, '--random_label_fraction=1.5')
+  assert wrong.returncode == 2
+  assert '--random_label_fraction: 1.5 is not allowed' in wrong.stderr
   again = _run(*flags)
   assert again.returncode == 2
   assert 'new.npy exists already' in again.stderr

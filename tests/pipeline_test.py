@@ -61,7 +61,9 @@ def _config(**changes):
         'select__baselines': ('random', 'random_balanced'),
       },
       'config.select: random_1437_balanced cannot be made: a class-balanced '
-      'selection of 1437 examples needs 144 of class 0, which has 142',
+      'selection of 1437 examples needs 144 of class 0, which has 142; the '
+      "smallest class, '8', has 139 of 1437, allowed: up to about 1390 "
+      'examples, or --config.select.baselines=random',
     ),
     (
       {'select__policies': ('offset',), 'select__options__offset': 1000},

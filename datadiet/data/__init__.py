@@ -102,7 +102,7 @@ def _files(source: Source, settings) -> object:
     known = ''
     if isinstance(error, ConfigError):
       known = f', and known here are {", ".join(DATASETS)}'
-    close = difflib.get_close_matches(settings.name, DATASETS, 1, 0.5)
+    close = difflib.get_close_matches(settings.name.lower(), DATASETS, 1, 0.5)
     hint = f'; did you mean {close[0]}?' if close else ''
     raise type(error)(f'{error}{known}{hint}') from error
 

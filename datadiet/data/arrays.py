@@ -78,6 +78,8 @@ def find_arrays(settings) -> epath.Path:
   root = epath.Path(settings.data_dir).expanduser()
   if root.is_file():
     return root
+  if not root.exists():
+    raise DataDietError(f'config.dataset.data_dir: {root} does not exist')
   names = [path.name for path in root.iterdir()] if root.is_dir() else []
   if any(name.endswith('images.npy') for name in names):
     return root

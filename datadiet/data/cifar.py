@@ -83,7 +83,8 @@ def find_archive(name: str, data_dir: str) -> epath.Path | None:
   for folder in (root, root / form.folder):
     if (folder / form.meta).exists() and (folder / form.test).exists():
       return folder
-  for path in (root / form.folder, root / form.archive):
+  # What was not extracted to its end comes last.
+  for path in (root / form.archive, root / form.folder):
     if path.exists():
       return path
   return None

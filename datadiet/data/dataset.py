@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+from absl import logging
 
 from datadiet.errors import DataDietError
 
@@ -18,6 +19,8 @@ from datadiet.errors import DataDietError
 Allocate = Callable[[str, tuple[int, ...]], np.ndarray]
 # Bytes of pixels looked at in one go.
 _CHUNK_BYTES = 2**24
+# Names listed in a log line.
+_NUM_LISTED = 10
 
 
 def in_memory(split_name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -160,7 +163,9 @@ def make_dataset(
       shapes, or an empty split.
   """
   for split_name, split in (('train', train), ('test', test)):
-    _check_split(f'{source or name}, {split_name}', split, len(class_names))
+    where = f'{source or name}, {split_name}'
+    _check_split(where, split, len(class_names))
+    _warn_of_empty_classes(where, split.labels, class_names)
   if train.images.shape[1:] != test.images.shape[1:]:
     raise DataDietError(
       f'{source or name}: train images have shape {train.images.shape[1:]}, '
@@ -178,6 +183,22 @@ def make_dataset(
     fingerprint=fingerprint(train, test),
     skipped=tuple(skipped),
   )
+
+
+def _warn_of_empty_classes(
+  where: str, labels: np.ndarray, class_names: tuple[str, ...]
+) -> None:
+  counts = np.bincount(labels, minlength=len(class_names))
+  empty = [class_names[label] for label in np.flatnonzero(counts == 0)]
+  if empty:
+    logging.warning(
+      '%s has no examples of %d of %d classes: %s%s',
+      where,
+      len(empty),
+      len(class_names),
+      ', '.join(empty[:_NUM_LISTED]),
+      ', ...' if len(empty) > _NUM_LISTED else '',
+    )
 
 
 def _check_split(where: str, split: Split, num_classes: int) -> None:

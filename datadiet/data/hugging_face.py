@@ -86,8 +86,10 @@ def load_hugging_face(settings, allocate: Allocate = in_memory) -> Dataset:
     test = _read_listing(files[test_split], columns, 'test', source)
     values = [*train.labels, *test.labels]
   class_names = columns.class_names or _names_of(values, source)
-  for listing in filter(None, (train, test)):
-    listing.labels = _numbers(listing.labels, class_names, columns, source)
+  for name, listing in (('train', train), ('test', test)):
+    if listing is not None:
+      where = f'{source}, {name}'
+      listing.labels = _numbers(listing.labels, class_names, columns, where)
   listings, encoded = _divide(
     train,
     test,
@@ -145,7 +147,7 @@ def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
     DataDietError: if there are none.
   """
   if (root / 'dataset_dict.json').exists():
-    names = _read_json(root / 'dataset_dict.json')['splits']
+    names = _read_json(root / 'dataset_dict.json', 'splits')
     return {name: _saved_files(root / name) for name in names}
   if (root / 'state.json').exists():
     return {'': _saved_files(root)}
@@ -171,38 +173,42 @@ def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
 
 
 def _saved_files(folder: epath.Path) -> list[epath.Path]:
-  state = _read_json(folder / 'state.json')
+  path = folder / 'state.json'
+  files, state = _read_json(path, '_data_files'), _read_json(path)
   if state.get('_indices_data_files') or state.get('_indices_files'):
     raise DataDietError(
       f'{folder} was saved with a selection beside it; load it with the '
       'library datasets and save flatten_indices() of it'
     )
-  return [folder / entry['filename'] for entry in state['_data_files']]
+  return [folder / entry['filename'] for entry in files]
 
 
-def _read_json(path: epath.Path) -> dict:
+def _read_json(path: epath.Path, key: str = '') -> Any:
+  """A JSON file, or one of its fields."""
   try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
+    content = json.loads(path.read_text())
+    return content[key] if key else content
+  except (OSError, ValueError, KeyError) as error:
     raise DataDietError(f'{path} is missing or damaged ({error})') from error
 
 
-def _tables(path: epath.Path, columns: Sequence[str] | None) -> Iterator:
+def _tables(path: epath.Path, columns: Sequence[str]) -> Iterator:
   """Record batches of one file, with some columns."""
   pyarrow = _import_pyarrow()
   try:
     with path.open('rb') as file:
       if path.name.endswith('.parquet'):
-        yield from pyarrow.parquet.ParquetFile(file).iter_batches(
-          _ROWS, columns=columns
-        )
+        table = pyarrow.parquet.ParquetFile(file)
+        for name in set(columns) - set(table.schema_arrow.names):
+          raise KeyError(f'no column {name!r}')
+        yield from table.iter_batches(_ROWS, columns=columns)
         return
       for batch in pyarrow.ipc.open_stream(file):
-        picked = batch.select(columns) if columns is not None else batch
+        picked = batch.select(columns)
         for start in range(0, picked.num_rows, _ROWS):
           yield picked.slice(start, _ROWS)
   except (pyarrow.ArrowException, OSError, KeyError) as error:
-    text = str(error).splitlines()
+    text = str(error.args[0] if error.args else error).splitlines()
     raise DataDietError(
       f'{path} is missing, cut short or damaged ({text[0] if text else ""})'
     ) from error
@@ -291,7 +297,7 @@ def _names_of(values: list, source: str) -> tuple[str, ...]:
   if all(isinstance(value, str) for value in values):
     return tuple(sorted(set(values)))
   if all(isinstance(value, int) for value in values):
-    return tuple(map(str, range(max(values, default=-1) + 1)))
+    return tuple(map(str, range(max([0, *values]) + 1)))
   raise DataDietError(f'{source}: labels must be integers or texts')
 
 

@@ -179,10 +179,23 @@ def files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
   # Many times faster than the above where there are a million files.
   start = len(os.fspath(folder))
   for parent, inner, names in os.walk(os.fspath(folder), followlinks=True):
-    inner[:] = [name for name in inner if not name.startswith('.')]
+    inner[:] = [
+      name
+      for name in inner
+      if not name.startswith('.') and not _leads_back(f'{parent}/{name}')
+    ]
     between = parent[start:].replace(os.sep, '/')
     for name in names:
       yield f'{prefix}{between}/{name}'
+
+
+def _leads_back(path: str) -> bool:
+  """Whether it is a link to a folder that it lies in."""
+  if not os.path.islink(path):
+    return False
+  target = os.path.realpath(path)
+  parent = os.path.realpath(os.path.dirname(path))
+  return os.path.commonpath([target, parent]) == target
 
 
 def _class_names(paths: list[str], depth: int, source: str) -> tuple[str, ...]:

@@ -145,6 +145,8 @@ def test_files_cut_short_are_named(tmp_path, kind, share):
 def test_missing_arrays_are_named(tmp_path):
   with pytest.raises(ConfigError, match='dataset.data_dir'):
     _load('')
+  with pytest.raises(DataDietError, match='none.npz does not exist'):
+    _load(tmp_path / 'none.npz')
   with pytest.raises(DataDietError, match='holds 0 .npz files'):
     _load(tmp_path)
   np.savez(tmp_path / 'mine.npz', images=_IMAGES)

@@ -86,6 +86,14 @@ def test_damaged_and_missing_files_are_named(tmp_path):
     load_dataset(formats.settings('cifar10', tmp_path))
 
 
+def test_archive_is_read_where_it_is_only_partly_extracted(tmp_path):
+  contents, (images, _), _ = formats.cifar10_files()
+  formats.write_tar(tmp_path / 'cifar-10-python.tar.gz', contents.items())
+  (tmp_path / 'cifar-10-batches-py').mkdir()
+  dataset = load_dataset(formats.settings('cifar10', tmp_path))
+  np.testing.assert_array_equal(dataset.train.images, images)
+
+
 def test_archive_without_a_file_is_not_complete(tmp_path):
   contents, *_ = formats.cifar10_files()
   del contents['cifar-10-batches-py/test_batch']

@@ -51,6 +51,15 @@ def test_data_set_refuses_wrong_splits(train, message):
     make_dataset('set', train, _split(), ('a', 'b', 'c'), source='here')
 
 
+def test_classes_without_examples_are_told_of(caplog):
+  caplog.set_level('WARNING')
+  names = ('a', 'b', 'c', 'd')
+  labels = np.zeros(10, np.int32)
+  make_dataset('set', _split(), _split(labels=labels), names, source='here')
+  assert 'here, train has no examples of 1 of 4 classes: d' in caplog.text
+  assert 'here, test has no examples of 3 of 4 classes: b, c, d' in caplog.text
+
+
 @pytest.mark.parametrize('chunk_bytes', [1, 100, 2**24])
 def test_statistics_are_exact_in_chunks(monkeypatch, chunk_bytes):
   monkeypatch.setattr(dataset_lib, '_CHUNK_BYTES', chunk_bytes)

@@ -159,7 +159,7 @@ def test_faults_are_named(tmp_path, pyarrow):
     _load(tmp_path)
   _, columns = _records(6, 0)
   for names, message in (
-    (['one', 'two'], 'record 1 has label 2, allowed are 0 to 1'),
+    (['one', 'two'], 'train: record 1 has label 2, allowed are 0 to 1'),
     (NAMES, None),
   ):
     for split in ('train', 'test'):
@@ -172,6 +172,26 @@ def test_faults_are_named(tmp_path, pyarrow):
   path.write_bytes(content[: len(content) // 2])
   with pytest.raises(DataDietError, match='test.parquet is missing, cut short'):
     _load(tmp_path)
+
+
+def test_files_that_lack_something_are_named(tmp_path, pyarrow):
+  _, columns = _records(6, 0)
+  table = _table(pyarrow, columns)
+  pyarrow.parquet.write_table(table, tmp_path / 'train.parquet')
+  other = table.drop_columns(['label'])
+  pyarrow.parquet.write_table(other, tmp_path / 'test.parquet')
+  with pytest.raises(DataDietError, match="test.parquet .*no column 'label'"):
+    _load(tmp_path)
+  unlabelled = pyarrow.table(
+    {'img': table['img'], 'label': [-1] * 6}, table.schema
+  )
+  pyarrow.parquet.write_table(unlabelled, tmp_path / 'test.parquet')
+  with pytest.raises(DataDietError, match='test: record 0 has label -1'):
+    _load(tmp_path)
+  for name in ('state.json', 'dataset_dict.json'):
+    (tmp_path / name).write_text('{}')
+    with pytest.raises(DataDietError, match=f'{name} is missing or damaged'):
+      _load(tmp_path)
 
 
 def test_duplicate_ids_and_broken_images_are_named(tmp_path, pyarrow):

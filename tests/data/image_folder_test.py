@@ -197,6 +197,16 @@ def test_a_class_may_be_called_train(tmp_path):
   assert load_dataset(_settings(tmp_path)).class_names == ('bus', 'train')
 
 
+def test_a_link_back_gives_no_image_twice(tmp_path):
+  formats.write_image_folder(tmp_path, {'a': 3, 'b': 3, '../elsewhere': 1})
+  (tmp_path / 'a' / 'back').symlink_to(tmp_path / 'a')
+  (tmp_path / 'b' / 'more').symlink_to(tmp_path.parent / 'elsewhere')
+  dataset = load_dataset(_settings(tmp_path))
+  ids = [*dataset.train.ids, *dataset.test.ids]
+  assert len(ids) == 7
+  assert 'b/more/000.png' in ids
+
+
 def test_files_of_other_kinds_are_told_of(tmp_path, caplog):
   formats.write_image_folder(tmp_path, {'a': 3, 'b': 3})
   formats.write(tmp_path / 'c' / '000.heic', b'an image of another kind')

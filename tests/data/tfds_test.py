@@ -174,6 +174,8 @@ def test_faults_are_named(tmp_path):
     load_dataset(formats.settings('tiny', tmp_path))
   with pytest.raises(DataDietError, match='did you mean cifar100'):
     load_dataset(formats.settings('cifar_100', tmp_path))
+  with pytest.raises(DataDietError, match='did you mean cinic10'):
+    load_dataset(formats.settings('CINIC-10', tmp_path))
   content = {'train': _content(6, 0), 'test': _content(6, 1)}
   _write_set(tmp_path / 'tiny/1.0.0', content, size=None)
   with pytest.raises(DataDietError, match='dataset.image_size'):
