@@ -61,7 +61,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   start = time.monotonic()
   root = Workdir.at(workdir)
   # All checks first: a start that is refused changes nothing in the workdir.
-  check_paths(config)
+  check_paths(config, root)
   check_workdir(config, root)
   if not distributed.is_first():
     # One process tells how it goes; all tell of warnings.

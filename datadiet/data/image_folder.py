@@ -131,21 +131,8 @@ def image_paths(root: epath.Path, below: str) -> Iterator[str]:
         yield path
 
 
-def _is_remote(path: epath.Path) -> bool:
-  return '://' in os.fspath(path)
-
-
 def files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
   """Paths of all files in a folder and below, with `prefix` in its place."""
-  if _is_remote(folder):
-    for path in folder.iterdir():
-      below = f'{prefix}/{path.name}'
-      if path.is_dir():
-        yield from files_below(path, below)
-      else:
-        yield below
-    return
-  # Many times faster than the above where there are a million files.
   start = len(os.fspath(folder))
   for parent, _, names in os.walk(os.fspath(folder), followlinks=True):
     between = parent[start:].replace(os.sep, '/')
@@ -207,9 +194,7 @@ def encoded_files(
   root: epath.Path, listings: dict[str, Listing]
 ) -> Iterator[EncodedImage]:
   """The files of listings whose ids are paths relative to `root`."""
-  is_remote = _is_remote(root)
   for split_name, listing in listings.items():
     for position, relative in enumerate(listing.ids):
       path = f'{os.fspath(root)}/{relative}'
-      content = epath.Path(path).read_bytes() if is_remote else path
-      yield EncodedImage(split_name, position, content, path)
+      yield EncodedImage(split_name, position, path, path)

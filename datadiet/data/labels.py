@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts
+from datadiet import artifacts, storage
 from datadiet.data import order
 from datadiet.data.dataset import Dataset
 from datadiet.errors import ConfigError, DataDietError
@@ -204,7 +204,7 @@ def read_labels(path: str, dataset: Dataset) -> np.ndarray:
 
 def _read_csv(path: epath.Path, dataset: Dataset) -> np.ndarray:
   try:
-    reader = csv.DictReader(io.StringIO(path.read_text()))
+    reader = csv.DictReader(io.StringIO(storage.read_bytes(path).decode()))
     header = reader.fieldnames or []
     rows = list(reader)
   except FileNotFoundError as error:

@@ -3,7 +3,7 @@
 import hashlib
 
 import datadiet
-from datadiet import artifacts, distributed
+from datadiet import artifacts, distributed, storage
 from datadiet.reporting import format_noise, format_table, write_report
 from datadiet.stages.context import Context
 
@@ -28,7 +28,7 @@ def _made_from(context: Context) -> str:
   root = context.workdir.root
   for pattern in _SOURCES:
     for path in sorted(root.glob(pattern)):
-      digest.update(path.read_bytes())
+      digest.update(storage.read_bytes(path))
   return digest.hexdigest()[:16]
 
 
