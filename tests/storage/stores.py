@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import fsspec
 
@@ -33,12 +34,15 @@ class Store:
   """A running store.
 
   Attributes:
+    port: where it listens on this machine.
     scheme: of its paths.
     root: 'scheme://bucket'.
     env: what makes programs use it.
   """
 
-  def __init__(self, scheme: str, url: str):
+  def __init__(self, scheme: str, port: int):
+    url = f'http://127.0.0.1:{port}'
+    self.port = port
     self.scheme = scheme
     self.root = f'{scheme}://{BUCKET}'
     if scheme == 's3':
@@ -63,20 +67,25 @@ class Store:
 
 
 @contextmanager
-def running(scheme: str, log) -> Iterator[Store]:
-  """A store in a process of its own, with an empty bucket."""
+def running(scheme: str, log: Path) -> Iterator[Store]:
+  """A store in a process of its own, with an empty bucket.
+
+  Args:
+    scheme: of its paths.
+    log: a file for what it prints.
+  """
   port = free_port()
-  process = subprocess.Popen(
-    [sys.executable, '-c', _SERVERS[scheme].format(port=port)],
-    stdout=log,
-    stderr=log,
-  )
+  with log.open('w') as output:
+    process = subprocess.Popen(
+      [sys.executable, '-c', _SERVERS[scheme].format(port=port)],
+      stdout=output,
+      stderr=output,
+    )
   try:
     _wait_for(port, process)
-    store = Store(scheme, f'http://127.0.0.1:{port}')
+    store = Store(scheme, port)
     if scheme == 's3':
       store.files.mkdir(BUCKET)
-    store.port = port
     yield store
   finally:
     process.kill()
@@ -132,8 +141,7 @@ class Gateway:
     self._server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     self._server.daemon_threads = True
     threading.Thread(target=self._server.serve_forever, daemon=True).start()
-    port = self._server.server_address[1]
-    self.store = Store(behind.scheme, f'http://127.0.0.1:{port}')
+    self.store = Store(behind.scheme, self._server.server_address[1])
 
   def fail(self, decide) -> None:
     """From now on answers by `decide(method, path, number)`.
@@ -187,10 +195,18 @@ def _body_of(request: BaseHTTPRequestHandler) -> bytes:
   return request.rfile.read(int(request.headers.get('Content-Length', 0)))
 
 
+# Headers that say how an answer came, which differs here.
+_OF_THE_CONNECTION = ('content-length', 'transfer-encoding', 'connection')
+
+
 def _answer(request, status, headers, content, length=None) -> None:
   request.send_response(status)
   for name, value in headers.items():
-    if name.lower() not in ('content-length', 'transfer-encoding', 'connection'):
+    if name.lower() not in (
+      'content-length',
+      'transfer-encoding',
+      'connection',
+    ):
       request.send_header(name, value)
   request.send_header('Content-Length', length or str(len(content)))
   request.end_headers()
