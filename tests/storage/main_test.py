@@ -79,9 +79,7 @@ def test_a_stopped_and_resumed_run_gives_the_bytes_of_a_local_one(
     with_signal=signal.SIGTERM,
   )
   assert code == preemption.EXIT_CODE, log
-  assert not server.files.exists(
-    f'{start[: -len("/checkpoints")]}/manifest.json'
-  )
+  assert not server.files.exists(f'{run}/manifest.json')
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr
   assert 'Going on from step ' in done.stderr

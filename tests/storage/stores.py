@@ -1,6 +1,7 @@
 """Local object stores for tests, and a gateway in front that can fail."""
 
 import http.client
+import re
 import socket
 import subprocess
 import sys
@@ -162,11 +163,14 @@ class Gateway:
 
   def _handle(self, request: BaseHTTPRequestHandler, port: int) -> None:
     method, path = request.command, request.path
-    with self._lock:
-      status = self._fails(method, path, len(self.seen))
-      self.seen.append((method, path))
-      self.num_failed += status != 0
     body = _body_of(request)
+    # Google's uploads say there what they are of.
+    named = re.search(rb'"name": ?"([^"]+)"', body[:2000])
+    of = f'{path}#{named[1].decode()}' if named else path
+    with self._lock:
+      status = self._fails(method, of, len(self.seen))
+      self.seen.append((method, of))
+      self.num_failed += status != 0
     if status > 0:
       _answer(request, status, {}, b'')
       return
