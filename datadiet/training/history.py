@@ -100,6 +100,9 @@ class History:
       self._events.close()
       self._upload_events()
       self._events = None
+    if self._scratch is not None:
+      self._scratch.cleanup()
+      self._scratch = None
 
   def _upload_events(self) -> None:
     if self._scratch is not None:
