@@ -26,8 +26,8 @@ WORKDIR /datadiet
 COPY LICENSE constraints.txt pyproject.toml setup.py ./
 COPY datadiet/__init__.py datadiet/
 RUN case "${ACCELERATOR}" in \
-    cpu) package="." ;; \
-    cuda | tpu) package=".[${ACCELERATOR}]" ;; \
+    cpu) package=".[gcs,s3]" ;; \
+    cuda | tpu) package=".[${ACCELERATOR},gcs,s3]" ;; \
     *) echo "ACCELERATOR is cpu, cuda or tpu, not ${ACCELERATOR}." >&2; \
       exit 1 ;; \
   esac \

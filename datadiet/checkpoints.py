@@ -2,7 +2,8 @@
 
 `<run>/checkpoints/<step>/variables` holds params and batch_stats,
 `<step>/rest` what training needs beside them (opt_state, dynamics, meters).
-Both are committed by one rename. A step that is only kept to be scored loses
+Both are committed by one rename; on an object store each is an archive, see
+`checkpoint_archives`. A step that is only kept to be scored loses
 its `rest`; others are deleted when two newer full states exist.
 
 Since a run's state is whole on every process that trains it, each run is saved
@@ -12,6 +13,7 @@ resumed on any number of them.
 
 import zlib
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import flax.serialization
@@ -22,11 +24,13 @@ from absl import logging
 from etils import epath
 from flax import traverse_util
 
+from datadiet import checkpoint_archives, storage
 from datadiet.errors import DataDietError
 from datadiet.own_arrays import arrays_handler
 
 VARIABLES = 'variables'
 _REST = 'rest'
+_ITEMS = (VARIABLES, _REST)
 _MANIFEST = 'manifest'
 _NUM_FULL_STATES = 2
 
@@ -112,6 +116,9 @@ class CheckpointWriter:
     self._folder = folder_of(run_folder)
     self._keep_steps = frozenset(keep_steps)
     self._checkpointer = _checkpointer()
+    # Orbax knows some object stores; to them all its files are uploaded here.
+    self._uploading = ThreadPoolExecutor(1, 'checkpoints')
+    self._upload: Future | None = None
     _clear_half_written(self._folder)
 
   def save(self, step: int, state: Any) -> None:
@@ -132,15 +139,18 @@ class CheckpointWriter:
     target = self._folder / str(step)
     try:
       if target.exists():  # Left by an attempt that was set back.
-        target.rmtree()
-      self._checkpointer.save(
-        target,
-        args=ocp.args.Composite(
-          variables=ocp.args.PyTreeSave(variables),
-          rest=ocp.args.PyTreeSave(rest),
-          manifest=ocp.args.JsonSave(manifest),
-        ),
+        checkpoint_archives.remove(target, _ITEMS)
+      content = ocp.args.Composite(
+        variables=ocp.args.PyTreeSave(variables),
+        rest=ocp.args.PyTreeSave(rest),
+        manifest=ocp.args.JsonSave(manifest),
       )
+      if storage.is_remote(target):
+        self._upload = self._uploading.submit(
+          checkpoint_archives.save, self._checkpointer, target, _ITEMS, content
+        )
+      else:
+        self._checkpointer.save(target, args=content)
     except Exception as error:
       raise _save_error(self._folder, error) from error
 
@@ -151,6 +161,8 @@ class CheckpointWriter:
       DataDietError: if the save failed.
     """
     try:
+      if self._upload is not None:
+        self._upload.result()
       self._checkpointer.wait_until_finished()
       self._prune()
     except Exception as error:
@@ -160,14 +172,15 @@ class CheckpointWriter:
     """Waits and frees the writer."""
     self.wait()
     self._checkpointer.close()
+    self._uploading.shutdown()
 
   def _prune(self) -> None:
     for step in full_steps(self._folder.parent)[:-_NUM_FULL_STATES]:
       folder = self._folder / str(step)
       if step in self._keep_steps:
-        (folder / _REST).rmtree()
+        checkpoint_archives.remove_item(folder, _REST)
       else:
-        folder.rmtree()
+        checkpoint_archives.remove(folder, _ITEMS)
 
 
 def _save_error(folder: epath.Path, error: Exception) -> DataDietError:
@@ -192,7 +205,10 @@ def _is_variable(path: str) -> bool:
 
 def folder_of(run_folder: epath.PathLike) -> epath.Path:
   """Where a run's checkpoints lie."""
-  return epath.Path(run_folder).resolve() / 'checkpoints'
+  folder = epath.Path(run_folder)
+  if not storage.is_remote(folder):
+    folder = folder.resolve()  # Orbax takes no others.
+  return folder / 'checkpoints'
 
 
 def _committed_steps(run_folder: epath.PathLike, item: str) -> list[int]:
@@ -202,7 +218,7 @@ def _committed_steps(run_folder: epath.PathLike, item: str) -> list[int]:
   return sorted(
     int(path.name)
     for path in folder.iterdir()
-    if path.name.isdigit() and (path / item).exists()
+    if path.name.isdigit() and checkpoint_archives.path_of(path, item).exists()
   )
 
 
@@ -257,34 +273,39 @@ def _restore_item(
   run_folder: epath.PathLike, step: int, item: str
 ) -> dict[str, np.ndarray]:
   folder = folder_of(run_folder) / str(step)
-  if not (folder / item).exists():
+  if not checkpoint_archives.path_of(folder, item).exists():
     have = ', '.join(map(str, variable_steps(run_folder))) or 'none'
     raise DataDietError(
       f'{folder_of(run_folder)} has no checkpoint of step {step}; it has {have}'
     )
-  try:
-    handler = ocp.PyTreeCheckpointHandler()
-    structure = handler.metadata(folder / item).tree
-    restored = handler.restore(
-      folder / item,
-      args=ocp.args.PyTreeRestore(
-        restore_args=jax.tree.map(
-          lambda _: ocp.RestoreArgs(restore_type=np.ndarray), structure
-        )
-      ),
-    )
-    flat = {path: np.asarray(leaf) for path, leaf in restored.items()}
-    manifest = ocp.JsonCheckpointHandler().restore(folder / _MANIFEST)
-    damaged = _checksum(flat) != manifest[item]
-  except Exception as error:  # Orbax and tensorstore raise many kinds.
-    logging.debug('Restoring %s failed: %s', folder, error)
-    damaged = True
+  with checkpoint_archives.on_disk(folder, item) as local:
+    try:
+      flat = _read_item(local / item)
+      manifest = ocp.JsonCheckpointHandler().restore(local / _MANIFEST)
+      damaged = _checksum(flat) != manifest[item]
+    except Exception as error:  # Orbax and tensorstore raise many kinds.
+      logging.debug('Restoring %s failed: %s', folder, error)
+      damaged = True
   if damaged:
     raise DamagedCheckpoint(
       f'the checkpoint {folder} is damaged; delete the folder of that run to '
       'have it trained again'
     )
   return flat
+
+
+def _read_item(path: epath.Path) -> dict[str, np.ndarray]:
+  handler = ocp.PyTreeCheckpointHandler()
+  structure = handler.metadata(path).tree
+  restored = handler.restore(
+    path,
+    args=ocp.args.PyTreeRestore(
+      restore_args=jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), structure
+      )
+    ),
+  )
+  return {name: np.asarray(leaf) for name, leaf in restored.items()}
 
 
 def verify(run_folder: epath.PathLike, step: int) -> None:
@@ -307,5 +328,5 @@ def set_aside(run_folder: epath.PathLike, step: int) -> None:
   target = folder.parent / f'{step}.damaged'
   if target.exists():
     target.rmtree()
-  folder.rename(target)
+  storage.move(folder, target)
   logging.warning('%s is damaged; it was put aside as %s', folder, target.name)

@@ -10,6 +10,7 @@ import sys
 
 from absl import app, flags, logging
 
+from datadiet import storage
 from datadiet.errors import ConfigError, DataDietError, report
 from datadiet.exporting import EXPORTS, export_selection
 
@@ -57,6 +58,10 @@ def _guarded(argv: list[str]) -> int:
     _main(argv)
   except DataDietError as error:
     return report(error)
+  except Exception as error:
+    if told := storage.error_of_store(error):
+      return report(told)
+    raise
   return 0
 
 

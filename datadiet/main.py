@@ -19,6 +19,7 @@ from datadiet import (
   compilation,
   distributed,
   preemption,
+  storage,
   sweep,
 )
 from datadiet import config as config_lib
@@ -33,7 +34,7 @@ _CONFIG = config_flags.DEFINE_config_file(
   accept_new_attributes=True,
 )
 _WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Where results go; may be remote, such as gs://...'
+  'workdir', None, 'Where results go; may be on gs:// or s3://.'
 )
 _COORDINATOR_ADDRESS = flags.DEFINE_string(
   'coordinator_address',
@@ -154,7 +155,10 @@ def _guarded(argv: list[str]) -> int:
   except DataDietError as error:
     logging.debug('Where it came from:', exc_info=True)
     return distributed.leave(report(error))
-  except Exception:
+  except Exception as error:
+    if told := storage.error_of_store(error):
+      logging.debug('Where it came from:', exc_info=True)
+      return distributed.leave(report(told))
     if not distributed.has_peers():
       raise
     if preemption.stop_requested():

@@ -63,7 +63,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   start = time.monotonic()
   root = Workdir.at(workdir)
   # All checks first: a start that is refused changes nothing in the workdir.
-  check_paths(config)
+  check_paths(config, root)
   config = choose_dtype(config, root)
   check_workdir(config, root)
   if not distributed.is_first():

@@ -22,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from etils import epath
+from datadiet import storage
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _PREEMPTED = 75
@@ -256,9 +256,8 @@ class Launcher:
 def _list_files(workdir: str) -> list[str]:
   """The names of all results, without TensorBoard's, new at each start."""
   return sorted(
-    os.path.join(folder, name)
-    for folder, _, names in epath.Path(workdir).walk()
-    for name in names
+    name
+    for name in storage.files_below(workdir)
     if 'events.out.tfevents' not in name
   )
 

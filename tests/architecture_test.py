@@ -24,11 +24,13 @@ FLOORS = [
     'parallel',
     'checkpoints',
     'artifacts',
+    'checkpoint_archives',
     'compilation',
     'distributed',
     'own_arrays',
     'preemption',
     'progress',
+    'storage',
     'errors',
   },
 ]

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 
+from datadiet import storage
 from datadiet.data import (
   arrays,
   cache,
@@ -13,6 +14,7 @@ from datadiet.data import (
   image_folder,
   labels,
   packed,
+  remote,
   tfds,
 )
 from datadiet.data.dataset import Dataset, Split
@@ -82,13 +84,18 @@ def load_dataset(settings) -> Dataset:
     dataset = source.load(settings)
   else:
     options = {name: _plain(settings[name]) for name in _OPTIONS}
-    files = cache.source_identity(_files(source, settings))
-    dataset = cache.cached(
-      settings.name,
-      {**options, 'files': files},
-      lambda allocate: source.load(settings, allocate),
-      settings.cache_dir,
-    )
+    files = _files(source, settings)
+    identity = {**options, 'files': cache.source_identity(files)}
+    place = (settings.name, identity)
+
+    def load(allocate):
+      if not storage.is_remote(files):
+        return source.load(settings, allocate)
+      scratch = cache.scratch_folder(*place, settings.cache_dir)
+      with remote.local_copy(settings, files, scratch) as copied:
+        return source.load(copied, allocate)
+
+    dataset = cache.cached(*place, load, settings.cache_dir)
   return labels.apply_labels(dataset, settings)
 
 

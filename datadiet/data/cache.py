@@ -11,16 +11,17 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, preemption
+from datadiet import artifacts, preemption, storage
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -63,16 +64,12 @@ def cached(
   """
   if cache_dir == 'none':
     return load(in_memory)
-  if '://' in cache_dir:
+  if storage.is_remote(cache_dir):
     raise ConfigError(
       f'config.dataset.cache_dir: {cache_dir} is remote; allowed: a local '
       "folder, '' for ~/.cache/datadiet, or 'none'"
     )
-  key = hashlib.sha256(
-    json.dumps([_FORMAT, identity], sort_keys=True).encode()
-  ).hexdigest()[:16]
-  root = epath.Path(cache_dir or DEFAULT_CACHE_DIR).expanduser()
-  folder = root / f'{name.replace("/", "_").replace(":", "_")}-{key}'
+  folder = _folder_of(name, identity, cache_dir)
   dataset = _read_complete(folder)
   if dataset is not None:
     return dataset
@@ -93,12 +90,38 @@ def cached(
       writer.clean_up()
 
 
+def _folder_of(name: str, identity: dict, cache_dir: str) -> epath.Path:
+  key = hashlib.sha256(
+    json.dumps([_FORMAT, identity], sort_keys=True).encode()
+  ).hexdigest()[:16]
+  root = epath.Path(cache_dir or DEFAULT_CACHE_DIR).expanduser()
+  return root / f'{name.replace("/", "_").replace(":", "_")}-{key}'
+
+
+def scratch_folder(name: str, identity: dict, cache_dir: str) -> epath.Path:
+  """A new folder for files that `load` of `cached` needs, and removes.
+
+  What it leaves when it is killed, the next one to read this data removes.
+  """
+  if cache_dir != 'none':
+    folder = _temporary_beside(_folder_of(name, identity, cache_dir))
+    # A full or read-only home must not stop somebody from working.
+    with suppress(OSError):
+      folder.mkdir(parents=True)
+      return folder
+  return epath.Path(tempfile.mkdtemp(prefix='datadiet-'))
+
+
+def _temporary_beside(folder: epath.Path) -> epath.Path:
+  return folder.parent / f'.{folder.name}.{uuid.uuid4().hex}.tmp'
+
+
 class _Writer:
   """A cache folder in the making, under a temporary name."""
 
   def __init__(self, folder: epath.Path):
     self._folder = folder
-    self._temporary = folder.parent / f'.{folder.name}.{uuid.uuid4().hex}.tmp'
+    self._temporary = _temporary_beside(folder)
     self._allocated: dict[str, np.ndarray] = {}
     self._usable = True
 
@@ -290,7 +313,7 @@ def source_identity(root: os.PathLike | str) -> list:
   """
   digest = hashlib.sha256()
   count = 0
-  is_remote = '://' in os.fspath(root)
+  is_remote = storage.is_remote(root)
   listing = _remote_files if is_remote else _local_files
   for entry in listing(root):
     digest.update(repr(entry).encode(errors='surrogateescape'))
@@ -299,14 +322,8 @@ def source_identity(root: os.PathLike | str) -> list:
 
 
 def _remote_files(root: os.PathLike | str) -> Iterator[tuple]:
-  path = epath.Path(root)
-  if path.is_dir():
-    for below in sorted(path.iterdir()):
-      for name, *rest in _remote_files(below):
-        yield f'{path.name}/{name}', *rest
-    return
-  stat = path.stat()
-  yield path.name, stat.length, stat.mtime or 0
+  for name, marks in storage.files_below(root).items():
+    yield name, *marks
 
 
 def _local_files(root: os.PathLike | str) -> Iterator[tuple]:

@@ -159,24 +159,11 @@ def image_paths(root: epath.Path, below: str) -> Iterator[str]:
     )
 
 
-def _is_remote(path: epath.Path) -> bool:
-  return '://' in os.fspath(path)
-
-
 def files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
   """Paths of all files in a folder and below, with `prefix` in its place.
 
   Hidden folders are passed over: thumbnails, and copies that tools keep.
   """
-  if _is_remote(folder):
-    for path in folder.iterdir():
-      below = f'{prefix}/{path.name}'
-      if not path.is_dir():
-        yield below
-      elif not path.name.startswith('.'):
-        yield from files_below(path, below)
-    return
-  # Many times faster than the above where there are a million files.
   start = len(os.fspath(folder))
   for parent, inner, names in os.walk(os.fspath(folder), followlinks=True):
     inner[:] = [
@@ -252,9 +239,7 @@ def encoded_files(
   root: epath.Path, listings: dict[str, Listing]
 ) -> Iterator[EncodedImage]:
   """The files of listings whose ids are paths relative to `root`."""
-  is_remote = _is_remote(root)
   for split_name, listing in listings.items():
     for position, relative in enumerate(listing.ids):
       path = f'{os.fspath(root)}/{relative}'
-      content = epath.Path(path).read_bytes() if is_remote else path
-      yield EncodedImage(split_name, position, content, path)
+      yield EncodedImage(split_name, position, path, path)

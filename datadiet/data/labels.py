@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts
+from datadiet import artifacts, storage
 from datadiet.data import order
 from datadiet.data.dataset import Dataset
 from datadiet.errors import ConfigError, DataDietError
@@ -207,7 +207,7 @@ def read_labels(path: str, dataset: Dataset) -> np.ndarray:
 def _read_csv(path: epath.Path, dataset: Dataset) -> np.ndarray:
   try:
     # Spreadsheets put a mark before the first column's name.
-    text = path.read_bytes().decode('utf-8-sig')
+    text = storage.read_bytes(path).decode('utf-8-sig')
     reader = csv.DictReader(io.StringIO(text))
     header = reader.fieldnames or []
     rows = list(reader)

@@ -33,6 +33,12 @@ _INFO = 'dataset_info.json'
 _BATCH_BYTES = 2**24
 
 
+def root_folder(data_dir: str) -> epath.Path:
+  """`data_dir`, or the default folder of TFDS if it is ''."""
+  default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
+  return epath.Path(data_dir or default).expanduser()
+
+
 def prepared_folder(name: str, data_dir: str) -> epath.Path | None:
   """The newest prepared version of a set below `data_dir`, or None.
 
@@ -44,8 +50,7 @@ def prepared_folder(name: str, data_dir: str) -> epath.Path | None:
     DataDietError: if several configs are there and `name` does not say which.
   """
   base, _, version = name.partition(':')
-  default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
-  root = epath.Path(data_dir or default).expanduser() / base
+  root = root_folder(data_dir) / base
   if not root.exists():
     return None
   # <version>, or <builder config>/<version>.

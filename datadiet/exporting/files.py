@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from etils import epath
 from PIL import Image
 
+from datadiet import storage
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
 from datadiet.progress import progress
@@ -51,7 +53,7 @@ def write_image_folder(kept: Kept, folder: Path, final: Path) -> None:
       kept,
       folder,
       None,
-      lambda i, path: shutil.copy2(originals / kept.dataset.train.ids[i], path),
+      lambda i, path: _copy(originals / kept.dataset.train.ids[i], path),
     )
 
 
@@ -68,6 +70,11 @@ def write_linked_folder(kept: Kept, folder: Path, final: Path) -> None:
       f'the format linked_folder links to the files of an image_folder; '
       f'{kept.dataset.name} is none: use the format image_folder'
     )
+  if storage.is_remote(originals):
+    raise DataDietError(
+      'the format linked_folder links to local files, and those of '
+      f'{originals} are not: use the format image_folder'
+    )
   _write_tree(
     kept,
     folder,
@@ -76,11 +83,20 @@ def write_linked_folder(kept: Kept, folder: Path, final: Path) -> None:
   )
 
 
-def _originals(kept: Kept) -> Path | None:
+def _originals(kept: Kept) -> Path | epath.Path | None:
   """The folder that ids are paths in; None for data that is no folder."""
   if kept.dataset.name != 'image_folder':
     return None
+  if storage.is_remote(kept.settings.data_dir):
+    return epath.Path(kept.settings.data_dir)
   return Path(kept.settings.data_dir).expanduser().absolute()
+
+
+def _copy(original: Path | epath.Path, path: Path) -> None:
+  if storage.is_remote(original):
+    storage.download(original, path)
+  else:
+    shutil.copy2(original, path)
 
 
 def _write_tree(

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from datadiet import storage
 from datadiet.data import DATASETS
 from datadiet.data.tfds import prepared_folder
 from datadiet.errors import DataDietError
@@ -52,7 +53,9 @@ def write_tfds(kept: Kept, folder: Path, final: Path) -> None:
   data_dir = None
   # CIFAR's ids are the same where its archive was read, and not TFDS's copy.
   if settings.data_dir and prepared_folder(name, settings.data_dir):
-    data_dir = os.path.abspath(os.path.expanduser(settings.data_dir))
+    data_dir = settings.data_dir
+    if not storage.is_remote(data_dir):
+      data_dir = os.path.abspath(os.path.expanduser(data_dir))
   code = _CODE.format(
     ids=os.fspath(final / 'ids.txt'),
     name=name,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datadiet import storage
 from datadiet.data.image_folder import has_splits
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
@@ -139,6 +140,11 @@ def header(kept: Kept) -> str:
 
 def _folders(kept: Kept) -> dict[str, str]:
   """The folder that ids are relative to, and that of the train classes."""
+  if storage.is_remote(kept.settings.data_dir):
+    raise DataDietError(
+      f'the format torch takes local files, and those of '
+      f'{kept.settings.data_dir} are not; use the format image_folder'
+    )
   data_dir = Path(kept.settings.data_dir).expanduser().absolute()
   root = data_dir
   if has_splits(data_dir):

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from etils import epath
 
-from datadiet import artifacts
+from datadiet import artifacts, storage
 from datadiet.errors import DataDietError
 
 HISTORY_COLUMNS = (
@@ -46,7 +46,7 @@ def read_csv(path: epath.Path, **options) -> pd.DataFrame:
   try:
     # Ids and class names such as 'NA' are text, not missing values.
     return pd.read_csv(
-      io.StringIO(path.read_text()),
+      io.StringIO(storage.read_bytes(path).decode()),
       keep_default_na=False,
       na_values={name: ['', 'nan'] for name in HISTORY_COLUMNS},
       **options,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from etils import epath
 
-from datadiet import artifacts
+from datadiet import artifacts, storage
 from datadiet.errors import DataDietError
 from datadiet.reporting import reading
 from datadiet.reporting.selection import Selection
@@ -304,10 +304,12 @@ def load_results(workdir: str | os.PathLike | artifacts.Workdir) -> Results:
     workdir: the folder, local or remote.
 
   Raises:
-    DataDietError: if there is no such folder or it is no workdir.
+    DataDietError: if there is no such folder, it is no workdir, or it is on an
+      object store that cannot be reached.
   """
   if not isinstance(workdir, artifacts.Workdir):
     workdir = artifacts.Workdir.at(workdir)
+  storage.check_reachable(workdir.root, 'workdir')
   if not workdir.root.exists():
     raise DataDietError(f'{workdir.root} does not exist: there are no results')
   if not workdir.config.exists() and not workdir.dataset.exists():

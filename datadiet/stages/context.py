@@ -14,7 +14,7 @@ import ml_collections
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, distributed
+from datadiet import artifacts, distributed, storage
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.data import Dataset
@@ -103,12 +103,17 @@ _PATHS = (
 )
 
 
-def check_paths(config: Any) -> None:
-  """Checks that files that settings name are there.
+def check_paths(config: Any, workdir: Workdir) -> None:
+  """Checks that files that settings name are there, and object stores ready.
 
   Raises:
     ConfigError: names the setting and the file.
+    DataDietError: if an object store cannot be reached.
   """
+  storage.check_writable(workdir.root, '--workdir')
+  for name, value in config_lib.flatten(config):
+    if name in _PATHS or name == 'dataset.data_dir':
+      storage.check_reachable(value, f'config.{name}')
   for name, value in config_lib.flatten(config):
     if name in _PATHS and value and not epath.Path(value).expanduser().exists():
       raise ConfigError(

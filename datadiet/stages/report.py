@@ -5,7 +5,7 @@ import hashlib
 from absl import logging
 
 import datadiet
-from datadiet import artifacts, distributed
+from datadiet import artifacts, distributed, storage
 from datadiet.stages.context import Context
 
 # Where the manifests of everything a report is made of lie.
@@ -29,7 +29,7 @@ def _made_from(context: Context) -> str:
   root = context.workdir.root
   for pattern in _SOURCES:
     for path in sorted(root.glob(pattern)):
-      digest.update(path.read_bytes())
+      digest.update(storage.read_bytes(path))
   return digest.hexdigest()[:16]
 
 

@@ -6,12 +6,13 @@ writes the same file as an uninterrupted one.
 
 import csv
 import io
+import tempfile
 from typing import Any
 
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts
+from datadiet import artifacts, storage
 
 COLUMNS = (
   'step',
@@ -41,6 +42,7 @@ class History:
     self._path = run_folder / FILE_NAME
     self._folder = run_folder
     self._events = None
+    self._scratch: tempfile.TemporaryDirectory | None = None
     self.rows: list[dict[str, str]] = []
     if first_step and self._path.exists():
       self.rows = [
@@ -78,7 +80,12 @@ class History:
     Called after the first step, since the import takes seconds.
     """
     if self._events is None:
-      self._events = _event_writer(self._folder)
+      folder = self._folder
+      if storage.is_remote(folder):
+        # They grow, which objects cannot: what is there is uploaded anew.
+        self._scratch = tempfile.TemporaryDirectory()
+        folder = epath.Path(self._scratch.name)
+      self._events = _event_writer(folder)
 
   def write(self) -> None:
     """Writes history.csv."""
@@ -89,13 +96,23 @@ class History:
     )
     if self._events is not None:
       self._events.flush()
+      self._upload_events()
 
   def close(self) -> None:
     """Writes everything and closes the event file."""
     self.write()
     if self._events is not None:
       self._events.close()
+      self._upload_events()
       self._events = None
+    if self._scratch is not None:
+      self._scratch.cleanup()
+      self._scratch = None
+
+  def _upload_events(self) -> None:
+    if self._scratch is not None:
+      for path in epath.Path(self._scratch.name).iterdir():
+        storage.upload(path, self._folder / path.name)
 
 
 def _text(value: Any) -> str:
@@ -117,5 +134,5 @@ def _event_writer(folder: epath.Path):
 
 def read_history(run_folder: epath.PathLike) -> list[dict[str, str]]:
   """The rows of a run's history.csv."""
-  text = (epath.Path(run_folder) / FILE_NAME).read_text()
-  return list(csv.DictReader(io.StringIO(text)))
+  content = storage.read_bytes(epath.Path(run_folder) / FILE_NAME)
+  return list(csv.DictReader(io.StringIO(content.decode())))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet.data import image_folder, load_dataset
+from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
@@ -221,17 +221,3 @@ def test_class_with_one_image_cannot_be_divided(tmp_path):
   formats.write_image_folder(tmp_path, {'a': 5, 'b': 1})
   with pytest.raises(DataDietError, match="class 'b' has one example"):
     load_dataset(_settings(tmp_path))
-
-
-def test_paths_of_remote_folders_are_the_same(tmp_path, monkeypatch):
-  """Remote folders are listed another way."""
-  counts = {'train/a': 2, 'train/b/deep/er': 2, 'test/a': 1, 'test/b': 1}
-  formats.write_image_folder(tmp_path, counts)
-  formats.write(tmp_path / 'train/a/.hidden/000.png', b'hidden')
-  root = image_folder.require_folder(str(tmp_path), 'image_folder')
-  local = sorted(image_folder.image_paths(root, 'train'))
-  monkeypatch.setattr(image_folder, '_is_remote', lambda path: True)
-  assert sorted(image_folder.image_paths(root, 'train')) == local
-  remote = load_dataset(_settings(tmp_path))
-  monkeypatch.undo()
-  assert remote.fingerprint == load_dataset(_settings(tmp_path)).fingerprint

@@ -1,0 +1,76 @@
+"""Data on gs:// or s3://: copied to the local disk before it is decoded.
+
+So every source reads it as it reads local files, many at a time; only the
+decoded arrays stay.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ml_collections
+from absl import logging
+from etils import epath
+
+from datadiet import preemption, storage
+from datadiet.data import tfds
+from datadiet.errors import DataDietError
+from datadiet.progress import progress
+
+
+@contextmanager
+def local_copy(
+  settings: Any, files: epath.Path, scratch: epath.Path
+) -> Iterator[ml_collections.ConfigDict]:
+  """Copies what a source reads; removed again on leaving.
+
+  Args:
+    settings: `config.dataset`.
+    files: below or at `settings.data_dir`; what the source reads.
+    scratch: a folder to copy to.
+
+  Yields:
+    The settings with a local `data_dir`.
+
+  Raises:
+    DataDietError: if the local disk is full; or what is raised while the copy
+      is read, with the remote path in place of the copy's.
+    Preempted: if the process was asked to stop.
+  """
+  root = os.fspath(tfds.root_folder(settings.data_dir))
+  copy = scratch / 'copy'
+  try:
+    try:
+      _copy(files, copy / os.fspath(files)[len(root) :].lstrip('/'))
+    except OSError as error:
+      if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise
+      raise DataDietError(
+        f'{files} cannot be copied to {scratch.parent}: {error.strerror}; '
+        'config.dataset.cache_dir names another local folder'
+      ) from error
+    local = ml_collections.ConfigDict(settings.to_dict())
+    local.data_dir = os.fspath(copy)
+    try:
+      yield local
+    except DataDietError as error:
+      message = str(error).replace(os.fspath(copy), root)
+      raise type(error)(message) from error
+  finally:
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _copy(files: epath.Path, target: epath.Path) -> None:
+  found = storage.files_below(files)
+  num_bytes = sum(size for size, _ in found.values())
+  logging.info('Copying %s (%.1f MB)', files, num_bytes / 1e6)
+  with progress(f'Copying {files.name}', len(found), 'files') as shown:
+
+    def advance(count: int) -> None:
+      shown.advance(count)
+      preemption.raise_if_requested()
+
+    storage.copy_here(files, target, found, advance)

@@ -1,0 +1,261 @@
+"""Object stores: what gs:// and s3:// paths need beside `etils.epath`.
+
+A store replaces an object whole, by one request, and knows neither folders that
+are renamed nor files that grow. Transient errors are tried again by the
+libraries: here is where they are told how often, with waits that double.
+"""
+
+import importlib.util
+import logging as std_logging
+import os
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+
+import fsspec
+from etils import epath
+
+from datadiet.errors import ConfigError, DataDietError
+
+# What reads and writes each kind of path, and the extra that installs it.
+_SCHEMES = {'gs': ('gcsfs', 'gcs'), 's3': ('s3fs', 's3')}
+
+# Read by the libraries when they are first used. A variable of the user's wins.
+for _name, _value in {
+  # TensorFlow takes seconds to import and knows no s3://.
+  'EPATH_USE_TF': 'false',
+  # Asks an API for the kind of each bucket that needs a permission of its own.
+  'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
+  # Up to 1, 2, 4, 8, 16 seconds at random, as gcsfs waits by itself.
+  'AWS_RETRY_MODE': 'standard',
+  'AWS_MAX_ATTEMPTS': '6',
+}.items():
+  os.environ.setdefault(_name, _value)
+for _name in _SCHEMES:
+  # Other processes write, too: a listing is good for one look.
+  fsspec.config.conf.setdefault(_name, {}).setdefault(
+    'use_listings_cache', False
+  )
+# It logs what it raises, with a traceback.
+std_logging.getLogger('gcsfs').setLevel(std_logging.CRITICAL)
+
+
+def is_remote(path: epath.PathLike) -> bool:
+  """Whether a path is of an object store."""
+  return '://' in os.fspath(path)
+
+
+def _filesystem(path: epath.PathLike) -> fsspec.AbstractFileSystem:
+  return fsspec.core.url_to_fs(os.fspath(path))[0]
+
+
+def _scheme(path: epath.PathLike) -> str:
+  return os.fspath(path).partition('://')[0]
+
+
+def check_reachable(path: epath.PathLike, name: str) -> None:
+  """Checks that a path can be asked for, whether anything is there or not.
+
+  Args:
+    path: any; local ones are passed over.
+    name: of the flag or setting, for messages.
+
+  Raises:
+    ConfigError: if nothing reads such paths here, or the store refuses it.
+    DataDietError: if the store cannot be reached.
+  """
+  if is_remote(path):
+    _check_library(path, name)
+    _refused_early(path, name, lambda: epath.Path(path).exists())
+
+
+def check_writable(path: epath.PathLike, name: str) -> None:
+  """Checks that a folder can be written to, by an object that goes again.
+
+  Args:
+    path: any; local ones are passed over.
+    name: of the flag or setting, for messages.
+
+  Raises:
+    ConfigError: if nothing reads such paths here, or the store refuses it.
+    DataDietError: if the store cannot be reached.
+  """
+  if not is_remote(path):
+    return
+
+  def probe() -> None:
+    target = epath.Path(path) / f'.probe.{uuid.uuid4().hex[:8]}'
+    write_bytes(target, b'')
+    target.unlink()
+
+  _check_library(path, name)
+  _refused_early(path, name, probe)
+
+
+def _check_library(path: epath.PathLike, name: str) -> None:
+  if _scheme(path) not in _SCHEMES:
+    known = ', '.join(f'{scheme}://' for scheme in _SCHEMES)
+    raise ConfigError(
+      f'{name}: {os.fspath(path)!r} is not allowed; allowed: a local path or '
+      f'one on {known}'
+    )
+  library, extra = _SCHEMES[_scheme(path)]
+  if importlib.util.find_spec(library) is None:
+    raise ConfigError(
+      f'{name}: {path} needs the library {library}; install it by '
+      f"`pip install -c constraints.txt -e '.[{extra}]'`"
+    )
+
+
+def _refused_early(
+  path: epath.PathLike, name: str, look: Callable[[], object]
+) -> None:
+  try:
+    look()
+  except Exception as error:
+    told = error_of_store(error)
+    if told is None:
+      raise
+    kind = DataDietError if told.is_transient else ConfigError
+    raise kind(f'{name}: {path} cannot be used: {told.reason}') from error
+
+
+class StoreError(DataDietError):
+  """What an object store answered once its library had given up.
+
+  Attributes:
+    reason: of one line.
+    is_transient: whether another time it may go well.
+  """
+
+  def __init__(self, reason: str, is_transient: bool):
+    super().__init__(f'the object store failed: {reason}')
+    self.reason = reason
+    self.is_transient = is_transient
+
+
+# By the name of the exception: its library may not be installed.
+_REASONS = {
+  'NoCredentialsError': 'no credentials were found',
+  'DefaultCredentialsError': 'no credentials were found',
+  'NoSuchBucket': 'there is no such bucket',
+  'FileNotFoundError': 'there is no such bucket or object',
+  'PermissionError': 'access denied',
+}
+
+
+def error_of_store(error: Exception) -> StoreError | None:
+  """The error to be told where one came out of an object store; else None."""
+  if isinstance(error, DataDietError) or not any(
+    frame.f_globals.get('__name__', '').partition('.')[0] == 'fsspec'
+    for frame, _ in traceback.walk_tb(error.__traceback__)
+  ):
+    return None
+  chain = [error, *filter(None, (error.__cause__,))]
+  names = {kind.__name__ for one in chain for kind in type(one).__mro__}
+  known = [reason for name, reason in _REASONS.items() if name in names]
+  lines = str(error).strip().splitlines() or [type(error).__name__]
+  refused = bool(known) or 'Forbidden' in lines[0] or 'denied' in lines[0]
+  refused = refused or getattr(error, 'code', None) in (400, 401, 403)
+  reason = f'{known[0]} ({lines[0][:200]})' if known else lines[0][:300]
+  return StoreError(reason, is_transient=not refused)
+
+
+def read_bytes(path: epath.PathLike) -> bytes:
+  """The content of a file; of an object, as it was at one moment.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+  """
+  if is_remote(path):
+    return _filesystem(path).cat_file(os.fspath(path))
+  return epath.Path(path).read_bytes()
+
+
+def write_bytes(path: epath.PathLike, content: bytes) -> None:
+  """Writes an object: it is there whole, or as it was before.
+
+  Args:
+    path: of an object store.
+    content: of the object.
+  """
+  _filesystem(path).pipe_file(os.fspath(path), content)
+
+
+def upload(source: epath.PathLike, path: epath.PathLike) -> None:
+  """Writes a local file to an object, in parts if it is large; see above."""
+  _filesystem(path).put_file(os.fspath(source), os.fspath(path))
+
+
+def download(path: epath.PathLike, target: epath.PathLike) -> None:
+  """Reads an object into a local file."""
+  _filesystem(path).get_file(os.fspath(path), os.fspath(target))
+
+
+def files_below(root: epath.PathLike) -> dict[str, tuple]:
+  """All objects below a folder, or the one object, by one listing.
+
+  Returns:
+    {path below the root, or '' for itself: (bytes, what changes with it)}, in
+    order.
+  """
+  filesystem = _filesystem(root)
+  # Whatever of these a store has.
+  marks = ('ETag', 'etag', 'md5Hash', 'generation', 'LastModified', 'updated')
+  start = len(filesystem._strip_protocol(os.fspath(root)))
+  return {
+    name[start:].removeprefix('/'): (
+      entry['size'],
+      str(next((entry[mark] for mark in marks if mark in entry), '')),
+    )
+    for name, entry in filesystem.find(os.fspath(root), detail=True).items()
+    # Consoles make empty objects of such names to show folders.
+    if not name.endswith('/')
+  }
+
+
+def copy_here(
+  root: epath.PathLike,
+  target: epath.PathLike,
+  files: dict[str, tuple],
+  on_files: Callable[[int], None],
+) -> None:
+  """Reads objects into local files, many at a time.
+
+  Args:
+    root: the folder, or the object.
+    target: the local folder, or the file; what is above it is made.
+    files: of `files_below`.
+    on_files: told how many more are there, now and then.
+  """
+  filesystem = _filesystem(root)
+  for batch in _batches(files):
+    filesystem.get(
+      [os.path.join(os.fspath(root), name).rstrip('/') for name in batch],
+      [os.path.join(os.fspath(target), name).rstrip('/') for name in batch],
+    )
+    on_files(len(batch))
+
+
+def _batches(files: dict[str, tuple]) -> Iterator[list[str]]:
+  """Names of some 64 MiB, or of 256 files, together."""
+  batch, num_bytes = [], 0
+  for name, (size, _) in files.items():
+    batch.append(name)
+    num_bytes += size
+    if len(batch) == 256 or num_bytes >= 2**26:
+      yield batch
+      batch, num_bytes = [], 0
+  if batch:
+    yield batch
+
+
+def move(folder: epath.Path, target: epath.Path) -> None:
+  """Renames a folder, local or remote; there one object after the other."""
+  if not is_remote(folder):
+    folder.rename(target)
+    return
+  filesystem = _filesystem(folder)
+  for name in files_below(folder):
+    filesystem.cp_file(os.fspath(folder / name), os.fspath(target / name))
+  folder.rmtree()
