@@ -70,6 +70,7 @@ def get_config() -> ml_collections.ConfigDict:
   # ... on a schedule of this horizon; 0 for num_steps.
   config.train.schedule_steps = 78_000
   config.train.batch_size = 128
+  # At most 128 a device on CPU, where a stop waits for the batch at hand.
   config.train.eval_batch_size = 1024
   config.train.augmentation = 'crop_flip'
   config.train.crop_padding = 4
@@ -103,6 +104,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.score.names = ('el2n', 'grand', 'forgetting', 'aum', 'input_norm')
   # Checkpoints to score; () for the last step alone.
   config.score.steps = ()
+  # Also at most 128 a device on CPU.
   config.score.batch_size = 1024
   # 0 to fit the device's memory.
   config.score.gradient_batch_size = 0

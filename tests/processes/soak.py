@@ -28,17 +28,26 @@ from tests.processes.whole_files import check_whole
 
 _CHANGES = {
   'train__num_runs': 4,
-  'train__num_steps': 880,
-  'train__schedule_steps': 880,
-  'train__checkpoint_every_steps': 88,
-  'score__steps': (0, 440, 880),
-  'score__batch_size': 64,
-  'score__gradient_batch_size': 32,
-  'retrain__num_steps': 220,
+  'train__num_steps': 110,
+  'train__schedule_steps': 110,
+  'train__checkpoint_every_steps': 11,
+  'score__steps': (0, 110),
+  'score__batch_size': 128,
+  'score__gradient_batch_size': 64,
+  'retrain__num_steps': 44,
+  'retrain__full': False,
 }
 # Where the kills of one workdir fall, of as many as there are rounds for.
 _STAGES = ('start', 'train', 'score', 'audit', 'select', 'retrain', 'report')
 _TARGETS = (*_STAGES, 'train')
+# What the log says over and over in a stage, and how often; others are short.
+_COUNTED = {
+  'train': ('Dispatched step', 110),
+  'score': ('scoring run', 16),
+  'retrain': ('Dispatched step', 44),
+}
+# Seconds that such a stage takes to begin in earnest: it compiles.
+_COMPILING = 5.0
 # Both have to be gone this soon after the signal to one.
 _PATIENCE = 60.0
 
@@ -96,12 +105,9 @@ class Soak:
 
   def run_undisturbed(self) -> None:
     """Makes what all others are compared with, and measures the stages."""
-    start = time.monotonic()
-    self._run_to_the_end(self._quiet)
-    print(f'undisturbed: {time.monotonic() - start:.0f} s', flush=True)
-    start = time.time()  # Once more, with everything compiled.
-    log = self._run_to_the_end(self._folder / 'again')
-    self._compare(self._folder / 'again')
+    start = time.time()
+    log = self._run_to_the_end(self._quiet)
+    print(f'undisturbed: {time.time() - start:.0f} s', flush=True)
     self._seconds = seconds_by_stage(log, start)
     shown = [f'{name} {spent:.1f}' for name, spent in self._seconds.items()]
     print(f'seconds of each stage: {", ".join(shown)}', flush=True)
@@ -125,10 +131,7 @@ class Soak:
     pair = self._start(workdir)
     victim = self._random.randrange(2)
     number = self._random.choice([signal.SIGTERM, signal.SIGKILL])
-    share = self._random.random()
-    while pair.is_running() and not self._has_begun(pair, target):
-      time.sleep(0.002)
-    time.sleep(share * self._seconds[target])
+    self._wait_for_the_moment(pair, target)
     if not pair.is_running():
       if pair.wait() != [0, 0]:
         raise SystemExit(pair.log(0) + pair.log(1))
@@ -152,8 +155,27 @@ class Soak:
         raise SystemExit(f'{kill}\n{pair.log(0)}\n{pair.log(1)}')
     return kill
 
-  def _has_begun(self, pair: running.Pair, target: str) -> bool:
-    return target == 'start' or f'Stage {target} begins' in pair.log(0)
+  def _wait_for_the_moment(self, pair: running.Pair, target: str) -> None:
+    """Waits for a random moment of a stage, or until that has passed."""
+    begins = f'Stage {target} begins'
+    line, total = _COUNTED.get(target, ('', 0))
+    count = self._random.randint(-total // 4, total)
+
+    def has_come() -> bool:
+      log = pair.log(0)
+      _, begun, after = log.partition(begins)
+      return (
+        target == 'start'
+        or bool(begun)
+        and (after.count(line) >= count or 'Stage' in after)
+      )
+
+    while pair.is_running() and not has_come():
+      time.sleep(0.002)
+    seconds = 0.1 if count > 0 else _COMPILING
+    if not line:
+      seconds = self._seconds[target]
+    time.sleep(self._random.uniform(0, seconds))
 
   def _note_lost(self, log: str) -> None:
     """Completes the kills before by where the next starts went on."""

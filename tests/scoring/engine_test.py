@@ -7,6 +7,7 @@ import pytest
 from datadiet.data.dataset import Split
 from datadiet.models.resnet import BasicBlock, ResNet
 from datadiet.parallel import flat_mesh
+from datadiet.scoring import engine as engine_module
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
 
 _MEAN, _STD = np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32)
@@ -104,7 +105,11 @@ def test_images_on_the_host_score_the_same(make_engine, network):
     np.testing.assert_array_equal(on_host[name], on_device[name])
 
 
-def test_going_on_gives_the_same_bits(make_engine, network):
+@pytest.mark.parametrize('in_flight', [0, 2])  # On CPU, on accelerators.
+def test_going_on_gives_the_same_bits(
+  make_engine, network, in_flight, monkeypatch
+):
+  monkeypatch.setattr(engine_module, 'max_in_flight', lambda: in_flight)
   engine = make_engine(_FORWARD, 101, 40, 8)
   whole = engine.score(network[1])
   copies = []

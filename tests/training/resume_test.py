@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints, preemption
+from datadiet import artifacts, checkpoints, parallel, preemption
 from datadiet.errors import Preempted
 from datadiet.training.history import read_history
 from datadiet.training.in_flight import InFlight
@@ -19,10 +19,16 @@ from tests.training.small_runs import (
 )
 
 
+@pytest.fixture(params=[0, 2])
+def in_flight(request, monkeypatch):
+  """As many dispatches wait as on CPU, or as on accelerators."""
+  monkeypatch.setattr(parallel, 'max_in_flight', lambda: request.param)
+
+
 # Before, at and after log points, evaluations, checkpoints and the end.
 @pytest.mark.parametrize('step', [1, 3, 4, 5, 7, 9, 10])
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
-  tmp_path, step, uninterrupted
+  tmp_path, step, uninterrupted, in_flight
 ):
   train_until(tmp_path, step)
   run = tmp_path / 'run_00'
@@ -35,7 +41,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
 # At step 5 nothing is saved but for the stop; step 10 is the last.
 @pytest.mark.parametrize('step', [5, 10])
 def test_a_run_stopped_in_evaluation_evaluates_again(
-  tmp_path, step, uninterrupted, monkeypatch
+  tmp_path, step, uninterrupted, in_flight, monkeypatch
 ):
   add = InFlight.add
 
