@@ -91,6 +91,8 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
     reference = alt.Chart(_values(full))
     line = {'y': y, 'color': color, 'tooltip': tooltip}
     layers.insert(0, reference.mark_rule(strokeDash=[6, 4]).encode(**line))
+    band = {'y': alt.Y('low:Q'), 'y2': 'high:Q', 'color': color}
+    layers.insert(0, reference.mark_rect(opacity=0.15).encode(**band))
   text = 'Test accuracy against the fraction of the training data kept.'
   return _spec(alt.layer(*layers), text)
 
@@ -240,7 +242,7 @@ def curves_chart(history: pd.DataFrame, steps: list[int]) -> dict | None:
   lines = (
     alt.Chart(_values(rows))
     .transform_filter('datum.metric == metric')
-    .mark_line(point=alt.OverlayMarkDef(size=12), strokeWidth=1.5)
+    .mark_line(point=alt.OverlayMarkDef(size=25), strokeWidth=1.5)
     .encode(
       x=alt.X('step:Q', title='step'),
       y=alt.Y('value:Q', title=None).scale(zero=False),
