@@ -70,7 +70,9 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
   x = alt.X('kept:Q', title='training data kept (%)')
   x = x.scale(zero=False, padding=12)
   y = alt.Y('accuracy:Q', title='test accuracy (%)').scale(zero=False)
-  color = alt.Color('series:N', title=None)
+  # Symbols are otherwise as pale as the band of the full data.
+  legend = alt.Legend(symbolType='circle', symbolOpacity=1)
+  color = alt.Color('series:N', title=None, legend=legend)
   tooltip = [
     'selection:N',
     alt.Tooltip('kept:Q', format='.1f'),
