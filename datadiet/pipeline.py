@@ -66,13 +66,18 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   check_paths(config, root)
   config = choose_dtype(config, root)
   check_workdir(config, root)
+  if names == ['report'] and not root.config.exists():
+    raise ConfigError(
+      f'--workdir: {root.root} holds no results to report on; allowed: a '
+      'folder that another stage has made'
+    )
   if not distributed.is_first():
     # One process tells how it goes; all tell of warnings.
     logging.set_verbosity(logging.WARNING)
   try:
     dataset = distributed.one_a_host_first(lambda: load_dataset(config.dataset))
   except DataDietError as error:
-    if names != ['report'] or not root.dataset.exists():
+    if names != ['report']:
       raise
     report.run_without_images(root, error)
     return

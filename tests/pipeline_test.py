@@ -299,10 +299,15 @@ def test_a_report_of_scores_without_their_images(own, monkeypatch):
     assert 'images were not at hand' in page.read_text()
     for stages in (['select'], ['select', 'report']):
       _assert_refused(own, DataDietError, 'digits is gone', _config(), stages)
-    empty = own.with_name('empty')
-    _assert_refused(empty, DataDietError, 'is gone', _config(), ['report'])
   main.run(_config(), str(own), ['report'])
   assert 'images were not at hand' not in page.read_text()
+
+
+def test_a_report_on_nothing_is_refused(tmp_path):
+  nowhere = tmp_path / 'nowhere'
+  message = f'--workdir: {nowhere} holds no results to report on'
+  _assert_refused(nowhere, ConfigError, message, _config(), ['report'])
+  assert not nowhere.exists()
 
 
 def test_stages_run_in_their_order():

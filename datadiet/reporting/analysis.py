@@ -51,27 +51,40 @@ def run_stability(results: Results) -> pd.DataFrame:
   Returns:
     One row a score and pair of runs: score, run_a, run_b, spearman (rank
     correlation), overlap (share of the TOP_FRACTION of examples with the
-    highest scores in one run that are among those of the other).
+    highest scores in one run that are among those of the other). Both are
+    over the examples that have the score in both runs; a pair that shares
+    fewer than two is left out.
   """
   rows = []
   for name in score_columns(results.scores):
     by_run = results.run_scores(name)
-    ranks = by_run.rank(method='first')
-    correlations = by_run.rank().corr()
-    is_top = ranks > (1 - TOP_FRACTION) * len(ranks)
+    correlations = by_run.corr('spearman', min_periods=2)
+    is_top = _is_top(by_run)
     for run_a, run_b in itertools.combinations(by_run.columns, 2):
-      both = (is_top[run_a] & is_top[run_b]).sum()
+      pair, top = by_run[[run_a, run_b]], is_top
+      if pair.isna().any(axis=None):
+        # Runs that trained on subsets.
+        pair = pair.dropna()
+        top = _is_top(pair)
+      if len(pair) < 2:
+        continue
+      both = (top[run_a] & top[run_b]).sum()
       rows.append(
         {
           'score': name,
           'run_a': run_a,
           'run_b': run_b,
           'spearman': correlations.loc[run_a, run_b],
-          'overlap': both / max(1, is_top[run_a].sum()),
+          'overlap': both / max(1, top[run_a].sum()),
         }
       )
   columns = ['score', 'run_a', 'run_b', 'spearman', 'overlap']
   return pd.DataFrame(rows, columns=columns)
+
+
+def _is_top(by_run: pd.DataFrame) -> pd.DataFrame:
+  """Which examples are among the TOP_FRACTION with the highest scores."""
+  return by_run.rank(method='first') > (1 - TOP_FRACTION) * len(by_run)
 
 
 def stability_by_score(stability: pd.DataFrame) -> list[dict[str, Any]]:
@@ -79,7 +92,7 @@ def stability_by_score(stability: pd.DataFrame) -> list[dict[str, Any]]:
   rows = []
   for name, pairs in stability.groupby('score', sort=False):
     means = pairs[['spearman', 'overlap']].mean()
-    means = means.where(means.notna(), None)
+    means = means.astype(object).where(means.notna(), None)
     rows.append({'score': name, 'num_pairs': len(pairs), **means.to_dict()})
   return rows
 

@@ -70,7 +70,9 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
   x = alt.X('kept:Q', title='training data kept (%)')
   x = x.scale(zero=False, padding=12)
   y = alt.Y('accuracy:Q', title='test accuracy (%)').scale(zero=False)
-  color = alt.Color('series:N', title=None)
+  # Symbols are otherwise as pale as the band of the full data.
+  legend = alt.Legend(symbolType='circle', symbolOpacity=1)
+  color = alt.Color('series:N', title=None, legend=legend)
   tooltip = [
     'selection:N',
     alt.Tooltip('kept:Q', format='.1f'),
@@ -91,6 +93,8 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
     reference = alt.Chart(_values(full))
     line = {'y': y, 'color': color, 'tooltip': tooltip}
     layers.insert(0, reference.mark_rule(strokeDash=[6, 4]).encode(**line))
+    band = {'y': alt.Y('low:Q'), 'y2': 'high:Q', 'color': color}
+    layers.insert(0, reference.mark_rect(opacity=0.15).encode(**band))
   text = 'Test accuracy against the fraction of the training data kept.'
   return _spec(alt.layer(*layers), text)
 
@@ -240,7 +244,7 @@ def curves_chart(history: pd.DataFrame, steps: list[int]) -> dict | None:
   lines = (
     alt.Chart(_values(rows))
     .transform_filter('datum.metric == metric')
-    .mark_line(point=alt.OverlayMarkDef(size=12), strokeWidth=1.5)
+    .mark_line(point=alt.OverlayMarkDef(size=25), strokeWidth=1.5)
     .encode(
       x=alt.X('step:Q', title='step'),
       y=alt.Y('value:Q', title=None).scale(zero=False),

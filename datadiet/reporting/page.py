@@ -3,6 +3,7 @@
 import base64
 import functools
 import importlib.resources
+import math
 from typing import Any
 
 import jinja2
@@ -165,6 +166,7 @@ def _environment() -> jinja2.Environment:
   )
   environment.filters.update(
     accuracy=accuracy_text,
+    breakable=_breakable,
     decimal=_decimal,
     duration=_duration,
     percent=percent,
@@ -188,8 +190,14 @@ def _vega_runtime() -> str:
   return bundle.replace('</script', r'<\/script').replace('<!--', r'<\!--')
 
 
+def _breakable(name: str) -> markupsafe.Markup:
+  """A name of words and underscores, which may be broken between them."""
+  return markupsafe.escape(name).replace('_', markupsafe.Markup('_<wbr>'))
+
+
 def _decimal(value: float | None, digits: int) -> str:
-  return '-' if value is None else f'{value:.{digits}f}'
+  unknown = value is None or math.isnan(value)
+  return '-' if unknown else f'{value:.{digits}f}'
 
 
 def _thousands(value: float | None) -> str:

@@ -131,6 +131,9 @@ def class_context(results: Results) -> dict[str, Any]:
     context['class_rows'] = list(zip(names, rows, strict=True))
   accuracies = analysis.class_accuracies(results)
   if len(accuracies.columns):
+    # What the diet is compared with comes first.
+    columns = sorted(accuracies, key=lambda name: not name.startswith('full_'))
+    accuracies = accuracies[sorted(columns, key=lambda name: name != 'train')]
     context['accuracy_columns'] = list(accuracies.columns)
     rows = accuracies.to_numpy(np.float64).tolist()
     context['accuracy_rows'] = list(zip(names, rows, strict=True))

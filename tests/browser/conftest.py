@@ -172,7 +172,13 @@ def driver(tmp_path_factory):
     )
   options = Options()
   options.binary_location = binary
-  for flag in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage'):
+  # Without bars a page is as wide as its viewport, in pictures too.
+  for flag in (
+    '--headless=new',
+    '--no-sandbox',
+    '--disable-dev-shm-usage',
+    '--hide-scrollbars',
+  ):
     options.add_argument(flag)
   options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
   driver = webdriver.Chrome(options=options, service=Service(service))

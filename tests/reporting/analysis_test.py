@@ -48,6 +48,24 @@ def test_stability_compares_every_two_runs(workdir):
   assert row['spearman'] == pytest.approx(el2n['spearman'].mean())
 
 
+def test_stability_is_over_what_both_runs_have(workdir):
+  for run, has_none in ((0, slice(0, 60)), (1, slice(60, 120))):
+    path = workdir.scores(run, 60) / 'aum.npy'
+    aum = np.load(path)
+    aum[has_none] = np.nan
+    np.save(path, aum)
+  results = load_results(workdir)
+  found = analysis.run_stability(results)
+  aum = found[found['score'] == 'aum'].set_index(['run_a', 'run_b'])
+  assert list(aum.index) == [(0, 2), (1, 2)]  # 0 and 1 share none.
+  by_run = results.run_scores('aum').iloc[60:]
+  expected = stats.spearmanr(by_run[0], by_run[2]).statistic
+  assert aum.loc[(0, 2), 'spearman'] == pytest.approx(expected)
+  top = [set(by_run[run].nlargest(18).index) for run in (0, 2)]
+  expected = len(top[0] & top[1]) / 18
+  assert aum.loc[(0, 2), 'overlap'] == pytest.approx(expected)
+
+
 def test_one_run_has_no_stability(workdir):
   for run in (1, 2):
     (workdir.scores(run, 60) / artifacts.MANIFEST).unlink()

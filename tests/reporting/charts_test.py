@@ -43,7 +43,9 @@ def test_all_charts_compile(results):
 
 def test_the_accuracy_chart_has_error_bars(results):
   spec = charts.accuracy_chart(results.summary['accuracy'])
-  rows = _rows(spec, 1)
+  (full,) = _rows(spec, 0)
+  assert full['high'] - full['low'] == pytest.approx(0.4)
+  rows = _rows(spec, 2)
   assert len(rows) == 4
   hardest = rows[0]
   assert hardest['series'] == 'keep_max, el2n, step 60'

@@ -16,13 +16,14 @@ function chartColors() {
   const [ink, faint, line] = ['--ink', '--faint', '--line'].map(read);
   probe.remove();
   const text = { labelColor: ink, titleColor: ink };
+  const sizes = { labelFontSize: 11, titleFontSize: 12 };
   const columns = window.innerWidth < 700 ? 1 : 2;
   const axis = { domainColor: faint, gridColor: line, tickColor: faint };
   return {
     background: null,
     font: style.fontFamily,
-    axis: { ...text, ...axis, labelLimit: 220 },
-    legend: { ...text, orient: 'bottom', columns, labelLimit: 260 },
+    axis: { ...text, ...axis, ...sizes, labelLimit: 220 },
+    legend: { ...text, ...sizes, orient: 'bottom', columns, labelLimit: 260 },
     view: { stroke: line },
     // Marks of one colour, such as the bars of one class.
     bar: { color: '#4c8fd0' },
@@ -114,6 +115,7 @@ const fillers = {
     const label = control('histogram-label');
     spec.encoding.x.title = meta.scores[score].name;
     const chosen = label === '' ? null : Number(label);
+    spec.encoding.color.sort = meta.class_names;
     spec.datasets = { table: histogramTable(score, chosen) };
     return { low: score };
   },
