@@ -27,8 +27,7 @@ test: lint ## Check the style and run the tests.
 
 .PHONY: test-browser
 test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
-	@apt-get install -qq -y chromium chromium-driver >/dev/null
-	@npm install --silent --no-save --no-package-lock axe-core@4.14.1
+	@tests/browser/install.sh
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
 	  -c constraints.txt -e '.[browser]'
 	@DATADIET_SCREENSHOTS=build/screenshots \

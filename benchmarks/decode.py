@@ -39,23 +39,18 @@ def write_images(folder: pathlib.Path, num_images: int, size: int) -> list[str]:
   return paths
 
 
-def main() -> None:
-  """Measures and prints."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('--num_images', type=int, default=20_000)
-  parser.add_argument('--size', type=int, default=32)
-  flags = parser.parse_args()
-  cores = decoding.num_cores()
+def measure(num_images: int, size: int) -> dict[str, tuple[float, float]]:
+  """{what: images per second of (wall time, processor time)}."""
+  rates = {}
   with tempfile.TemporaryDirectory() as scratch:
     folder = pathlib.Path(scratch)
-    paths = write_images(folder / 'images', flags.num_images, flags.size)
+    paths = write_images(folder / 'images', num_images, size)
 
     wall, processor = time.monotonic(), time.process_time()
-    decode_worker.decode_chunk(paths, flags.size, flags.size, 0)
+    decode_worker.decode_chunk(paths, size, size, 0)
     wall = time.monotonic() - wall
     processor = time.process_time() - processor
-    print(f'one process: {len(paths) / wall:.0f} images/s', end='')
-    print(f' ({len(paths) / processor:.0f} per second of processor time)')
+    rates['one process'] = num_images / wall, num_images / processor
 
     settings = base.get_config().dataset
     settings.name = 'image_folder'
@@ -64,11 +59,24 @@ def main() -> None:
     for what in ('first read', 'from the cache'):
       start, before = time.monotonic(), os.times()
       load_dataset(settings)
-      rate = len(paths) / (time.monotonic() - start)
+      wall = time.monotonic() - start
       # User and system time of this process and of its ended workers.
       processor = sum(os.times()[:4]) - sum(before[:4])
-      print(f'{what}: {rate:.0f} images/s on {cores} cores', end='')
-      print(f' ({len(paths) / processor:.0f} per second of processor time)')
+      rates[what] = num_images / wall, num_images / processor
+  return rates
+
+
+def main() -> None:
+  """Measures and prints."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--num_images', type=int, default=20_000)
+  parser.add_argument('--size', type=int, default=32)
+  flags = parser.parse_args()
+  for what, (wall, processor) in measure(flags.num_images, flags.size).items():
+    print(
+      f'{what}: {wall:.0f} images/s on {decoding.num_cores()} cores', end=''
+    )
+    print(f' ({processor:.0f} per second of processor time)')
 
 
 if __name__ == '__main__':

@@ -5,19 +5,24 @@
 Both train the same network on batches of the same shapes, in turns. The loop is
 the real one, `train_jobs`, with its order, gathers, log points and writers, but
 no evaluation in between; the bare step gets one batch that is already on the
-device. Prints images per second of both and their ratio, round by round.
+device. Prints images per second of both and their ratio, round by round. In
+the table of benchmarks.bench it is ResNet-18, and once more without
+augmentation.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from absl import logging
 from etils import epath
 
+from benchmarks import timing
 from datadiet import compilation, parallel
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.models import make_model
@@ -111,11 +116,18 @@ class _Clock:
     self.times.append(time.perf_counter())
 
 
-def real_loop(dataset: Dataset, settings: TrainSettings):
-  """As `bare_step`, for the training loop."""
+def real_loop(
+  dataset: Dataset,
+  settings: TrainSettings,
+  num_runs: int = 1,
+  devices: Sequence[jax.Device] | None = None,
+) -> Callable[[int], float]:
+  """As `bare_step`, for the training loop with all runs side by side."""
   run_mesh = parallel.make_run_mesh(
-    1, settings.batch_size, devices=jax.devices()[:1]
+    num_runs, settings.batch_size, devices=devices or jax.devices()[:1]
   )
+  if run_mesh.num_slots != num_runs:
+    raise ValueError(f'{num_runs} runs do not fit on {len(devices)} devices.')
   everything = np.arange(dataset.train.num_examples)
   trainer = loop.Trainer(dataset, settings, run_mesh)
   clock = _Clock()
@@ -127,11 +139,14 @@ def real_loop(dataset: Dataset, settings: TrainSettings):
   def run(num_steps: int) -> float:
     clock.times.clear()
     with tempfile.TemporaryDirectory() as folder:
-      job = Job('bench', epath.Path(folder) / 'run_00', 0, everything)
+      jobs = [
+        Job('bench', epath.Path(folder) / f'run_{run}', run, everything)
+        for run in range(num_runs)
+      ]
       loop.progress, before = clocked, loop.progress
       loop.Trainer, trainer_class = (lambda *unused: trainer), loop.Trainer
       try:
-        loop.train_jobs([job], dataset, settings, run_mesh, name='bench')
+        loop.train_jobs(jobs, dataset, settings, run_mesh, name='bench')
       finally:
         loop.progress, loop.Trainer = before, trainer_class
     return (
@@ -140,6 +155,69 @@ def real_loop(dataset: Dataset, settings: TrainSettings):
     )
 
   return run
+
+
+def make_settings(
+  model: str, width: int, batch_size: int, num_steps: int, **changes
+) -> TrainSettings:
+  """Settings of a training that is measured for `num_steps` steps."""
+  total = num_steps + 2 * WARM_UP_STEPS
+  settings = TrainSettings(
+    model=model,
+    width=width,
+    dtype='float32',
+    optimizer=OptimizerSettings(learning_rate=0.01),
+    num_steps=total,
+    batch_size=batch_size,
+    eval_batch_size=256,
+    augmentation='crop_flip',
+    crop_padding=4,
+    model_seed=0,
+    data_seed=0,
+    log_every_steps=10,
+    eval_every_steps=total,
+    checkpoint_every_steps=total,
+    keep_steps=(),
+  )
+  return dataclasses.replace(settings, **changes)
+
+
+def rows(options) -> list[timing.Row]:
+  """The loop, the bare step, and the step without augmentation."""
+  logging.set_verbosity(logging.WARNING)
+  on_cpu = jax.default_backend() == 'cpu'
+  width = 16 if options.quick else 64
+  batch_size = 128 if on_cpu and not options.quick else 64 if on_cpu else 512
+  num_steps = 8 if on_cpu else 200
+  dataset = random_dataset(4 * batch_size)
+  settings = make_settings('resnet18_lowres', width, batch_size, num_steps)
+  plain = dataclasses.replace(settings, augmentation='none')
+  runs = {
+    'bare jitted step': bare_step(dataset, settings),
+    'training loop': real_loop(dataset, settings),
+    'bare jitted step without augmentation': bare_step(dataset, plain),
+  }
+  images = num_steps * batch_size
+  measured = timing.take_turns(
+    {
+      name: lambda run=run: images / run(num_steps)
+      for name, run in runs.items()
+    },
+    options.repeats,
+  )
+  return timing.rows_of(
+    f'ResNet-18, width {width}, batch {batch_size}',
+    measured,
+    'images/s',
+    {
+      'training loop': 'bare jitted step',
+      'bare jitted step without augmentation': 'bare jitted step',
+    },
+    {
+      'training loop': 'at least 0.95',
+      'bare jitted step without augmentation': 'at most 1.03',
+    },
+  )
 
 
 def main() -> None:
@@ -152,23 +230,8 @@ def main() -> None:
   parser.add_argument('--repeats', type=int, default=5)
   options = parser.parse_args()
   logging.set_verbosity(logging.WARNING)
-  total = options.num_steps + 2 * WARM_UP_STEPS
-  settings = TrainSettings(
-    model=options.model,
-    width=options.width,
-    dtype='float32',
-    optimizer=OptimizerSettings(learning_rate=0.01),
-    num_steps=total,
-    batch_size=options.batch_size,
-    eval_batch_size=256,
-    augmentation='crop_flip',
-    crop_padding=4,
-    model_seed=0,
-    data_seed=0,
-    log_every_steps=10,
-    eval_every_steps=total,
-    checkpoint_every_steps=total,
-    keep_steps=(),
+  settings = make_settings(
+    options.model, options.width, options.batch_size, options.num_steps
   )
   dataset = random_dataset(10 * options.batch_size)
   runs = {

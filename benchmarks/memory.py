@@ -1,6 +1,18 @@
-"""Peak memory in use while something runs, on the device or in the process."""
+"""Peak memory in use while something runs, and of every stage of a pipeline."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from argparse import Namespace
+from pathlib import Path
 
 import jax
+
+from benchmarks import timing
+
+MIB = 2**20
 
 
 class Peak:
@@ -36,3 +48,66 @@ def _resident(field: str) -> int:
       if line.startswith(field + ':'):
         return int(line.split()[1]) * 1024
   raise RuntimeError(f'/proc/self/status has no {field}.')
+
+
+# Runs the command line and then prints the device's peak, 0 if it counts none.
+_MAIN = """
+import json, sys
+from absl import app
+from datadiet import main
+try:
+  app.run(main._guarded, flags_parser=main._parse_flags)
+except SystemExit as end:
+  import jax
+  stats = jax.local_devices()[0].memory_stats() or {}
+  print(json.dumps(stats.get('peak_bytes_in_use', 0)))
+  sys.exit(end.code)
+"""
+
+
+def _measure(flags: list[str]) -> tuple[float, float]:
+  """(host, device) peak MiB of one start of the program."""
+  with tempfile.TemporaryFile('w+') as output:
+    process = subprocess.Popen(
+      [sys.executable, '-c', _MAIN, *flags],
+      cwd=Path(__file__).resolve().parents[1],
+      stdout=output,
+      stderr=subprocess.STDOUT,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    output.seek(0)
+    text = output.read()
+  if process.returncode:
+    raise RuntimeError(text[-3000:])
+  return usage.ru_maxrss * 1024 / MIB, json.loads(text.splitlines()[-1]) / MIB
+
+
+def rows(options: Namespace) -> list[timing.Row]:
+  """Peak memory of each stage, each a process: host, and device if counted."""
+  flags = ['--config=configs/cnn_digits.py']
+  what = 'memory, digits demo'
+  if options.data_dir and not options.quick:
+    what = 'memory, CIFAR-10, small CNN'
+    flags = [
+      '--config=configs/simple_cnn_cifar10.py',
+      f'--config.dataset.data_dir={options.data_dir}',
+      '--config.train.num_runs=1',
+      '--config.train.num_steps=40',
+      '--config.train.schedule_steps=40',
+      '--config.score.steps=(40,)',
+      "--config.score.names=('el2n','forgetting','aum','grand_last')",
+      '--config.select.fractions=(0.5,)',
+      '--config.retrain.num_runs=1',
+      '--config.retrain.num_steps=40',
+    ]
+  found = []
+  with tempfile.TemporaryDirectory() as folder:
+    for stage in ('train', 'score', 'select', 'retrain', 'report'):
+      host, device = _measure(
+        [*flags, f'--workdir={folder}/workdir', f'--stages={stage}']
+      )
+      found.append(timing.Row(what, f'{stage}, host', 'MiB', (host,)))
+      if device:
+        found.append(timing.Row(what, f'{stage}, device', 'MiB', (device,)))
+  return found

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,8 @@ from etils import epath
 from datadiet.errors import DataDietError
 
 MANIFEST = 'manifest.json'
+# Of `write_bytes`.
+_TEMPORARY = re.compile(r'\..*\.[0-9a-f]{8}\.tmp')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +108,18 @@ def write_bytes(path: epath.PathLike, content: bytes) -> None:
     raise DataDietError(f'cannot write {path}: {reason}') from error
 
 
+def clear_half_written(root: epath.PathLike) -> None:
+  """Removes what killed processes left below a folder, under temporary names.
+
+  Checkpoints clear up after themselves. For a workdir in which nobody writes.
+  """
+  for folder, below, names in epath.Path(root).walk():
+    below[:] = [name for name in below if name != 'checkpoints']
+    for name in names:
+      if _TEMPORARY.fullmatch(name):
+        (folder / name).unlink(missing_ok=True)
+
+
 def write_json(path: epath.PathLike, content: Any) -> None:
   """Writes `content` as indented JSON, atomically."""
   text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
@@ -159,6 +174,8 @@ def read_npy(
   path: epath.PathLike,
   num_examples: int | None = None,
   expected_checksum: int | None = None,
+  *,
+  made_here: bool = True,
 ):
   """Reads a .npy file, checking what is given to check it by.
 
@@ -166,18 +183,20 @@ def read_npy(
     path: of the file.
     num_examples: its length.
     expected_checksum: of `checksum`.
+    made_here: whether running again makes it anew; not if it is the user's.
 
   Raises:
     DataDietError: if the file is missing, damaged or of another length.
   """
   path = epath.Path(path)
+  remedy = '; delete it to make it anew' if made_here else ''
   try:
     array = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
   except FileNotFoundError as error:
     raise DataDietError(f'{path} does not exist') from error
   except (ValueError, EOFError, OSError) as error:
     raise DataDietError(
-      f'{path} is damaged (not a readable .npy file); delete it to make it anew'
+      f'{path} is damaged (not a readable .npy file){remedy}'
     ) from error
   if num_examples is not None and array.shape[:1] != (num_examples,):
     raise DataDietError(
@@ -186,8 +205,7 @@ def read_npy(
     )
   if expected_checksum is not None and checksum(array) != expected_checksum:
     raise DataDietError(
-      f'{path} is damaged (its values are not those that were written); delete '
-      'it to make it anew'
+      f'{path} is damaged (its values are not those that were written){remedy}'
     )
   return array
 

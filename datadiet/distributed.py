@@ -10,14 +10,20 @@ import json
 import os
 import socket
 import sys
+import threading
+import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from absl import logging
+
+# JAX's store of keys and values that all processes see has no public name.
+from jax._src import distributed as jax_distributed
 from jax.experimental import multihost_utils
 
 from datadiet.errors import ConfigError, DataDietError
@@ -26,6 +32,10 @@ Value = TypeVar('Value')
 
 # JAX's default takes 100 s to notice that another process is gone.
 _HEARTBEAT_SECONDS = 30
+
+_STOPPED = 'datadiet/stopped'
+# For which the process that holds the store stays, so that all others hear.
+_FAREWELL_SECONDS = 2.0
 
 
 def _clusters() -> dict[str, bool]:
@@ -151,6 +161,63 @@ def one_a_host_first(function: Callable[[], Value]) -> Value:
 def has_peers() -> bool:
   """Whether there are other processes."""
   return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def _store() -> Any:
+  """What all processes can write to and read from; None with one process.
+
+  Unlike everything else here it needs no device, and no other process to come.
+  """
+  state = jax_distributed.global_state
+  return state.client if (state.num_processes or 1) > 1 else None
+
+
+def _own_number() -> str:
+  return str(jax_distributed.global_state.process_id)
+
+
+def say_stopped() -> None:
+  """Tells the others that this process ends at once, as it was asked to.
+
+  They would wait for it, and take it for a failure after half a minute.
+  """
+  store = _store()
+  if store is None:
+    return
+  try:
+    store.key_value_set(_STOPPED, _own_number(), allow_overwrite=True)
+  except jax.errors.JaxRuntimeError as error:  # All are going.
+    logging.debug('Nobody to tell: %s', error)
+    return
+  if _own_number() == '0':
+    time.sleep(_FAREWELL_SECONDS)
+
+
+@contextmanager
+def following_stops(follow: Callable[[], None]) -> Iterator[None]:
+  """Within it, `follow` is called when another process says that it stops."""
+  store, ended = _store(), threading.Event()
+
+  def listen() -> None:
+    # Asks over and over: a thread in a call that waits cannot be ended.
+    while not ended.wait(_FAREWELL_SECONDS / 2):
+      try:
+        stopped = store.key_value_try_get(_STOPPED)
+      except jax.errors.JaxRuntimeError as error:
+        if 'NOT_FOUND' in str(error):
+          continue
+        return  # The process with the store has gone.
+      return follow() if stopped != _own_number() else None
+
+  listener = threading.Thread(target=listen, name='stops', daemon=True)
+  if store is not None:
+    listener.start()
+  try:
+    yield
+  finally:
+    ended.set()
+    if store is not None:
+      listener.join()
 
 
 def leave(code: int) -> int:

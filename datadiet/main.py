@@ -112,7 +112,10 @@ def _main(argv: list[str]) -> int:
     _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
   )
   # After it: joining other processes sets a handler of its own.
-  with preemption.handle_signals():
+  with (
+    preemption.handle_signals(distributed.say_stopped),
+    distributed.following_stops(preemption.follow_others),
+  ):
     if children:
       sweep.run(
         children,
@@ -154,6 +157,9 @@ def _guarded(argv: list[str]) -> int:
   except Exception:
     if not distributed.has_peers():
       raise
+    if preemption.stop_requested():
+      logging.info('Stopped, as the others were', exc_info=True)
+      return distributed.leave(preemption.EXIT_CODE)
     logging.exception('Failed')
     return distributed.leave(1)
 

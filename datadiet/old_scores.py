@@ -219,7 +219,7 @@ def _main(argv: list[str]) -> int:
     output = epath.Path(_OUTPUT.value)
     if output.exists():
       raise ConfigError(f'--output: {output} exists already')
-    scores = artifacts.read_npy(_SCORES.value)
+    scores = artifacts.read_npy(_SCORES.value, made_here=False)
     dataset = _load(_DATASET.value, _DATA_DIR.value)
     _check_order_is_known(dataset, _DATASET.value)
     order = old_order(

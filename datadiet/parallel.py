@@ -24,6 +24,32 @@ from datadiet.errors import ConfigError
 RUN_AXIS = 'run'
 DATA_AXIS = 'data'
 
+# Images a device at which CPUs pass them through as fast as they can.
+_CPU_BATCH = 128
+
+
+def max_in_flight() -> int:
+  """How many dispatches may wait on the devices before the host waits.
+
+  Enough to keep accelerators busy. None on CPU, which is the host itself: there
+  one may take seconds, and a stop has to wait for all of them.
+  """
+  return 0 if jax.default_backend() == 'cpu' else 2
+
+
+def passing_batch(batch_size: int, num_devices: int) -> int:
+  """The size of batches that are only passed through a network.
+
+  On CPU no larger than gains anything, since a stop waits for the one at hand.
+
+  Args:
+    batch_size: that was asked for.
+    num_devices: over which a batch is split.
+  """
+  if jax.default_backend() != 'cpu':
+    return batch_size
+  return min(batch_size, _CPU_BATCH * num_devices)
+
 
 @dataclasses.dataclass(frozen=True)
 class RunMesh:

@@ -7,14 +7,14 @@ from typing import Any
 import jax
 from absl import logging
 
+from datadiet import artifacts, distributed, preemption
 from datadiet import config as config_lib
-from datadiet import distributed, preemption
 from datadiet.artifacts import Workdir
 from datadiet.config import closest
 from datadiet.data import load_dataset
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, DataDietError
 from datadiet.progress import format_seconds
-from datadiet.stages import STAGES
+from datadiet.stages import STAGES, report
 from datadiet.stages.compute_type import choose_dtype
 from datadiet.stages.context import (
   Context,
@@ -25,6 +25,7 @@ from datadiet.stages.context import (
   timed,
   write_config,
 )
+from datadiet.stages.select import check_sizes
 from datadiet.stages.subset import steps_per_epoch
 from datadiet.stages.wanted import check_selected
 
@@ -68,14 +69,24 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   if not distributed.is_first():
     # One process tells how it goes; all tell of warnings.
     logging.set_verbosity(logging.WARNING)
-  dataset = distributed.one_a_host_first(lambda: load_dataset(config.dataset))
+  try:
+    dataset = distributed.one_a_host_first(lambda: load_dataset(config.dataset))
+  except DataDietError as error:
+    if names != ['report'] or not root.dataset.exists():
+      raise
+    report.run_without_images(root, error)
+    return
   check_against_data(config, dataset)
   config = config_lib.resolve(
     config, steps_per_epoch(config, dataset.train.num_examples)
   )
   context = Context(config, root, dataset)
   check_selected(context)
+  if {'select', 'retrain'} & {*names}:
+    check_sizes(context)
   open_dataset(dataset, root)
+  if distributed.is_first():
+    artifacts.clear_half_written(root.root)
   write_config(config, root)
   distributed.barrier('workdir opened')
   preemption.raise_if_requested()

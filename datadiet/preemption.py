@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from absl import logging
@@ -58,7 +58,20 @@ def _end_at_once() -> None:
   os._exit(EXIT_CODE)
 
 
-def _watch(wakeup: int) -> None:
+def follow_others() -> None:
+  """Stops as another process did.
+
+  It counts as no signal, so that the first one that comes may still be saved
+  after.
+  """
+  global _requested
+  _requested = True
+  if not _num_unsaved:
+    os.write(2, b'Another process was stopped, and so is this one\n')
+    _end_at_once()
+
+
+def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
   """Ends the process where nobody else would look at a signal in time.
 
   Python calls handlers between two of its own instructions, which a long call
@@ -77,17 +90,28 @@ def _watch(wakeup: int) -> None:
         f'Got {signal.Signals(content[0]).name}: stopped, nothing had to be '
         'saved; run the same command again to go on\n'.encode(),
       )
+      tell_others()
       _end_at_once()
 
 
 @contextmanager
-def handle_signals() -> Iterator[None]:
-  """Within it, a first SIGTERM or SIGINT asks, a second one ends at once."""
+def handle_signals(
+  tell_others: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+  """Within it, a first SIGTERM or SIGINT asks, a second one ends at once.
+
+  Args:
+    tell_others: called before the process ends with nothing to save.
+  """
+
+  num_signals = 0
 
   def request(number, frame):
     del frame
     global _requested
-    if _requested:
+    nonlocal num_signals
+    num_signals += 1
+    if num_signals > 1:
       _end_at_once()
     _requested = True
     logging.warning(
@@ -102,7 +126,7 @@ def handle_signals() -> Iterator[None]:
   previous = {number: signal.signal(number, request) for number in _SIGNALS}
   previous_wakeup = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
   watcher = threading.Thread(
-    target=_watch, args=(read_end,), name='signals', daemon=True
+    target=_watch, args=(read_end, tell_others), name='signals', daemon=True
   )
   watcher.start()
   try:

@@ -207,3 +207,21 @@ def test_a_folder_made_for_other_data_is_refused_naming_both(tmp_path):
     artifacts.is_complete(tmp_path, fingerprint='now')
   message = str(error.value)
   assert all(word in message for word in ('before', 'now', str(tmp_path)))
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path, monkeypatch):
+  (tmp_path / 'scores').mkdir()
+  (tmp_path / 'scores' / 'mine.tmp').write_text('not of this program')
+  with monkeypatch.context() as patch:
+    patch.setattr(type(epath.Path(tmp_path)), 'replace', _killed)
+    patch.setattr(type(epath.Path(tmp_path)), 'unlink', _killed)
+    with pytest.raises(KeyboardInterrupt):
+      artifacts.write_bytes(tmp_path / 'scores' / 'el2n.npy', b'half')
+  assert len(list((tmp_path / 'scores').iterdir())) == 2
+  artifacts.clear_half_written(tmp_path)
+  left = [path.name for path in (tmp_path / 'scores').iterdir()]
+  assert left == ['mine.tmp']
+
+
+def _killed(path, *rest, **options):
+  raise KeyboardInterrupt

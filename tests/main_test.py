@@ -77,11 +77,23 @@ def test_a_workdir_below_a_file_is_refused(env, tmp_path):
   assert (tmp_path / 'file').read_text() == 'precious'
 
 
-def test_a_full_disk_is_said_and_harms_nothing(env, compilations, tmp_path):
+def test_a_full_disk_is_said_and_the_checkpoint_before_restores(
+  env, compilations, tmp_path
+):
   workdir = tmp_path / 'workdir'
   flags = running.tiny_flags(
-    workdir, stages='train', compilation_cache_dir=compilations
+    workdir,
+    stages='train',
+    train__num_steps=440,
+    train__schedule_steps=440,
+    compilation_cache_dir=compilations,
   )
+  # The second run is saved last.
+  before = workdir / 'train' / 'run_01' / 'checkpoints' / '22'
+  code, log = running.interrupt_main(
+    flags, env, when=before.exists, delay=0.0, with_signal=signal.SIGTERM
+  )
+  assert code == preemption.EXIT_CODE, log
   done = running.run_main(
     flags,
     env,
@@ -94,6 +106,11 @@ def test_a_full_disk_is_said_and_harms_nothing(env, compilations, tmp_path):
   assert str(workdir / 'train') in last
   assert 'Traceback' not in done.stderr
   assert not list(workdir.glob('train/run_*/manifest.json'))
+  assert 'Going on from step' in done.stderr
+  step = done.stderr.split('Going on from step ')[1].split(':')[0]
+  done = running.run_main(flags, env)
+  assert done.returncode == 0, done.stderr
+  assert f'Going on from step {step}:' in done.stderr
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(env, compilations, tmp_path):

@@ -56,6 +56,38 @@ def _config(**changes):
       'least one batch of 64, at most all',
     ),
     (
+      {
+        'select__fractions': (1.0,),
+        'select__baselines': ('random', 'random_balanced'),
+      },
+      'config.select: random_1437_balanced cannot be made: a class-balanced '
+      'selection of 1437 examples needs 144 of class 1, which has 146',
+    ),
+    (
+      {'select__policies': ('offset',), 'select__options__offset': 1000},
+      'config.select: el2n_step_22_offset_719_offset_1000 cannot be made: '
+      "policy 'offset' cannot keep 719 examples",
+    ),
+    (
+      {'select__policies': ('ccs',), 'select__fractions': (0.95,)},
+      "config.select: el2n_step_22_ccs_1365 cannot be made: policy 'ccs' "
+      'cannot keep 1365 examples',
+    ),
+    (
+      {'select__policies': ('top_window',), 'select__scores': ('input_norm',)},
+      'config.select: input_norm_step_22_top_window_719 cannot be made: policy '
+      "'top_window' has to know which scores are hard",
+    ),
+    (
+      {
+        'select__policies': ('infobatch',),
+        'select__fractions': (1.0,),
+        'train__batch_size': 720,
+      },
+      "config.select.policies: 'infobatch' may leave 719 of 1437 examples to "
+      'an epoch; allowed: at least a batch of 720',
+    ),
+    (
       {'train__crop_padding': 8},
       'config.train.crop_padding: 8 is not allowed; allowed: less than the '
       'image size 8',
@@ -67,6 +99,27 @@ def test_settings_that_do_not_fit_the_data(changes, message, tmp_path):
     main.run(_config(**changes), str(tmp_path / 'workdir'), list(STAGES))
   assert str(caught.value).startswith(message)
   assert not (tmp_path / 'workdir').exists()
+
+
+def test_subsets_that_cannot_be_had_do_not_stop_other_stages(tmp_path):
+  config = _config(
+    select__fractions=(1.0,), select__baselines=('random_balanced',)
+  )
+  main.run(config, str(tmp_path), ['train'])
+  assert (tmp_path / 'train' / 'run_00' / 'manifest.json').exists()
+
+
+def test_a_list_of_examples_of_other_data_is_refused(tmp_path):
+  folder = tmp_path / 'selections' / 'mine'
+  folder.mkdir(parents=True)
+  np.save(folder / 'example_index.npy', np.arange(700))
+  (folder / 'manifest.json').write_text('{"fingerprint": "0123"}')
+  for path in (folder, folder / 'example_index.npy'):
+    with pytest.raises(DataDietError, match='mine was made for other data'):
+      main.run(
+        _config(train__subset_path=str(path)), str(tmp_path / 'new'), ['train']
+      )
+  assert not (tmp_path / 'new').exists()
 
 
 def _assert_refused(workdir, error, message, config, stages=tuple(STAGES)):
@@ -229,6 +282,25 @@ def test_score_files_of_the_wrong_length_are_named(own):
 def test_a_stage_says_what_it_lacks(tmp_path, stages, message):
   with pytest.raises(DataDietError, match=message):
     main.run(_config(), str(tmp_path / 'workdir'), stages)
+
+
+def test_a_report_of_scores_without_their_images(own, monkeypatch):
+  def gone(settings):
+    raise DataDietError(f'{settings.name} is gone')
+
+  page = own / 'report' / 'index.html'
+  main.run(_config(), str(own), ['report'])
+  assert 'images were not at hand' not in page.read_text()
+  with monkeypatch.context() as patch:
+    patch.setattr(pipeline, 'load_dataset', gone)
+    main.run(_config(), str(own), ['report'])
+    assert 'images were not at hand' in page.read_text()
+    for stages in (['select'], ['select', 'report']):
+      _assert_refused(own, DataDietError, 'digits is gone', _config(), stages)
+    empty = own.with_name('empty')
+    _assert_refused(empty, DataDietError, 'is gone', _config(), ['report'])
+  main.run(_config(), str(own), ['report'])
+  assert 'images were not at hand' not in page.read_text()
 
 
 def test_stages_run_in_their_order():

@@ -13,6 +13,7 @@ from ml_collections import config_flags
 
 from datadiet import main
 from datadiet.config import FIELDS, flatten
+from datadiet.selection import ALIASES, POLICIES
 from tests import running
 from tests.data import formats
 
@@ -169,6 +170,13 @@ def test_run_subsets(number, name, tmp_path, monkeypatch):
   if kept is not None:
     path = workdir / 'selections' / name / 'example_index.npy'
     np.testing.assert_array_equal(np.load(path), np.sort(kept))
+
+
+def test_every_policy_it_names_exists():
+  names = re.findall(r'`(\w+_scores)`', PAGE.read_text())
+  assert len(set(names)) == 3
+  for name in names:
+    assert ALIASES[name] in POLICIES
 
 
 def test_every_script_is_run_here():

@@ -45,6 +45,13 @@ def test_earlier_handlers_come_back():
   assert after == before
 
 
+def test_what_another_process_says_is_no_first_signal():
+  with preemption.handle_signals(), preemption.unsaved_work():
+    preemption.follow_others()
+    assert preemption.stop_requested()
+    _ask(signal.SIGTERM)  # A second one would end this process.
+
+
 def test_a_second_signal_ends_the_process_at_once():
   program = (
     'import signal\n'

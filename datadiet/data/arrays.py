@@ -26,6 +26,14 @@ from datadiet.data.dataset import (
 from datadiet.errors import ConfigError, DataDietError
 
 _CHUNK_BYTES = 2**24
+_NAMES = (
+  *(
+    f'{prefix}{what}'
+    for prefix in ('', 'train_', 'test_')
+    for what in ('images', 'labels', 'ids')
+  ),
+  'class_names',
+)
 _LAYOUTS = (
   'train_images, train_labels, test_images and test_labels, or images and '
   'labels'
@@ -50,6 +58,10 @@ class _Member:
     """All of it, in memory."""
     parts = list(self.chunks())
     return np.concatenate(parts) if parts else np.zeros(self.shape, self.dtype)
+
+
+# By name; None for arrays under names that mean nothing here.
+_Members = dict[str, _Member | None]
 
 
 def find_arrays(settings) -> epath.Path:
@@ -98,6 +110,11 @@ def load_arrays(settings, allocate: Allocate = in_memory) -> Dataset:
   """
   path = find_arrays(settings)
   source = os.fspath(path)
+  if tuple(settings.train_splits) not in ((), ('train',)):
+    raise ConfigError(
+      f'config.dataset.train_splits: {tuple(settings.train_splits)} is not '
+      f"allowed; allowed for {source}: ('train',)"
+    )
   members = _folder_members(path) if path.is_dir() else _archive_members(path)
   if 'train_images' in members:
     parts = {'train': 'train_', 'test': 'test_'}
@@ -172,7 +189,7 @@ def _read_images(members, key, records, allocate, settings, source):
   return destinations
 
 
-def _require(members: dict[str, _Member], key: str, source: str) -> _Member:
+def _require(members: _Members, key: str, source: str) -> _Member:
   if key not in members:
     raise DataDietError(
       f'{source} has no array {key!r}, it has '
@@ -195,7 +212,8 @@ def _labels(members, key: str, source: str) -> np.ndarray:
 
 def _class_names(members, labels, source: str) -> tuple[str, ...]:
   if 'class_names' in members:
-    return tuple(map(str, members['class_names'].whole()))
+    names = members['class_names'].whole()
+    return tuple(_texts(names, 'class_names', (len(names),), source).tolist())
   highest = max(int(part.max(initial=-1)) for part in labels.values())
   if highest > 2**20:
     raise DataDietError(
@@ -219,19 +237,30 @@ def _ids(members, name: str, prefix: str, num_examples: int, source: str):
   key = f'{prefix}ids'
   if key not in members:
     return np.array([f'{name}_{i:05d}' for i in range(num_examples)])
-  ids = members[key].whole()
-  if ids.shape != (num_examples,) or ids.dtype.kind not in 'USiu':
+  return _texts(members[key].whole(), key, (num_examples,), source)
+
+
+def _texts(array: np.ndarray, key: str, shape: tuple, source: str):
+  if array.shape != shape or array.dtype.kind not in 'USiu':
     raise DataDietError(
-      f'{source}: {key} must be {num_examples} texts or integers, it is '
-      f'{ids.dtype} {list(ids.shape)}'
+      f'{source}: {key} must be {shape[0]} texts or integers, it is '
+      f'{array.dtype} {list(array.shape)}'
     )
-  return np.char.decode(ids) if ids.dtype.kind == 'S' else ids.astype(np.str_)
+  if array.dtype.kind != 'S':
+    return array.astype(np.str_)
+  try:
+    return np.char.decode(array, 'utf-8')
+  except UnicodeDecodeError as error:
+    raise DataDietError(f'{source}: {key} is not UTF-8 ({error})') from error
 
 
-def _folder_members(folder: epath.Path) -> dict[str, _Member]:
+def _folder_members(folder: epath.Path) -> _Members:
   members = {}
   for path in folder.iterdir():
     if path.suffix != '.npy':
+      continue
+    if path.name.removesuffix('.npy') not in _NAMES:
+      members[path.name.removesuffix('.npy')] = None
       continue
     try:
       array = np.load(os.fspath(path), mmap_mode='r')
@@ -243,19 +272,22 @@ def _folder_members(folder: epath.Path) -> dict[str, _Member]:
   return members
 
 
-def _archive_members(path: epath.Path) -> dict[str, _Member]:
+def _archive_members(path: epath.Path) -> _Members:
   """The arrays of a .npz file, none of them read yet."""
-  members = {}
+  members, name = {}, ''
   try:
     with path.open('rb') as file, zipfile.ZipFile(file) as archive:
       for name in archive.namelist():
+        if name.removesuffix('.npy') not in _NAMES:
+          members[name.removesuffix('.npy')] = None
+          continue
         with archive.open(name) as stored:
           shape, _, dtype = _read_header(stored)
         members[name.removesuffix('.npy')] = _Member(
           shape, dtype, lambda name=name: _member_chunks(path, name)
         )
   except _DAMAGE as error:
-    raise _damaged(path, error) from error
+    raise _damaged(path, error, name) from error
   return members
 
 
@@ -278,7 +310,7 @@ def _member_chunks(path: epath.Path, name: str) -> Iterator[np.ndarray]:
         content = stored.read(num_rows * row_bytes)
         yield np.frombuffer(content, dtype).reshape(num_rows, *shape[1:])
   except _DAMAGE as error:
-    raise _damaged(path, error) from error
+    raise _damaged(path, error, name) from error
 
 
 _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -298,5 +330,8 @@ def _read_header(stored) -> tuple[tuple[int, ...], bool, np.dtype]:
   return header
 
 
-def _damaged(path: epath.Path, error: Exception) -> DataDietError:
-  return DataDietError(f'{path} cannot be read as arrays: {error}')
+def _damaged(
+  path: epath.Path, error: Exception, name: str = ''
+) -> DataDietError:
+  where = f'{name}: ' if name else ''
+  return DataDietError(f'{path} cannot be read as arrays: {where}{error}')

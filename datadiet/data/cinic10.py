@@ -205,6 +205,12 @@ def _load_arrays(
     height, width, channels = parts[0][1].shape[1:]
     if settings.image_size:
       height = width = settings.image_size
+    elif len({part.shape[1:] for _, part, _ in parts}) > 1:
+      shapes = (f'X_{name}.npy {list(part.shape)}' for name, part, _ in parts)
+      raise DataDietError(
+        f'{folder}: its images differ in size: {", ".join(shapes)}; set '
+        'config.dataset.image_size to resize them to one'
+      )
     images = allocate(split_name, (num_examples, height, width, channels))
     position = 0
     for _, part, _ in parts:

@@ -232,6 +232,7 @@ def _find_columns(schema, label_key: str, source: str) -> _Columns:
       field.name
       for field in schema
       if pyarrow.types.is_binary(field.type)
+      or pyarrow.types.is_large_binary(field.type)
       or pyarrow.types.is_struct(field.type)
       and field.type.get_field_index('bytes') >= 0
     ]
@@ -242,12 +243,18 @@ def _find_columns(schema, label_key: str, source: str) -> _Columns:
     labels = [name for name in schema.names if name == label_key]
   elif 'label' in labels:
     labels = ['label']
-  for what, found in (('images', images), ('labels', labels)):
+  for what, found, remedy in (
+    ('images', images, 'save it with one (remove_columns), of '),
+    (
+      'labels',
+      labels,
+      'set config.dataset.label_key to the one with the labels, of ',
+    ),
+  ):
     if len(found) != 1:
       raise ConfigError(
         f'{source} has {len(found)} columns that could hold the {what}'
-        f'{": " + ", ".join(found) if found else ""}; set '
-        'config.dataset.label_key to the one with the labels, of '
+        f'{": " + ", ".join(found) if found else ""}; {remedy}'
         f'{", ".join(schema.names)}'
       )
   names = features.get(labels[0], {}).get('names')

@@ -1,9 +1,11 @@
 """Folders of images: one folder per class, in split folders or without."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from absl import logging
 from etils import epath
 
 from datadiet.data import splitting
@@ -16,6 +18,7 @@ from datadiet.data.decoding import (
 )
 from datadiet.errors import ConfigError, DataDietError
 
+_LIKE_A_SPLIT = re.compile(r'(train|test|valid|val)(ing|ation|set)?\d*')
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff')
 
 
@@ -45,12 +48,7 @@ def load_image_folder(settings, allocate: Allocate = in_memory) -> Dataset:
     test = list(image_paths(root, test_split)) if test_split else None
     depth = 1
   else:
-    if settings.train_splits:
-      raise ConfigError(
-        'config.dataset.train_splits: '
-        f'{tuple(settings.train_splits)} is not allowed, as {source} has no '
-        'folder train with a folder for each class in it'
-      )
+    _check_has_no_splits(root, settings.train_splits)
     train = list(image_paths(root, ''))
     test, depth = None, 0
   train.sort()
@@ -108,6 +106,22 @@ def has_splits(root: epath.Path) -> bool:
   return train.is_dir() and bool(folders(train))
 
 
+def _check_has_no_splits(root: epath.Path, train_splits: Sequence[str]) -> None:
+  """Refuses to take splits for classes, and splits that are not there."""
+  names = folders(root)
+  if names and all(_LIKE_A_SPLIT.fullmatch(name.lower()) for name in names):
+    raise DataDietError(
+      f'{os.fspath(root)} holds the folders {", ".join(names)}, which by their '
+      'names are splits, not classes; allowed: train/CLASS/FILE and '
+      'test/CLASS/FILE, or CLASS/FILE'
+    )
+  if train_splits:
+    raise ConfigError(
+      f'config.dataset.train_splits: {tuple(train_splits)} is not allowed, as '
+      f'{os.fspath(root)} has no folder train with a folder for each class'
+    )
+
+
 def folders(root: epath.Path) -> list[str]:
   """The names of the folders in a folder, without hidden ones."""
   return sorted(
@@ -121,14 +135,28 @@ def image_paths(root: epath.Path, below: str) -> Iterator[str]:
   """Paths of all images below `root/below`, relative to `root`.
 
   Files directly in `root/below` belong to no class and are passed over, as are
-  hidden files and files of other kinds.
+  hidden files and, with a warning, files of other kinds.
   """
+  others = []
   for folder_name in folders(root / below):
     prefix = f'{below}/{folder_name}' if below else folder_name
     for path in files_below(root / prefix, prefix):
       name = path.rpartition('/')[2]
-      if name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
+      if name.startswith('.'):
+        continue
+      if name.lower().endswith(EXTENSIONS):
         yield path
+      else:
+        others.append(path)
+  if others:
+    logging.warning(
+      '%s: passed over %d files whose names do not end like those of images '
+      '(%s): %s',
+      os.fspath(root),
+      len(others),
+      ', '.join(EXTENSIONS),
+      shown(others),
+    )
 
 
 def _is_remote(path: epath.Path) -> bool:
@@ -136,18 +164,22 @@ def _is_remote(path: epath.Path) -> bool:
 
 
 def files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
-  """Paths of all files in a folder and below, with `prefix` in its place."""
+  """Paths of all files in a folder and below, with `prefix` in its place.
+
+  Hidden folders are passed over: thumbnails, and copies that tools keep.
+  """
   if _is_remote(folder):
     for path in folder.iterdir():
       below = f'{prefix}/{path.name}'
-      if path.is_dir():
-        yield from files_below(path, below)
-      else:
+      if not path.is_dir():
         yield below
+      elif not path.name.startswith('.'):
+        yield from files_below(path, below)
     return
   # Many times faster than the above where there are a million files.
   start = len(os.fspath(folder))
-  for parent, _, names in os.walk(os.fspath(folder), followlinks=True):
+  for parent, inner, names in os.walk(os.fspath(folder), followlinks=True):
+    inner[:] = [name for name in inner if not name.startswith('.')]
     between = parent[start:].replace(os.sep, '/')
     for name in names:
       yield f'{prefix}{between}/{name}'

@@ -179,7 +179,9 @@ def read_labels(path: str, dataset: Dataset) -> np.ndarray:
   """
   where = epath.Path(path).expanduser()
   if where.name.endswith('.npy'):
-    labels = artifacts.read_npy(where, dataset.train.num_examples)
+    labels = artifacts.read_npy(
+      where, dataset.train.num_examples, made_here=False
+    )
     if labels.ndim != 1 or labels.dtype.kind not in 'iu':
       raise DataDietError(
         f'{where} must hold {dataset.train.num_examples} integers, it has '
@@ -204,7 +206,9 @@ def read_labels(path: str, dataset: Dataset) -> np.ndarray:
 
 def _read_csv(path: epath.Path, dataset: Dataset) -> np.ndarray:
   try:
-    reader = csv.DictReader(io.StringIO(path.read_text()))
+    # Spreadsheets put a mark before the first column's name.
+    text = path.read_bytes().decode('utf-8-sig')
+    reader = csv.DictReader(io.StringIO(text))
     header = reader.fieldnames or []
     rows = list(reader)
   except FileNotFoundError as error:

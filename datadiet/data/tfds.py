@@ -166,7 +166,8 @@ def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
     raise DataDietError(
       f'{folder} cannot be read: {error.message.splitlines()[0][:200]}'
     ) from error
-  mean, std = STATISTICS.get(settings.name, (None, None))
+  base, _, _ = settings.name.partition(':')
+  mean, std = STATISTICS.get(base, (None, None))
   return make_dataset(
     settings.name,
     splits['train'],

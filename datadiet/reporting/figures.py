@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from datadiet.reporting import analysis
 from datadiet.reporting.summary import FULL
 
 _BINS = 60
@@ -47,6 +48,22 @@ def series_name(row: dict) -> str:
   if row['class_balanced']:
     parts.append('balanced')
   return ', '.join(parts)
+
+
+def result_figures(
+  accuracy: list[dict], scores: pd.DataFrame
+) -> dict[str, Figure]:
+  """The figures that need no images, by file name; those there is data for.
+
+  Args:
+    accuracy: `summary["accuracy"]`.
+    scores: as `Results.scores`.
+  """
+  figures = {'accuracy': accuracy_figure(accuracy)}
+  names = analysis.score_columns(scores)
+  if names:
+    figures['histograms'] = histograms_figure(scores[names])
+  return {name: figure for name, figure in figures.items() if figure}
 
 
 def accuracy_figure(accuracy: list[dict]) -> Figure | None:

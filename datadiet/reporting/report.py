@@ -74,18 +74,14 @@ def write_figures(
     summary: from `build_summary`.
     dataset: gives the images; no grids without it.
   """
-  drawn = {'accuracy': figures.accuracy_figure(summary['accuracy'])}
   scores = results.scores
-  names = analysis.score_columns(scores)
-  if names:
-    drawn['histograms'] = figures.histograms_figure(scores[names])
+  drawn = figures.result_figures(summary['accuracy'], scores)
   if dataset is not None:
-    for name in _scores_in_use(results, names):
+    for name in _scores_in_use(results, analysis.score_columns(scores)):
       drawn |= _grids(name, scores, dataset)
   for name, figure in drawn.items():
-    if figure is not None:
-      path = results.workdir.report / 'figures' / f'{name}.png'
-      artifacts.write_bytes(path, figures.render_png(figure))
+    path = results.workdir.report / 'figures' / f'{name}.png'
+    artifacts.write_bytes(path, figures.render_png(figure))
 
 
 def _scores_in_use(results: Results, names: list[str]) -> list[str]:

@@ -259,6 +259,13 @@ class Results:
 
     return build_summary(self)
 
+  @functools.cached_property
+  def figures(self) -> dict[str, Any]:
+    """Name -> matplotlib's Figure, as in report/figures but for the images."""
+    from datadiet.reporting.figures import result_figures
+
+    return result_figures(self.summary['accuracy'], self.scores)
+
   @property
   def _retrained(self) -> list[str]:
     return reading.folders_in(self.workdir.root / 'retrain')

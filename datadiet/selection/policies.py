@@ -198,6 +198,8 @@ POLICIES: dict[str, Policy] = {
 ALIASES: dict[str, str] = {
   'keep_max_scores': 'keep_max',
   'keep_min_scores': 'keep_min',
+  'keep_max_abs_scores': 'keep_max_abs',
+  'keep_min_abs_scores': 'keep_min_abs',
   'offset_subset': 'offset',
   'random_subset': 'random',
 }

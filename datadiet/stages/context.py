@@ -23,7 +23,7 @@ from datadiet.progress import format_seconds
 from datadiet.scoring import registry
 from datadiet.selection import num_kept
 from datadiet.stages.score_file import read_score_file
-from datadiet.stages.subset import steps_per_epoch
+from datadiet.stages.subset import check_data, steps_per_epoch
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.optimizer import OptimizerSettings
 from datadiet.training.settings import TrainSettings
@@ -245,6 +245,7 @@ def check_against_data(config: Any, dataset: Dataset) -> None:
       'the number of examples that a run trains on'
     )
   read_score_file(config, dataset)
+  check_data(config, dataset.fingerprint)
   if config.audit.threshold_samples and (
     config.train.num_steps < num_examples // batch_size
   ):

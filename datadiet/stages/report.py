@@ -2,6 +2,8 @@
 
 import hashlib
 
+from absl import logging
+
 import datadiet
 from datadiet import artifacts, distributed
 from datadiet.stages.context import Context
@@ -50,15 +52,11 @@ def run(context: Context) -> None:
   """Writes the report from what the workdir holds, and prints its table."""
   if not distributed.is_first():
     return
-  # Imported late: the libraries of tables and charts take seconds, and nothing
-  # else needs them.
-  from datadiet.reporting import format_noise, format_table, write_report
-
   if _is_current(context):
     summary = artifacts.read_json(context.workdir.report / 'summary.json')
   else:
     made_from = _made_from(context)
-    summary = write_report(context.workdir, context.dataset)
+    summary = _reporting().write_report(context.workdir, context.dataset)
     artifacts.write_manifest(
       context.workdir.report,
       {
@@ -67,6 +65,36 @@ def run(context: Context) -> None:
         'made_from': made_from,
       },
     )
-  print(f'\n{format_table(summary)}\n', flush=True)
-  if summary.get('changed_labels'):
-    print(f'{format_noise(summary["changed_labels"])}\n', flush=True)
+  _show(summary)
+
+
+def run_without_images(workdir: artifacts.Workdir, reason: Exception) -> None:
+  """Writes the report of a workdir whose data cannot be read, and prints it.
+
+  Args:
+    workdir: in which scores or other artifacts are.
+    reason: why there are no images.
+
+  Raises:
+    DataDietError: if an artifact is damaged, or the report cannot be written.
+  """
+  if not distributed.is_first():
+    return
+  logging.warning('The report is made without images: %s', reason)
+  # Not for good: it is made again when there are images.
+  (workdir.report / artifacts.MANIFEST).unlink(missing_ok=True)
+  _show(_reporting().write_report(workdir, None))
+
+
+def _reporting():
+  # Imported late: the libraries of tables and charts take seconds, and nothing
+  # else needs them.
+  from datadiet import reporting
+
+  return reporting
+
+
+def _show(summary: dict) -> None:
+  print(f'\n{_reporting().format_table(summary)}\n', flush=True)
+  if changed := summary.get('changed_labels'):
+    print(f'{_reporting().format_noise(changed)}\n', flush=True)

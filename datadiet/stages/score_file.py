@@ -44,7 +44,7 @@ def read_score_file(config: Any, dataset: Dataset) -> ScoreFile | None:
   if not config.select.scores_path:
     return None
   path = epath.Path(config.select.scores_path).expanduser()
-  scores = artifacts.read_npy(path, dataset.train.num_examples)
+  scores = artifacts.read_npy(path, dataset.train.num_examples, made_here=False)
   name = path.name.removesuffix('.npy')
   if scores.ndim != 1 or scores.dtype.kind not in 'iuf':
     raise ConfigError(

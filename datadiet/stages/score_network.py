@@ -13,6 +13,7 @@ from absl import logging
 from datadiet import artifacts, checkpoints, distributed, preemption
 from datadiet.errors import Preempted
 from datadiet.models import make_model
+from datadiet.parallel import passing_batch
 from datadiet.progress import progress
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import read_off
@@ -54,22 +55,23 @@ class NetworkScorer:
       Preempted: if the process was asked to stop; what is done is saved.
     """
     run_folder = self._context.workdir.run(train.GROUP, run)
-    scores = {}
     groups = pass_groups(names, keep)
     if groups:
       variables = checkpoints.load_variables(run_folder, step)
     for group in groups:
-      scores |= self._one_pass(variables, run, step, group)
+      scores = self._one_pass(variables, run, step, group)
+      # Now, so that a stop in the next pass does not cost this one.
+      layers = leaf_names(variables['params']) if LAYERS in scores else None
+      _write(self._context, run, step, scores, layers)
     dynamics_names = registry.of_kind(names, registry.DYNAMICS)
     if dynamics_names:
       path = run_folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
       dynamics = artifacts.read_npz(path)
-      for name in dynamics_names:
-        function = registry.SCORES[name].function
-        scores[name] = read_off(function, dynamics, where=str(path))
-    layers = leaf_names(variables['params']) if LAYERS in scores else None
-    if distributed.is_first():
-      _write(self._context, run, step, scores, layers)
+      scores = {
+        name: read_off(registry.SCORES[name].function, dynamics, str(path))
+        for name in dynamics_names
+      }
+      _write(self._context, run, step, scores, None)
 
   def _engine(self, group: tuple[str, ...], variables: Any) -> ScoringEngine:
     if group in self._engines:
@@ -77,7 +79,9 @@ class NetworkScorer:
     config, dataset = self._context.config, self._context.dataset
     score = config.score
     is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
-    chunk_size = score.gradient_batch_size if is_gradient else score.batch_size
+    chunk_size = score.gradient_batch_size
+    if not is_gradient:
+      chunk_size = passing_batch(score.batch_size, jax.device_count())
     engine = ScoringEngine(
       dataset.train,
       make_model(
@@ -251,6 +255,8 @@ def _write(
   layers: list[str] | None,
 ) -> None:
   """Writes what was computed, then the manifest, and drops the notes."""
+  if not distributed.is_first():
+    return
   folder = context.workdir.scores(run, step)
   where = f'run {run} at step {step}'
   statements = {}

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from datadiet import artifacts, distributed
 from datadiet.config import policy_options
-from datadiet.errors import DataDietError
+from datadiet.errors import ConfigError, DataDietError
 from datadiet.scoring import registry
 from datadiet.selection import (
   POLICIES,
@@ -20,6 +21,7 @@ from datadiet.selection import (
 from datadiet.stages.context import Context
 from datadiet.stages.score_file import read_score_file
 from datadiet.stages.score_mean import read_mean_score, read_run_score
+from datadiet.training.infobatch import InfoBatchSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Selection:
     name: its folder.
     policy: a key of `POLICIES`.
     score: what it goes by, or None.
-    step: of the score; None for none, or one from a file.
+    step: of the score or the features; None for none, or one from a file.
     num_kept: examples kept.
     class_balanced: whether classes are kept equal.
     options: of the policy.
@@ -74,8 +76,9 @@ def _asked_for(context: Context) -> Iterator[Selection]:
         name = selection_name(
           score, step, policy, kept, select.class_balanced, own
         )
+        used = score if 'scores' in POLICIES[policy].needs else None
         yield Selection(
-          name, policy, score, step, kept, select.class_balanced, own, False
+          name, policy, used, step, kept, select.class_balanced, own, False
         )
     for baseline in select.baselines:
       yield _random(kept, baseline == 'random_balanced')
@@ -148,6 +151,78 @@ def plan(context: Context) -> str:
   return f'{len(wanted)} subsets ({len(wanted) - len(waiting)} done)'
 
 
+def check_sizes(context: Context) -> None:
+  """Checks, before anything is trained, that every subset can be had.
+
+  There are no scores yet: policies are tried on ones that all tie.
+
+  Raises:
+    ConfigError: names the subset and what is in its way.
+  """
+  dataset, config = context.dataset, context.config
+  num_examples = dataset.train.num_examples
+  inputs = SelectionInputs(
+    labels=dataset.train.labels,
+    num_classes=dataset.num_classes,
+    scores=np.zeros(num_examples, np.float32),
+    mean_confidence=np.full(num_examples, 0.5, np.float32),
+  )
+  for one in selections(context):
+    policy, options = one.policy, one.options
+    if policy == 'infobatch':
+      left = InfoBatchSettings(**options).smallest_epoch(num_examples)
+      if left < config.train.batch_size:
+        raise ConfigError(
+          f'config.select.policies: {policy!r} may leave {left} of '
+          f'{num_examples} examples to an epoch; allowed: at least a batch of '
+          f'{config.train.batch_size}'
+        )
+    if one.changes:
+      continue
+    if 'features' in POLICIES[policy].needs:
+      policy, options = 'random', {}  # As many of each class, without features.
+    try:
+      select_examples(
+        policy,
+        dataclasses.replace(inputs, higher_is=_higher_is(context, one)),
+        one.num_kept,
+        class_balanced=one.class_balanced,
+        options=options,
+      )
+    except DataDietError as error:
+      raise ConfigError(
+        f'config.select: {one.name} cannot be made: {error}'
+        f'{_remedy(context, one)}'
+      ) from error
+
+
+def _higher_is(context: Context, selection: Selection) -> str:
+  """What a high score means, of the scores that a subset goes by."""
+  if selection.score is None:
+    return 'neither'
+  from_file = read_score_file(context.config, context.dataset)
+  if from_file is not None:
+    return from_file.higher_is
+  return registry.SCORES[selection.score].higher_is
+
+
+def _remedy(context: Context, selection: Selection) -> str:
+  """For a class-balanced subset, what can be had instead."""
+  if not selection.class_balanced:
+    return ''
+  dataset = context.dataset
+  sizes = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
+  label = int(np.argmin(sizes))
+  text = (
+    f'; the smallest class, {dataset.class_names[label]!r}, has {sizes[label]} '
+    f'of {sizes.sum()}, allowed: up to about {sizes[label] * len(sizes)} '
+    'examples'
+  )
+  if selection.policy == 'random' and not context.config.select.class_balanced:
+    text += ', or --config.select.baselines=random'
+  return text
+
+
 def run(context: Context) -> None:
   """Makes the subsets that are missing.
 
@@ -201,13 +276,12 @@ def _make(context: Context, selection: Selection, run: int, folder) -> None:
   dataset, step = context.dataset, selection.step
   if step is None:
     step = context.config.select.step
-  scores = higher_is = mean_confidence = features = None
+  scores = mean_confidence = features = None
   from_file = read_score_file(context.config, dataset)
   if selection.score is not None and from_file is not None:
-    scores, higher_is = from_file.scores, from_file.higher_is
+    scores = from_file.scores
   elif selection.score is not None:
     scores = read_mean_score(context, selection.score, step)
-    higher_is = registry.SCORES[selection.score].higher_is
   if 'mean_confidence' in POLICIES[selection.policy].needs:
     mean_confidence = read_mean_score(context, 'mean_confidence', step)
   if 'features' in POLICIES[selection.policy].needs:
@@ -220,7 +294,7 @@ def _make(context: Context, selection: Selection, run: int, folder) -> None:
       labels=dataset.train.labels,
       num_classes=dataset.num_classes,
       scores=scores,
-      higher_is=higher_is or 'neither',
+      higher_is=_higher_is(context, selection),
       features=features,
       mean_confidence=mean_confidence,
     ),
@@ -229,6 +303,13 @@ def _make(context: Context, selection: Selection, run: int, folder) -> None:
     seed=expected['seed'],
     options=selection.options,
   )
+  lost = np.setdiff1d(dataset.train.labels, dataset.train.labels[example_index])
+  if len(lost):
+    logging.warning(
+      '%s keeps no example of %s',
+      selection.name,
+      ', '.join(dataset.class_names[label] for label in lost),
+    )
   artifacts.write_npy(
     folder / 'example_index.npy', example_index.astype(np.int64)
   )

@@ -23,7 +23,7 @@ def read_example_index(path: Any, num_examples: int) -> np.ndarray:
   path = epath.Path(path).expanduser()
   if path.is_dir():
     path = path / 'example_index.npy'
-  example_index = artifacts.read_npy(path)
+  example_index = artifacts.read_npy(path, made_here=False)
   if (
     example_index.ndim != 1
     or not len(example_index)
@@ -43,6 +43,23 @@ def chosen(config: Any, num_examples: int) -> np.ndarray | None:
   if not config.train.subset_path:
     return None
   return np.sort(read_example_index(config.train.subset_path, num_examples))
+
+
+def check_data(config: Any, fingerprint: str) -> None:
+  """Refuses the examples of config.train.subset_path if of other data.
+
+  Only where a manifest beside them says of which.
+
+  Raises:
+    DataDietError: names both fingerprints.
+  """
+  if not config.train.subset_path:
+    return
+  path = epath.Path(config.train.subset_path).expanduser()
+  folder = path if path.is_dir() else path.parent
+  manifest = artifacts.read_manifest(folder) or {}
+  if 'fingerprint' in manifest:
+    artifacts.check_fingerprint(manifest, fingerprint, folder)
 
 
 def steps_per_epoch(config: Any, num_examples: int) -> int:

@@ -1,5 +1,6 @@
 """Evaluation on a whole split, for all slots at once."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 
 from datadiet.data.dataset import Split
 from datadiet.data.placement import place
-from datadiet.parallel import RunMesh, pad_to_multiple
+from datadiet.parallel import RunMesh, pad_to_multiple, passing_batch
 from datadiet.training.steps import make_eval_step
 
 
@@ -35,12 +36,14 @@ class Evaluator:
       num_classes: number of its logits.
       mean: float32[channels], for normalisation.
       std: float32[channels].
-      batch_size: examples a batch; rounded up to the devices of a slot.
+      batch_size: examples a batch; rounded up to the devices of a slot, and
+        on CPU no more than it gains by.
       placement: of the data, 'auto', 'device' or 'host'.
     """
     self._run_mesh = run_mesh
     self._num_classes = num_classes
     self._placement = place(split, run_mesh.replicated, placement)
+    batch_size = passing_batch(batch_size, run_mesh.devices_per_slot)
     batch_size = min(batch_size, split.num_examples)
     batch_size += -batch_size % run_mesh.devices_per_slot
     example_index, _ = pad_to_multiple(
@@ -58,20 +61,30 @@ class Evaluator:
 
   def warm_up(self, state: Any) -> None:
     """Compiles, by measuring on one batch."""
-    jax.block_until_ready(self._sums(state, self._batches[:1]))
+    jax.block_until_ready(self._sums(state, self._batches[:1], _go_on))
 
-  def __call__(self, state: Any) -> dict[str, jax.Array]:
-    """Sums over the split for each slot, without waiting for them.
+  def __call__(
+    self, state: Any, cut_off: Callable[[jax.Array], bool] | None = None
+  ) -> dict[str, jax.Array] | None:
+    """Sums over the split for each slot.
 
     Args:
       state: a stacked TrainState.
+      cut_off: told of each batch that was dispatched, by one of its outputs;
+        says whether to give up.
 
     Returns:
-      'loss' float32[slots], 'correct' and 'count' int32[slots, num_classes].
+      'loss' float32[slots], 'correct' and 'count' int32[slots, num_classes];
+      None if it was cut off.
     """
-    return self._sums(state, self._batches)
+    return self._sums(state, self._batches, cut_off or _go_on)
 
-  def _sums(self, state: Any, batches: np.ndarray) -> dict[str, jax.Array]:
+  def _sums(
+    self,
+    state: Any,
+    batches: np.ndarray,
+    cut_off: Callable[[jax.Array], bool],
+  ) -> dict[str, jax.Array] | None:
     slots = self._run_mesh.num_slots
     zeros = {
       'loss': np.zeros(slots, np.float32),
@@ -85,4 +98,11 @@ class Evaluator:
       sums = self._add_batch(
         sums, state.params, state.batch_stats, feed, self._placement.resident
       )
+      if cut_off(sums['loss']):
+        return None
     return sums
+
+
+def _go_on(output: jax.Array) -> bool:
+  del output
+  return False

@@ -53,7 +53,12 @@ class History:
       self._note_latest(row)
 
   def add(self, row: dict[str, Any]) -> None:
-    """Adds a row; columns it lacks stay empty."""
+    """Adds a row; columns it lacks stay empty, and a row that is there stays.
+
+    Of the runs of a wave that goes on, some may have written the row already.
+    """
+    if self.rows and int(self.rows[-1]['step']) >= row['step']:
+      return
     self.rows.append(
       {key: _text(row[key]) for key in COLUMNS if row.get(key) is not None}
     )

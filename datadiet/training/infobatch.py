@@ -31,6 +31,10 @@ class InfoBatchSettings:
   prune_fraction: float = 0.5
   full_fraction: float = 0.125
 
+  def smallest_epoch(self, num_examples: int) -> int:
+    """How many of some examples an epoch goes through at least."""
+    return num_examples - round(self.prune_fraction * num_examples)
+
 
 @flax.struct.dataclass
 class Pruning:

@@ -25,14 +25,11 @@ from datadiet.progress import Progress, progress
 from datadiet.training.dynamics import dynamics_arrays
 from datadiet.training.feeds import open_feeds
 from datadiet.training.figures import WaveFigures
+from datadiet.training.in_flight import InFlight
 from datadiet.training.initial import start_from
 from datadiet.training.jobs import Job, Wave, next_wave
 from datadiet.training.settings import TrainSettings
 from datadiet.training.trainer import Trainer
-
-# Dispatches that may wait on the device before the host waits for the oldest:
-# enough to keep it busy, few enough that a stop is answered soon.
-_DISPATCHES_IN_FLIGHT = 2
 
 
 def train_jobs(
@@ -61,7 +58,7 @@ def train_jobs(
   for job in jobs:
     smallest = job.num_kept
     if settings.infobatch is not None:
-      smallest -= round(settings.infobatch.prune_fraction * smallest)
+      smallest = settings.infobatch.smallest_epoch(smallest)
     if smallest < settings.batch_size:
       raise DataDietError(
         f'{job.name}: a subset of {smallest} examples is smaller than a batch '
@@ -127,7 +124,8 @@ class _WaveLoop:
   ):
     self._trainer = trainer
     self._jobs = wave.jobs
-    self._first_step = wave.first_step
+    self._first_step = self._saved_step = wave.first_step
+    self._in_flight = InFlight(trainer.run_mesh)
     self._dataset = dataset
     self._settings = settings
     # The last wave may not fill the mesh: its first job runs again there, and
@@ -137,6 +135,8 @@ class _WaveLoop:
 
   def train(self, label: str) -> None:
     """Trains, saves, and declares the jobs finished."""
+    names = ', '.join(job.name for job in self._jobs)
+    logging.debug('Wave from step %d: %s', self._first_step, names)
     state = self._initial_state()
     saved = [
       slot for slot in parallel.own_slots(state) if slot < len(self._jobs)
@@ -200,18 +200,22 @@ class _WaveLoop:
 
   def _loop(self, state: Any, shown: Progress, num_images: int) -> None:
     settings, step = self._settings, self._first_step
-    run_mesh = self._trainer.run_mesh
     if step == 0 and 0 in settings.keep_steps:
       self._save(0, state)
     keys = self._trainer.augmentation_keys(self._slots)
     # Compiled now, while a stop has nothing to save.
     self._trainer.evaluate.warm_up(state)
-    in_flight = []
     stop = False
     with contextlib.ExitStack() as stack:
       feeds = stack.enter_context(
         open_feeds(self._trainer, self._slots, settings, step)
       )
+      if self._row_is_due(step, state):
+        with preemption.unsaved_work():
+          state, stop = self._handle_events(step, state)
+          self._wait_for_writers()
+      elif step == settings.num_steps:
+        self._figures.note_classes(self._trainer.evaluate(state))
       while step < settings.num_steps and not stop:
         state, count, feed = feeds.take(step, state)
         # Between log points nothing but indices goes to the device, and
@@ -219,52 +223,56 @@ class _WaveLoop:
         with jax.transfer_guard('disallow'):
           state = self._trainer.run_steps(state, feed, keys, count)
           done = jnp.copy(state.step)
-        if not in_flight:
+        if step == self._first_step:
           stack.enter_context(preemption.unsaved_work())
-        # Of several processes each says whether it was asked to stop; they
-        # learn of each other with the step.
-        asked = run_mesh.in_any_process(preemption.stop_requested())
-        in_flight.append((done, asked))
-        stop = asked is True
-        if len(in_flight) > _DISPATCHES_IN_FLIGHT:
-          done, asked = in_flight.pop(0)
-          done.block_until_ready()
-          stop = stop or bool(asked)
+        stop = self._in_flight.add(done)
         step += count
         logging.debug('Dispatched step %d', step)
         shown.advance(count * num_images, self._figures.accuracy_note())
-        if step == settings.next_event(step - count):
-          state = self._handle_events(step, state)
+        if step == settings.next_event(step - count) and not stop:
+          state, stop = self._handle_events(step, state)
       if stop:
         self._stop(step, state)
-      if self._first_step == step:  # Stopped at the very end, after its row.
-        self._figures.note_classes(self._trainer.evaluate(state))
       self._figures.flush()
-      for writer in self._writers.values():
-        writer.wait()
+      self._wait_for_writers()
 
-  def _handle_events(self, step: int, state: Any) -> Any:
+  def _row_is_due(self, step: int, state: Any) -> bool:
+    """Whether the run was stopped while the row of this step was made."""
+    if step == 0 or not self._settings.is_log_step(step):
+      return False
+    counts = self._trainer.run_mesh.to_host(state.meters.count)
+    return bool(counts.any())
+
+  def _handle_events(self, step: int, state: Any) -> tuple[Any, bool]:
+    """Does what is due after a step: (state, whether to stop)."""
     settings = self._settings
     if settings.is_log_step(step):
       # Figures of the row before have arrived by now: no wait.
       self._figures.flush()
-      state, meters = self._trainer.take_meters(state)
       evaluation = None
       if settings.is_eval_step(step):
-        evaluation = self._trainer.evaluate(state)
+        logging.debug('Evaluating at step %d', step)
+        evaluation = self._trainer.evaluate(state, self._in_flight.add)
+        if evaluation is None:  # The row is made after resumption.
+          return state, True
+      state, meters = self._trainer.take_meters(state)
       self._figures.add(step, meters, evaluation)
     if settings.is_checkpoint_step(step):
       self._save(step, state)
-    return state
+    return state, False
 
   def _stop(self, step: int, state: Any) -> None:
-    if not self._settings.is_checkpoint_step(step):
+    if step != self._saved_step:
       self._save(step, state)
-    for writer in self._writers.values():
-      writer.wait()
+    self._wait_for_writers()
     raise Preempted
 
+  def _wait_for_writers(self) -> None:
+    for writer in self._writers.values():
+      writer.wait()
+
   def _save(self, step: int, state: Any) -> None:
+    self._saved_step = step
     self._figures.flush()
     self._figures.check_finite(state.meters)
     for slot, writer in self._writers.items():
@@ -298,7 +306,11 @@ class _WaveLoop:
         'num_examples': job.num_kept,
         'num_steps': self._settings.num_steps,
         'settings': dataclasses.asdict(self._settings),
-        'keep_steps': checkpoints.variable_steps(job.folder),
+        'keep_steps': [
+          step
+          for step in checkpoints.variable_steps(job.folder)
+          if step in (*self._settings.keep_steps, self._settings.num_steps)
+        ],
         'test_accuracy': latest.get('test_accuracy'),
         'test_loss': latest.get('test_loss'),
         'class_accuracy': self._figures.class_accuracy(slot),

@@ -1,8 +1,7 @@
 """A real browser for the report's page, and the pages it is shown.
 
-These tests need Chromium and its driver (Debian: chromium, chromium-driver),
-selenium, and for accessibility `npm install --no-save axe-core@4.14.1`. They
-run only when this folder is named: `pytest tests/browser`.
+`make test-browser` installs what these tests need and runs them. They run only
+when this folder is named: `pytest tests/browser`.
 
 DATADIET_WORKDIRS: finished workdirs to be looked at, too, separated by ':'.
 DATADIET_SCREENSHOTS: the folder where pictures of the page are left.
@@ -10,11 +9,13 @@ DATADIET_SCREENSHOTS: the folder where pictures of the page are left.
 
 import base64
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
 import time
 
+import ml_collections
 import numpy as np
 import pytest
 from selenium import webdriver
@@ -22,8 +23,10 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 from datadiet import artifacts
+from datadiet.data import Dataset, load_dataset
 from datadiet.data.digits import load_digits
 from datadiet.reporting import load_results, write_report
+from tests.browser import workdirs
 from tests.reporting import synthetic
 
 _FOLDER = 'tests/browser'
@@ -32,20 +35,50 @@ _REAL = [
 ]
 
 
+# Lines on what was measured, printed when all tests are done.
+_MEASURED = pytest.StashKey[list]()
+# Seconds a test: the first of each workdir waits until that is made.
+_TIMEOUT = 1800
+
+
 def pytest_ignore_collect(config):
   """Leaves these tests out unless they were asked for."""
   return None if any(_FOLDER in str(arg) for arg in config.args) else True
 
 
+def pytest_collection_modifyitems(items):
+  """Gives tests here the time that making a workdir takes."""
+  for item in items:
+    if _FOLDER in item.path.as_posix():
+      item.add_marker(pytest.mark.timeout(_TIMEOUT))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+  """Prints sizes and times."""
+  lines = config.stash.get(_MEASURED, [])
+  if lines:
+    terminalreporter.section('measured')
+    for line in lines:
+      terminalreporter.write_line(line)
+
+
 class Page:
   """The report of a workdir in a browser."""
 
-  def __init__(self, driver, workdir, downloads):
+  def __init__(self, driver, workdir, downloads, dataset=None):
     self.driver = driver
     self.workdir = workdir
     self.results = load_results(workdir)
     self.downloads = downloads
     self.path = workdir.root / 'report' / 'index.html'
+    if dataset is not None:
+      self.dataset = dataset
+
+  @functools.cached_property
+  def dataset(self) -> Dataset:
+    """The data the workdir was made of."""
+    settings = self.results.config['dataset']
+    return load_dataset(ml_collections.ConfigDict(settings))
 
   def open(self, width: int = 1600, dark: bool = False) -> None:
     """Loads the page afresh and waits until it is ready."""
@@ -56,6 +89,7 @@ class Page:
     self.driver.get_log('browser')
     self.driver.get(pathlib.Path(self.path).resolve().as_uri())
     self.wait('return document.body.dataset.ready === "yes"')
+    self.seconds_to_ready = self.run('return performance.now()') / 1000
 
   def resize(self, width: int, height: int = 1000) -> None:
     """Sets the size of the viewport, in pixels."""
@@ -80,6 +114,13 @@ class Page:
         return value
       time.sleep(0.03)
     raise AssertionError(f'still not true after {seconds} s: {script}')
+
+  def wait_for(self, is_true, seconds: float = 5.0) -> None:
+    """Waits until a function returns something true."""
+    end = time.monotonic() + seconds
+    while not is_true():
+      assert time.monotonic() < end, f'still not true after {seconds} s'
+      time.sleep(0.03)
 
   def find(self, selector: str):
     """The first element that a CSS selector names."""
@@ -126,8 +167,8 @@ def driver(tmp_path_factory):
   service = shutil.which('chromedriver')
   if not binary or not service:
     raise RuntimeError(
-      'the browser tests need chromium and chromedriver in PATH (Debian: '
-      'apt-get install chromium chromium-driver)'
+      'the browser tests need chromium and chromedriver in PATH: run '
+      'make test-browser, which installs them'
     )
   options = Options()
   options.binary_location = binary
@@ -175,17 +216,29 @@ def invented(tmp_path_factory, dataset):
 
 
 @pytest.fixture(scope='session')
-def invented_page(driver, downloads, invented):
+def invented_page(driver, downloads, invented, dataset):
   """The page of the invented workdir."""
-  return Page(driver, invented, downloads)
+  return Page(driver, invented, downloads, dataset)
 
 
-@pytest.fixture(scope='session', params=['invented', *_REAL])
+# What makes the real workdirs, by the name in the tests' ids.
+_MADE = {'digits': workdirs.make_digits, 'cifar10': workdirs.make_cifar10}
+
+
+@pytest.fixture(scope='session', params=['invented', *_MADE, *_REAL])
 def page(request, driver, downloads):
-  """The page of the invented workdir, and of every real one that is given."""
-  if request.param == 'invented':
+  """The page of the invented workdir, and of every real one."""
+  name = request.param
+  if name == 'invented':
     return request.getfixturevalue('invented_page')
-  return Page(driver, artifacts.Workdir.at(request.param), downloads)
+  root = _MADE[name]() if name in _MADE else name
+  return Page(driver, artifacts.Workdir.at(root), downloads)
+
+
+@pytest.fixture
+def measured(request):
+  """Takes lines to be printed when all tests are done."""
+  return request.config.stash.setdefault(_MEASURED, []).append
 
 
 @pytest.fixture(scope='session')

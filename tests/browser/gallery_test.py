@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
 PAGE_SIZE = 60
@@ -197,31 +196,6 @@ def test_copying(gallery):
   assert list(table.index) == list(_download(gallery).index)
 
 
-def test_dragging_over_the_histogram_filters(gallery, scores):
-  gallery.draw_all()
-  chart = gallery.find('[data-chart="histogram"] svg .background')
-  size = chart.rect
-  from selenium.webdriver import ActionChains
-
-  actions = ActionChains(gallery.driver)
-  actions.move_to_element_with_offset(chart, -size['width'] // 4, 0)
-  actions.click_and_hold().move_by_offset(int(size['width'] // 4), 0)
-  actions.release().perform()
-  low, high = gallery.wait(
-    'const form = document.getElementById("gallery-form").elements;'
-    'return form.max_a.value && [form.min_a.value, form.max_a.value]'
-  )
-  name = gallery.run(
-    'const chosen = document.getElementById("histogram-score");'
-    'return chosen.selectedOptions[0].textContent'
-  )
-  assert float(low) < float(high)
-  values = scores[name]
-  expected = scores.index[(values >= float(low)) & (values <= float(high))]
-  assert sorted(_download(gallery).index) == list(expected)
-  assert 0 < len(expected) < len(scores)
-
-
 def test_buttons_that_lead_to_the_gallery(gallery):
   for button in gallery.find_all('[data-show]'):
     gallery.run('arguments[0].click()', button)
@@ -229,38 +203,53 @@ def test_buttons_that_lead_to_the_gallery(gallery):
   assert gallery.errors() == []
 
 
-def test_changed_labels_and_suspects(invented_page, dataset):
-  page = invented_page
-  page.open()
-  changed = np.flatnonzero(dataset.train.labels != dataset.original_labels)
-  _set(page, changed=True, sort='')
-  table = _download(page)
-  assert sorted(table.index) == list(changed)
-  np.testing.assert_array_equal(
-    table['original_label'], dataset.original_labels[table.index]
+def test_changed_labels_and_suspects(gallery):
+  labels, original = (
+    gallery.dataset.train.labels,
+    gallery.dataset.original_labels,
   )
-  issues = pd.read_csv(page.workdir.root / 'audit' / 'label_issues.csv')
-  expected = issues[issues['is_issue'] == 1]['example_index']
-  _set(page, issues=True, sort='')
-  assert sorted(_download(page).index) == sorted(expected)
+  if original is None:
+    assert gallery.find_all('[name=changed]') == []
+  else:
+    _set(gallery, changed=True, sort='')
+    table = _download(gallery)
+    assert sorted(table.index) == list(np.flatnonzero(labels != original))
+    np.testing.assert_array_equal(
+      table['original_label'], original[table.index]
+    )
+  issues = pd.read_csv(gallery.workdir.root / 'audit' / 'label_issues.csv')
+  issues = issues[issues['is_issue'] == 1].set_index('example_index')
+  _set(gallery, issues=True, sort='')
+  table = _download(gallery)
+  assert sorted(table.index) == sorted(issues.index)
+  pd.testing.assert_series_equal(
+    table['suggested_label'],
+    issues.loc[table.index, 'suggested_label'],
+    check_dtype=False,
+  )
 
 
-def test_thumbnails_are_the_images(invented_page, dataset):
-  page = invented_page
-  page.open()
-  page.wait('return document.querySelectorAll("#gallery canvas").length === 60')
+_READ_PIXELS = """
+  return [...document.querySelectorAll('#gallery .card')].map((card) => {
+    const canvas = card.querySelector('canvas');
+    const context = canvas.getContext('2d');
+    const {width, height} = canvas;
+    const pixels = context.getImageData(0, 0, width, height).data;
+    return [Number(card.dataset.index), width, height, [...pixels]];
+  });
+"""
+
+
+def test_thumbnails_are_the_images(gallery):
+  gallery.wait(
+    'return document.querySelectorAll("#gallery canvas").length === 60'
+  )
   time.sleep(0.5)
-  read = """
-    return [...document.querySelectorAll('#gallery .card')].map((card) => {
-      const canvas = card.querySelector('canvas');
-      const context = canvas.getContext('2d');
-      const {width, height} = canvas;
-      const pixels = context.getImageData(0, 0, width, height).data;
-      return [Number(card.dataset.index), width, height, [...pixels]];
-    });
-  """
-  for index, width, height, pixels in page.run(read):
-    shown = np.array(pixels, np.uint8).reshape(height, width, 4)[..., 0]
-    np.testing.assert_array_equal(shown, dataset.train.images[index][..., 0])
+  images = gallery.dataset.train.images
+  is_coded = images.shape[-1] == 3  # CIFAR-10's fit as JPEG only.
+  for index, width, height, pixels in gallery.run(_READ_PIXELS):
+    shown = np.array(pixels, np.uint8).reshape(height, width, 4)[..., :3]
+    error = np.abs(shown.astype(int) - images[index]).mean()
+    assert error <= (20 if is_coded else 0)
   # And a picture of it is no blank.
-  assert Image.fromarray(shown).getextrema()[1] > 100
+  assert np.ptp(shown) > 100

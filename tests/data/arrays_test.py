@@ -63,6 +63,20 @@ def test_single_split_in_fortran_order_and_grey(tmp_path):
       assert label == record % 4
 
 
+def test_names_stored_as_bytes_and_arrays_of_other_names(tmp_path):
+  arrays = _arrays(
+    class_names=np.array([b'a', b'b', 'ç'.encode()]),
+    test_ids=np.array([f'{i}'.encode() for i in range(9)]),
+    version=np.array(3),
+    notes=np.array([None]),
+  )
+  (tmp_path / 'folder').mkdir()
+  for kind, path in (('file', tmp_path), ('folder', tmp_path / 'folder')):
+    dataset = _load(_save(path, arrays, kind))
+    assert dataset.class_names == ('a', 'b', 'ç')
+    assert dataset.test.ids[8] == '8'
+
+
 def test_many_chunks_are_divided_right(tmp_path, monkeypatch):
   monkeypatch.setattr('datadiet.data.arrays._CHUNK_BYTES', 1000)
   arrays = _arrays()
@@ -96,7 +110,8 @@ _IMAGES = formats.random_images(30, 8)
     ({'class_names': np.array(['a', 'b'])}, "'train_00002' has label 2"),
     ({'train_ids': np.array(['x'] * 30)}, "the id 'x' occurs 30 times"),
     ({'train_ids': np.arange(29)}, 'train_ids must be 30'),
-    ({'train_ids': np.array([None] * 30)}, 'holds Python objects'),
+    ({'train_ids': np.array([None] * 30)}, 'train_ids.npy: it holds Python'),
+    ({'class_names': np.zeros(3)}, 'class_names must be 3 texts'),
     ({'test_images': formats.random_images(9, 9)}, 'must be the same'),
   ],
 )
@@ -135,3 +150,8 @@ def test_missing_arrays_are_named(tmp_path):
   np.savez(tmp_path / 'mine.npz', images=_IMAGES)
   with pytest.raises(DataDietError, match="no array 'labels', it has images"):
     _load(tmp_path)
+  np.savez(tmp_path / 'mine.npz', x_train=_IMAGES, y_train=np.zeros(30, int))
+  with pytest.raises(DataDietError, match='it has x_train, y_train'):
+    _load(tmp_path)
+  with pytest.raises(ConfigError, match="'val'.* is not allowed"):
+    _load(tmp_path, train_splits=('train', 'val'))

@@ -92,6 +92,10 @@ def test_arrays_of_the_predecessor(tmp_path, below):
     np.testing.assert_array_equal(train, both)
   np.testing.assert_array_equal(dataset.test.images, parts['test'][0])
   assert dataset.train.ids[[0, 12]].tolist() == ['train_00000', 'valid_00000']
+  np.save(folder / 'X_valid.npy', formats.random_images(12, 16))
+  message = r'X_train.npy \[12, 32, 32, 3\], X_valid.npy \[12, 16, 16, 3\]'
+  with pytest.raises(DataDietError, match=message):
+    load_dataset(formats.settings('cinic10', tmp_path))
   (folder / 'Y_valid.npy').unlink()
   with pytest.raises(DataDietError, match='no Y_valid.npy'):
     load_dataset(formats.settings('cinic10', tmp_path))

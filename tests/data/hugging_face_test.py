@@ -124,6 +124,21 @@ def test_parquet_files(tmp_path, pyarrow, layout):
   assert joined.train.num_examples + joined.test.num_examples == 18
 
 
+def test_a_table_of_another_writer_and_one_with_two_images(tmp_path, pyarrow):
+  images, columns = _records(9, 0)
+  pictures = [value['bytes'] for value in columns['img']]
+  large = pyarrow.array(pictures, pyarrow.large_binary())
+  table = pyarrow.table({'picture': large, 'label': columns['label']})
+  for split in ('train', 'test'):
+    pyarrow.parquet.write_table(table, tmp_path / f'{split}.parquet')
+  np.testing.assert_array_equal(_load(tmp_path).train.images, images)
+  twice = table.append_column('mask', large)
+  pyarrow.parquet.write_table(twice, tmp_path / 'train.parquet')
+  message = '2 columns that could hold the images: picture, mask; save it'
+  with pytest.raises(ConfigError, match=message):
+    _load(tmp_path)
+
+
 def test_table_without_metadata_and_with_texts_for_labels(tmp_path, pyarrow):
   images, columns = _records(9, 0)
   pictures = [value['bytes'] for value in columns['img']]

@@ -23,6 +23,7 @@ def test_split_folders_give_sorted_paths(tmp_path):
   formats.write(tmp_path / 'train/a dog/notes.txt', b'notes')
   formats.write(tmp_path / 'train/a dog/.000.png', b'hidden')
   formats.write(tmp_path / 'train/.thumbnails/000.png', b'hidden')
+  formats.write(tmp_path / 'train/a dog/.cache/000.png', b'hidden')
   dataset = load_dataset(_settings(tmp_path))
   train = sorted(name for name in written if name.startswith('train'))
   assert dataset.train.ids.tolist() == train
@@ -180,6 +181,32 @@ def test_faults_are_named(tmp_path):
     load_dataset(_settings(tmp_path))
 
 
+@pytest.mark.parametrize(
+  'names', [('Train', 'Test'), ('training', 'validation'), ('train', 'test2')]
+)
+def test_splits_are_not_taken_for_classes(tmp_path, names):
+  below = '' if names[0] == 'train' else '/a'
+  counts = {f'{name}{below}': 3 for name in names}
+  formats.write_image_folder(tmp_path, counts)
+  with pytest.raises(DataDietError, match='are splits, not classes; allowed'):
+    load_dataset(_settings(tmp_path))
+
+
+def test_a_class_may_be_called_train(tmp_path):
+  formats.write_image_folder(tmp_path, {'train': 3, 'bus': 3})
+  assert load_dataset(_settings(tmp_path)).class_names == ('bus', 'train')
+
+
+def test_files_of_other_kinds_are_told_of(tmp_path, caplog):
+  formats.write_image_folder(tmp_path, {'a': 3, 'b': 3})
+  formats.write(tmp_path / 'c' / '000.heic', b'an image of another kind')
+  formats.write(tmp_path / 'c' / '.DS_Store', b'hidden')
+  caplog.set_level('WARNING')
+  assert load_dataset(_settings(tmp_path)).class_names == ('a', 'b')
+  assert 'passed over 1 files' in caplog.text
+  assert 'c/000.heic' in caplog.text
+
+
 def test_class_with_one_image_cannot_be_divided(tmp_path):
   formats.write_image_folder(tmp_path, {'a': 5, 'b': 1})
   with pytest.raises(DataDietError, match="class 'b' has one example"):
@@ -190,6 +217,7 @@ def test_paths_of_remote_folders_are_the_same(tmp_path, monkeypatch):
   """Remote folders are listed another way."""
   counts = {'train/a': 2, 'train/b/deep/er': 2, 'test/a': 1, 'test/b': 1}
   formats.write_image_folder(tmp_path, counts)
+  formats.write(tmp_path / 'train/a/.hidden/000.png', b'hidden')
   root = image_folder.require_folder(str(tmp_path), 'image_folder')
   local = sorted(image_folder.image_paths(root, 'train'))
   monkeypatch.setattr(image_folder, '_is_remote', lambda path: True)

@@ -142,9 +142,10 @@ def test_labels_from_csv_by_id(tmp_path):
   path = tmp_path / 'labels.csv'
   rows = ['3,d', '1,0', '0,a', '2,2', '5,b', '4, 3 ']
   text = ''.join(f'train_0000{row},x\n' for row in rows)
-  path.write_text('id,label,by\n' + text)
-  changed = labels_lib.apply_labels(dataset, _settings(labels_path=path))
-  assert changed.train.labels.tolist() == [0, 0, 2, 3, 3, 1]
+  for encoding in ('utf-8', 'utf-8-sig'):
+    path.write_text('id,label,by\n' + text, encoding)
+    changed = labels_lib.apply_labels(dataset, _settings(labels_path=path))
+    assert changed.train.labels.tolist() == [0, 0, 2, 3, 3, 1]
 
 
 def test_class_names_that_are_numbers_come_before_numbers(tmp_path):

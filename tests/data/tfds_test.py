@@ -105,6 +105,13 @@ def test_small_set_in_record_order(tmp_path):
   np.testing.assert_array_equal(resized.train.labels, train[1])
 
 
+def test_statistics_are_those_of_the_set_in_every_version(tmp_path):
+  content = {'train': _content(6, 0), 'test': _content(6, 1)}
+  _write_set(tmp_path / 'cifar10/9.0.0', content)
+  dataset = load_dataset(formats.settings('cifar10:9.0.0', tmp_path))
+  np.testing.assert_allclose(dataset.mean, [0.4914, 0.4822, 0.4465])
+
+
 def test_splits_are_chosen_or_divided(tmp_path):
   train, valid = _content(30, 0), _content(9, 1)
   folder = tmp_path / 'tiny/1.0.0'

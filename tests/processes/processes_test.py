@@ -3,6 +3,7 @@
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from datadiet import preemption
@@ -58,11 +59,8 @@ def _differences(expected, found):
   return {n for n in names if expected.get(n) != found.get(n)}
 
 
-def test_a_pair_stopped_once_gives_what_an_undisturbed_one_gives(
-  quiet, env, compilations, tmp_path
-):
-  workdir = tmp_path / 'workdir'
-  flags = _flags(workdir, compilations)
+def _stop_a_pair(flags, env, workdir):
+  """Stops a pair while it trains; the step that all its runs were saved at."""
   pair = running.Pair(flags, env)
   checkpoint = workdir / 'train' / 'run_03' / 'checkpoints' / '44'
   while pair.is_running() and not checkpoint.exists():
@@ -78,12 +76,62 @@ def test_a_pair_stopped_once_gives_what_an_undisturbed_one_gives(
     for run in range(4)
   }
   assert len(steps) == 1, 'all runs stop at the same step'
+  return steps.pop()
 
+
+def test_a_pair_stopped_once_gives_what_an_undisturbed_one_gives(
+  quiet, env, compilations, tmp_path
+):
+  workdir = tmp_path / 'workdir'
+  flags = _flags(workdir, compilations)
+  step = _stop_a_pair(flags, env, workdir)
   pair = running.Pair(flags, env)
   codes = pair.wait()
   assert codes == [0, 0], pair.log(0) + pair.log(1)
-  assert f'Going on from step {steps.pop()}' in pair.log(0)
+  assert f'Going on from step {step}' in pair.log(0)
   assert _differences(running.results(quiet), running.results(workdir)) == set()
+
+
+def test_one_process_and_device_goes_on_where_a_pair_was_stopped(
+  quiet, env, compilations, tmp_path
+):
+  workdir = tmp_path / 'workdir'
+  flags = _flags(workdir, compilations)
+  step = _stop_a_pair(flags, env, workdir)
+  env = running.environment(tmp_path / 'home', num_devices=1)
+  done = running.run_main(flags, env)
+  assert done.returncode == 0, done.stderr
+  assert f'Going on from step {step}' in done.stderr
+  expected, found = running.results(quiet), running.results(workdir)
+  # A run had a device of its own there, too; scoring was split over all.
+  different = _differences(expected, found)
+  assert not [name for name in different if name.startswith('train/')]
+  scores = [
+    path.relative_to(quiet) for path in quiet.rglob('scores/mean/*/*.npy')
+  ]
+  assert len(scores) >= 5
+  for path in scores:
+    np.testing.assert_allclose(
+      np.load(workdir / path), np.load(quiet / path), rtol=1e-4, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize('victim', [0, 1])
+def test_one_stopped_while_compiling_takes_the_other_along(
+  victim, env, tmp_path
+):
+  flags = _flags(tmp_path / 'workdir', 'none')
+  pair = running.Pair([*flags, '--verbosity=1'], env)
+  while pair.is_running() and 'Wave from step 0' not in pair.log(0):
+    time.sleep(0.01)
+  time.sleep(0.5)
+  pair.processes[victim].send_signal(signal.SIGTERM)
+  start = time.monotonic()
+  codes = pair.wait()
+  seconds = time.monotonic() - start
+  assert 'Dispatched step' not in pair.log(0)
+  assert codes == [preemption.EXIT_CODE] * 2, pair.log(0) + pair.log(1)
+  assert seconds < 10
 
 
 def test_a_run_split_over_processes(env, compilations, tmp_path):

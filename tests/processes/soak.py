@@ -3,27 +3,28 @@
     python -m tests.processes.soak --rounds=20
 
 Two processes with four virtual devices each train four runs of digits, score,
-select and retrain. In each round one of them gets SIGTERM or SIGKILL at a
-random moment, both end, and the pair is started again. At last it runs to its
-end: parameters, dynamics, scores and history have to be, bit by bit, those of a
-pair that nothing disturbed, and no file may be half-written.
+audit, select, retrain and report. In each round one of them gets SIGTERM or
+SIGKILL at a random moment of a stage, both end by themselves, and the pair is
+started again; all stages have their turn. Whenever it runs to its end,
+parameters, dynamics, scores and history have to be, bit by bit, those of a pair
+that nothing disturbed. Nothing that was stopped loses a step, and no file may
+be half-written.
 """
 
 import argparse
 import collections
-import json
+import dataclasses
 import random
-import re
 import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 from datadiet import preemption
 from tests import running
+from tests.processes.soak_log import Seen, read_log, seconds_by_stage
+from tests.processes.whole_files import check_whole
 
 _CHANGES = {
   'train__num_runs': 4,
@@ -35,130 +36,179 @@ _CHANGES = {
   'score__gradient_batch_size': 32,
   'retrain__num_steps': 220,
 }
-_STAGES = 'train,score,select,retrain'
+# Where the kills of one workdir fall, of as many as there are rounds for.
+_STAGES = ('start', 'train', 'score', 'audit', 'select', 'retrain', 'report')
+_TARGETS = (*_STAGES, 'train')
+# Both have to be gone this soon after the signal to one.
+_PATIENCE = 60.0
 
 
-def _flags(workdir: Path, compilations: Path) -> list[str]:
-  flags = running.tiny_flags(
-    workdir, stages=_STAGES, compilation_cache_dir=compilations, **_CHANGES
-  )
-  # Each step is logged, to see how far a killed process had come.
-  return [*flags, '--verbosity=1']
+@dataclasses.dataclass
+class Kill:
+  """What a signal hit.
+
+  Attributes:
+    victim: the process that got it.
+    number: the signal.
+    seen: what the log of process 0 said by then.
+    seconds: until both had ended.
+    codes: how they ended.
+    lost: steps trained again since; None as long as that is not known.
+  """
+
+  victim: int
+  number: signal.Signals
+  seen: Seen
+  seconds: float
+  codes: list[int]
+  lost: int | None = None
+
+  def __str__(self) -> str:
+    return (
+      f'{self.number.name} to process {self.victim} in {self.seen.stage}: '
+      f'gone in {self.seconds:.1f} s with codes {self.codes}'
+    )
 
 
-def _newest_checkpoint(group: Path) -> int:
-  """The step from which the runs of a folder that are not finished go on."""
-  newest = [
-    max([0, *(int(p.name) for p in run.glob('checkpoints/[0-9]*'))])
-    for run in group.glob('run_*')
-    if not (run / 'manifest.json').exists()
-  ]
-  return min(newest, default=0)
+class Soak:
+  """Workdirs in a folder, one undisturbed and others that are."""
 
+  def __init__(self, folder: Path, seed: int):
+    self._folder = folder
+    self._random = random.Random(seed)
+    self._env = running.environment(folder, num_devices=4)
+    self._quiet = folder / 'quiet'
+    self.kills: list[Kill] = []
+    self.num_files = 0
 
-def _stage_of(log: str) -> tuple[str, int]:
-  """The stage a process was in when its log ended, and its last step."""
-  stage, step = 'start', 0
-  for line in log.splitlines():
-    if found := re.search(r'Stage (\w+) begins', line):
-      stage, step = found[1], 0
-    elif found := re.search(r'Dispatched step (\d+)', line):
-      step = int(found[1])
-  return stage, step
+  def _start(self, workdir: Path) -> running.Pair:
+    flags = running.tiny_flags(
+      workdir, compilation_cache_dir=self._folder / 'xla', **_CHANGES
+    )
+    # Each step is logged, to see how far a killed process had come.
+    return running.Pair([*flags, '--verbosity=1'], self._env)
 
+  def _run_to_the_end(self, workdir: Path) -> str:
+    pair = self._start(workdir)
+    if pair.wait(600) != [0, 0]:
+      raise SystemExit(pair.log(0) + pair.log(1))
+    return pair.log(0)
 
-def _round(flags, env, workdir: Path, rng: random.Random, seconds: float):
-  """One start with a signal in it: (victim, signal, stage, steps lost)."""
-  pair = running.Pair(flags, env)
-  victim = rng.randrange(2)
-  number = rng.choice([signal.SIGTERM, signal.SIGKILL])
-  deadline = time.monotonic() + rng.uniform(1.0, seconds)
-  while pair.is_running() and time.monotonic() < deadline:
-    time.sleep(0.01)
-  if not pair.is_running():
-    codes = pair.wait()
-    return None if codes == [0, 0] else ('nobody', 'none', f'{codes}', 0)
-  pair.processes[victim].send_signal(number)
-  codes = pair.wait()
-  stage, step = _stage_of(pair.log(0))
-  lost = 0
-  if stage in ('train', 'retrain') and step:
-    groups = [workdir / 'train']
-    if stage == 'retrain':
-      groups = list((workdir / 'retrain').iterdir())
-    lost = max(0, step - max(map(_newest_checkpoint, groups)))
-  allowed = {0, preemption.EXIT_CODE}
-  if number == signal.SIGTERM and stage != 'start' and not set(codes) & allowed:
-    print(pair.log(0)[-2000:], pair.log(1)[-2000:])
-    raise SystemExit(f'after SIGTERM the processes ended with {codes}')
-  return victim, number.name, stage, lost
+  def run_undisturbed(self) -> None:
+    """Makes what all others are compared with, and measures the stages."""
+    start = time.monotonic()
+    self._run_to_the_end(self._quiet)
+    print(f'undisturbed: {time.monotonic() - start:.0f} s', flush=True)
+    start = time.time()  # Once more, with everything compiled.
+    log = self._run_to_the_end(self._folder / 'again')
+    self._compare(self._folder / 'again')
+    self._seconds = seconds_by_stage(log, start)
+    shown = [f'{name} {spent:.1f}' for name, spent in self._seconds.items()]
+    print(f'seconds of each stage: {", ".join(shown)}', flush=True)
 
+  def disturb(self, num_rounds: int) -> None:
+    """Kills a new workdir so many times, from its start to its end."""
+    workdir = self._folder / f'disturbed_{len(self.kills)}'
+    targets = self._random.sample(_TARGETS, min(num_rounds, len(_TARGETS)))
+    for target in sorted(targets, key=_STAGES.index):
+      kill = self._round(workdir, target)
+      if kill is None:  # It came to its end before.
+        break
+      self.kills.append(kill)
+      check_whole(workdir)
+      print(f'{len(self.kills):2}: {kill}', flush=True)
+    self._note_lost(self._run_to_the_end(workdir))
+    self._compare(workdir)
 
-def _check_files(workdir: Path) -> int:
-  """Reads every small file whole; returns how many."""
-  num_read = 0
-  for path in workdir.rglob('*'):
-    if '/checkpoints/' in str(path) or not path.is_file():
-      continue
-    if path.suffix == '.json':
-      json.loads(path.read_text())
-    elif path.suffix in ('.npy', '.npz'):
-      np.load(path)
-    elif '.tmp' in path.name:
-      continue  # What a kill left; never read, and replaced.
-    num_read += 1
-  return num_read
+  def _round(self, workdir: Path, target: str) -> Kill | None:
+    """One start with a signal in it; None if it ended before."""
+    pair = self._start(workdir)
+    victim = self._random.randrange(2)
+    number = self._random.choice([signal.SIGTERM, signal.SIGKILL])
+    share = self._random.random()
+    while pair.is_running() and not self._has_begun(pair, target):
+      time.sleep(0.002)
+    time.sleep(share * self._seconds[target])
+    if not pair.is_running():
+      if pair.wait() != [0, 0]:
+        raise SystemExit(pair.log(0) + pair.log(1))
+      self._note_lost(pair.log(0))
+      return None
+    start = time.monotonic()
+    pair.processes[victim].send_signal(number)
+    seen = read_log(pair.log(0))
+    if seen.stage == 'start':
+      # The other may wait minutes for this one to join: a launcher's task.
+      pair.processes[victim].wait(_PATIENCE)
+      pair.processes[1 - victim].kill()
+    codes = pair.wait(_PATIENCE)
+    kill = Kill(victim, number, seen, time.monotonic() - start, codes)
+    self._note_lost(pair.log(0))
+    kill.seen = read_log(pair.log(0))  # What was done until it ended, too.
+    kill.seen.stage = seen.stage
+    allowed = {0, preemption.EXIT_CODE}
+    if number == signal.SIGTERM and seen.stage != 'start':
+      if not set(codes) <= allowed:
+        raise SystemExit(f'{kill}\n{pair.log(0)}\n{pair.log(1)}')
+    return kill
+
+  def _has_begun(self, pair: running.Pair, target: str) -> bool:
+    return target == 'start' or f'Stage {target} begins' in pair.log(0)
+
+  def _note_lost(self, log: str) -> None:
+    """Completes the kills before by where the next starts went on."""
+    seen = read_log(log)
+    for kill in self.kills:
+      if kill.lost is not None:
+        continue
+      if not kill.seen.wave:
+        kill.lost = 0
+      elif kill.seen.wave in seen.first_steps:
+        kill.lost = max(0, kill.seen.step - seen.first_steps[kill.seen.wave])
+      elif seen.is_past(kill.seen.stage):
+        kill.lost = 0  # It was finished.
+      if kill.lost and kill.number == signal.SIGTERM:
+        raise SystemExit(f'{kill}: lost {kill.lost} steps\n{log}')
+
+  def _compare(self, workdir: Path) -> None:
+    expected, found = running.results(self._quiet), running.results(workdir)
+    different = sorted(
+      name
+      for name in expected.keys() | found.keys()
+      if expected.get(name) != found.get(name)
+    )
+    if different:
+      raise SystemExit(f'not as if nothing had happened: {different[:20]}')
+    self.num_files += check_whole(workdir, is_finished=True)
+
+  def summary(self) -> str:
+    """What was done to the processes, and what was lost."""
+    by_stage = collections.Counter(kill.seen.stage for kill in self.kills)
+    by_signal = collections.Counter(kill.number.name for kill in self.kills)
+    lines = []
+    for name, counts in (('signal', by_signal), ('stage', by_stage)):
+      shown = ', '.join(f'{key} {count}' for key, count in counts.items())
+      lines.append(f'{len(self.kills)} kills by {name}: {shown}')
+    for number in by_signal:
+      killed = [kill for kill in self.kills if kill.number.name == number]
+      lost = [kill.lost or 0 for kill in killed]
+      seconds = max(kill.seconds for kill in killed)
+      lines.append(
+        f'{number}: both gone within {seconds:.1f} s; steps lost: at most '
+        f'{max(lost)}, each time {lost}'
+      )
+    lines.append(f'the same bytes in the end; {self.num_files} files whole')
+    return '\n'.join(lines)
 
 
 def run(num_rounds: int, seed: int) -> None:
   """Runs the test and prints what happened; exits non-zero if it failed."""
-  rng = random.Random(seed)
   with tempfile.TemporaryDirectory() as name:
-    folder = Path(name)
-    env = running.environment(folder, num_devices=4)
-    start = time.monotonic()
-    quiet, workdir = folder / 'quiet', folder / 'workdir'
-    pair = running.Pair(_flags(quiet, folder / 'xla'), env)
-    if pair.wait(600) != [0, 0]:
-      raise SystemExit(pair.log(0) + pair.log(1))
-    seconds = time.monotonic() - start
-    print(f'undisturbed: {seconds:.0f} s', flush=True)
-    kills = []
-    flags = _flags(workdir, folder / 'xla')
-    while len(kills) < num_rounds:
-      kill = _round(flags, env, workdir, rng, 0.8 * seconds)
-      if kill is None:  # It came to its end: from the beginning again.
-        _compare(quiet, workdir)
-        workdir.rename(folder / f'done_{len(kills)}')
-        continue
-      _check_files(workdir)
-      kills.append(kill)
-      victim, number, stage, lost = kill
-      print(
-        f'{len(kills):2}: {number} to process {victim} in {stage}, '
-        f'{lost} steps lost',
-        flush=True,
-      )
-    pair = running.Pair(flags, env)
-    if pair.wait(600) != [0, 0]:
-      raise SystemExit(pair.log(0) + pair.log(1))
-    _compare(quiet, workdir)
-    by_stage = collections.Counter(stage for _, _, stage, _ in kills)
-    by_signal = collections.Counter(number for _, number, _, _ in kills)
-    lost = [lost for *_, lost in kills]
-    print(f'{len(kills)} kills: {dict(by_signal)}, by stage {dict(by_stage)}')
-    print(f'steps lost: at most {max(lost)}, {sum(lost)} in all')
-    print(
-      f'the same bytes in the end; {_check_files(workdir)} files read whole'
-    )
-
-
-def _compare(expected: Path, found: Path) -> None:
-  a, b = running.results(expected), running.results(found)
-  different = sorted(n for n in a.keys() | b.keys() if a.get(n) != b.get(n))
-  different = [name for name in different if '.tmp' not in name]
-  if different:
-    raise SystemExit(f'not as if nothing had happened: {different[:20]}')
+    soak = Soak(Path(name), seed)
+    soak.run_undisturbed()
+    while len(soak.kills) < num_rounds:
+      soak.disturb(num_rounds - len(soak.kills))
+    print(soak.summary())
 
 
 def main() -> None:
@@ -170,7 +220,7 @@ def main() -> None:
   seed = options.seed
   if seed is None:
     seed = int(time.time())
-  print(f'--seed={seed}', flush=True)
+  print(f'--rounds={options.rounds} --seed={seed}', flush=True)
   run(options.rounds, seed)
 
 

@@ -107,6 +107,18 @@ def test_retraining_runs(workdir):
   np.testing.assert_allclose(random['test_accuracy'], [0.9, 0.902, 0.904])
 
 
+def test_figures_of_what_there_is(workdir):
+  figures = load_results(workdir).figures
+  assert list(figures) == ['accuracy', 'histograms']
+  (axes,) = figures['accuracy'].axes
+  assert axes.get_ylabel() == 'test accuracy (%)'
+  assert len(figures['histograms'].axes) == len(synthetic.HIGHER_IS)
+  shutil.rmtree(workdir.root / 'retrain')
+  assert list(load_results(workdir).figures) == ['histograms']
+  shutil.rmtree(workdir.root / 'scores')
+  assert load_results(workdir).figures == {}
+
+
 def test_partial_workdirs_are_read(workdir):
   (workdir.run('retrain/random_36', 2) / 'manifest.json').unlink()
   (workdir.selection('random_60', 0) / 'manifest.json').unlink()

@@ -255,6 +255,8 @@ def test_an_error_within_a_class_names_the_class():
   [
     ('keep_max_scores', 'keep_max'),
     ('keep_min_scores', 'keep_min'),
+    ('keep_max_abs_scores', 'keep_max_abs'),
+    ('keep_min_abs_scores', 'keep_min_abs'),
     ('offset_subset', 'offset'),
     ('random_subset', 'random'),
   ],

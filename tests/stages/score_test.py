@@ -17,6 +17,7 @@ from datadiet.models import make_model
 from datadiet.reporting import load_results
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.stages import score, score_mean, wanted
+from datadiet.stages.score_network import NetworkScorer
 from datadiet.training.steps import apply_model, per_example_loss
 from tests import running
 
@@ -188,6 +189,29 @@ def test_scoring_goes_on_at_the_chunk_it_had_reached(own, monkeypatch):
     path.unlink()
   artifacts.write_npz(folder / 'partial.npz', partial)
   score.run(own)
+  assert running.all_bytes(own.workdir.root / 'scores') == before
+
+
+def test_a_stop_in_the_second_pass_costs_nothing_of_the_first(own, monkeypatch):
+  before = running.all_bytes(own.workdir.root / 'scores')
+  folder = own.workdir.scores(1, 44)
+  for path in folder.iterdir():
+    path.unlink()
+  one_pass, passes = NetworkScorer._one_pass, []
+
+  def noted(self, variables, run, step, group):
+    passes.append(group)
+    wanted = len(passes) == 2
+    patch.setattr(preemption, 'stop_requested', lambda: wanted)
+    return one_pass(self, variables, run, step, group)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(NetworkScorer, '_one_pass', noted)
+    with pytest.raises(Preempted):
+      score.run(own)
+    passes.append(None)
+    score.run(own)
+  assert passes == [('el2n', 'input_norm'), ('grand',), None, ('grand',)]
   assert running.all_bytes(own.workdir.root / 'scores') == before
 
 

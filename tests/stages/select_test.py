@@ -85,6 +85,17 @@ def test_a_size_that_a_fraction_gives_too_is_made_once(finished):
   assert names == [one.name for one in select.selections(finished)]
 
 
+def test_a_policy_of_features_goes_by_no_score(finished):
+  context = _with(
+    finished,
+    select__policies=('moderate',),
+    select__scores=('el2n', 'aum'),
+    select__baselines=(),
+  )
+  (one,) = select.selections(context)
+  assert (one.name, one.score) == ('features_step_44_moderate_719', None)
+
+
 def test_a_subset_of_scores_that_changed_is_not_taken_for_theirs(own):
   before = running.all_bytes(own.workdir.root / 'selections')
   folder = own.workdir.scores(None, 44)
@@ -135,6 +146,15 @@ def test_scores_from_a_file_select_as_the_workdir_s_own(own, tmp_path):
   np.testing.assert_array_equal(kept, np.sort(np.argsort(scores)[:719]))
 
 
+def test_classes_that_lose_all_examples_are_named(own, tmp_path, caplog):
+  labels = own.dataset.train.labels
+  path = tmp_path / 'mine.npy'
+  np.save(path, np.where(np.isin(labels, (3, 7)), 0.0, 1.0))
+  caplog.set_level('WARNING')
+  select.run(_by_file(own, path, select__baselines=()))
+  assert 'mine_keep_max_719 keeps no example of 3, 7' in caplog.text
+
+
 def test_a_manifest_beside_a_file_says_what_is_hard(own):
   path = own.workdir.scores(None, 44) / 'aum.npy'
   context = _by_file(own, path, select__policies=('top_window',))
@@ -173,5 +193,9 @@ def test_a_file_of_other_data_is_refused(own, tmp_path):
   (tmp_path / 'manifest.json').write_text('{"fingerprint": "other"}')
   with pytest.raises(DataDietError, match='was made for other data'):
     check_against_data(_by_file(own, tmp_path / 'el2n.npy').config, own.dataset)
+  (tmp_path / 'mine.npy').write_bytes(b'nonsense')
+  with pytest.raises(DataDietError, match=r'readable .npy file\)$'):
+    # Nobody but the user could make it anew.
+    check_against_data(_by_file(own, tmp_path / 'mine.npy').config, own.dataset)
   with pytest.raises(DataDietError, match='does not exist'):
     check_against_data(_by_file(own, tmp_path / 'no.npy').config, own.dataset)

@@ -49,7 +49,7 @@ def test_a_run_leaves_what_the_design_says(tmp_path, uninterrupted):
   dynamics = artifacts.read_npz(run / 'dynamics' / 'step_10.npz')
   assert dynamics['visits'].sum() == NUM_STEPS * small_runs.BATCH_SIZE
   manifest = artifacts.read_manifest(run)
-  assert manifest['keep_steps'] == [0, 3, 8, 10]
+  assert manifest['keep_steps'] == [0, 3, 10]
   for name in ('test_accuracy', 'test_loss'):
     assert manifest[name] == float(rows[-1][name])
 

@@ -4,34 +4,19 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datadiet import artifacts, checkpoints, preemption
 from datadiet.errors import Preempted
-from datadiet.training.trainer import Trainer
-from tests.training.small_runs import assert_same_outcome, outcome, train
-
-
-def stop_at(monkeypatch, step):
-  """Asks to stop while the given step trains, as a signal would."""
-  run_steps = Trainer.run_steps
-  done = [0]
-
-  def counted(self, state, feed, keys, num_steps):
-    state = run_steps(self, state, feed, keys, num_steps)
-    done[0] += num_steps
-    if done[0] >= step:
-      monkeypatch.setattr(preemption, '_requested', True)
-    return state
-
-  monkeypatch.setattr(Trainer, 'run_steps', counted)
-
-
-def train_until(folder, step, **changes):
-  with pytest.MonkeyPatch.context() as patch:
-    stop_at(patch, step)
-    with pytest.raises(Preempted):
-      train(folder, **changes)
+from datadiet.training.history import read_history
+from datadiet.training.in_flight import InFlight
+from tests.training.small_runs import (
+  assert_same_outcome,
+  outcome,
+  train,
+  train_until,
+)
 
 
 # Before, at and after log points, evaluations, checkpoints and the end.
@@ -43,6 +28,33 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
   run = tmp_path / 'run_00'
   assert checkpoints.full_steps(run)[-1] == step
   assert artifacts.read_manifest(run) is None
+  train(tmp_path)
+  assert_same_outcome(run, uninterrupted)
+
+
+# At step 5 nothing is saved but for the stop; step 10 is the last.
+@pytest.mark.parametrize('step', [5, 10])
+def test_a_run_stopped_in_evaluation_evaluates_again(
+  tmp_path, step, uninterrupted, monkeypatch
+):
+  add = InFlight.add
+
+  def asked_in_evaluation(self, output):
+    if output.dtype == np.float32:  # The sum of losses, not the step.
+      num_batches.append(1)
+      patch.setattr(preemption, '_requested', len(num_batches) == wanted)
+    return add(self, output)
+
+  # The second batch of the first or the second evaluation, of three batches.
+  num_batches, wanted = [], 2 if step == 5 else 5
+  with monkeypatch.context() as patch:
+    patch.setattr(InFlight, 'add', asked_in_evaluation)
+    with pytest.raises(Preempted):
+      train(tmp_path)
+  assert len(num_batches) == wanted
+  run = tmp_path / 'run_00'
+  assert checkpoints.full_steps(run)[-1] == step
+  assert int(read_history(run)[-1]['step']) < step
   train(tmp_path)
   assert_same_outcome(run, uninterrupted)
 

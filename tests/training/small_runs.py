@@ -11,10 +11,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from etils import epath
 
-from datadiet import artifacts, checkpoints, parallel
+from datadiet import artifacts, checkpoints, parallel, preemption
 from datadiet.data.dataset import Dataset, Split, make_dataset
+from datadiet.errors import Preempted
 from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
 from datadiet.training.optimizer import OptimizerSettings
@@ -132,6 +134,29 @@ def train(
   )
 
 
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+  """Asks to stop while the given step trains, as a signal would."""
+  run_steps = Trainer.run_steps
+  done = [0]
+
+  def counted(self, state, feed, keys, num_steps):
+    state = run_steps(self, state, feed, keys, num_steps)
+    done[0] += num_steps
+    if done[0] >= step:
+      monkeypatch.setattr(preemption, '_requested', True)
+    return state
+
+  monkeypatch.setattr(Trainer, 'run_steps', counted)
+
+
+def train_until(folder: Path, step: int, **changes) -> None:
+  """Trains as `train` does, stopped after so many steps."""
+  with pytest.MonkeyPatch.context() as patch:
+    stop_at(patch, step)
+    with pytest.raises(Preempted):
+      train(folder, **changes)
+
+
 def outcome(run_folder: Path, **changes) -> Mapping[str, bytes]:
   """Everything a run leaves that must not depend on interruptions.
 
@@ -151,7 +176,6 @@ def outcome(run_folder: Path, **changes) -> Mapping[str, bytes]:
   for path in sorted((run_folder / 'dynamics').iterdir()):
     found |= described(artifacts.read_npz(path), f'{path.name}: ')
   manifest = artifacts.read_manifest(run_folder)
-  del manifest['keep_steps']  # Names the full state before the last too.
   found['manifest'] = json.dumps(manifest).encode()
   found['history.csv'] = (run_folder / 'history.csv').read_bytes()
   return found

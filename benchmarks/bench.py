@@ -1,0 +1,131 @@
+"""One table of how fast datadiet is, beside what a user would pick instead.
+
+    make bench                                  # all of it, with real data
+    python -m benchmarks.bench --quick          # smaller networks, 5 minutes
+    python -m benchmarks.bench --parts networks data --markdown table.md
+
+Parts run one after the other, each in a process of its own; within a part,
+peers take turns in one process. A figure is the median over repeats, without
+the first; a ratio is the median of the ratios of each round. A part that fails
+is named, the others go on, and the exit code is 1.
+"""
+
+import argparse
+import datetime
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import timing
+
+_EIGHT_CPU_DEVICES = {
+  'JAX_PLATFORMS': 'cpu',
+  'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
+}
+# Modules of this folder with `rows(options)`, and what their process needs.
+PARTS = {
+  'networks': {},
+  'loop': {},
+  'data': {'JAX_PLATFORMS': 'cpu'},
+  'startup': {},
+  'checkpoint': {},
+  'memory': {},
+  'mesh': _EIGHT_CPU_DEVICES,
+  'processes': {'JAX_PLATFORMS': 'cpu'},
+  'cost': {},
+}
+
+
+def parse_flags() -> argparse.Namespace:
+  """Command line flags, which the parts are given."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('--quick', action='store_true', help='smaller sizes')
+  parser.add_argument('--repeats', type=int, default=3)
+  parser.add_argument(
+    '--data_dir', default='', help='CIFAR-10 as a TFDS directory'
+  )
+  parser.add_argument('--parts', nargs='*', choices=PARTS, default=list(PARTS))
+  parser.add_argument('--markdown', default='', help='file for the table')
+  parser.add_argument('--json', default='', help='file for all figures')
+  parser.add_argument('--part', default='', help=argparse.SUPPRESS)
+  return parser.parse_args()
+
+
+def run_part(name: str, flags: list[str]) -> list[timing.Row] | None:
+  """Measures one part in a process of its own; None if that failed."""
+  with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder) / 'rows.json'
+    command = [sys.executable, '-m', 'benchmarks.bench', *flags]
+    start = time.monotonic()
+    done = subprocess.run(
+      [*command, f'--part={name}', f'--json={file}'],
+      env={**os.environ, **PARTS[name]},
+      check=False,
+    )
+    print(f'{name}: {time.monotonic() - start:.0f} s', file=sys.stderr)
+    if done.returncode:
+      return None
+    return [timing.Row(**row) for row in json.loads(file.read_text())['rows']]
+
+
+def _where() -> str:
+  """The machine, in words, as a part's process sees it."""
+  program = (
+    'import jax, os; d = jax.devices(); '
+    'print(f"{len(d)} {d[0].device_kind}, {os.cpu_count()} cores, '
+    'jax {jax.__version__}")'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program], capture_output=True, text=True, check=True
+  )
+  commit = subprocess.run(
+    ['git', 'rev-parse', '--short', 'HEAD'],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  return (
+    f'{done.stdout.strip()}, Python {platform.python_version()}, '
+    f'{datetime.date.today()}, commit {commit.stdout.strip() or "unknown"}'
+  )
+
+
+def main() -> None:
+  """Measures all parts and prints the table; or one part, as a child."""
+  options = parse_flags()
+  if options.part:
+    module = importlib.import_module(f'benchmarks.{options.part}')
+    Path(options.json).write_text(timing.as_json(module.rows(options)))
+    return
+  flags = [f'--repeats={options.repeats}', f'--data_dir={options.data_dir}']
+  flags += ['--quick'] if options.quick else []
+  rows, failed = [], []
+  for name in options.parts:
+    measured = run_part(name, flags)
+    if measured is None:
+      failed.append(name)
+    rows += measured or []
+  where = _where()
+  size = 'quick sizes' if options.quick else 'full sizes'
+  table = f'{where}; {size}\n\n{timing.markdown(rows)}'
+  if failed:
+    table += f'\nFailed, see above: {", ".join(failed)}\n'
+  print(table)
+  if options.markdown:
+    Path(options.markdown).write_text(table)
+  if options.json:
+    about = {'where': where, 'quick': options.quick, 'failed': failed}
+    Path(options.json).write_text(timing.as_json(rows, **about))
+  sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,151 @@
+"""Seconds from SIGTERM to the end of the program, in all that it does.
+
+    python -m benchmarks.stop --workdir=DIR [--data_dir=DIR] [--phases=training]
+
+Starts configs/resnet18_cifar10.py with one run, batches of 128 and few steps,
+sends SIGTERM at a random moment while it compiles, trains, evaluates and
+scores, and starts it again to see that it goes on. Prints one line a try; fails
+when one takes too long. Phases have to be run in their order in one DIR.
+"""
+
+import argparse
+import dataclasses
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from datadiet import preemption
+
+_STEPS = 16
+_MOST_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+  """When to send the signal, and how to see that nothing was lost.
+
+  Attributes:
+    begun: what the log says when the phase begins.
+    score: the score that is asked for.
+    delay: the signal comes at most so many seconds after that.
+    goes_on: what the log of the next start says.
+    settings: more of the command line.
+  """
+
+  begun: str
+  score: str
+  delay: float
+  goes_on: str
+  settings: tuple[str, ...] = ()
+
+
+PHASES = {
+  'compiling': Phase('Wave from step 0', 'el2n', 20, 'Wave from step 0'),
+  'training': Phase('Dispatched step', 'el2n', 8, 'Going on from step'),
+  'evaluation': Phase(
+    f'Evaluating at step {_STEPS}',
+    'el2n',
+    30,
+    f'Going on from step {_STEPS}',
+  ),
+  'scoring el2n': Phase('(el2n): ', 'el2n', 8, 'Going on at example'),
+  'scoring grand': Phase('(grand): ', 'grand', 8, 'Going on at example'),
+}
+
+
+class Program:
+  """One start of the program."""
+
+  def __init__(self, workdir: Path, data_dir: str, score: str):
+    self._log = workdir.with_name(f'{workdir.name}.log')
+    settings = {
+      'dataset.data_dir': data_dir,
+      'train.num_runs': 1,
+      'train.num_steps': _STEPS,
+      'train.log_every_steps': 4,
+      'score.names': score,
+      'compilation_cache_dir': workdir.with_name(f'{workdir.name}.xla'),
+    }
+    command = [
+      *(sys.executable, '-m', 'datadiet.main', '--verbosity=1'),
+      *('--config=configs/resnet18_cifar10.py', f'--workdir={workdir}'),
+      *(f'--config.{name}={value}' for name, value in settings.items()),
+      '--stages=train,score',
+    ]
+    with self._log.open('w') as file:
+      self.process = subprocess.Popen(command, stdout=file, stderr=file)
+
+  def log(self) -> str:
+    """What it has written."""
+    return self._log.read_text()
+
+  def wait_for(self, condition: Callable[[], bool]) -> bool:
+    """Waits; False if the program ended before."""
+    while not condition():
+      if self.process.poll() is not None:
+        return False
+      time.sleep(0.01)
+    return True
+
+  def stop(self) -> float:
+    """Sends SIGTERM and returns the seconds until it is gone."""
+    start = time.monotonic()
+    self.process.terminate()
+    self.process.wait()
+    return time.monotonic() - start
+
+
+def measure(name: str, workdir: Path, data_dir: str, rng: random.Random):
+  """One try: (seconds after the phase began, seconds to the end)."""
+  phase = PHASES[name]
+  program = Program(workdir, data_dir, phase.score)
+  if not program.wait_for(lambda: phase.begun in program.log()):
+    raise SystemExit(f'{name} never began:\n{program.log()[-3000:]}')
+  delay = rng.uniform(0, phase.delay)
+  time.sleep(delay)
+  seconds = program.stop()
+  if program.process.returncode != preemption.EXIT_CODE:
+    raise SystemExit(f'ended with {program.process.returncode}')
+  return delay, seconds
+
+
+def check_that_it_goes_on(name: str, workdir: Path, data_dir: str) -> None:
+  """Starts it once more, until the log says so; then ends it."""
+  phase = PHASES[name]
+  program = Program(workdir, data_dir, phase.score)
+  goes_on = program.wait_for(lambda: phase.goes_on in program.log())
+  program.process.kill()
+  program.process.wait()
+  if not goes_on:
+    raise SystemExit(f'it does not go on:\n{program.log()[-3000:]}')
+
+
+def main() -> None:
+  """The command line."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--workdir', type=Path, required=True)
+  parser.add_argument('--data_dir', default='')
+  parser.add_argument('--phases', default=','.join(PHASES))
+  parser.add_argument('--tries', type=int, default=2)
+  options = parser.parse_args()
+  options.workdir.parent.mkdir(parents=True, exist_ok=True)
+  rng, slowest = random.Random(), 0.0
+  for name in options.phases.split(','):
+    for _ in range(options.tries):
+      delay, seconds = measure(name, options.workdir, options.data_dir, rng)
+      print(
+        f'{name}: SIGTERM after {delay:.1f} s, gone in {seconds:.1f} s',
+        flush=True,
+      )
+      slowest = max(slowest, seconds)
+    check_that_it_goes_on(name, options.workdir, options.data_dir)
+    print(f'{name}: the next start goes on', flush=True)
+  if slowest > _MOST_SECONDS:
+    raise SystemExit(f'took {slowest:.1f} s; at most {_MOST_SECONDS} are fine')
+
+
+if __name__ == '__main__':
+  main()
