@@ -81,7 +81,8 @@ settings=(
   --config.score.names='el2n,grand'
 )
 bench=(--repeats=3)
-trace=(--num_steps=20)
+trace=(--num_steps=20 --data="${data}" --cache_dir="${work}/cache"
+  --compilation_cache_dir="${work}/xla")
 if [[ "${tiny}" ]]; then
   settings+=(
     --config.model.name=simple_cnn
@@ -91,7 +92,7 @@ if [[ "${tiny}" ]]; then
     --config.select.fractions='(1.0,)'
   )
   bench=(--repeats=2 --quick)
-  trace=(--num_steps=5 --model=simple_cnn --width=4)
+  trace+=(--num_steps=5 --model=simple_cnn --width=4)
 fi
 
 # train TYPE BATCH LIMIT: one network for 20 epochs, by the program itself.
@@ -119,7 +120,7 @@ phase 'versions' 60 "${python}" -m benchmarks.versions
 train bfloat16 128 110
 score float32 70
 phase 'trace: bfloat16, batch 128' 60 \
-  "${python}" -m benchmarks.trace --data="${data}" "${trace[@]}"
+  "${python}" -m benchmarks.trace "${trace[@]}"
 train bfloat16 512 80
 train float32 128 110
 train float32 512 90
