@@ -2,7 +2,7 @@
 
     python -m benchmarks.fidelity collect WORKDIR OUTPUT.npz
     python -m benchmarks.fidelity means FOLDER
-    python -m benchmarks.fidelity subset FOLDER NAME SEED OUTPUT.npy
+    python -m benchmarks.fidelity subset FOLDER DATA.npz NAME SEED OUTPUT.npy
     python -m benchmarks.fidelity result WORKDIR OUTPUT.json
     python -m benchmarks.fidelity status FOLDER
 
@@ -127,11 +127,14 @@ def means(folder: Path) -> dict:
   return summary
 
 
-def subset(folder: Path, name: str, seed: int, output: Path) -> None:
+def subset(
+  folder: Path, data: Path, name: str, seed: int, output: Path
+) -> None:
   """Writes the half of the examples that a score, or chance, keeps.
 
   Args:
-    folder: with the mean scores.
+    folder: with the mean scores, which a random draw does not need.
+    data: the packed data set.
     name: 'random', or a score.
     seed: of a random draw.
     output: the example_index, int64[N // 2].
@@ -139,18 +142,20 @@ def subset(folder: Path, name: str, seed: int, output: Path) -> None:
   Raises:
     DataDietError: if there are no mean scores.
   """
-  scores = artifacts.read_npz(folder / MEAN)
-  num_examples = len(scores['ids'])
+  with np.load(data) as packed:
+    labels = packed['train_labels']
+  scores, higher_is = None, 'neither'
+  if name != 'random':
+    scores = artifacts.read_npz(folder / MEAN)[name]
+    higher_is = registry.SCORES[name].higher_is
   inputs = SelectionInputs(
-    labels=np.zeros(num_examples, np.int32),
-    num_classes=1,
-    scores=None if name == 'random' else scores[name],
-    higher_is='neither'
-    if name == 'random'
-    else registry.SCORES[name].higher_is,
+    labels=labels,
+    num_classes=int(labels.max()) + 1,
+    scores=scores,
+    higher_is=higher_is,
   )
   policy = 'random' if name == 'random' else 'keep_max'
-  kept = select_examples(policy, inputs, num_examples // 2, seed=seed)
+  kept = select_examples(policy, inputs, len(labels) // 2, seed=seed)
   artifacts.write_npy(output, kept.astype(np.int64))
 
 
@@ -224,7 +229,13 @@ def main() -> None:
   for command, inputs in {
     'collect': {'workdir': Path, 'output': Path},
     'means': {'folder': Path},
-    'subset': {'folder': Path, 'name': str, 'seed': int, 'output': Path},
+    'subset': {
+      'folder': Path,
+      'data': Path,
+      'name': str,
+      'seed': int,
+      'output': Path,
+    },
     'result': {'workdir': Path, 'output': Path},
     'status': {'folder': Path},
   }.items():

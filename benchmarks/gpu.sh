@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Everything worth knowing of one GPU, unattended, within nine minutes.
 #
-#   benchmarks/gpu.sh [--data=FILE] [--log=FILE] [--seconds=N] [--tiny]
+#   benchmarks/gpu.sh [OPTION...]
 #
 #   --data=FILE   CIFAR-10, of benchmarks.pack (default: build/cifar10.npz)
 #   --log=FILE    where everything printed goes, too (default: build/gpu.log)
 #   --seconds=N   for all phases together (default: 520)
+#   --only=REGEX  phases whose names match (train, score, trace, bench): what was
+#                 cut off for lack of time can be had in a call of its own
 #   --tiny        the same phases with little in each, to try them on a CPU
 #
 # Every phase has its own time limit, and the later ones no more than is left:
@@ -19,12 +21,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 data=build/cifar10.npz
 log=build/gpu.log
 seconds=520
+only=.
 tiny=''
 for option in "$@"; do
   case "${option}" in
     --data=*) data="${option#*=}" ;;
     --log=*) log="${option#*=}" ;;
     --seconds=*) seconds="${option#*=}" ;;
+    --only=*) only="${option#*=}" ;;
     --tiny) tiny=yes ;;
     *)
       sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
@@ -52,6 +56,7 @@ phase() {
   local name="$1" limit="$2" left=$((seconds - SECONDS)) began="${SECONDS}"
   local code=0
   shift 2
+  [[ "${name}" =~ ${only} ]] || return 0
   if ((limit > left)); then limit="${left}"; fi
   printf '\n## %s\n\n' "${name}"
   if ((limit < 5)); then
@@ -75,9 +80,9 @@ settings=(
   --config.train.schedule_steps=0
   --config.score.names='el2n,grand'
 )
-# Of benchmarks.bench, what needs neither TensorFlow nor its files.
-bench=(--quick --parts='networks,checkpoint,memory')
-trace=(--num_steps=20)
+bench=(--repeats=3)
+trace=(--num_steps=20 --data="${data}" --cache_dir="${work}/cache"
+  --compilation_cache_dir="${work}/xla")
 if [[ "${tiny}" ]]; then
   settings+=(
     --config.model.name=simple_cnn
@@ -86,7 +91,8 @@ if [[ "${tiny}" ]]; then
     --config.train.log_every_steps=5
     --config.select.fractions='(1.0,)'
   )
-  trace=(--num_steps=5 --model=simple_cnn --width=4)
+  bench=(--repeats=2 --quick)
+  trace+=(--num_steps=5 --model=simple_cnn --width=4)
 fi
 
 # train TYPE BATCH LIMIT: one network for 20 epochs, by the program itself.
@@ -104,8 +110,8 @@ score() {
     --workdir="${work}/bfloat16_128" --config.model.dtype=bfloat16 \
     --config.train.batch_size=128 --config.score.dtype="$1"
   mkdir -p "${work}/$1"
-  cp "${work}"/bfloat16_128/scores/run_00/step_*/{el2n,grand}.npy \
-    "${work}/$1" || true
+  find "${work}" -path '*/run_00/step_*' \
+    \( -name el2n.npy -o -name grand.npy \) -exec cp {} "${work}/$1" \;
 }
 
 echo "# datadiet on one GPU, $(date -u '+%Y-%m-%d %H:%M') UTC," \
@@ -114,14 +120,19 @@ phase 'versions' 60 "${python}" -m benchmarks.versions
 train bfloat16 128 110
 score float32 70
 phase 'trace: bfloat16, batch 128' 60 \
-  "${python}" -m benchmarks.trace --data="${data}" "${trace[@]}"
+  "${python}" -m benchmarks.trace "${trace[@]}"
 train bfloat16 512 80
 train float32 128 110
 train float32 512 90
 score tensorfloat32 40
-phase 'agreement: float32 and tensorfloat32' 20 \
+phase 'score: float32 against tensorfloat32' 20 \
   "${python}" -m benchmarks.agreement "${work}"/{float32,tensorfloat32}
-phase 'bench' 150 "${python}" -m benchmarks.bench "${bench[@]}"
+# Each part by itself: its table comes at its end. Other parts are of the host
+# alone, or need TensorFlow.
+for part in loop networks memory checkpoint; do
+  phase "bench: ${part}" 300 \
+    "${python}" -m benchmarks.bench "${bench[@]}" --parts "${part}"
+done
 printf '\n%s phases failed or were cut off, after %s s\n' \
   "${failed}" "${SECONDS}"
 exit "${failed}"

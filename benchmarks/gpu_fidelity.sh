@@ -8,7 +8,7 @@
 #
 #   scores    trains and scores the networks 0 to 9, as many as the time allows
 #   means     averages the scores that are there
-#   retrain   78,000 steps on SUBSET: full, or half by el2n, grand or random;
+#   retrain   78,000 steps on SUBSET: full, or half by el2n or random;
 #             SEED 0, 1, ...
 #   status    what there is, against what is expected, and what is missing
 #
@@ -107,7 +107,7 @@ retrain() {
   if [[ "${subset}" != full ]]; then
     local index="${work}/${name}_index.npy"
     if [[ ! -e "${index}" ]]; then
-      files subset "${folder}" "${subset}" "${seed}" "${index}"
+      files subset "${folder}" "${data}" "${subset}" "${seed}" "${index}"
     fi
     chosen=(--config.train.subset_path="${index}")
   fi
@@ -127,7 +127,7 @@ trap finish EXIT
 
 case "${1:-}" in
   scores) (($# > 1)) || usage ;;
-  retrain) [[ $# == 3 && "$2" =~ ^(full|el2n|grand|random)$ ]] || usage ;;
+  retrain) [[ $# == 3 && "$2" =~ ^(full|el2n|random)$ ]] || usage ;;
   means | status) (($# == 1)) || usage ;;
   *) usage ;;
 esac

@@ -151,14 +151,17 @@ def main() -> None:
   parser.add_argument('--batch_size', type=int, default=128)
   parser.add_argument('--num_steps', type=int, default=20)
   parser.add_argument('--output', default='', help='folder for the profile')
+  parser.add_argument('--cache_dir', default='', help='of decoded images')
+  parser.add_argument('--compilation_cache_dir', default='')
   options = parser.parse_args()
   config = resnet18_cifar10.get_config()
   config.dataset.name, config.dataset.data_dir = 'packed', options.data
+  config.dataset.cache_dir = options.cache_dir
   config.model.name, config.model.width = options.model, options.width
   config.model.dtype = options.dtype
   config.train.batch_size = options.batch_size
   config_lib.check(config)
-  compilation.enable_compilation_cache()
+  compilation.enable_compilation_cache(options.compilation_cache_dir)
   with tempfile.TemporaryDirectory() as folder:
     folder = options.output or folder
     seconds = record(config_lib.resolve(config), options.num_steps, folder)

@@ -174,6 +174,27 @@ class RunMesh:
     )
 
 
+def choose_slots(num_runs: int, num_devices: int, batch_size: int) -> int:
+  """How many runs train at once.
+
+  The number of slots that needs the fewest waves; among those the smallest,
+  which leaves the most devices to each run. 0 if no number fits.
+
+  Args:
+    num_runs: how many runs there are to train.
+    num_devices: how many devices there are.
+    batch_size: of one run; must divide over the devices of a slot.
+  """
+  fitting = [
+    slots
+    for slots in range(1, min(num_runs, num_devices) + 1)
+    if num_devices % slots == 0 and batch_size % (num_devices // slots) == 0
+  ]
+  return min(
+    fitting, key=lambda slots: (-(-num_runs // slots), slots), default=0
+  )
+
+
 def make_run_mesh(
   num_runs: int,
   batch_size: int,
@@ -183,24 +204,17 @@ def make_run_mesh(
 ) -> RunMesh:
   """Arranges the devices for `num_runs` independent runs.
 
-  Takes the number of slots that needs the fewest waves; among those the
-  smallest, which leaves the most devices to each run.
-
   Args:
     num_runs: how many runs there are to train.
     batch_size: of one run; must divide over the devices of a slot.
-    runs_at_once: number of slots; 0 to choose it.
+    runs_at_once: number of slots; 0 for `choose_slots`.
     devices: all of `jax.devices()` if None.
 
   Raises:
     ConfigError: if `runs_at_once` does not fit, or no arrangement does.
   """
   devices = list(jax.devices() if devices is None else devices)
-  fitting = [
-    slots
-    for slots in range(1, min(num_runs, len(devices)) + 1)
-    if len(devices) % slots == 0 and batch_size % (len(devices) // slots) == 0
-  ]
+  slots = choose_slots(num_runs, len(devices), batch_size)
   if runs_at_once:
     per_slot, rest = divmod(len(devices), runs_at_once)
     if rest or not per_slot or batch_size % per_slot:
@@ -210,14 +224,12 @@ def make_run_mesh(
         f'{batch_size} splits evenly'
       )
     slots = runs_at_once
-  elif not fitting:
+  elif not slots:
     raise ConfigError(
       f'config.train.batch_size: {batch_size} does not split evenly over '
       f'{len(devices)} devices for {num_runs} runs; use a multiple of '
       f'{len(devices)}'
     )
-  else:
-    slots = min(fitting, key=lambda slots: (-(-num_runs // slots), slots))
   grid = np.array(devices).reshape(slots, -1)
   return RunMesh(Mesh(grid, (RUN_AXIS, DATA_AXIS), (AxisType.Auto,) * 2))
 

@@ -10,16 +10,16 @@ from datadiet import artifacts
 from datadiet.artifacts import Workdir
 
 AUTO = 'auto'
-# What accelerators multiply fast; elsewhere it would only be rounding.
-_FAST = {'gpu': 'bfloat16', 'tpu': 'bfloat16'}
+# NVIDIA's GPUs before this compute capability (Ampere) have no bfloat16.
+_FIRST_CAPABILITY = 8.0
 
 
 def choose_dtype(config: Any, workdir: Workdir) -> Any:
   """The config with model.dtype = 'auto' resolved.
 
   A workdir keeps the type that it was begun with, wherever it goes on: its
-  networks are to be comparable. A new one gets bfloat16 on GPUs and TPUs, and
-  float32 on CPUs.
+  networks are to be comparable. A new one gets bfloat16 where there is
+  hardware for it, on GPUs and TPUs, and float32 elsewhere.
 
   Args:
     config: of `config.resolve`.
@@ -30,19 +30,28 @@ def choose_dtype(config: Any, workdir: Workdir) -> Any:
   """
   if config.model.dtype != AUTO:
     return config
-  backend = jax.default_backend()
-  usual = _FAST.get(backend, 'float32')
-  chosen = usual
+  chosen = usual = _usual_dtype()
   if workdir.config.exists():
     before = artifacts.read_json(workdir.config)['config']['model']
     chosen = before['dtype']
   if chosen != usual:
     logging.info(
-      'Computing in %s, as this workdir was begun, not in %s as is usual on %s',
+      'Training in %s, as this workdir was begun, not in %s as is usual here',
       chosen,
       usual,
-      backend,
     )
   config = ml_collections.ConfigDict(config.to_dict())
   config.model.dtype = chosen
   return ml_collections.FrozenConfigDict(config)
+
+
+def _usual_dtype() -> str:
+  """What this backend multiplies fast."""
+  if jax.default_backend() not in ('gpu', 'tpu'):
+    return 'float32'
+  capability = getattr(jax.devices()[0], 'compute_capability', None)
+  try:
+    is_old = float(capability) < _FIRST_CAPABILITY
+  except (TypeError, ValueError):  # A TPU; AMD's are called gfx90a and so on.
+    is_old = False
+  return 'float32' if is_old else 'bfloat16'

@@ -85,13 +85,16 @@ def test_no_runs_are_one_sentence(tmp_path):
 
 
 def test_half_is_kept_by_score_and_by_chance(folder, tmp_path):
+  data = tmp_path / 'data.npz'
+  np.savez(data, train_labels=np.arange(NUM, dtype=np.int32) % 10)
+  fidelity.subset(tmp_path, data, 'random', 0, tmp_path / 'before_scores.npy')
   fidelity.means(folder)
   with np.load(folder / fidelity.MEAN) as found:
     hardest = np.sort(np.argsort(-found['el2n'])[: NUM // 2])
   kept = {}
   for name, seed in (('el2n', 0), ('random', 0), ('random', 1)):
     path = tmp_path / f'{name}_{seed}.npy'
-    fidelity.subset(folder, name, seed, path)
+    fidelity.subset(folder, data, name, seed, path)
     kept[name, seed] = np.load(path)
     assert len(np.unique(kept[name, seed])) == NUM // 2
   np.testing.assert_array_equal(kept['el2n', 0], hardest)

@@ -29,12 +29,14 @@ def test_bfloat16_computes_narrow_and_keeps_everything_else_float32(name):
   variables = shapes_of(model)
   assert {str(leaf.dtype) for leaf in jax.tree.leaves(variables)} == {'float32'}
   traced = jax.make_jaxpr(model.apply)(variables, IMAGES)
-  convolutions = [
-    str(equation.outvars[0].aval.dtype)
-    for equation in traced.eqns
-    if equation.primitive.name == 'conv_general_dilated'
-  ]
-  assert convolutions and set(convolutions) == {'bfloat16'}
+  outputs = {'conv_general_dilated': set(), 'dot_general': set()}
+  for equation in traced.eqns:
+    if equation.primitive.name in outputs:
+      dtype = str(equation.outvars[0].aval.dtype)
+      outputs[equation.primitive.name].add(dtype)
+  assert outputs['conv_general_dilated'] == {'bfloat16'}
+  # Logits are not rounded to eight bits.
+  assert outputs['dot_general'] == {'float32'}
   assert traced.out_avals[0].dtype == jnp.float32
 
 

@@ -1,6 +1,7 @@
 """Tests of the type that training computes in: chosen once, then kept."""
 
 import json
+import types
 
 import jax
 import numpy as np
@@ -41,6 +42,23 @@ def test_auto_is_bfloat16_on_accelerators(
   found = choose_dtype(_config('auto'), workdir)
   assert found.model.dtype == expected
   assert _config('auto').model.dtype == 'auto'
+
+
+@pytest.mark.parametrize(
+  ('capability', 'expected'),
+  [
+    ('7.5', 'float32'),
+    ('8.0', 'bfloat16'),
+    ('12.0', 'bfloat16'),
+    ('gfx90a', 'bfloat16'),
+  ],
+)
+def test_old_gpus_have_no_bfloat16(capability, expected, tmp_path, monkeypatch):
+  device = types.SimpleNamespace(compute_capability=capability)
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  monkeypatch.setattr(jax, 'devices', lambda: [device])
+  workdir = Workdir.at(tmp_path / 'new')
+  assert choose_dtype(_config('auto'), workdir).model.dtype == expected
 
 
 @pytest.mark.parametrize('begun', ['float32', 'bfloat16'])
