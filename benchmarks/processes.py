@@ -1,5 +1,6 @@
 """One process with four devices against two with two, by launch/local.py."""
 
+import os
 import re
 import subprocess
 import sys
@@ -29,6 +30,8 @@ def _rate(num_processes: int, num_steps: int, cache: Path) -> float:
         f'--config.compilation_cache_dir={cache}',
       ],
       cwd=_LOCAL.parents[1],
+      # As `pip install -e .` would, where that was not done.
+      env={**os.environ, 'PYTHONPATH': str(_LOCAL.parents[1])},
       capture_output=True,
       text=True,
       check=False,
