@@ -10,8 +10,8 @@ machines that share DIR, give each --sweep_index=0, 1 or 2 and --stages=select,
 retrain, then report once. Cost: 10 scoring runs and 4 retrainings of each of 3
 scores, of random and of class-balanced random at 6 sizes, 78,000 steps of 128
 images each: 130 trainings of 10 million images; on which machine that takes how
-long: docs/scaling.md. Result to expect: see DESIGN's
-figures in configs/resnet18_cifar10.py.
+long: docs/scaling.md. Result to expect: the figures in
+configs/resnet18_cifar10.py.
 """
 
 from configs import resnet18_cifar10
