@@ -187,7 +187,7 @@ def rows(options) -> list[timing.Row]:
   logging.set_verbosity(logging.WARNING)
   on_cpu = jax.default_backend() == 'cpu'
   width = 16 if options.quick else 64
-  batch_size = 128 if on_cpu and not options.quick else 64 if on_cpu else 512
+  batch_size = 64 if on_cpu else 512
   num_steps = 8 if on_cpu else 200
   dataset = random_dataset(4 * batch_size)
   settings = make_settings('resnet18_lowres', width, batch_size, num_steps)

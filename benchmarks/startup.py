@@ -38,7 +38,10 @@ def _seconds(flags: list[str]) -> float:
 
 def rows(options: Namespace) -> list[timing.Row]:
   """Cold, and with the compilation cache; the data was read before."""
-  flags = ['--config=configs/cnn_digits.py', '--config.model.name=resnet18']
+  flags = [
+    '--config=configs/cnn_digits.py',
+    '--config.model.name=resnet18_lowres',
+  ]
   what = 'digits'
   if options.data_dir:
     what = 'CIFAR-10, batch 128'
