@@ -134,7 +134,8 @@ def check_workdir(config: Any, workdir: Workdir) -> None:
     different = [
       f'{name} (there {before.get(name)!r}, here {value!r})'
       for name, value in current.items()
-      if before.get(name) != value and not _is_free(name, config)
+      # A setting that is newer than the workdir was not made otherwise.
+      if before.get(name, value) != value and not _is_free(name, config)
     ]
     if different:
       raise ConfigError(
