@@ -79,8 +79,8 @@ def load_cinic10(settings, allocate: Allocate = in_memory) -> Dataset:
 
   Args:
     settings: `config.dataset`; uses `data_dir`, `train_splits` (some of
-      'train', 'valid', 'test'; () for train and valid), `test_split`, `image_size`
-      and `skip_unreadable`.
+      'train', 'valid', 'test'; () for train and valid), `test_split`,
+      `image_size` and `skip_unreadable`.
     allocate: for the images.
 
   Raises:
