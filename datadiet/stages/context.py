@@ -150,6 +150,9 @@ def _is_free(name: str, config: Any) -> bool:
   derived = ('train.num_steps', 'train.schedule_steps', 'retrain.num_steps')
   if name in derived and config.train.num_epochs:
     return True
+  if name == 'train.num_runs':  # A run depends on others by subsets alone.
+    fixed = config.train.subset_fraction < 1 or config.audit.threshold_samples
+    return not fixed
   return any(name == free or name.startswith(f'{free}.') for free in _FREE)
 
 
