@@ -26,6 +26,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.dataset.placement = 'auto'
   # The source's splits that make up train; () for the usual ones.
   config.dataset.train_splits = ()
+  # The source's split to test on; '' for test, validation, valid or val.
+  config.dataset.test_split = ''
   # Share of each class that becomes the test split of a source without one.
   config.dataset.test_fraction = 0.2
   # Leave out images that cannot be read, and list them, instead of stopping.

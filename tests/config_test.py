@@ -24,6 +24,7 @@ WRONG = {
   'dataset.image_size': (-1, *_INTEGERS),
   'dataset.placement': ('gpu', '', 1),
   'dataset.train_splits': (('',), (3,), 'train', None),
+  'dataset.test_split': _TEXT,
   'dataset.test_fraction': (0.0, 1.0, *_NUMBER),
   'dataset.skip_unreadable': (1, 'yes', None),
   'dataset.labels_path': _TEXT,

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from datadiet import config as config_lib
 from datadiet import main, pipeline
+from datadiet.artifacts import Workdir
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.stages import STAGES
+from datadiet.stages import STAGES, context
 from tests import running
 
 
@@ -188,7 +190,29 @@ def test_what_changes_no_result_is_allowed(trained):
   main.run(config, str(trained), ['train'])
   content = json.loads((trained / 'config.json').read_text())
   assert content['config']['score']['batch_size'] == 77
+  # A workdir may be older than a setting.
+  del content['config']['dataset']['test_split']
+  (trained / 'config.json').write_text(json.dumps(content))
   main.run(_config(), str(trained), ['train'])
+
+
+def test_runs_may_be_added_and_left_out(own):
+  for num_runs in (2, 1):
+    config = _config(train__num_runs=num_runs)
+    main.run(config, str(own), ['train', 'score'])
+    folders = [own / 'scores' / f'run_0{run}' for run in range(num_runs)]
+    scores = [np.load(folder / 'step_22' / 'el2n.npy') for folder in folders]
+    mean = np.load(own / 'scores' / 'mean' / 'step_22' / 'el2n.npy')
+    np.testing.assert_allclose(mean, np.mean(scores, 0), rtol=1e-6)
+
+
+def test_the_number_of_runs_that_share_out_examples_stays(tmp_path):
+  workdir = Workdir.at(tmp_path)
+  changes = {'train__subset_fraction': 0.5, 'train__num_runs': 4}
+  context.write_config(config_lib.resolve(_config(**changes)), workdir)
+  changes['train__num_runs'] = 6
+  with pytest.raises(ConfigError, match='train.num_runs .there 4, here 6'):
+    context.check_workdir(config_lib.resolve(_config(**changes)), workdir)
 
 
 def _changed(path, **fields):

@@ -117,6 +117,7 @@ FIELDS: dict[str, Check] = {
   'dataset.image_size': _integer(0, 'an integer of pixels, 0 to leave images'),
   'dataset.placement': _one_of(*PLACEMENTS),
   'dataset.train_splits': _each(_NAME),
+  'dataset.test_split': _TEXT,
   'dataset.test_fraction': _number(
     0.001, 0.999, 'a number from 0.001 to 0.999'
   ),

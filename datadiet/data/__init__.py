@@ -61,6 +61,7 @@ _OPTIONS = (
   'label_key',
   'image_size',
   'train_splits',
+  'test_split',
   'test_fraction',
   'skip_unreadable',
 )

@@ -112,11 +112,7 @@ def load_arrays(settings, allocate: Allocate = in_memory) -> Dataset:
   """
   path = find_arrays(settings)
   source = os.fspath(path)
-  if tuple(settings.train_splits) not in ((), ('train',)):
-    raise ConfigError(
-      f'config.dataset.train_splits: {tuple(settings.train_splits)} is not '
-      f"allowed; allowed for {source}: ('train',)"
-    )
+  splitting.check_usual_splits(settings, source)
   members = _folder_members(path) if path.is_dir() else _archive_members(path)
   if 'train_images' in members:
     parts = {'train': 'train_', 'test': 'test_'}

@@ -13,7 +13,7 @@ import pickle
 import numpy as np
 from etils import epath
 
-from datadiet.data import decode_worker, tfds
+from datadiet.data import decode_worker, splitting, tfds
 from datadiet.data.archives import archive_members
 from datadiet.data.dataset import (
   Allocate,
@@ -133,11 +133,7 @@ def load_cifar(settings, allocate: Allocate = in_memory) -> Dataset:
       f'config.dataset.label_key: {label_key!r} is not allowed; allowed for '
       f'{settings.name}: {", ".join(form.labels)}'
     )
-  if tuple(settings.train_splits) not in ((), ('train',)):
-    raise ConfigError(
-      f'config.dataset.train_splits: {tuple(settings.train_splits)} is not '
-      f"allowed; allowed for {archive}: ('train',)"
-    )
+  splitting.check_usual_splits(settings, os.fspath(archive))
   labels_key, names_key = form.labels[label_key]
   wanted = [*form.train, form.test, form.meta]
   read = _read_folder if archive.is_dir() else _read_archive

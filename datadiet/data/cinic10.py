@@ -79,8 +79,8 @@ def load_cinic10(settings, allocate: Allocate = in_memory) -> Dataset:
 
   Args:
     settings: `config.dataset`; uses `data_dir`, `train_splits` (some of
-      'train', 'valid', 'test'; () for train and valid), `image_size` and
-      `skip_unreadable`.
+      'train', 'valid', 'test'; () for train and valid), `test_split`,
+      `image_size` and `skip_unreadable`.
     allocate: for the images.
 
   Raises:
@@ -88,7 +88,10 @@ def load_cinic10(settings, allocate: Allocate = in_memory) -> Dataset:
   """
   source = find_cinic10(settings)
   train_splits, test_split = splitting.choose_splits(
-    _SPLITS, settings.train_splits or ('train', 'valid'), os.fspath(source)
+    _SPLITS,
+    settings.train_splits or ('train', 'valid'),
+    settings.test_split,
+    os.fspath(source),
   )
   if test_split is None:
     raise ConfigError(

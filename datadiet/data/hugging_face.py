@@ -59,7 +59,7 @@ def load_hugging_face(settings, allocate: Allocate = in_memory) -> Dataset:
 
   Args:
     settings: `config.dataset`; uses `data_dir`, `label_key` (the column of
-      labels), `train_splits`, `test_fraction`, `image_size` and
+      labels), `train_splits`, `test_split`, `test_fraction`, `image_size` and
       `skip_unreadable`.
     allocate: for the decoded images.
 
@@ -74,7 +74,7 @@ def load_hugging_face(settings, allocate: Allocate = in_memory) -> Dataset:
   if list(files) == ['']:
     files = {'train': files['']}
   train_splits, test_split = splitting.choose_splits(
-    files, settings.train_splits, source
+    files, settings.train_splits, settings.test_split, source
   )
   train_files = [path for name in train_splits for path in files[name]]
   columns = _find_columns(_schema(train_files[0]), settings.label_key, source)

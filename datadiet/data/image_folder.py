@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from absl import logging
@@ -30,7 +30,7 @@ def load_image_folder(settings, allocate: Allocate = in_memory) -> Dataset:
   `data_dir`; sorted, they are the canonical order.
 
   Args:
-    settings: `config.dataset`; uses `data_dir`, `train_splits`,
+    settings: `config.dataset`; uses `data_dir`, `train_splits`, `test_split`,
       `test_fraction`, `image_size` and `skip_unreadable`.
     allocate: for the decoded images.
 
@@ -42,13 +42,13 @@ def load_image_folder(settings, allocate: Allocate = in_memory) -> Dataset:
   source = os.fspath(root)
   if has_splits(root):
     train_splits, test_split = splitting.choose_splits(
-      folders(root), settings.train_splits, source
+      folders(root), settings.train_splits, settings.test_split, source
     )
     train = [path for name in train_splits for path in image_paths(root, name)]
     test = list(image_paths(root, test_split)) if test_split else None
     depth = 1
   else:
-    _check_has_no_splits(root, settings.train_splits)
+    _check_has_no_splits(root, settings)
     train = list(image_paths(root, ''))
     test, depth = None, 0
   train.sort()
@@ -106,7 +106,7 @@ def has_splits(root: epath.Path) -> bool:
   return train.is_dir() and bool(folders(train))
 
 
-def _check_has_no_splits(root: epath.Path, train_splits: Sequence[str]) -> None:
+def _check_has_no_splits(root: epath.Path, settings) -> None:
   """Refuses to take splits for classes, and splits that are not there."""
   names = folders(root)
   if names and all(_LIKE_A_SPLIT.fullmatch(name.lower()) for name in names):
@@ -115,11 +115,12 @@ def _check_has_no_splits(root: epath.Path, train_splits: Sequence[str]) -> None:
       'names are splits, not classes; allowed: train/CLASS/FILE and '
       'test/CLASS/FILE, or CLASS/FILE'
     )
-  if train_splits:
-    raise ConfigError(
-      f'config.dataset.train_splits: {tuple(train_splits)} is not allowed, as '
-      f'{os.fspath(root)} has no folder train with a folder for each class'
-    )
+  for name in ('train_splits', 'test_split'):
+    if settings[name]:
+      raise ConfigError(
+        f'config.dataset.{name}: {settings[name]!r} is not allowed, as '
+        f'{os.fspath(root)} has no folder train with a folder for each class'
+      )
 
 
 def folders(root: epath.Path) -> list[str]:

@@ -14,20 +14,24 @@ _SEED = 0
 
 
 def choose_splits(
-  known: Iterable[str], train_splits: Sequence[str], source: str
+  known: Iterable[str],
+  train_splits: Sequence[str],
+  test_split: str,
+  source: str,
 ) -> tuple[tuple[str, ...], str | None]:
   """Which of a source's splits make the train split and the test split.
 
   Args:
     known: the splits that the source has.
     train_splits: `config.dataset.train_splits`; () for 'train' alone.
+    test_split: `config.dataset.test_split`; '' for the first of `TEST_NAMES`.
     source: the file or folder, for messages.
 
   Returns:
     The splits that make up train, and the one for test; None if it has none.
 
   Raises:
-    ConfigError: if it lacks a train split.
+    ConfigError: if it lacks one that is asked for.
   """
   known = list(known)
   train = tuple(train_splits) or ('train',)
@@ -41,8 +45,36 @@ def choose_splits(
     raise ConfigError(
       f'config.dataset.train_splits: {train} names a split twice'
     )
+  if test_split:
+    left = [name for name in known if name not in train]
+    if test_split not in left:
+      raise ConfigError(
+        f'config.dataset.test_split: {source} has no split {test_split!r} '
+        f'beside those of train; allowed: {", ".join(left) or "none is there"}'
+      )
+    return train, test_split
   left = [name for name in TEST_NAMES if name in known and name not in train]
   return train, left[0] if left else None
+
+
+def check_usual_splits(settings, source: str) -> None:
+  """Refuses other splits for a source that has train and test alone.
+
+  Args:
+    settings: `config.dataset`; uses `train_splits` and `test_split`.
+    source: the file or folder, for messages.
+
+  Raises:
+    ConfigError: names the setting.
+  """
+  for name, allowed in (('train_splits', ('train',)), ('test_split', 'test')):
+    value = settings[name]
+    value = value if isinstance(value, str) else tuple(value)
+    if value and value != allowed:
+      raise ConfigError(
+        f'config.dataset.{name}: {value!r} is not allowed; allowed for '
+        f'{source}: {allowed!r}'
+      )
 
 
 def stratified_split(

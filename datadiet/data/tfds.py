@@ -138,8 +138,8 @@ def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
   Args:
     settings: `config.dataset`; uses `name`, `data_dir` (of TFDS; '' for its
       default folder, where a missing set is downloaded), `label_key`,
-      `train_splits`, `test_fraction` and `image_size` (images of other sizes
-      are resized to it; 0 to leave them).
+      `train_splits`, `test_split`, `test_fraction` and `image_size` (images of
+      other sizes are resized to it; 0 to leave them).
     allocate: for the decoded images.
 
   Raises:
@@ -152,7 +152,10 @@ def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
   builder = tfds.builder_from_directory(folder)
   reader = _Reader(builder, settings.label_key or 'label', settings.image_size)
   train_splits, test_split = splitting.choose_splits(
-    builder.info.splits, settings.train_splits, os.fspath(folder)
+    builder.info.splits,
+    settings.train_splits,
+    settings.test_split,
+    os.fspath(folder),
   )
   train = '+'.join(train_splits)
   names = reader.class_names

@@ -139,7 +139,8 @@ def check_workdir(config: Any, workdir: Workdir) -> None:
     different = [
       f'{name} (there {before.get(name)!r}, here {value!r})'
       for name, value in current.items()
-      if before.get(name) != value and not _is_free(name, config)
+      # A setting that is newer than the workdir was not made otherwise.
+      if before.get(name, value) != value and not _is_free(name, config)
     ]
     if different:
       raise ConfigError(
@@ -154,6 +155,9 @@ def _is_free(name: str, config: Any) -> bool:
   derived = ('train.num_steps', 'train.schedule_steps', 'retrain.num_steps')
   if name in derived and config.train.num_epochs:
     return True
+  if name == 'train.num_runs':  # A run depends on others by subsets alone.
+    fixed = config.train.subset_fraction < 1 or config.audit.threshold_samples
+    return not fixed
   return any(name == free or name.startswith(f'{free}.') for free in _FREE)
 
 

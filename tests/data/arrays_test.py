@@ -157,3 +157,5 @@ def test_missing_arrays_are_named(tmp_path):
     _load(tmp_path)
   with pytest.raises(ConfigError, match="'val'.* is not allowed"):
     _load(tmp_path, train_splits=('train', 'val'))
+  with pytest.raises(ConfigError, match="test_split: 'val' is not allowed"):
+    _load(tmp_path, test_split='val')

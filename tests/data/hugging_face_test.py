@@ -188,6 +188,8 @@ def test_files_that_lack_something_are_named(tmp_path, pyarrow):
   pyarrow.parquet.write_table(unlabelled, tmp_path / 'test.parquet')
   with pytest.raises(DataDietError, match='test: record 0 has label -1'):
     _load(tmp_path)
+  pyarrow.parquet.write_table(table, tmp_path / 'validation.parquet')
+  assert _load(tmp_path, test_split='validation').test.num_examples == 6
   for name in ('state.json', 'dataset_dict.json'):
     (tmp_path / name).write_text('{}')
     with pytest.raises(DataDietError, match=f'{name} is missing or damaged'):

@@ -61,6 +61,14 @@ def test_chosen_train_splits(tmp_path):
   assert both.train.ids.tolist() == sorted(both.train.ids)
   with pytest.raises(ConfigError, match="'valid'; allowed: test, train, val"):
     load_dataset(_settings(tmp_path, train_splits=('valid',)))
+  other = load_dataset(_settings(tmp_path, test_split='val'))
+  assert {name.split('/')[0] for name in other.test.ids} == {'val'}
+  for name in ('train', 'valid'):
+    message = f'test_split: .*{name!r} beside .*; allowed: test, val'
+    with pytest.raises(ConfigError, match=message):
+      load_dataset(_settings(tmp_path, test_split=name))
+  with pytest.raises(ConfigError, match="test_split: 'test' is not allowed"):
+    load_dataset(_settings(tmp_path / 'test', test_split='test'))
 
 
 def _kinds():

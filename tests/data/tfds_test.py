@@ -118,6 +118,8 @@ def test_splits_are_chosen_or_divided(tmp_path):
   _write_set(folder, {'train': train, 'validation': valid}, with_id=False)
   dataset = load_dataset(formats.settings('tiny', tmp_path))
   np.testing.assert_array_equal(dataset.test.images, valid[0])
+  with pytest.raises(ConfigError, match='test_split: .* allowed: validation'):
+    load_dataset(formats.settings('tiny', tmp_path, test_split='test'))
   joined = load_dataset(
     formats.settings(
       'tiny',
