@@ -40,13 +40,13 @@ def test_checkpoints_are_pruned_and_restored(store):
 
 @pytest.mark.parametrize('cut_at', ['metadata', 'variables.tar', 'rest.tar'])
 def test_a_save_that_is_cut_off_is_no_full_state(gateway, waits, cut_at):
-  folder = epath.Path(gateway.store.root) / f'cut_{cut_at}'
+  folder = epath.Path(gateway.store.root) / f'cut_{len(cut_at)}'
   local.save(folder, [5])
 
   def refuse(method, path, number):
     del number
     writes = method in ('PUT', 'POST') and 'delete' not in path
-    return 403 if writes and cut_at in path else 0
+    return 403 * (writes and cut_at in path)
 
   gateway.fail(refuse)
   with pytest.raises(DataDietError, match='could not be written to .*cut_'):

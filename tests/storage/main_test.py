@@ -90,7 +90,7 @@ def test_a_stopped_and_resumed_run_gives_the_bytes_of_a_local_one(
   use(server)
   results = datadiet.load_results(workdir)
   expected = datadiet.load_results(local)
-  assert results.scores().equals(expected.scores())
+  assert results.scores.equals(expected.scores)
   assert list(results.selections) == list(expected.selections)
   assert (results.workdir.report / 'index.html').exists()
   before = _times(server, 'stopped')
