@@ -224,9 +224,10 @@ class _WaveLoop:
         with jax.transfer_guard('disallow'):
           state = self._trainer.run_steps(state, feed, keys, count)
           done = jnp.copy(state.step)
+        stop = self._in_flight.add(done)
+        # From now on: others may have been compiling until here.
         if step == self._first_step:
           stack.enter_context(preemption.unsaved_work())
-        stop = self._in_flight.add(done)
         step += count
         logging.debug('Dispatched step %d', step)
         shown.advance(count * num_images, self._figures.accuracy_note())
