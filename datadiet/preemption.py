@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,9 @@ from datadiet.errors import Preempted
 
 # sysexits' EX_TEMPFAIL: what launchers take for "start me again".
 EXIT_CODE = 75
+
+# Seconds to save in when another process is gone; JAX would end this one soon.
+_PATIENCE = 10.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _requested = False
@@ -59,16 +63,19 @@ def _end_at_once() -> None:
 
 
 def follow_others() -> None:
-  """Stops as another process did.
+  """Ends this process as another one has ended that was asked to stop.
 
-  It counts as no signal, so that the first one that comes may still be saved
-  after.
+  What is being saved has some seconds left; nothing can be done any more for
+  which all processes are needed. It counts as no signal: the first that comes
+  in the meantime does not end this process at once.
   """
   global _requested
   _requested = True
-  if not _num_unsaved:
-    os.write(2, b'Another process was stopped, and so is this one\n')
-    _end_at_once()
+  deadline = time.monotonic() + _PATIENCE
+  while _num_unsaved and time.monotonic() < deadline:
+    time.sleep(0.05)
+  os.write(2, b'Another process was stopped, and so is this one\n')
+  _end_at_once()
 
 
 def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -45,11 +46,29 @@ def test_earlier_handlers_come_back():
   assert after == before
 
 
-def test_what_another_process_says_is_no_first_signal():
+def test_another_process_is_followed_once_all_is_saved(monkeypatch):
+  ended = []
+  monkeypatch.setattr(preemption, '_end_at_once', lambda: ended.append(1))
+  follower = threading.Thread(target=preemption.follow_others)
+  with preemption.handle_signals():
+    with preemption.unsaved_work():
+      follower.start()
+      time.sleep(0.3)
+      assert preemption.stop_requested()
+      _ask(signal.SIGTERM)  # The first one: a second would end the process.
+      assert not ended
+    follower.join(5)
+    assert ended == [1]
+
+
+def test_another_process_is_followed_in_the_end(monkeypatch):
+  """Where this one hangs, as it waits for the one that is gone."""
+  ended = []
+  monkeypatch.setattr(preemption, '_end_at_once', lambda: ended.append(1))
+  monkeypatch.setattr(preemption, '_PATIENCE', 0.2)
   with preemption.handle_signals(), preemption.unsaved_work():
     preemption.follow_others()
-    assert preemption.stop_requested()
-    _ask(signal.SIGTERM)  # A second one would end this process.
+    assert ended == [1]
 
 
 def test_a_second_signal_ends_the_process_at_once():

@@ -203,8 +203,9 @@ class _WaveLoop:
     if step == 0 and 0 in settings.keep_steps:
       self._save(0, state)
     keys = self._trainer.augmentation_keys(self._slots)
-    # Compiled now, while a stop has nothing to save.
+    # Now, while a stop has nothing to save.
     self._trainer.evaluate.warm_up(state)
+    self._figures.open_events()
     stop = False
     with contextlib.ExitStack() as stack:
       feeds = stack.enter_context(
@@ -223,9 +224,10 @@ class _WaveLoop:
         with jax.transfer_guard('disallow'):
           state = self._trainer.run_steps(state, feed, keys, count)
           done = jnp.copy(state.step)
+        stop = self._in_flight.add(done)
+        # From now on: others may have been compiling until here.
         if step == self._first_step:
           stack.enter_context(preemption.unsaved_work())
-        stop = self._in_flight.add(done)
         step += count
         logging.debug('Dispatched step %d', step)
         shown.advance(count * num_images, self._figures.accuracy_note())
