@@ -284,7 +284,7 @@ def class_chart(
     .mark_rect()
     .encode(
       x=alt.X(
-        'selection:N', sort=names, title=None, axis=alt.Axis(labelAngle=-30)
+        'selection:N', sort=names, title=None, axis=alt.Axis(labelAngle=-60)
       ),
       y=alt.Y('class:N', sort=class_names, title=None),
       color=alt.Color('value:Q', title=title).scale(scheme='viridis'),
