@@ -127,9 +127,9 @@ train float32 512 90
 score tensorfloat32 40
 phase 'score: float32 against tensorfloat32' 20 \
   "${python}" -m benchmarks.agreement "${work}"/{float32,tensorfloat32}
-# Each part by itself: its table comes at its end. Other parts are of the host
-# alone, or need TensorFlow.
-for part in loop networks memory checkpoint; do
+# Each part by itself, as its table comes at its end. Others are of the host alone
+# or need TensorFlow or the report's libraries; memory is in the trace.
+for part in loop networks checkpoint; do
   phase "bench: ${part}" 300 \
     "${python}" -m benchmarks.bench "${bench[@]}" --parts "${part}"
 done
