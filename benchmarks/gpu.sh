@@ -6,8 +6,8 @@
 #   --data=FILE   CIFAR-10, of benchmarks.pack (default: build/cifar10.npz)
 #   --log=FILE    where everything printed goes, too (default: build/gpu.log)
 #   --seconds=N   for all phases together (default: 520)
-#   --only=REGEX  phases whose names match (train, score, trace, bench): what was
-#                 cut off for lack of time can be had in a call of its own
+#   --only=REGEX  phases whose names match (train, score, trace, bench), such as
+#                 those that were cut off for lack of time
 #   --tiny        the same phases with little in each, to try them on a CPU
 #
 # Every phase has its own time limit, and the later ones no more than is left:
@@ -127,9 +127,9 @@ train float32 512 90
 score tensorfloat32 40
 phase 'score: float32 against tensorfloat32' 20 \
   "${python}" -m benchmarks.agreement "${work}"/{float32,tensorfloat32}
-# Each part by itself: its table comes at its end. Other parts are of the host
-# alone, or need TensorFlow.
-for part in loop networks memory checkpoint; do
+# Each part by itself, as its table comes at its end. Others are of the host, or
+# need TensorFlow or the report's libraries; memory is in the trace.
+for part in loop networks checkpoint; do
   phase "bench: ${part}" 300 \
     "${python}" -m benchmarks.bench "${bench[@]}" --parts "${part}"
 done

@@ -74,8 +74,10 @@ fi
 train() {
   local workdir="$1" seed="$2"
   shift 2
-  # With a minute to write what there is.
-  timeout --kill-after=20 "$((seconds - SECONDS))" \
+  local left=$((seconds - SECONDS))
+  # To timeout, 0 is no limit.
+  if ((left < 1)); then exit 75; fi
+  timeout --kill-after=20 "${left}" \
     "${python}" -m datadiet.main "${settings[@]}" --workdir="${workdir}" \
     --config.train.model_seed="${seed}" --config.train.data_seed="${seed}" "$@"
 }

@@ -129,7 +129,7 @@ def report(folder: str, num_steps: int, seconds: float, batch_size: int) -> str:
   lines = [
     f'{num_steps} steps of {batch_size} images in {1e3 * seconds:.1f} ms: '
     f'{num_steps * batch_size / seconds:,.0f} images/s under the profiler, '
-    f'device busy {100 * busy_share(events):.1f} % of the time',
+    f'device busy {100 * busy_share(events):.1f} % of the time{_peak_memory()}',
     '',
     '| operation | calls | ms | share |',
     '| --- | ---: | ---: | ---: |',
@@ -139,6 +139,13 @@ def report(folder: str, num_steps: int, seconds: float, batch_size: int) -> str:
     for name, calls, ms in top_operations(events, 25)
   ]
   return '\n'.join(lines)
+
+
+def _peak_memory() -> str:
+  stats = jax.local_devices()[0].memory_stats()
+  if not stats:
+    return ''  # CPUs do not count it.
+  return f', at most {stats["peak_bytes_in_use"] / 2**20:,.0f} MiB in use'
 
 
 def main() -> None:
