@@ -10,15 +10,18 @@ import logging as std_logging
 import os
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import fsspec
+import fsspec.callbacks
 from etils import epath
 
 from datadiet.errors import ConfigError, DataDietError
 
 # What reads and writes each kind of path, and the extra that installs it.
 _SCHEMES = {'gs': ('gcsfs', 'gcs'), 's3': ('s3fs', 's3')}
+# A bound on what waits in memory to be copied.
+_FILES_AT_A_TIME = 4096
 
 # Read by the libraries when they are first used. A variable of the user's wins.
 for _name, _value in {
@@ -217,37 +220,40 @@ def files_below(root: epath.PathLike) -> dict[str, tuple]:
 def copy_here(
   root: epath.PathLike,
   target: epath.PathLike,
-  files: dict[str, tuple],
-  on_files: Callable[[int], None],
+  files: Sequence[str],
+  on_bytes: Callable[[int], None],
 ) -> None:
   """Reads objects into local files, many at a time.
 
   Args:
     root: the folder, or the object.
     target: the local folder, or the file; what is above it is made.
-    files: of `files_below`.
-    on_files: told how many more are there, now and then.
+    files: keys of `files_below`.
+    on_bytes: told how many more have come, in another thread; what it raises
+      ends the copying.
   """
-  filesystem = _filesystem(root)
-  for batch in _batches(files):
+  filesystem, callback = _filesystem(root), _Callback(on_bytes)
+  for start in range(0, len(files), _FILES_AT_A_TIME):
+    names = files[start : start + _FILES_AT_A_TIME]
     filesystem.get(
-      [os.path.join(os.fspath(root), name).rstrip('/') for name in batch],
-      [os.path.join(os.fspath(target), name).rstrip('/') for name in batch],
+      [os.path.join(os.fspath(root), name).rstrip('/') for name in names],
+      [os.path.join(os.fspath(target), name).rstrip('/') for name in names],
+      callback=callback,
     )
-    on_files(len(batch))
 
 
-def _batches(files: dict[str, tuple]) -> Iterator[list[str]]:
-  """Names of some 64 MiB, or of 256 files, together."""
-  batch, num_bytes = [], 0
-  for name, (size, _) in files.items():
-    batch.append(name)
-    num_bytes += size
-    if len(batch) == 256 or num_bytes >= 2**26:
-      yield batch
-      batch, num_bytes = [], 0
-  if batch:
-    yield batch
+class _Callback(fsspec.callbacks.Callback):
+  """Passes on how many bytes of any file have come."""
+
+  def __init__(self, on_bytes: Callable[[int], None]):
+    super().__init__()
+    self._on_bytes = on_bytes
+
+  def branched(self, path_1, path_2, **options) -> fsspec.callbacks.Callback:
+    """A callback for one of the files; this one counts files."""
+    child = fsspec.callbacks.Callback()
+    child.relative_update = self._on_bytes
+    return child
 
 
 def move(folder: epath.Path, target: epath.Path) -> None:

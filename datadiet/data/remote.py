@@ -66,11 +66,11 @@ def local_copy(
 def _copy(files: epath.Path, target: epath.Path) -> None:
   found = storage.files_below(files)
   num_bytes = sum(size for size, _ in found.values())
-  logging.info('Copying %s (%.1f MB)', files, num_bytes / 1e6)
-  with progress(f'Copying {files.name}', len(found), 'files') as shown:
+  logging.info('Copying %d files of %s', len(found), files)
+  with progress(f'Copying {files.name}', num_bytes, 'bytes') as shown:
 
     def advance(count: int) -> None:
       shown.advance(count)
       preemption.raise_if_requested()
 
-    storage.copy_here(files, target, found, advance)
+    storage.copy_here(files, target, list(found), advance)

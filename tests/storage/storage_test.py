@@ -9,7 +9,7 @@ import pytest
 from etils import epath
 
 from datadiet import artifacts, storage
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, Preempted
 from tests.storage import stores
 
 
@@ -81,12 +81,24 @@ def test_folders_are_listed_copied_and_moved(store, tmp_path):
     'b/d/e': 5,
   }
   copied = []
-  storage.copy_here(folder, tmp_path / 'here', found, copied.append)
-  assert copied == [3]
+  storage.copy_here(folder, tmp_path / 'here', [*found], copied.append)
+  assert sum(copied) == 9
   assert (tmp_path / 'here' / 'b' / 'd' / 'e').read_text() == 'b/d/e'
   storage.move(folder, folder.parent / 'moved')
   assert not folder.exists()
   assert storage.read_bytes(folder.parent / 'moved' / 'b' / 'c') == b'b/c'
+
+
+def test_copying_can_be_stopped_in_the_middle(store, tmp_path):
+  path = epath.Path(store.root) / 'stopped'
+  storage.write_bytes(path, bytes(2**22))
+
+  def stop(count):
+    del count
+    raise Preempted
+
+  with pytest.raises(Preempted):
+    storage.copy_here(path, tmp_path / 'here', [''], stop)
 
 
 def test_a_large_object_goes_there_and_back(store, tmp_path):
