@@ -67,6 +67,7 @@ class Program:
       'train.num_steps': _STEPS,
       'train.log_every_steps': 4,
       'score.names': score,
+      'select.scores': score,
       'compilation_cache_dir': workdir.with_name(f'{workdir.name}.xla'),
     }
     command = [
