@@ -32,14 +32,12 @@ class Phase:
     score: the score that is asked for.
     delay: the signal comes at most so many seconds after that.
     goes_on: what the log of the next start says.
-    settings: more of the command line.
   """
 
   begun: str
   score: str
   delay: float
   goes_on: str
-  settings: tuple[str, ...] = ()
 
 
 PHASES = {
