@@ -19,7 +19,7 @@ from pathlib import Path
 
 from datadiet import preemption
 
-_STEPS = 16
+_STEPS = 8
 _MOST_SECONDS = 10.0
 
 
@@ -32,14 +32,12 @@ class Phase:
     score: the score that is asked for.
     delay: the signal comes at most so many seconds after that.
     goes_on: what the log of the next start says.
-    settings: more of the command line.
   """
 
   begun: str
   score: str
   delay: float
   goes_on: str
-  settings: tuple[str, ...] = ()
 
 
 PHASES = {
@@ -67,6 +65,7 @@ class Program:
       'train.num_steps': _STEPS,
       'train.log_every_steps': 4,
       'score.names': score,
+      'select.scores': score,
       'compilation_cache_dir': workdir.with_name(f'{workdir.name}.xla'),
     }
     command = [
@@ -98,23 +97,32 @@ class Program:
     return time.monotonic() - start
 
 
-def measure(name: str, workdir: Path, data_dir: str, rng: random.Random):
-  """One try: (seconds after the phase began, seconds to the end)."""
-  phase = PHASES[name]
+def measure(
+  phase: Phase, before: Phase | None, workdir: Path, data_dir: str
+) -> tuple[float, float]:
+  """One try: (seconds after the phase began, seconds to the end).
+
+  Args:
+    phase: when to send the signal.
+    before: in which the start before was stopped: this one has to go on there.
+    workdir: of all starts.
+    data_dir: where CIFAR-10 lies.
+  """
   program = Program(workdir, data_dir, phase.score)
   if not program.wait_for(lambda: phase.begun in program.log()):
-    raise SystemExit(f'{name} never began:\n{program.log()[-3000:]}')
-  delay = rng.uniform(0, phase.delay)
+    raise SystemExit(f'it never began:\n{program.log()[-3000:]}')
+  if before is not None and before.goes_on not in program.log():
+    raise SystemExit(f'it does not go on:\n{program.log()[-3000:]}')
+  delay = random.uniform(0, phase.delay)
   time.sleep(delay)
   seconds = program.stop()
   if program.process.returncode != preemption.EXIT_CODE:
-    raise SystemExit(f'ended with {program.process.returncode}')
+    raise SystemExit(f'it ended with {program.process.returncode}')
   return delay, seconds
 
 
-def check_that_it_goes_on(name: str, workdir: Path, data_dir: str) -> None:
+def check_that_it_goes_on(phase: Phase, workdir: Path, data_dir: str) -> None:
   """Starts it once more, until the log says so; then ends it."""
-  phase = PHASES[name]
   program = Program(workdir, data_dir, phase.score)
   goes_on = program.wait_for(lambda: phase.goes_on in program.log())
   program.process.kill()
@@ -129,20 +137,25 @@ def main() -> None:
   parser.add_argument('--workdir', type=Path, required=True)
   parser.add_argument('--data_dir', default='')
   parser.add_argument('--phases', default=','.join(PHASES))
-  parser.add_argument('--tries', type=int, default=2)
+  parser.add_argument('--tries', type=int, default=1)
   options = parser.parse_args()
   options.workdir.parent.mkdir(parents=True, exist_ok=True)
-  rng, slowest = random.Random(), 0.0
+  where = options.workdir, options.data_dir
+  before, slowest = None, 0.0
   for name in options.phases.split(','):
+    phase = PHASES[name]
+    if before is not None and before.score != phase.score:
+      check_that_it_goes_on(before, *where)
+      before = None
     for _ in range(options.tries):
-      delay, seconds = measure(name, options.workdir, options.data_dir, rng)
+      delay, seconds = measure(phase, before, *where)
       print(
         f'{name}: SIGTERM after {delay:.1f} s, gone in {seconds:.1f} s',
         flush=True,
       )
-      slowest = max(slowest, seconds)
-    check_that_it_goes_on(name, options.workdir, options.data_dir)
-    print(f'{name}: the next start goes on', flush=True)
+      before, slowest = phase, max(slowest, seconds)
+  check_that_it_goes_on(before, *where)
+  print('each start went on where the one before was stopped')
   if slowest > _MOST_SECONDS:
     raise SystemExit(f'took {slowest:.1f} s; at most {_MOST_SECONDS} are fine')
 

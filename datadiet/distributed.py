@@ -193,30 +193,37 @@ def say_stopped() -> None:
     time.sleep(_FAREWELL_SECONDS)
 
 
+def others_stopped() -> bool:
+  """Whether another process has said that it ends, as it was asked to."""
+  store = _store()
+  if store is None:
+    return False
+  try:
+    return store.key_value_try_get(_STOPPED) != _own_number()
+  except jax.errors.JaxRuntimeError:  # Nobody has, or the store is gone.
+    return False
+
+
 @contextmanager
 def following_stops(follow: Callable[[], None]) -> Iterator[None]:
   """Within it, `follow` is called when another process says that it stops."""
-  store, ended = _store(), threading.Event()
+  ended = threading.Event()
 
   def listen() -> None:
     # Asks over and over: a thread in a call that waits cannot be ended.
     while not ended.wait(_FAREWELL_SECONDS / 2):
-      try:
-        stopped = store.key_value_try_get(_STOPPED)
-      except jax.errors.JaxRuntimeError as error:
-        if 'NOT_FOUND' in str(error):
-          continue
-        return  # The process with the store has gone.
-      return follow() if stopped != _own_number() else None
+      if others_stopped():
+        return follow()
 
   listener = threading.Thread(target=listen, name='stops', daemon=True)
-  if store is not None:
+  has_others = _store() is not None
+  if has_others:
     listener.start()
   try:
     yield
   finally:
     ended.set()
-    if store is not None:
+    if has_others:
       listener.join()
 
 

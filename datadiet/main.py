@@ -161,7 +161,7 @@ def _guarded(argv: list[str]) -> int:
       return distributed.leave(report(told))
     if not distributed.has_peers():
       raise
-    if preemption.stop_requested():
+    if preemption.stop_requested() or distributed.others_stopped():
       logging.info('Stopped, as the others were', exc_info=True)
       return distributed.leave(preemption.EXIT_CODE)
     logging.exception('Failed')

@@ -28,15 +28,6 @@ DATA_AXIS = 'data'
 _CPU_BATCH = 128
 
 
-def max_in_flight() -> int:
-  """How many dispatches may wait on the devices before the host waits.
-
-  Enough to keep accelerators busy. None on CPU, which is the host itself: there
-  one may take seconds, and a stop has to wait for all of them.
-  """
-  return 0 if jax.default_backend() == 'cpu' else 2
-
-
 def passing_batch(batch_size: int, num_devices: int) -> int:
   """The size of batches that are only passed through a network.
 

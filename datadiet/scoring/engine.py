@@ -20,7 +20,7 @@ from datadiet.data.augmentation import normalise
 from datadiet.data.dataset import Split
 from datadiet.data.placement import place
 from datadiet.errors import DataDietError
-from datadiet.parallel import DATA_AXIS, RunMesh, flat_mesh, max_in_flight
+from datadiet.parallel import DATA_AXIS, RunMesh, flat_mesh
 from datadiet.scoring import forward, registry
 from datadiet.scoring.gradient import (
   UNCLOG,
@@ -33,6 +33,15 @@ from datadiet.training.steps import apply_model
 
 # What a forward pass can keep beside scores.
 PREDICTION, PRED_PROBS, FEATURES = 'prediction', 'pred_probs', 'features'
+
+
+def _chunks_in_flight() -> int:
+  """Chunks on the device before the host fetches the oldest.
+
+  None on CPU, which is the host itself: one may take seconds there, and a stop
+  has to wait for all of them.
+  """
+  return 0 if jax.default_backend() == 'cpu' else 2
 
 
 @dataclasses.dataclass
@@ -174,7 +183,7 @@ class ScoringEngine:
       feed = self._feed(self._chunk(start, everything))
       scores = self._score(variables, feed, self._placement.resident)
       waiting.append((start, scores))
-      if len(waiting) > max_in_flight():
+      if len(waiting) > _chunks_in_flight():
         self._take(waiting.pop(0), done, on_chunk)
     while waiting:
       self._take(waiting.pop(0), done, on_chunk)

@@ -158,7 +158,7 @@ def test_when_one_dies_the_other_ends_within_a_minute(
 ):
   workdir = tmp_path / 'workdir'
   pair = running.Pair(_flags(workdir, compilations), env)
-  checkpoint = workdir / 'train' / 'run_03' / 'checkpoints' / '22'
+  checkpoint = workdir / 'train' / 'run_03' / 'checkpoints' / '44'
   while pair.is_running() and not checkpoint.exists():
     time.sleep(0.01)
   pair.processes[victim].kill()

@@ -1,10 +1,14 @@
 """Tests that the soak test sees what it is there to see."""
 
+import shutil
+import signal
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from datadiet import artifacts, checkpoints
+from tests.processes.soak import Kill, Soak
 from tests.processes.soak_log import read_log, seconds_by_stage
 from tests.processes.whole_files import HalfWritten, check_whole
 
@@ -78,3 +82,61 @@ def test_what_a_log_says():
   assert seen.is_past('train') and not seen.is_past('retrain')
   # Seconds to the first stage depend on when the process was started.
   assert seconds_by_stage(_LOG + after, start=0.0)['train'] == 10.5
+
+
+@pytest.fixture
+def soak(workdir, tmp_path_factory):
+  """With what it compares with, and the folder of a workdir that is equal."""
+  folder = tmp_path_factory.mktemp('soak')
+  settings = {'keep_steps': [2]}
+  artifacts.write_json(
+    workdir / 'train' / 'run_00' / 'manifest.json',
+    {'num_steps': 4, 'settings': settings},
+  )
+  (workdir / 'run_00' / 'checkpoints').rename(
+    workdir / 'train' / 'run_00' / 'checkpoints'
+  )
+  for name in ('quiet', 'disturbed'):
+    shutil.copytree(workdir, folder / name)
+  found = Soak(folder, seed=0)
+  found._compare(folder / 'disturbed')
+  return found, folder / 'disturbed'
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'history.csv',
+    'scores/el2n.npy',
+    'step_1.npz',
+    'train/run_00/checkpoints/4/manifest/metadata',
+  ],
+)
+def test_another_result_is_seen(soak, name):
+  path = soak[1] / name
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(SystemExit, match=name):
+    soak[0]._compare(soak[1])
+
+
+def test_a_missing_result_is_seen(soak):
+  (soak[1] / 'step_1.npz').unlink()
+  with pytest.raises(SystemExit, match='step_1.npz'):
+    soak[0]._compare(soak[1])
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
+def test_lost_steps_are_seen(soak, number):
+  """Two steps were trained; the next start goes on from the first."""
+  kill = Kill(0, number, read_log(_LOG), 1.0, [75, 75])
+  soak[0].kills.append(kill)
+  next_start = _LOG.replace('from step 0', 'from step 1')
+  if number == signal.SIGTERM:
+    with pytest.raises(SystemExit, match='lost 1 steps'):
+      soak[0]._note_lost(next_start)
+  else:
+    soak[0]._note_lost(next_start)
+    assert kill.lost == 1
+    assert 'each time [1]' in soak[0].summary()

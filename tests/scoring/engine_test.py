@@ -109,7 +109,7 @@ def test_images_on_the_host_score_the_same(make_engine, network):
 def test_going_on_gives_the_same_bits(
   make_engine, network, in_flight, monkeypatch
 ):
-  monkeypatch.setattr(engine_module, 'max_in_flight', lambda: in_flight)
+  monkeypatch.setattr(engine_module, '_chunks_in_flight', lambda: in_flight)
   engine = make_engine(_FORWARD, 101, 40, 8)
   whole = engine.score(network[1])
   copies = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints, parallel, preemption
+from datadiet import artifacts, checkpoints, preemption
 from datadiet.errors import Preempted
 from datadiet.training.history import read_history
 from datadiet.training.in_flight import InFlight
@@ -19,10 +19,13 @@ from tests.training.small_runs import (
 )
 
 
-@pytest.fixture(params=[0, 2])
+@pytest.fixture(params=[-1.0, float('inf')], ids=['slow', 'fast'])
 def in_flight(request, monkeypatch):
-  """As many dispatches wait as on CPU, or as on accelerators."""
-  monkeypatch.setattr(parallel, 'max_in_flight', lambda: request.param)
+  """Steps that are waited for, or only those before."""
+  monkeypatch.setattr('datadiet.training.in_flight._NUM_TIMED', 2)
+  monkeypatch.setattr(
+    'datadiet.training.in_flight._SLOW_SECONDS', request.param
+  )
 
 
 # Before, at and after log points, evaluations, checkpoints and the end.
