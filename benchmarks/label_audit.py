@@ -36,6 +36,7 @@ def make_config(options: argparse.Namespace):
   config.dataset.data_dir = options.data_dir
   config.dataset.label_noise.fraction = options.noise
   config.dataset.label_noise.kind = options.kind
+  config.model.width = options.width
   config.train.num_runs = options.num_runs
   config.train.subset_fraction = options.subset_fraction
   config.train.num_steps = config.train.schedule_steps = options.num_steps
@@ -111,6 +112,7 @@ def run() -> None:
   parser.add_argument('--workdir', default='')
   parser.add_argument('--noise', type=float, default=0.1)
   parser.add_argument('--kind', default='uniform')
+  parser.add_argument('--width', type=int, default=0)
   parser.add_argument('--num_runs', type=int, default=4)
   parser.add_argument('--subset_fraction', type=float, default=0.5)
   parser.add_argument('--num_steps', type=int, default=780)

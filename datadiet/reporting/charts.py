@@ -24,6 +24,8 @@ CURVES = (
 # Points a training curve is thinned to.
 _CURVE_POINTS = 60
 _HEIGHT = 300
+# Classes of which a confusion shows all, not only those that have suspects.
+_MAX_CLASSES = 30
 
 
 def _values(rows: list[dict[str, Any]]) -> alt.InlineData:
@@ -313,12 +315,16 @@ def confusion_chart(counts: np.ndarray, class_names: list[str]) -> dict:
     }
     for given, suggested in np.argwhere(counts)
   ]
+  # All classes, unless that were too many to be read.
+  domain = {'domain': class_names} if len(class_names) <= _MAX_CLASSES else {}
   chart = (
     alt.Chart(_values(rows))
     .mark_rect()
     .encode(
-      x=alt.X('suggested:N', sort=class_names, title='suggested label'),
-      y=alt.Y('given:N', sort=class_names, title='given label'),
+      x=alt.X('suggested:N', sort=class_names, title='suggested label').scale(
+        **domain
+      ),
+      y=alt.Y('given:N', sort=class_names, title='given label').scale(**domain),
       color=alt.Color('count:Q', title='suspects').scale(scheme='viridis'),
       tooltip=['given:N', 'suggested:N', 'count:Q'],
     )

@@ -17,9 +17,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
     "${missing[*]} must be installed first: there is no apt-get to do it."
   [ "$(id -u)" = 0 ] || fail \
     "as root, first: apt-get install ${missing[*]}"
-  apt-get update -qq
-  apt-get install -qq -y "${missing[@]}" >/dev/null || fail \
-    "apt-get could not install ${missing[*]}."
+  { apt-get update -qq && apt-get install -qq -y "${missing[@]}" >/dev/null; } \
+    || fail "apt-get could not install ${missing[*]}."
 fi
 npm install --silent --no-save --no-package-lock axe-core@4.14.1 || fail \
   'npm could not install axe-core.'

@@ -32,9 +32,10 @@ def make_images(
 
   def split(name: str, num: int) -> Split:
     labels = rng.integers(0, len(class_names), num).astype(np.int32)
-    brightness = 40 + 170 * labels / len(class_names)
-    noise = rng.integers(0, 40, (num, size, size, channels))
-    images = (noise + brightness[:, None, None, None]).astype(np.uint8)
+    brightness = (40 + 170 * labels / len(class_names)).astype(np.uint8)
+    shape = (num, size, size, channels)
+    images = rng.integers(0, 40, shape, dtype=np.uint8)
+    images += brightness[:, None, None, None]
     ids = np.array([f'{name}_{number}' for number in range(num)])
     return Split(images, labels, ids)
 

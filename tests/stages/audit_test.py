@@ -286,6 +286,18 @@ def test_damaged_predictions_are_named(own):
   assert not context.workdir.audit.exists()
 
 
+@pytest.mark.parametrize('num_steps', [STEP, 5 * STEP])
+def test_threshold_samples_warn_of_few_epochs(
+  own, caplog, monkeypatch, num_steps
+):
+  monkeypatch.setattr(threshold_samples, 'train_jobs', lambda *_, **__: None)
+  changes = {'train__num_steps': num_steps, 'train__schedule_steps': num_steps}
+  with caplog.at_level(logging.WARNING, logger='absl'):
+    threshold_samples.train(own(audit__threshold_samples=True, **changes))
+  warning = 'after 3.9 of them, far too many labels are declared wrong'
+  assert (warning in caplog.text) == (num_steps == STEP)
+
+
 def test_threshold_samples_need_an_epoch(tmp_path):
   changes = {
     'train__num_steps': 21,
