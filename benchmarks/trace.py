@@ -24,7 +24,7 @@ from configs import resnet18_cifar10
 from datadiet import compilation, parallel
 from datadiet import config as config_lib
 from datadiet.data import load_dataset
-from datadiet.stages.context import train_settings
+from datadiet.stages.settings import train_settings
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer
 

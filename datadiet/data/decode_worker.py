@@ -51,12 +51,14 @@ def decode(content: str | bytes, image_size: int) -> np.ndarray:
 def _to_rgb(image: Image.Image) -> Image.Image:
   if image.mode == 'RGB':
     return image
-  if image.mode.startswith('I'):
+  if image.mode in ('I', 'F'):
+    # Their range is not known: what is white is for somebody to say.
+    kind = 'integer' if image.mode == 'I' else 'floating-point'
+    raise ValueError(f'it has 32-bit {kind} pixels; allowed: up to 16 bits')
+  if image.mode.startswith('I;16'):
     # 16 bits a pixel, which Pillow would clip at 255.
     values = np.asarray(image).astype(np.int64) >> 8
     return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert('RGB')
-  if image.mode == 'F':
-    raise ValueError('it has floating-point pixels')
   if 'transparency' in image.info:
     image = image.convert('RGBA')
   return image.convert('RGB')

@@ -15,8 +15,14 @@ class Unseen(DataDietError):
   """An example that no run trained on has no score of the dynamics."""
 
 
-def check_finite(scores: np.ndarray, *, name: str, where: str) -> None:
-  """Refuses NaN and infinite scores.
+def check_finite(
+  scores: np.ndarray,
+  *,
+  name: str,
+  where: str,
+  advice: str = 'the network may have diverged',
+) -> None:
+  """Refuses NaN and infinite scores; `advice` ends the sentence.
 
   Raises:
     DataDietError: names the score, the run and the first such example.
@@ -25,8 +31,7 @@ def check_finite(scores: np.ndarray, *, name: str, where: str) -> None:
   if bad.any():
     raise DataDietError(
       f'{where}: {name} of example_index {int(np.argmax(bad))} is '
-      f'{scores[np.argmax(bad)]} ({int(bad.sum())} such examples); the network '
-      'may have diverged'
+      f'{scores[np.argmax(bad)]} ({int(bad.sum())} such examples); {advice}'
     )
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from datadiet.parallel import make_run_mesh
 from datadiet.stages import select
-from datadiet.stages.context import Context, train_settings
+from datadiet.stages.context import Context
 from datadiet.stages.select import Selection
+from datadiet.stages.settings import train_settings
 from datadiet.stages.subset import read_example_index
 from datadiet.training.infobatch import InfoBatchSettings
 from datadiet.training.jobs import Job

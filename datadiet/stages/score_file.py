@@ -51,7 +51,13 @@ def read_score_file(config: Any, dataset: Dataset) -> ScoreFile | None:
       f'config.select.scores_path: {path} holds {scores.dtype}'
       f'{list(scores.shape)}; allowed: one number an example'
     )
-  aggregate.check_finite(scores, name=name, where=str(path))
+  aggregate.check_finite(
+    scores,
+    name=name,
+    where=str(path),
+    advice='scores of the predecessor, which may have infinite ones, are '
+    'converted by python -m datadiet.old_scores',
+  )
   manifest = artifacts.read_manifest(path.parent) or {}
   if 'fingerprint' in manifest:
     artifacts.check_fingerprint(manifest, dataset.fingerprint, path)

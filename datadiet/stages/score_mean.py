@@ -10,7 +10,8 @@ from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.scoring import aggregate, registry
 from datadiet.stages import wanted
-from datadiet.stages.context import Context, optimizer_settings
+from datadiet.stages.context import Context
+from datadiet.stages.settings import optimizer_settings
 from datadiet.stages.statement import statement
 from datadiet.training.optimizer import make_schedule
 

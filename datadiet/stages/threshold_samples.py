@@ -8,7 +8,8 @@ from absl import logging
 from datadiet import artifacts, audit
 from datadiet.data import Dataset, order
 from datadiet.parallel import make_run_mesh
-from datadiet.stages.context import Context, train_settings
+from datadiet.stages.context import Context
+from datadiet.stages.settings import train_settings
 from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
 

@@ -6,7 +6,8 @@ from datadiet import checkpoints
 from datadiet.errors import ConfigError
 from datadiet.parallel import make_run_mesh
 from datadiet.stages import subset, wanted
-from datadiet.stages.context import Context, train_settings
+from datadiet.stages.context import Context
+from datadiet.stages.settings import train_settings
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
 

@@ -1,5 +1,6 @@
 """Tests of decoding on all cores, its rate, and its memory."""
 
+import io
 import os
 import pathlib
 import subprocess
@@ -8,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datadiet import preemption
 from datadiet.data import decode_worker, decoding, load_dataset
@@ -27,6 +29,15 @@ def test_workers_give_what_one_process_gives(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, '_CHUNK_IMAGES', 64 + num_cores)
     fingerprints.add(load_dataset(settings).fingerprint)
   assert len(fingerprints) == 1
+
+
+@pytest.mark.parametrize('dtype', [np.int32, np.float32])
+def test_pixels_of_unknown_range_are_refused(dtype):
+  """Integers of 32 bits, cut to 8, would all be black or white."""
+  content = io.BytesIO()
+  Image.fromarray(np.full((8, 8), 200, dtype)).save(content, 'TIFF')
+  with pytest.raises(ValueError, match='32-bit .* allowed: up to 16 bits'):
+    decode_worker.decode(content.getvalue(), 0)
 
 
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
