@@ -10,6 +10,7 @@ when one takes too long. Phases have to be run in their order in one DIR.
 
 import argparse
 import dataclasses
+import os
 import random
 import subprocess
 import sys
@@ -89,18 +90,27 @@ class Program:
       time.sleep(0.01)
     return True
 
-  def stop(self) -> float:
-    """Sends SIGTERM and returns the seconds until it is gone."""
-    start = time.monotonic()
+  def stop(self) -> tuple[float, float]:
+    """Sends SIGTERM: seconds until it is gone, and of CPU time until then."""
+    start, used = time.monotonic(), _cpu_seconds(self.process.pid)
     self.process.terminate()
-    self.process.wait()
-    return time.monotonic() - start
+    _, status, usage = os.wait4(self.process.pid, 0)
+    self.process.returncode = os.waitstatus_to_exitcode(status)
+    used = usage.ru_utime + usage.ru_stime - used
+    return time.monotonic() - start, used
+
+
+def _cpu_seconds(process_id: int) -> float:
+  """What a process of Linux has used so far."""
+  text = Path(f'/proc/{process_id}/stat').read_text()
+  fields = text.rpartition(')')[2].split()
+  return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def measure(
   phase: Phase, before: Phase | None, workdir: Path, data_dir: str
-) -> tuple[float, float]:
-  """One try: (seconds after the phase began, seconds to the end).
+) -> tuple[float, float, float]:
+  """One try: seconds from the phase's begin, to the end, of CPU time for that.
 
   Args:
     phase: when to send the signal.
@@ -115,10 +125,10 @@ def measure(
     raise SystemExit(f'it does not go on:\n{program.log()[-3000:]}')
   delay = random.uniform(0, phase.delay)
   time.sleep(delay)
-  seconds = program.stop()
+  seconds, used = program.stop()
   if program.process.returncode != preemption.EXIT_CODE:
     raise SystemExit(f'it ended with {program.process.returncode}')
-  return delay, seconds
+  return delay, seconds, used
 
 
 def check_that_it_goes_on(phase: Phase, workdir: Path, data_dir: str) -> None:
@@ -148,9 +158,10 @@ def main() -> None:
       check_that_it_goes_on(before, *where)
       before = None
     for _ in range(options.tries):
-      delay, seconds = measure(phase, before, *where)
+      delay, seconds, used = measure(phase, before, *where)
       print(
-        f'{name}: SIGTERM after {delay:.1f} s, gone in {seconds:.1f} s',
+        f'{name}: SIGTERM after {delay:.1f} s, gone in {seconds:.1f} s '
+        f'({used:.1f} s of CPU time)',
         flush=True,
       )
       before, slowest = phase, max(slowest, seconds)
