@@ -61,7 +61,7 @@ def render_page(
   correlations = analysis.rank_correlations(results)
   payload, arrays = None, {}
   if results.steps:
-    payload, arrays = build_payload(results, dataset, audit)
+    payload, arrays = build_payload(results, audit)
   context = {
     'results': results,
     'summary': summary,
@@ -80,7 +80,7 @@ def render_page(
     'correlations': correlations,
     **sections.summary_context(results, summary),
     **sections.score_context(payload, primary, stability),
-    **sections.audit_context(results, dataset, audit),
+    **sections.audit_context(results, audit),
     **sections.class_context(results),
     **sections.redundancy_context(dataset, duplicates),
     'cost': analysis.cost(results, summary),
@@ -94,7 +94,7 @@ def render_page(
   thumbnails = _thumbnails(
     results, dataset, primary, int((max_bytes - taken) * 0.74)
   )
-  payload, arrays = build_payload(results, dataset, audit, thumbnails)
+  payload, arrays = build_payload(results, audit, thumbnails)
   context |= {
     'payload': payload,
     'arrays': arrays,

@@ -214,6 +214,9 @@ def _commit() -> str | None:
 def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
   """Writes dataset.json, or checks that the workdir is of the same data.
 
+  Where labels were changed on purpose also original_labels.npy, by which
+  results are judged where the data is not at hand.
+
   Raises:
     DataDietError: if the workdir was made for other data; names both.
   """
@@ -226,7 +229,12 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
         f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
         f'{dataset.labels_fingerprint}); use another --workdir'
       )
-  elif distributed.is_first():
+  if not distributed.is_first():
+    return
+  original = dataset.original_labels
+  if original is not None and not workdir.original_labels.exists():
+    artifacts.write_npy(workdir.original_labels, original)
+  if not workdir.dataset.exists():
     artifacts.write_json(workdir.dataset, dataset.description())
 
 

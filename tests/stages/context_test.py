@@ -1,0 +1,28 @@
+"""Tests of what a workdir says of its data."""
+
+import dataclasses
+
+import numpy as np
+
+from datadiet.artifacts import Workdir
+from datadiet.reporting import load_results
+from datadiet.stages.context import open_dataset
+from tests.reporting import synthetic
+
+
+def test_labels_from_before_they_were_changed_are_kept(tmp_path):
+  dataset = synthetic.make_images()
+  original = dataset.train.labels
+  train = dataclasses.replace(dataset.train, labels=(original + 1) % 3)
+  changed = dataclasses.replace(dataset, train=train, original_labels=original)
+  workdir = Workdir.at(tmp_path / 'changed')
+  open_dataset(changed, workdir)
+  found = load_results(workdir).original_labels
+  np.testing.assert_array_equal(found, original)
+  # A workdir from before there was this file gets it.
+  workdir.original_labels.unlink()
+  open_dataset(changed, workdir)
+  assert workdir.original_labels.exists()
+  plain = Workdir.at(tmp_path / 'plain')
+  open_dataset(dataset, plain)
+  assert load_results(plain).original_labels is None
