@@ -298,5 +298,6 @@ def timed(context: Context, stage: str) -> Iterator[None]:
       entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
       entry['seconds'] += seconds
       entry['device_seconds'] += seconds * jax.device_count()
-      entry['devices'] = jax.devices()[0].device_kind
+      kind = jax.devices()[0].device_kind
+      entry['devices'] = f'{jax.device_count()} × {kind}'
       artifacts.write_json(path, timing)

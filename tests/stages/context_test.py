@@ -1,12 +1,16 @@
-"""Tests of what a workdir says of its data."""
+"""Tests of what a workdir says of its data and of the time it took."""
 
 import dataclasses
+import types
 
+import jax
 import numpy as np
+import pytest
 
+from datadiet import artifacts
 from datadiet.artifacts import Workdir
 from datadiet.reporting import load_results
-from datadiet.stages.context import open_dataset
+from datadiet.stages.context import open_dataset, timed
 from tests.reporting import synthetic
 
 
@@ -26,3 +30,15 @@ def test_labels_from_before_they_were_changed_are_kept(tmp_path):
   plain = Workdir.at(tmp_path / 'plain')
   open_dataset(dataset, plain)
   assert load_results(plain).original_labels is None
+
+
+def test_times_are_added_up_and_say_of_how_many_devices(tmp_path):
+  workdir = Workdir.at(tmp_path)
+  for _ in range(2):
+    with timed(types.SimpleNamespace(workdir=workdir), 'score'):
+      pass
+  entry = artifacts.read_json(workdir.timing)['score']
+  device = jax.devices()[0]
+  assert entry['devices'] == f'{jax.device_count()} × {device.device_kind}'
+  expected = entry['seconds'] * jax.device_count()
+  assert entry['device_seconds'] == pytest.approx(expected)
