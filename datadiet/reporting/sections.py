@@ -91,6 +91,7 @@ def audit_context(results: Results, audit: Audit | None) -> dict[str, Any]:
     return {
       'audit': None,
       'suspects': [],
+      'confused': [],
       'audit_method': '',
       'audit_warning': '',
     }
@@ -113,9 +114,21 @@ def audit_context(results: Results, audit: Audit | None) -> dict[str, Any]:
   return {
     'audit': numbers,
     'suspects': suspects,
+    'confused': _confused(audit, names),
     'audit_method': audit_lib.method(audit),
     'audit_warning': audit_lib.warning(audit),
   }
+
+
+def _confused(audit: Audit, names: list[str]) -> list[tuple[str, str, int]]:
+  """(given, suggested, number of suspects), the most frequent pairs first."""
+  counts = audit_lib.confusion(audit, len(names))
+  pairs = np.argwhere(counts)
+  pairs = pairs[np.argsort(-counts[tuple(pairs.T)], kind='stable')]
+  return [
+    (names[given], names[suggested], int(counts[given, suggested]))
+    for given, suggested in pairs[:_MAX_SUSPECTS]
+  ]
 
 
 def class_context(results: Results) -> dict[str, Any]:

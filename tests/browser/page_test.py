@@ -2,6 +2,11 @@
 
 import pytest
 
+from datadiet import artifacts
+from datadiet.reporting import write_report
+from tests.browser.conftest import Page
+from tests.reporting import synthetic
+
 
 def test_the_page_is_small_and_paints_soon(page, measured):
   page.open()
@@ -49,12 +54,35 @@ def test_every_chart_shows_marks(page):
   charts = page.find_all('[data-chart]')
   assert len(charts) >= 6
   for chart in charts:
-    marks = chart.find_elements(
-      'css selector',
-      '.mark-rect path, .mark-symbol '
-      'path, .mark-line path, .mark-rule line, .background',
+    # The chart's own: legends and axes have symbols and lines as well, every
+    # view has a background, and what can be brushed an empty rectangle.
+    num_marks = page.run(
+      'return [...arguments[0].querySelectorAll(":is(.mark-rect, .mark-symbol, '
+      '.mark-line, .mark-rule).role-mark > *")].filter((mark) => '
+      'mark.getBBox().width || mark.getBBox().height).length',
+      chart,
     )
-    assert len(marks) > 2, chart.get_attribute('data-chart')
+    assert num_marks, chart.get_attribute('data-chart')
+
+
+def test_numbers_are_shown_where_there_is_room_for_them(
+  driver, downloads, tmp_path, dataset
+):
+  workdir = artifacts.Workdir.at(tmp_path)
+  synthetic.write_description(workdir, dataset)
+  for step in synthetic.STEPS:
+    names = tuple(synthetic.HIGHER_IS)[:6]
+    synthetic.write_scores(workdir, dataset, step, names)
+  write_report(workdir, None)
+  page = Page(driver, workdir, downloads)
+  for width, expected in ((1600, 'visible'), (400, 'hidden')):
+    page.open(width)
+    page.draw_all()
+    found = page.run(
+      'return getComputedStyle(document.querySelector('
+      '"[data-chart=correlation] .mark-text.role-mark")).visibility'
+    )
+    assert found == expected
 
 
 def _texts(page, chart: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.reporting import audit as audit_lib
-from datadiet.reporting import page
+from datadiet.reporting import page, sections
 from datadiet.reporting.results import load_results
 from tests.reporting import synthetic
 
@@ -110,6 +110,17 @@ def test_confusion_counts_issues(audited):
   assert counts.sum() == audit.is_issue.sum()
   pair = (audit.given_labels == 1) & (audit.suggested_labels == 0)
   assert counts[1, 0] == (pair & audit.is_issue).sum() > 0
+
+
+def test_the_confusion_is_a_table_too(audited):
+  results = load_results(audited)
+  audit = audit_lib.read_audit(results)
+  rows = sections.audit_context(results, audit)['confused']
+  assert sum(count for _, _, count in rows) == audit.is_issue.sum()
+  assert [row[2] for row in rows] == sorted((r[2] for r in rows), reverse=True)
+  assert ('dog', 'cat', audit_lib.confusion(audit, 3)[1, 0]) in rows
+  html = page.render_page(results, results.summary)
+  assert 'Suspects by given and suggested label"><table>' in html
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,16 @@ function showBrushed(scores, brushed) {
   showInGallery(fields, { scroll: false });
 }
 
+// Numbers in the cells of a heat map that are too small for them.
+function hideCrowded(target) {
+  const cell = target.querySelector('.mark-rect.role-mark path');
+  const numbers = target.querySelector('.mark-text.role-mark');
+  if (!cell || !numbers) return;
+  numbers.style.visibility = '';
+  const widths = [...numbers.querySelectorAll('text')].map((text) => text.getBBox().width);
+  if (Math.max(...widths) + 4 > cell.getBBox().width) numbers.style.visibility = 'hidden';
+}
+
 async function drawChart(target) {
   const name = target.dataset.chart;
   const spec = structuredClone(specs[name]);
@@ -157,6 +167,8 @@ async function drawChart(target) {
   views[name]?.finalize();
   views[name] = await vegaEmbed(target, spec, options);
   target.querySelector('svg')?.setAttribute('aria-hidden', 'true');
+  hideCrowded(target);
+  views[name].view.addResizeListener(() => requestAnimationFrame(() => hideCrowded(target)));
   target.dataset.drawn = 'yes';
   if (Object.keys(scores).length) {
     let waiting = 0;
