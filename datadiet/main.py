@@ -9,7 +9,14 @@ SIGTERM or SIGINT with everything saved (start it again).
 
 import logging as std_logging
 import os
+import signal
 import sys
+
+if __name__ == '__main__':
+  # The imports take seconds, in which nothing is unsaved: 75 is
+  # `preemption.EXIT_CODE`, start me again.
+  for _number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(_number, lambda *unused: os._exit(75))
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -109,10 +116,11 @@ def _main(argv: list[str]) -> int:
       raise ConfigError(f'--{flag} is missing')
   _set_up_logging()
   children = _children()
-  distributed.initialize(
-    _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-  )
-  # After it: joining other processes sets a handler of its own.
+  with preemption.handle_signals():  # The others may take minutes to come.
+    distributed.initialize(
+      _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+    )
+  # Again: joining other processes sets a handler of its own.
   with (
     preemption.handle_signals(distributed.say_stopped),
     distributed.following_stops(preemption.follow_others),

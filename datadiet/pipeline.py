@@ -11,8 +11,8 @@ from datadiet import artifacts, distributed, preemption
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.config import closest
-from datadiet.data import load_dataset
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.data import Dataset, load_dataset
+from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.progress import format_seconds
 from datadiet.stages import STAGES, report
 from datadiet.stages.compute_type import choose_dtype
@@ -75,7 +75,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
     # One process tells how it goes; all tell of warnings.
     logging.set_verbosity(logging.WARNING)
   try:
-    dataset = distributed.one_a_host_first(lambda: load_dataset(config.dataset))
+    dataset = distributed.one_a_host_first(lambda: _load(config.dataset))
   except DataDietError as error:
     if names != ['report']:
       raise
@@ -93,8 +93,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   if distributed.is_first():
     artifacts.clear_half_written(root.root)
   write_config(config, root)
-  distributed.barrier('workdir opened')
-  preemption.raise_if_requested()
+  _stop_if_requested()
   _show_plan(context, names)
   for name in names:
     logging.debug('Stage %s begins', name)
@@ -102,9 +101,29 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
       STAGES[name].run(context)
       # What one process wrote the others read in the next stage.
       distributed.barrier(name)
-    preemption.raise_if_requested()
+    _stop_if_requested()
   logging.info('Done in %s', format_seconds(time.monotonic() - start))
   logging.info('Results: %s', root.root)
+
+
+def _load(settings: Any) -> Dataset:
+  """Reads the data; a process that is stopped meanwhile takes the others along.
+
+  They cannot agree on it, since each reads on its own.
+  """
+  try:
+    return load_dataset(settings)
+  except Preempted:
+    if distributed.has_peers():
+      distributed.say_stopped()
+      distributed.leave(preemption.EXIT_CODE)
+    raise
+
+
+def _stop_if_requested() -> None:
+  """Where nothing is unsaved: all processes stop if one was asked to."""
+  if distributed.any_process(preemption.stop_requested()):
+    raise Preempted
 
 
 def _show_plan(context: Context, names: Sequence[str]) -> None:
