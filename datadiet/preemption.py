@@ -55,7 +55,8 @@ def unsaved_work() -> Iterator[None]:
     _num_unsaved -= 1
 
 
-def _end_at_once() -> None:
+def end_at_once() -> None:
+  """Ends this process with `EXIT_CODE` and without taking anything down."""
   # Not sys.exit: another thread may be deep in native code.
   logging.get_absl_handler().flush()
   sys.stderr.flush()
@@ -75,7 +76,7 @@ def follow_others() -> None:
   while _num_unsaved and time.monotonic() < deadline:
     time.sleep(0.05)
   os.write(2, b'Another process was stopped, and so is this one\n')
-  _end_at_once()
+  end_at_once()
 
 
 def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
@@ -90,7 +91,7 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
       continue
     num_seen += 1
     if num_seen > 1:
-      _end_at_once()
+      end_at_once()
     if not _num_unsaved:
       os.write(
         2,
@@ -98,7 +99,7 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
         'saved; run the same command again to go on\n'.encode(),
       )
       tell_others()
-      _end_at_once()
+      end_at_once()
 
 
 @contextmanager
@@ -119,7 +120,7 @@ def handle_signals(
     nonlocal num_signals
     num_signals += 1
     if num_signals > 1:
-      _end_at_once()
+      end_at_once()
     _requested = True
     logging.warning(
       'Got %s: saving, then stopping (a second one stops at once)',
