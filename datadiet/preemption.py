@@ -55,7 +55,8 @@ def unsaved_work() -> Iterator[None]:
     _num_unsaved -= 1
 
 
-def _end_at_once() -> None:
+def end_at_once() -> None:
+  """Ends this process with `EXIT_CODE` and without taking anything down."""
   # Not sys.exit: another thread may be deep in native code.
   try:
     logging.get_absl_handler().flush()
@@ -83,7 +84,7 @@ def follow_others() -> None:
   while _num_unsaved and time.monotonic() < deadline:
     time.sleep(0.05)
   _say('Another process was stopped, and so is this one')
-  _end_at_once()
+  end_at_once()
 
 
 def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
@@ -98,7 +99,7 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
       continue
     num_seen += 1
     if num_seen > 1:
-      _end_at_once()
+      end_at_once()
     if not _num_unsaved:
       _say(
         f'Got {signal.Signals(content[0]).name}: stopped, nothing had to be '
@@ -107,7 +108,7 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
       try:
         tell_others()
       finally:
-        _end_at_once()
+        end_at_once()
 
 
 @contextmanager
@@ -128,7 +129,7 @@ def handle_signals(
     nonlocal num_signals
     num_signals += 1
     if num_signals > 1:
-      _end_at_once()
+      end_at_once()
     _requested = True
     logging.warning(
       'Got %s: saving, then stopping (a second one stops at once)',
