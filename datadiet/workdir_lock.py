@@ -67,6 +67,7 @@ def _lock(path: str) -> tuple[int | None, str]:
       os.close(descriptor)
       return None, holder or 'another process'
     except BaseException:
+      os.unlink(path)
       os.close(descriptor)
       raise
     os.close(descriptor)
@@ -82,6 +83,6 @@ def _is_same(descriptor: int, path: str) -> bool:
 def _remove_empty(folders: list[epath.Path]) -> None:
   for folder in folders:
     try:
-      folder.rmdir()
+      os.rmdir(folder)
     except OSError:  # What was written is in there, or it was never made.
       return

@@ -172,9 +172,7 @@ def test_a_spot_tpu_that_is_always_lost_has_an_end(stand_ins):
   suspended = state('SUSPENDED')
   # Before the first, and after the last one, there is nothing.
   stand_ins.script(('describe datadiet --format', GONE, suspended))
-  code, _, err = stand_ins.run(
-    'tpu_vm.sh', '--spot', '--wait_hours=1', *QUEUED
-  )
+  code, _, err = stand_ins.run('tpu_vm.sh', '--spot', '--wait_hours=1', *QUEUED)
   assert code == 1
   assert 'No machine was free for 1 hours' in err
   verbs = [call[4] for call in stand_ins.calls if call[0] == 'gcloud']
