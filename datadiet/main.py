@@ -47,7 +47,7 @@ _COORDINATOR_ADDRESS = flags.DEFINE_string(
   'coordinator_address',
   None,
   'HOST:PORT of process 0, where nothing else says who takes part (Slurm, Open '
-  'MPI, Kubernetes and TPU hosts do).',
+  'MPI and TPU hosts do).',
 )
 _NUM_PROCESSES = flags.DEFINE_integer(
   'num_processes', None, 'How many processes take part.'
@@ -59,7 +59,7 @@ _SWEEP_INDEX = flags.DEFINE_integer(
   'sweep_index',
   None,
   "Which combination of config.sweep to run, from 0; all, or Slurm's array "
-  'index, if not given.',
+  'index, if not given. Not where combinations share a workdir.',
 )
 _STAGES = flags.DEFINE_list(
   'stages',
@@ -141,14 +141,8 @@ def _children() -> list[sweep.Child]:
   """The combinations of a sweep, or none; checks all of them and the flags."""
   config = _CONFIG.value
   config_lib.check(config)
-  if not list(config_lib.flatten(config.sweep)):
-    if _SWEEP_INDEX.value is not None:
-      raise ConfigError(
-        f'--sweep_index: {_SWEEP_INDEX.value} is not allowed without a sweep; '
-        'allowed: with config.sweep.SECTION.FIELD=VALUES'
-      )
-    return []
-  children = sweep.expand(config, _WORKDIR.value)
+  swept = list(config_lib.flatten(config.sweep))
+  children = sweep.expand(config, _WORKDIR.value) if swept else []
   sweep.chosen(children, _SWEEP_INDEX.value)
   return children
 
