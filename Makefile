@@ -33,6 +33,15 @@ test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
 	@DATADIET_SCREENSHOTS=build/screenshots \
 	  $(VENV)/bin/python -m pytest tests/browser
 
+.PHONY: test-exports
+test-exports: $(STAMP) ## Open every export by its library; installs PyTorch.
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[test,bench]'
+	@# Without these, tests would be skipped.
+	@$(VENV)/bin/python -c 'import cleanlab, datasets, pyarrow'
+	@$(VENV)/bin/python -c 'import torch, torchvision'
+	@$(VENV)/bin/python -m pytest tests/exporting tests/audit
+
 .PHONY: test-processes
 test-processes: $(STAMP) ## Run pairs of processes, stop, kill and restart them.
 	@$(VENV)/bin/python -m pytest tests/processes

@@ -11,6 +11,7 @@ from etils import epath
 from PIL import Image
 
 from datadiet import storage
+from datadiet.data.image_folder import has_splits
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
 from datadiet.progress import progress
@@ -18,6 +19,8 @@ from datadiet.progress import progress
 # Sources whose ids are the paths of files.
 _WITH_PATHS = ('image_folder', 'cinic10')
 _INDEX = 'index.csv'
+# What torchvision's ImageFolder takes for images where it is not told.
+_TORCHVISION = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def write_file_list(kept: Kept, path: Path, final: Path) -> None:
@@ -36,34 +39,35 @@ def write_file_list(kept: Kept, path: Path, final: Path) -> None:
   path.write_text(''.join(f'{name}\n' for name in ids))
 
 
-def write_image_folder(kept: Kept, folder: Path, final: Path) -> None:
+def write_image_folder(kept: Kept, folder: Path, final: Path) -> str:
   """Writes the kept images into one folder for each class.
 
   Images that come from an image folder are copied as they are, under the same
   path; others are written as PNG, which loses nothing, and named
   CLASS/example_index_id.png, so that sorted names are in order. index.csv
   lists them all in order.
+
+  Returns:
+    The expression that opens it in torchvision, with the labels it has here.
   """
-  del final
   originals = _originals(kept)
-  if originals is None:
-    _write_tree(kept, folder, '.png', lambda i, path: _write_png(kept, i, path))
-  else:
-    _write_tree(
-      kept,
-      folder,
-      None,
-      lambda i, path: _copy(originals / kept.dataset.train.ids[i], path),
-    )
+
+  def write(i: int, path: Path) -> None:
+    if originals is None:
+      _write_png(kept, i, path)
+    else:
+      _copy(originals / kept.dataset.train.ids[i], path)
+
+  folders = _write_tree(kept, folder, originals, write)
+  return _in_torchvision(kept, folders, final)
 
 
-def write_linked_folder(kept: Kept, folder: Path, final: Path) -> None:
+def write_linked_folder(kept: Kept, folder: Path, final: Path) -> str:
   """As `write_image_folder`, with symbolic links to the originals.
 
   Raises:
     DataDietError: if the data is no image folder.
   """
-  del final
   originals = _originals(kept)
   if originals is None:
     raise DataDietError(
@@ -75,12 +79,13 @@ def write_linked_folder(kept: Kept, folder: Path, final: Path) -> None:
       'the format linked_folder links to local files, and those of '
       f'{originals} are not: use the format image_folder'
     )
-  _write_tree(
+  folders = _write_tree(
     kept,
     folder,
-    None,
+    originals,
     lambda i, path: path.symlink_to(originals / kept.dataset.train.ids[i]),
   )
+  return _in_torchvision(kept, folders, final)
 
 
 def _originals(kept: Kept) -> Path | epath.Path | None:
@@ -102,23 +107,33 @@ def _copy(original: Path | epath.Path, path: Path) -> None:
 def _write_tree(
   kept: Kept,
   folder: Path,
-  suffix: str | None,
+  originals: Path | epath.Path | None,
   write: Callable[[int, Path], object],
-) -> None:
-  """Calls `write(example_index, path)` for each image, and lists them."""
+) -> dict[str, bool]:
+  """Calls `write(example_index, path)` for each image, and lists them.
+
+  Returns:
+    The folders of the classes -> whether there are images. There is one for
+    each class: what numbers classes by their sorted folders gives the labels.
+  """
   train = kept.dataset.train
-  names = _folder_names(kept.dataset.class_names)
-  keep_paths = suffix is None and not kept.labels_are_changed
+  keep_paths = originals is not None and not kept.labels_are_changed
+  names = kept.dataset.class_names
+  names = list(names) if keep_paths else _folder_names(names)
+  depth = 2 if keep_paths and has_splits(epath.Path(originals)) else 1
   width = len(str(train.num_examples - 1))
-  rows, num_kept = [], len(kept.example_index)
+  rows, num_kept, filled = [], len(kept.example_index), set()
   with progress(f'Writing {kept.name}', num_kept, 'images') as bar:
     for i in kept.example_index.tolist():
       name, label = str(train.ids[i]), int(train.labels[i])
       path = name
       if not keep_paths:
         stem, extension = os.path.splitext(os.path.basename(name))
-        stem = re.sub(r'[^\w.-]+', '_', stem if suffix is None else name)
-        path = f'{names[label]}/{i:0{width}d}_{stem}{suffix or extension}'
+        if originals is None:
+          stem, extension = name, '.png'
+        stem = re.sub(r'[^\w.-]+', '_', stem)
+        path = f'{names[label]}/{i:0{width}d}_{stem}{extension}'
+      filled.add('/'.join(path.split('/')[:depth]))
       (folder / path).parent.mkdir(parents=True, exist_ok=True)
       write(i, folder / path)
       rows.append((path, i, name, label))
@@ -127,13 +142,35 @@ def _write_tree(
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow(('path', 'example_index', 'id', 'label'))
     writer.writerows(rows)
+  roots = {os.path.dirname(path) for path in filled}
+  folders = {os.path.join(root, name) for root in roots for name in names}
+  for path in folders:
+    (folder / path).mkdir(exist_ok=True)
+  return {path: path in filled for path in folders}
+
+
+def _in_torchvision(kept: Kept, folders: dict[str, bool], final: Path) -> str:
+  """The expression that opens what `_write_tree` wrote."""
+  options = '' if all(folders.values()) else ', allow_empty=True'
+  if _originals(kept) and not torchvision_takes(kept.ids):
+    options += ', is_valid_file=os.path.isfile'
+  roots = sorted({os.path.dirname(path) for path in folders})
+  return ' + '.join(
+    f'torchvision.datasets.ImageFolder({os.fspath(final / root)!r}{options})'
+    for root in roots
+  )
+
+
+def torchvision_takes(paths: list[str]) -> bool:
+  """Whether ImageFolder takes all of them for images without being told."""
+  return all(path.lower().endswith(_TORCHVISION) for path in paths)
 
 
 def _folder_names(class_names: tuple[str, ...]) -> list[str]:
-  """Names of classes as names of folders, all different."""
+  """Names of classes as names of folders, all different, sorted by label."""
   names = [re.sub(r'[/\\\0]', '_', name).strip('. ') for name in class_names]
   folded = {name.casefold() for name in names}
-  if '' in folded or len(folded) < len(names):
+  if '' in folded or len(folded) < len(names) or names != sorted(names):
     width = len(str(len(names) - 1))
     names = [f'{i:0{width}d}_{name}' for i, name in enumerate(names)]
   return names

@@ -29,14 +29,15 @@ class Format:
   """One way to write a selection.
 
   Attributes:
-    write: (kept, path to write to, its name when it is complete) -> None.
+    write: (kept, path to write to, its name when it is complete) -> what to do
+      with it where that depends on what was written, or None.
     summary: what comes out, in a line.
-    use: what to do with it, with {output} for the path.
+    use: what to do with it otherwise, with {output} for the path.
   """
 
-  write: Callable[[Kept, Path, Path], None]
+  write: Callable[[Kept, Path, Path], str | None]
   summary: str
-  use: str
+  use: str = ''
 
 
 EXPORTS: dict[str, Format] = {
@@ -63,12 +64,10 @@ EXPORTS: dict[str, Format] = {
   'image_folder': Format(
     write_image_folder,
     'a folder of image files, one folder a class',
-    'torchvision.datasets.ImageFolder({output!r})',
   ),
   'linked_folder': Format(
     write_linked_folder,
     'the same with links to the originals',
-    'torchvision.datasets.ImageFolder({output!r})',
   ),
   'hugging_face': Format(
     write_hugging_face,
@@ -128,7 +127,7 @@ def export_selection(
   try:
     final.parent.mkdir(parents=True, exist_ok=True)
     try:
-      EXPORTS[format_name].write(kept, temporary, final)
+      use = EXPORTS[format_name].write(kept, temporary, final)
       _check_output(final)  # Somebody may have made it meanwhile.
       temporary.rename(final)
     except BaseException:
@@ -137,7 +136,8 @@ def export_selection(
   except OSError as error:
     reason = error.strerror or str(error)
     raise DataDietError(f'cannot write {final}: {reason}') from error
-  use = EXPORTS[format_name].use.format(output=os.fspath(final))
+  if use is None:
+    use = EXPORTS[format_name].use.format(output=os.fspath(final))
   logging.info('%d examples in %s', len(kept.example_index), final)
   logging.info('To use it: %s', use)
   return final

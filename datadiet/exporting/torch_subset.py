@@ -9,6 +9,7 @@ import numpy as np
 from datadiet import storage
 from datadiet.data.image_folder import has_splits
 from datadiet.errors import DataDietError
+from datadiet.exporting.files import torchvision_takes
 from datadiet.exporting.kept import Kept
 
 # Ids that hold an example's number in the order of the library's own loader.
@@ -48,7 +49,7 @@ import torch
 import torchvision
 
 paths = pathlib.Path({paths!r}).read_text().splitlines()
-dataset = torchvision.datasets.ImageFolder({root!r})
+dataset = torchvision.datasets.ImageFolder({root!r}{options})
 number = {{path: i for i, (path, _) in enumerate(dataset.samples)}}
 folder = {data_dir!r}
 subset = torch.utils.data.Subset(
@@ -112,7 +113,10 @@ def write_torch(kept: Kept, folder: Path, final: Path) -> None:
     'num_examples': kept.dataset.train.num_examples,
   }
   if name == 'image_folder':
-    code = _IMAGE_FOLDER.format(**values, **_folders(kept))
+    # Otherwise it leaves out GIFs, and with them classes.
+    takes_all = torchvision_takes(kept.dataset.train.ids.tolist())
+    options = '' if takes_all else ', is_valid_file=os.path.isfile'
+    code = _IMAGE_FOLDER.format(**values, **_folders(kept), options=options)
     (folder / 'paths.txt').write_text(''.join(f'{i}\n' for i in kept.ids))
   else:
     torchvision = {'cifar10': 'CIFAR10', 'cifar100': 'CIFAR100'}.get(name)

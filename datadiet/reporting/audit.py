@@ -96,6 +96,11 @@ def method(audit: Audit) -> str:
   )
 
 
+def warning(audit: Audit) -> str:
+  """Why its number of issues is not to be relied on; '' if it is."""
+  return (audit.manifest.get('threshold') or {}).get('warning', '')
+
+
 def _as_bool(value: Any) -> bool:
   return str(value).lower() in ('1', '1.0', 'true')
 

@@ -15,8 +15,9 @@ from datadiet.data.dataset import Dataset
 # away and their contrast made equal: distances are 0 to 2.
 _EDGE = 8
 # Near duplicates are nearer than this part of the usual distance between an
-# image and the one nearest to it.
-NEAR_FRACTION = 0.3
+# image and its last neighbour looked at: copies of an image fill up the first
+# ones, and would draw the distance down to theirs.
+NEAR_FRACTION = 0.23
 _NUM_NEIGHBORS = 6
 # Searching takes time with the square of the number of images (60,000: about
 # half a minute on two cores), and reading with their size.
@@ -110,7 +111,7 @@ def _near_pairs(
   # Without points to look up, an image is not its own neighbour.
   search.set_params(n_neighbors=num_neighbors - 1)
   distances, neighbors = search.kneighbors()
-  threshold = NEAR_FRACTION * float(np.median(distances[:, 0]))
+  threshold = NEAR_FRACTION * float(np.median(distances[:, -1]))
   pairs = {}
   for row, column in np.argwhere(distances < threshold):
     pair = (searched[row], searched[neighbors[row, column]])

@@ -209,9 +209,12 @@ class Results:
 
   @functools.cached_property
   def train_runs(self) -> pd.DataFrame:
-    """The finished training runs: columns run, num_steps, test_accuracy."""
+    """The finished training runs: what each trained on, how long, how well.
+
+    Columns run, num_examples, num_steps, test_accuracy.
+    """
     rows = self._finished_runs('train')
-    columns = ['run', 'num_steps', 'test_accuracy']
+    columns = ['run', 'num_examples', 'num_steps', 'test_accuracy']
     return pd.DataFrame(rows, columns=columns)
 
   @functools.cached_property

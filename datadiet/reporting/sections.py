@@ -90,7 +90,12 @@ def audit_context(
 ) -> dict[str, Any]:
   """The audit in numbers, and the most suspicious examples."""
   if audit is None:
-    return {'audit': None, 'suspects': [], 'audit_method': ''}
+    return {
+      'audit': None,
+      'suspects': [],
+      'audit_method': '',
+      'audit_warning': '',
+    }
   original = None if dataset is None else dataset.original_labels
   names = results.class_names
   suspicion = np.where(audit.is_issue, audit.suspicion, -np.inf)
@@ -112,6 +117,7 @@ def audit_context(
     'audit': numbers,
     'suspects': suspects,
     'audit_method': audit_lib.method(audit),
+    'audit_warning': audit_lib.warning(audit),
   }
 
 

@@ -72,10 +72,11 @@ def _full_data_runs(results: Results) -> pd.DataFrame:
   retrained_full = results.retrain[is_full]
   if len(retrained_full):
     return retrained_full
+  runs = results.train_runs
+  # Networks that score may have trained on a part of the data.
+  runs = runs[runs['num_examples'] == results.num_examples]
   num_steps = set(results.retrain['num_steps'])
-  if not num_steps:
-    return results.train_runs
-  return results.train_runs[results.train_runs['num_steps'].isin(num_steps)]
+  return runs[runs['num_steps'].isin(num_steps)] if num_steps else runs
 
 
 def _row(name: str, runs: pd.DataFrame) -> dict[str, Any]:
@@ -175,8 +176,8 @@ def _missing(results: Results, full: dict | None) -> list[str]:
   if full is None and retrained and len(results.train_runs):
     missing.append(
       'No run on the full data is comparable: the training runs took another '
-      'number of steps than the retraining runs, and there is no retraining on '
-      'everything.'
+      'number of steps than the retraining runs or trained on a part of the '
+      'data, and there is no retraining on everything.'
     )
   return missing
 

@@ -224,8 +224,10 @@ def _count(
     over, thresholds = audit.margins_over_threshold(
       threshold_samples.read_margins(context), threshold_samples.draw(context)
     )
-    num_issues = int((over <= 0).sum())
-    return num_issues, {'kind': THRESHOLD_SAMPLES, 'aum': thresholds.tolist()}
+    threshold = {'kind': THRESHOLD_SAMPLES, 'aum': thresholds.tolist()}
+    if warning := threshold_samples.too_few_epochs(context):
+      threshold['warning'] = warning
+    return int((over <= 0).sum()), threshold
   *_, best = evidence.values()
   counts = {MIXTURE: int(audit.mixture_issues(best).sum())}
   if predictions.pred_probs is not None:

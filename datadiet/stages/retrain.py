@@ -18,12 +18,14 @@ from datadiet.training.loop import is_trained, train_jobs
 def needs_full(context: Context) -> bool:
   """Whether all the data has to be trained on again, to compare with.
 
-  Where scoring runs train as long as retraining does, they are what a subset
-  is compared with.
+  Where scoring runs train on everything and as long as retraining does, they
+  are what a subset is compared with.
   """
   config = context.config
   return config.retrain.full and (
     config.retrain.num_steps != config.train.num_steps
+    or config.train.subset_fraction < 1.0
+    or bool(config.train.subset_path)
   )
 
 

@@ -29,6 +29,19 @@ def draw(context: Context) -> np.ndarray:
   )
 
 
+def too_few_epochs(context: Context) -> str | None:
+  """A sentence where training is too short for threshold samples, or None."""
+  config = context.config
+  num_visited = config.train.num_steps * config.train.batch_size
+  num_epochs = num_visited / context.dataset.train.num_examples
+  if num_epochs >= _ENOUGH_EPOCHS:
+    return None
+  return (
+    f'Threshold samples need {_ENOUGH_EPOCHS} epochs or more; after '
+    f'{num_epochs:.1f} of them, far too many labels are declared wrong'
+  )
+
+
 def train(context: Context) -> None:
   """Trains once with each draw, as long as the networks that score.
 
@@ -36,15 +49,8 @@ def train(context: Context) -> None:
     Preempted: if the process was asked to stop; everything is saved.
   """
   config, dataset = context.config, context.dataset
-  num_visited = config.train.num_steps * config.train.batch_size
-  num_epochs = num_visited / dataset.train.num_examples
-  if num_epochs < _ENOUGH_EPOCHS:
-    logging.warning(
-      'Threshold samples need %d epochs or more; after %.1f of them, far too '
-      'many labels are declared wrong',
-      _ENOUGH_EPOCHS,
-      num_epochs,
-    )
+  if warning := too_few_epochs(context):
+    logging.warning('%s', warning)
   for number, samples in enumerate(draw(context)):
     job = Job(
       name=f'{GROUP}/run_{number:02d}',

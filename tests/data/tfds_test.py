@@ -224,6 +224,11 @@ def test_real_cifar10(cifar10):
     int(name.removeprefix('train_')) for name in dataset.train.ids
   )
   assert numbers == list(range(50_000))
+  # By these numbers exports find examples in torchvision, whose first labels,
+  # those of data_batch_1, are known.
+  by_number = dict(zip(dataset.train.ids, dataset.train.labels, strict=True))
+  first = [by_number[f'train_{n:05d}'] for n in range(10)]
+  assert first == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
   assert isinstance(dataset.train.images, np.memmap)
 
 

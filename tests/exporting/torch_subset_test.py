@@ -2,10 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib.util
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,59 +9,8 @@ import pytest
 from datadiet.data import Split
 from datadiet.exporting import export_selection
 from datadiet.exporting.torch_subset import loader_indices
-from tests import running
 from tests.data import formats
-
-# Looked for and not imported: PyTorch after TensorFlow in one process crashes.
-needs_torch = pytest.mark.skipif(
-  importlib.util.find_spec('torch') is None, reason='needs torch'
-)
-needs_torchvision = pytest.mark.skipif(
-  importlib.util.find_spec('torchvision') is None, reason='needs torchvision'
-)
-_BEFORE = """
-import sys, types
-import numpy as np
-try:
-  import torchvision
-except ImportError:
-  pass
-except RuntimeError:
-  # Beside a PyTorch of another build its binary part is not loaded, of which
-  # this module describes operators. No data set needs one.
-  name = 'torchvision._meta_registrations'
-  sys.modules[name] = types.ModuleType(name)
-  import torchvision
-"""
-_AFTER = """
-images, labels = zip(*[subset[i] for i in range(len(subset))])
-samples = getattr(subset.dataset, 'samples', [])
-np.savez(
-  sys.argv[1],
-  images=np.stack([np.asarray(image) for image in images]),
-  labels=np.array([int(label) for label in labels]),
-  paths=np.array([path for path, _ in samples]),
-)
-"""
-
-
-def _run(code_path, folder, before=''):
-  """Runs the code in a process of its own, and returns what it gives.
-
-  Args:
-    code_path: the code to run, which defines `subset`.
-    folder: where it runs.
-    before: code to run first.
-  """
-  code = '\n'.join((_BEFORE, before, code_path.read_text(), _AFTER))
-  path = folder / 'given.npz'
-  subprocess.run(
-    [sys.executable, '-c', code, str(path)],
-    cwd=folder,
-    env={**os.environ, 'PYTHONPATH': str(running.REPOSITORY)},
-    check=True,
-  )
-  return np.load(path)
+from tests.exporting import in_torch
 
 
 def _expected(kept):
@@ -73,7 +18,7 @@ def _expected(kept):
   return train.images[kept.example_index], train.labels[kept.example_index]
 
 
-@needs_torchvision
+@in_torch.needs_torchvision
 def test_cifar_in_torchvision(cifar, tmp_path):
   # The library knows the official files by their checksums.
   meta = tmp_path / 'data' / 'cifar-10-batches-py' / 'batches.meta'
@@ -87,7 +32,7 @@ cifar10._check_integrity = lambda self: True
     cifar.results.workdir.root, 'some', 'torch', tmp_path / 'out'
   )
   # Run where data/ is.
-  given = _run(output / 'subset.py', tmp_path, before)
+  given = in_torch.run((output / 'subset.py').read_text(), tmp_path, before)
   images, labels = _expected(cifar)
   assert len(images) > 3
   np.testing.assert_array_equal(given['images'], images)
@@ -122,11 +67,11 @@ def test_indices_in_a_file(cifar, tmp_path):
   np.testing.assert_array_equal(np.load(output), loader_indices(cifar))
 
 
-@needs_torchvision
+@in_torch.needs_torchvision
 def test_an_image_folder_in_torchvision(folder, tmp_path):
   root = folder.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
-  given = _run(output / 'subset.py', tmp_path)
+  given = in_torch.run((output / 'subset.py').read_text(), tmp_path)
   images, labels = _expected(folder)
   np.testing.assert_array_equal(given['images'], images)
   # Both number classes by their sorted names.
@@ -137,18 +82,18 @@ def test_an_image_folder_in_torchvision(folder, tmp_path):
   )
 
 
-@needs_torch
+@in_torch.needs_torch
 def test_digits(digits, tmp_path):
   root = digits.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
-  given = _run(output / 'subset.py', tmp_path)
+  given = in_torch.run((output / 'subset.py').read_text(), tmp_path)
   images, labels = _expected(digits)
   found = np.round(given['images'] * 255 / 16)
   np.testing.assert_array_equal(found, images[..., 0])
   np.testing.assert_array_equal(given['labels'], labels)
 
 
-@needs_torch
+@in_torch.needs_torch
 def test_other_data_takes_the_canonical_order(make_kept, tmp_path):
   images, labels = formats.random_images(12), np.arange(12) % 2
   path = tmp_path / 'mine.npz'
@@ -169,7 +114,7 @@ dataset = torch.utils.data.TensorDataset(
   *(torch.from_numpy(mine[f'train_{name}']) for name in ('images', 'labels'))
 )
 """
-  given = _run(output / 'subset.py', tmp_path, before)
+  given = in_torch.run((output / 'subset.py').read_text(), tmp_path, before)
   np.testing.assert_array_equal(given['images'], images[kept.example_index])
   np.testing.assert_array_equal(given['labels'], labels[kept.example_index])
 

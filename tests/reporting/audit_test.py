@@ -8,6 +8,7 @@ import pytest
 from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.reporting import audit as audit_lib
+from datadiet.reporting import page
 from datadiet.reporting.results import load_results
 from tests.reporting import synthetic
 
@@ -82,6 +83,25 @@ def test_the_audits_own_noise_rate_counts(audited, noisy):
   artifacts.write_manifest(audited.root / 'audit', {'fingerprint': 'other'})
   with pytest.raises(DataDietError, match='other'):
     audit_lib.read_audit(load_results(audited))
+
+
+@pytest.mark.parametrize('text', ['', 'After 2.0 <epochs>, far too many'])
+def test_the_page_says_what_the_audit_warns_of(audited, noisy, text):
+  threshold = {'kind': 'threshold samples'} | (
+    {'warning': text} if text else {}
+  )
+  manifest = {
+    'fingerprint': noisy.fingerprint,
+    'evidence': ['el2n'],
+    'noise_rate': 0.599,
+    'threshold': threshold,
+  }
+  artifacts.write_manifest(audited.root / 'audit', manifest)
+  results = load_results(audited)
+  html = page.render_page(results, results.summary)
+  assert '59.90 %' in html
+  assert ('not to be relied on' in html) == bool(text)
+  assert 'After 2.0 &lt;epochs&gt;, far too many.' in html or not text
 
 
 def test_confusion_counts_issues(audited):

@@ -64,6 +64,20 @@ def test_near_copies_are_found_and_told_from_exact_ones(digits):
   assert found.pairs['distance'].is_monotonic_increasing
 
 
+@pytest.mark.parametrize('strength', [0, 3])
+def test_copies_of_half_of_the_images_are_found(digits, strength):
+  images = digits.train.images
+  rng = np.random.default_rng(0)
+  half = len(images) // 2
+  copies = {}
+  for source in range(half):
+    noise = rng.normal(0, strength, images[source].shape)
+    copy = np.clip(images[source] + noise, 0, 255).astype(np.uint8)
+    copies[half + source] = copy
+  found = redundancy.find_duplicates(_with_train_images(digits, copies))
+  assert _pairs(found) == {(n, half + n) for n in range(half)}
+
+
 def test_test_images_in_the_train_split_are_found(digits):
   leaked = {5: digits.test.images[17], 900: digits.test.images[3]}
   found = redundancy.find_duplicates(_with_train_images(digits, leaked))

@@ -71,6 +71,14 @@ def test_training_runs_of_other_lengths_are_no_reference(workdir):
   assert 'comparable' in ' '.join(summary['missing'])
 
 
+def test_training_runs_on_half_the_data_are_no_reference(workdir):
+  _change_runs(workdir, 'train', num_examples=60)
+  summary = build_summary(load_results(workdir))
+  assert FULL not in _by_name(summary)
+  assert summary['smallest_equal'] is None
+  assert 'part of the data' in ' '.join(summary['missing'])
+
+
 def test_retraining_on_everything_is_the_reference(workdir, dataset):
   _change_runs(workdir, 'train', num_steps=30)
   for run in range(2):

@@ -160,6 +160,7 @@ def test_the_manifest_says_what_was_used(audited):
   assert manifest['suggestions'] == 'out-of-sample'
   assert manifest['threshold']['kind'] == 'threshold samples'
   assert len(manifest['threshold']['aum']) == 2
+  assert 'after 3.9 of them' in manifest['threshold']['warning']
   assert manifest['num_issues'] == audit_read.is_issue.sum() > 0
   assert manifest['noise_rate'] == pytest.approx(audit_read.is_issue.mean())
   sentence = reading.method(audit_read)
@@ -296,6 +297,10 @@ def test_threshold_samples_warn_of_few_epochs(
     threshold_samples.train(own(audit__threshold_samples=True, **changes))
   warning = 'after 3.9 of them, far too many labels are declared wrong'
   assert (warning in caplog.text) == (num_steps == STEP)
+  stated = threshold_samples.too_few_epochs(
+    own(audit__threshold_samples=True, **changes)
+  )
+  assert (warning in (stated or '')) == (num_steps == STEP)
 
 
 def test_threshold_samples_need_an_epoch(tmp_path):

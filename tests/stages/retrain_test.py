@@ -7,6 +7,7 @@ import pytest
 
 from datadiet import artifacts
 from datadiet import config as config_lib
+from datadiet.data.digits import load_digits
 from datadiet.errors import DataDietError
 from datadiet.reporting import load_results
 from datadiet.stages import retrain, select
@@ -57,6 +58,23 @@ def test_full_data_is_trained_again_only_where_steps_differ(finished):
   assert not retrain.needs_full(
     Context(config, finished.workdir, finished.dataset)
   )
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'train__subset_fraction': 0.5, 'train__num_runs': 4},
+    {'train__subset_path': 'subset.npy'},
+  ],
+)
+def test_full_data_is_trained_where_scoring_runs_left_some_out(
+  tmp_path, changes
+):
+  config = config_lib.resolve(
+    running.tiny_config(retrain__num_steps=44, **changes)
+  )
+  workdir = artifacts.Workdir.at(tmp_path)
+  assert retrain.needs_full(Context(config, workdir, load_digits(None)))
 
 
 def test_plan_counts_what_is_done(finished):

@@ -1,0 +1,75 @@
+"""Tests that torchvision gives the images and labels of exported folders."""
+
+import dataclasses
+import logging
+import os
+
+import numpy as np
+import pytest
+
+from datadiet.exporting import export_selection
+from datadiet.exporting.files import write_image_folder
+from tests.data import formats
+from tests.exporting import in_torch
+
+pytestmark = in_torch.needs_torchvision
+
+
+def _check(kept, output, use):
+  """Opens `output` as its user is told to, and compares each image."""
+  given = in_torch.run(f'import os\nsubset = {use}', output.parent)
+  listed = np.loadtxt(output / 'index.csv', str, delimiter=',', skiprows=1)
+  position = {path: n for n, path in enumerate(listed[:, 0])}
+  order = [position[os.path.relpath(p, output)] for p in given['paths']]
+  assert sorted(order) == list(range(len(kept.example_index)))
+  index = kept.example_index[order]
+  train = kept.dataset.train
+  np.testing.assert_array_equal(given['images'], train.images[index])
+  np.testing.assert_array_equal(given['labels'], train.labels[index])
+
+
+def _photos(tmp_path, make_kept, form='PNG', every=3, noise=0.0):
+  """Kept of an image folder; with every=10 none of its first class."""
+  counts = {
+    f'{split}/{name}': 5
+    for split in ('train', 'test')
+    for name in ('cat', 'cat-2', 'dog')
+  }
+  formats.write_image_folder(tmp_path / 'photos', counts, form)
+  settings = formats.settings('image_folder', tmp_path / 'photos')
+  settings.label_noise.update(fraction=noise, kind='uniform')
+  return make_kept(settings, every)
+
+
+@pytest.mark.parametrize('name', ['image_folder', 'linked_folder'])
+@pytest.mark.parametrize(
+  'case', [{}, {'every': 10}, {'form': 'GIF'}, {'every': 10, 'noise': 0.4}]
+)
+def test_files_that_are_copied_or_linked(
+  tmp_path, make_kept, caplog, name, case
+):
+  kept = _photos(tmp_path, make_kept, **case)
+  root = kept.results.workdir.root
+  with caplog.at_level(logging.INFO, 'absl'):
+    output = export_selection(root, 'some', name, tmp_path / 'out')
+  _check(kept, output, caplog.messages[-1].removeprefix('To use it: '))
+
+
+def test_gifs_of_a_subset(tmp_path, make_kept):
+  kept = _photos(tmp_path, make_kept, 'GIF')
+  root = kept.results.workdir.root
+  output = export_selection(root, 'some', 'torch', tmp_path / 'out')
+  given = in_torch.run((output / 'subset.py').read_text(), tmp_path)
+  train, index = kept.dataset.train, kept.example_index
+  np.testing.assert_array_equal(given['images'], train.images[index])
+  np.testing.assert_array_equal(given['labels'], train.labels[index])
+
+
+def test_classes_that_do_not_sort_by_label(cifar, tmp_path):
+  """Four images, and ten classes whose names sort backwards."""
+  names = tuple(reversed(cifar.dataset.class_names))
+  changed = dataclasses.replace(cifar.dataset, class_names=names)
+  kept = dataclasses.replace(cifar, example_index=cifar.example_index[:4])
+  kept.__dict__['dataset'] = changed
+  output = tmp_path / 'out'
+  _check(kept, output, write_image_folder(kept, output, output))
