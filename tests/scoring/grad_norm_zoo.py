@@ -162,11 +162,11 @@ class Identity(nn.Module):
     return inputs
 
 
-def text_case(tied=False):
+def text_case(tied=False, num_tokens=40, dtype=np.int32):
   """Token and position embeddings, with tokens that repeat."""
   rng = np.random.default_rng(0)
   params = {
-    'embed': jnp.asarray(rng.normal(size=(40, 6)), jnp.float32),
+    'embed': jnp.asarray(rng.normal(size=(num_tokens, 6)), jnp.float32),
     'position': jnp.asarray(rng.normal(size=(7, 6)), jnp.float32),
     'head': jnp.asarray(rng.normal(size=(6, 5)), jnp.float32),
   }
@@ -177,7 +177,7 @@ def text_case(tied=False):
     head = params['embed'].T if tied else params['head']
     return cross_entropy(hidden @ head, label)
 
-  tokens = rng.integers(0, 4, size=(BATCH, 7)).astype(np.int32)
+  tokens = rng.integers(0, 4, size=(BATCH, 7)).astype(dtype)
   return Case(loss_fn, params, (tokens, labels()))
 
 
@@ -386,6 +386,15 @@ ZOO = {
   'shared_dense': (lambda: linen_case(SharedDense()), {'gram', 'explicit'}),
   'remat': (lambda: linen_case(RematNet()), {'direct', 'explicit'}),
   'embedding': (text_case, {'index_gram', 'explicit', 'gram'}),
+  # As many rows as one more than the indices' type can hold.
+  'uint8_embedding': (
+    lambda: text_case(num_tokens=256, dtype=np.uint8),
+    {'index_gram'},
+  ),
+  'int8_embedding': (
+    lambda: text_case(num_tokens=128, dtype=np.int8),
+    {'index_gram'},
+  ),
   'tied_embedding': (lambda: text_case(tied=True), {'explicit', 'unused'}),
   'bare': (bare_case, {'gram', 'explicit', 'unused'}),
   'position_weights': (position_weights_case, {'direct'}),

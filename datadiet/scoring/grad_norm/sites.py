@@ -199,6 +199,9 @@ def gather_rule(equation: Any, weight_operand: int) -> Rule | None:
     rows = jnp.transpose(cotangent, position_dims + offset_dims)
     rows = rows.reshape(1, num_positions, row_size)
     index = indices.reshape(num_positions)
+    if index.dtype.itemsize < 4:
+      # Narrow integers may not hold the number of rows.
+      index = index.astype(jnp.int32)
     if clips:
       index = jnp.clip(index, 0, table.shape[0] - 1)
     valid = (index >= 0) & (index < table.shape[0])
