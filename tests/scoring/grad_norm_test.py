@@ -43,7 +43,7 @@ def reference_norms(case):
     leaves = jax.tree.leaves(gradient(case.params, *example_of(case.batch, i)))
     norms.append(
       [
-        np.linalg.norm(np.asarray(leaf, np.float64)) if real else 0.0
+        np.linalg.norm(np.asarray(leaf, np.complex128)) if real else 0.0
         for leaf, real in zip(leaves, differentiable)
       ]
     )

@@ -357,6 +357,29 @@ def dead_code_case():
   return Case(loss_fn, case.params, case.batch)
 
 
+def complex_case():
+  """Complex weights, table and factor: the rules are of real numbers."""
+  rng = np.random.default_rng(0)
+
+  def draw(*shape):
+    parts = rng.normal(size=(2, *shape))
+    return jnp.asarray(parts[0] + 1j * parts[1], jnp.complex64)
+
+  params = {
+    'embed': draw(40, 4),
+    'kernel': draw(4, 4),
+    'real': jnp.asarray(rng.normal(size=(4, 5)), jnp.float32),
+  }
+
+  def loss_fn(params, tokens, label):
+    hidden = jnp.sin(params['embed'][tokens]) @ (params['kernel'] * (1 + 2j))
+    hidden = jnp.abs(hidden @ (params['real'] * 1j))
+    return cross_entropy(jnp.sin(hidden).mean(0), label)
+
+  tokens = rng.integers(0, 4, size=(BATCH, 7)).astype(np.int32)
+  return Case(loss_fn, params, (tokens, labels()))
+
+
 # name -> (case, forms that must be among those chosen).
 ZOO = {
   'simple_cnn': (lambda: product_model('simple_cnn'), {'direct', 'gram'}),
@@ -402,6 +425,7 @@ ZOO = {
   'stopped': (stopped_case, {'gram', 'unused'}),
   'custom_derivative': (custom_derivative_case, {'explicit'}),
   'dead_code': (dead_code_case, {'direct'}),
+  'complex': (complex_case, {'explicit'}),
   'batch_group_conv': (
     lambda: conv_case((3, 3, 4, 6), batch_group_count=2),
     {'explicit'},
