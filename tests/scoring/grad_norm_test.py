@@ -43,7 +43,7 @@ def reference_norms(case):
     leaves = jax.tree.leaves(gradient(case.params, *example_of(case.batch, i)))
     norms.append(
       [
-        np.linalg.norm(np.asarray(leaf, np.float64)) if real else 0.0
+        np.linalg.norm(np.asarray(leaf, np.complex128)) if real else 0.0
         for leaf, real in zip(leaves, differentiable)
       ]
     )
@@ -241,6 +241,25 @@ def test_bfloat16_params():
   half = norms(params, *case.batch)
   assert half.dtype == jnp.float32
   np.testing.assert_allclose(half, exact, rtol=0.05)
+
+
+@pytest.mark.parametrize('factor', [1e-4, 300.0])
+@pytest.mark.parametrize('divides', [False, True])
+def test_the_square_of_a_half_precision_factor_is_in_range(factor, divides):
+  factor, slope = jnp.float16(factor), jnp.arange(1.0, 5.0)
+
+  def loss_fn(weight, x):
+    scaled = weight / factor if divides else weight * factor
+    return jnp.sum((x @ scaled).astype(jnp.float32) * slope)
+
+  weight, x = jnp.ones((6, 4), jnp.float16), jnp.arange(6, dtype=jnp.float16)
+  (plan,) = explain(loss_fn)(weight, x)
+  assert plan.form == 'gram'
+  scale = 1 / float(factor) if divides else float(factor)
+  expected = scale * np.linalg.norm(x) * np.linalg.norm(slope)
+  np.testing.assert_allclose(
+    grad_norm(loss_fn)(weight, x), expected, rtol=1e-3
+  )
 
 
 @pytest.mark.parametrize('check_vma', [True, False])
