@@ -46,7 +46,8 @@ def test_the_table_and_the_figures_say_the_same():
   )
   line = timing.markdown([row]).splitlines()[-1]
   assert line == (
-    '| part | what | 1.00 s | 0.500 to 2.00 | 0.30 | other | at most 1 |'
+    '| part | what | 1.00 s | 0.500 to 2.00 '
+    '| 0.30 (0.20 to 0.40) | other | at most 1 |'
   )
   (read,) = json.loads(timing.as_json([row], where='here'))['rows']
   assert timing.Row(**read).median == 1.0
