@@ -35,6 +35,7 @@ _SHARED_DEVICE = {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
 PARTS = {
   'networks': _SHARED_DEVICE,
   'loop': _SHARED_DEVICE,
+  'score': {},
   'data': {'JAX_PLATFORMS': 'cpu'},
   'startup': _SHARED_DEVICE,
   'checkpoint': {},
