@@ -57,6 +57,12 @@ def parse_flags() -> argparse.Namespace:
     '--data_dir', default='', help='CIFAR-10 as a TFDS directory'
   )
   parser.add_argument('--parts', nargs='*', choices=PARTS, default=list(PARTS))
+  parser.add_argument(
+    '--dtypes',
+    nargs='*',
+    choices=('float32', 'bfloat16'),
+    help='of networks; default: both, and float32 alone on a CPU',
+  )
   parser.add_argument('--markdown', default='', help='file for the table')
   parser.add_argument('--json', default='', help='file for all figures')
   parser.add_argument('--part', default='', help=argparse.SUPPRESS)
@@ -142,6 +148,7 @@ def main() -> None:
     return
   flags = [f'--repeats={options.repeats}', f'--data_dir={options.data_dir}']
   flags += ['--quick'] if options.quick else []
+  flags += ['--dtypes', *options.dtypes] if options.dtypes else []
   rows, failed, load = [], [], _load()
   for name in options.parts:
     measured = run_part(name, flags)

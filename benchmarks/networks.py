@@ -112,7 +112,7 @@ def _torch_contenders(width, dtype, batch_size, chunk) -> dict[str, Callable]:
 def rows(options: Namespace) -> list[timing.Row]:
   """Images per second, in turns, for each dtype that the machine computes in.
 
-  bfloat16 is only timed on accelerators; CPUs convert it.
+  bfloat16 is only timed on accelerators unless asked for; CPUs convert it.
   """
   # Opacus registers hooks on inputs without gradients, and says so each time.
   warnings.filterwarnings('ignore', 'Full backward hook')
@@ -123,7 +123,8 @@ def rows(options: Namespace) -> list[timing.Row]:
   else:
     batch_size, chunk = 512, 64
   found = []
-  for dtype in ('float32',) if on_cpu else ('float32', 'bfloat16'):
+  usual = ('float32',) if on_cpu else ('float32', 'bfloat16')
+  for dtype in options.dtypes or usual:
     contenders = _our_contenders(width, dtype, batch_size, chunk)
     contenders |= _torch_contenders(width, dtype, batch_size, chunk)
     measured = timing.take_turns(contenders, options.repeats)
