@@ -257,9 +257,7 @@ def test_the_square_of_a_half_precision_factor_is_in_range(factor, divides):
   assert plan.form == 'gram'
   scale = 1 / float(factor) if divides else float(factor)
   expected = scale * np.linalg.norm(x) * np.linalg.norm(slope)
-  np.testing.assert_allclose(
-    grad_norm(loss_fn)(weight, x), expected, rtol=1e-3
-  )
+  np.testing.assert_allclose(grad_norm(loss_fn)(weight, x), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize('check_vma', [True, False])
