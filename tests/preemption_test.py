@@ -102,7 +102,7 @@ with preemption.handle_signals():
   if sys.argv[1] == 'unsaved':
     preemption._num_unsaved += 1
   print('busy', flush=True)
-  np.linalg.svd(np.random.default_rng(0).normal(size=(3000, 3000)))
+  np.linalg.svd(np.random.default_rng(0).normal(size=(1800, 1800)))
   print('asked' if preemption.stop_requested() else 'not asked', flush=True)
 """
 
