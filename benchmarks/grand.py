@@ -314,6 +314,7 @@ def parse_flags() -> argparse.Namespace:
   parser.add_argument('--jacrev_batch_size', type=int, default=16)
   parser.add_argument('--memory_batch_size', type=int, default=256)
   parser.add_argument('--repeats', type=int, default=5)
+  parser.add_argument('--only_cpu_option', action='store_true')
   parser.add_argument('--skip', nargs='*', default=[])
   parser.add_argument('--memory_of', default='', help=argparse.SUPPRESS)
   parser.add_argument('--compiler_options', help=argparse.SUPPRESS)
@@ -333,6 +334,8 @@ def main() -> None:
   settings = {'XLA defaults': {}}
   if compilation.compiler_options():
     settings['with the CPU option'] = compilation.compiler_options()
+    if flags.only_cpu_option:
+      del settings['XLA defaults']
   device = jax.devices()[0]
   where = f'{device.device_kind}, jax {jax.__version__}, {platform.machine()}'
   results = {}
