@@ -225,6 +225,7 @@ nothing_is_left() {
   for ((tries = 0; tries < 7; tries++)); do
     [[ "$(ask describe_request)" == gone ]] || return 1
     [[ "${creating}" == true ]] || return 0
+    ((tries)) || say 'Looking for half a minute for what was being created.'
     ((tries == 6)) || run sleep 5
   done
 }
