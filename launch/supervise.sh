@@ -258,7 +258,8 @@ attempt() {
 # Counts attempts that brought no new file; more than $1 in a row end it all.
 require_progress() {
   local listing
-  listing="$(list_results 2>/dev/null | grep -v events.out | sort)" || true
+  listing="$(list_results 2>/dev/null | grep -vE 'events\.out|/\.lock$' |
+    sort)" || true
   if [[ "${listing}" == "${last_listing}" ]]; then
     ((++idle))
   else
