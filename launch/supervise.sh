@@ -225,6 +225,7 @@ nothing_is_left() {
   for ((tries = 0; tries < 7; tries++)); do
     [[ "$(ask describe_request)" == gone ]] || return 1
     [[ "${creating}" == true ]] || return 0
+    ((tries)) || say 'Looking for half a minute for what was being created.'
     ((tries == 6)) || run sleep 5
   done
 }
@@ -257,7 +258,8 @@ attempt() {
 # Counts attempts that brought no new file; more than $1 in a row end it all.
 require_progress() {
   local listing
-  listing="$(list_results 2>/dev/null | grep -v events.out | sort)" || true
+  listing="$(list_results 2>/dev/null | grep -vE 'events\.out|/\.lock$' |
+    sort)" || true
   if [[ "${listing}" == "${last_listing}" ]]; then
     ((++idle))
   else

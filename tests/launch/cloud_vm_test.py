@@ -270,11 +270,11 @@ def test_an_error_twice_without_progress(cloud, stand_ins):
   stand_ins.script(
     (cloud.describe, GONE, cloud.ready),
     (cloud.part('follow'), {'code': 1, 'stderr': 'boom\n'}),
-    # TensorBoard's files, new at each start, are no progress.
+    # TensorBoard's files, new at each start, and a lock are no progress.
     (
       'storage ls',
       {'stdout': 'a\nevents.out.1\n'},
-      {'stdout': 'a\nevents.out.2\n'},
+      {'stdout': 'a\nevents.out.2\nrun/.lock\n'},
     ),
   )
   code, _, err = stand_ins.run(cloud.script, *cloud.arguments())
