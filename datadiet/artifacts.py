@@ -48,6 +48,10 @@ class Workdir:
     return self.root / 'dataset.json'
 
   @property
+  def original_labels(self) -> epath.Path:
+    return self.root / 'original_labels.npy'
+
+  @property
   def timing(self) -> epath.Path:
     return self.root / 'timing.json'
 

@@ -17,8 +17,12 @@ print(results)
 
 # %% Mean scores: one row an example, indexed by example_index.
 scores = results.scores
-print(scores.describe().T[['mean', 'std', 'min', 'max']])
-print(scores.drop(columns=['id', 'label']).corr('spearman').round(2))
+names = [name for name in scores.columns if name not in ('id', 'label')]
+# The score that the cells below look at; None while nothing was scored.
+score = names[0] if names else None
+if score:
+  print(scores[names].describe().T[['mean', 'std', 'min', 'max']])
+  print(scores[names].corr('spearman').round(2))
 
 # %% What a score is, and which end of it is hard.
 for name, statement in results.score_info().items():
@@ -27,11 +31,15 @@ for name, statement in results.score_info().items():
   )
 
 # %% How well the runs agree on one score.
-print(results.run_scores('el2n').corr('spearman').round(3))
+if score:
+  print(results.run_scores(score).corr('spearman').round(3))
 
 # %% The hardest examples of each class.
-hardest = scores.sort_values('el2n', ascending=False).groupby('label').head(3)
-print(hardest.sort_values('label')[['id', 'label', 'el2n']])
+if score:
+  is_low_hard = results.score_info()[score]['higher_is'] == 'easier'
+  hardest = scores.sort_values(score, ascending=is_low_hard)
+  hardest = hardest.groupby('label').head(3)
+  print(hardest.sort_values('label')[['id', 'label', score]])
 
 # %% Training curves: the last test accuracy of every run.
 tested = results.history.dropna(subset='test_accuracy')

@@ -51,40 +51,48 @@ def run_stability(results: Results) -> pd.DataFrame:
   Returns:
     One row a score and pair of runs: score, run_a, run_b, spearman (rank
     correlation), overlap (share of the TOP_FRACTION of examples with the
-    highest scores in one run that are among those of the other). Both are
-    over the examples that have the score in both runs; a pair that shares
-    fewer than two is left out.
+    highest scores in one run that are among those of the other, where ties
+    are broken by chance in each run). Both are over the examples that have the
+    score in both runs; a pair that shares fewer than two is left out.
   """
   rows = []
   for name in score_columns(results.scores):
     by_run = results.run_scores(name)
     correlations = by_run.corr('spearman', min_periods=2)
-    is_top = _is_top(by_run)
+    shares = _top_shares(by_run)
     for run_a, run_b in itertools.combinations(by_run.columns, 2):
-      pair, top = by_run[[run_a, run_b]], is_top
+      pair, top = by_run[[run_a, run_b]], shares
       if pair.isna().any(axis=None):
         # Runs that trained on subsets.
         pair = pair.dropna()
-        top = _is_top(pair)
+        top = _top_shares(pair)
       if len(pair) < 2:
         continue
-      both = (top[run_a] & top[run_b]).sum()
+      both = (top[run_a] * top[run_b]).sum()
       rows.append(
         {
           'score': name,
           'run_a': run_a,
           'run_b': run_b,
           'spearman': correlations.loc[run_a, run_b],
-          'overlap': both / max(1, top[run_a].sum()),
+          'overlap': both / top[run_a].sum(),
         }
       )
   columns = ['score', 'run_a', 'run_b', 'spearman', 'overlap']
   return pd.DataFrame(rows, columns=columns)
 
 
-def _is_top(by_run: pd.DataFrame) -> pd.DataFrame:
-  """Which examples are among the TOP_FRACTION with the highest scores."""
-  return by_run.rank(method='first') > (1 - TOP_FRACTION) * len(by_run)
+def _top_shares(by_run: pd.DataFrame) -> pd.DataFrame:
+  """The chance of each example to be in the TOP_FRACTION of highest scores.
+
+  1 or 0, but for those that tie for the last places and share them out: were
+  they told apart by their index, runs would seem to agree on them.
+  """
+  num_top = max(1, round(TOP_FRACTION * len(by_run)))
+  last = by_run.rank(method='max')
+  num_tied = last - by_run.rank(method='min') + 1
+  num_higher = by_run.count() - last
+  return ((num_top - num_higher) / num_tied).clip(0, 1)
 
 
 def stability_by_score(stability: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from datadiet.data.dataset import Dataset
 from datadiet.reporting import analysis
 from datadiet.reporting.results import Results
 
@@ -12,14 +11,11 @@ from datadiet.reporting.results import Results
 TOP_FRACTION = 0.2
 
 
-def changed_labels_found(
-  results: Results, dataset: Dataset | None
-) -> dict[str, Any] | None:
+def changed_labels_found(results: Results) -> dict[str, Any] | None:
   """The share of changed labels among the hardest examples by each score.
 
   Args:
     results: of the workdir.
-    dataset: knows which labels were changed on purpose.
 
   Returns:
     None if no labels were changed or nothing was scored. Else num_changed,
@@ -28,12 +24,12 @@ def changed_labels_found(
     of changed labels among the top_fraction hardest), recall (share of all
     changed labels that are there) and times_base_rate.
   """
-  if dataset is None or dataset.original_labels is None or not results.steps:
-    return None
-  changed = dataset.train.labels != dataset.original_labels
-  if not changed.any():
+  if results.original_labels is None or not results.steps:
     return None
   table, statements = results.scores, results.score_info()
+  changed = table['label'].to_numpy() != results.original_labels
+  if not changed.any():
+    return None
   num_top = max(1, round(TOP_FRACTION * len(changed)))
   rows = []
   for name in analysis.score_columns(table):

@@ -50,7 +50,8 @@ def render_page(
     summary: from `build_summary`.
     dataset: gives the images; without it there are none.
     duplicates: of the images, if they were searched for.
-    max_bytes: size of the page; thumbnails are made to fit.
+    max_bytes: size of the page; thumbnails are made to fit. Where scores alone
+      are more, the page is larger, and says so.
 
   Raises:
     DataDietError: if an artifact is damaged or of other data.
@@ -61,7 +62,7 @@ def render_page(
   correlations = analysis.rank_correlations(results)
   payload, arrays = None, {}
   if results.steps:
-    payload, arrays = build_payload(results, dataset, audit)
+    payload, arrays = build_payload(results, audit)
   context = {
     'results': results,
     'summary': summary,
@@ -72,6 +73,7 @@ def render_page(
     'payload': payload,
     'arrays': arrays,
     'sheets': [],
+    'too_many_bytes': None,
     'curves': charts.CURVES,
     'styles': _source('report.css'),
     'vega': markupsafe.Markup(_vega_runtime()),
@@ -80,21 +82,25 @@ def render_page(
     'correlations': correlations,
     **sections.summary_context(results, summary),
     **sections.score_context(payload, primary, stability),
-    **sections.audit_context(results, dataset, audit),
+    **sections.audit_context(results, audit),
     **sections.class_context(results),
     **sections.redundancy_context(dataset, duplicates),
     'cost': analysis.cost(results, summary),
   }
   template = _environment().get_template('index.html')
-  if payload is None or dataset is None:
-    return template.render(context)
+  text = template.render(context)
   # What the images may take is what the rest leaves, less base64's third.
-  taken = len(template.render(context).encode())
+  taken = len(text.encode())
+  if taken > max_bytes:
+    context['too_many_bytes'] = taken
+    text = template.render(context)
+  if payload is None or dataset is None:
+    return text
   taken += 6 * len(results.scores)  # The thumbnails' places, packed.
   thumbnails = _thumbnails(
     results, dataset, primary, int((max_bytes - taken) * 0.74)
   )
-  payload, arrays = build_payload(results, dataset, audit, thumbnails)
+  payload, arrays = build_payload(results, audit, thumbnails)
   context |= {
     'payload': payload,
     'arrays': arrays,

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from datadiet.data.dataset import Dataset
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
 from datadiet.reporting.results import Results
@@ -30,7 +29,6 @@ def pack_bytes(content: bytes) -> str:
 
 def build_payload(
   results: Results,
-  dataset: Dataset | None,
   audit: Audit | None,
   thumbnails: Thumbnails | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -38,7 +36,6 @@ def build_payload(
 
   Args:
     results: of the workdir; something was scored.
-    dataset: for the labels before they were changed on purpose.
     audit: the suspected label errors, if they were looked for.
     thumbnails: of the images, if they are at hand.
 
@@ -75,8 +72,8 @@ def build_payload(
   predictions = analysis.majority(results.predictions(), num_classes)
   if predictions is not None:
     arrays['predictions'] = pack(predictions)
-  if dataset is not None and dataset.original_labels is not None:
-    arrays['original_labels'] = pack(dataset.original_labels.astype(np.int32))
+  if results.original_labels is not None:
+    arrays['original_labels'] = pack(results.original_labels)
   if thumbnails is not None:
     arrays['thumbnail_slot'] = pack(thumbnails.slot)
   return {

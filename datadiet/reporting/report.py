@@ -39,7 +39,7 @@ def write_report(
   if dataset is not None:
     _check_dataset(results, dataset)
   summary = build_summary(results)
-  found = changed_labels_found(results, dataset)
+  found = changed_labels_found(results)
   if found is not None:
     summary['changed_labels'] = found
   if dataset is None:

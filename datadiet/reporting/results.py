@@ -60,6 +60,14 @@ class Results:
     return list(self.dataset.get('class_names', []))
 
   @functools.cached_property
+  def original_labels(self) -> np.ndarray | None:
+    """int32[N], where train labels were changed on purpose; None elsewhere."""
+    path = self.workdir.original_labels
+    if not path.exists():
+      return None
+    return artifacts.read_npy(path, self.num_examples)
+
+  @functools.cached_property
   def steps(self) -> list[int]:
     """The optimizer steps with mean scores, ascending."""
     return reading.steps_in(self.workdir.root / 'scores' / 'mean')

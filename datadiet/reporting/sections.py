@@ -85,9 +85,7 @@ def score_context(
   }
 
 
-def audit_context(
-  results: Results, dataset: Dataset | None, audit: Audit | None
-) -> dict[str, Any]:
+def audit_context(results: Results, audit: Audit | None) -> dict[str, Any]:
   """The audit in numbers, and the most suspicious examples."""
   if audit is None:
     return {
@@ -96,7 +94,6 @@ def audit_context(
       'audit_method': '',
       'audit_warning': '',
     }
-  original = None if dataset is None else dataset.original_labels
   names = results.class_names
   suspicion = np.where(audit.is_issue, audit.suspicion, -np.inf)
   order = np.argsort(-suspicion, kind='stable')
@@ -112,7 +109,7 @@ def audit_context(
     }
     for example_index in order
   ]
-  numbers = audit_lib.audit_summary(audit, original)
+  numbers = audit_lib.audit_summary(audit, results.original_labels)
   return {
     'audit': numbers,
     'suspects': suspects,

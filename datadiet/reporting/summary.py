@@ -150,7 +150,8 @@ def _smallest_equal(rows: list[dict], full: dict | None) -> str | None:
     for row in rows
     if row is not full
     and row['minus_full'] is not None
-    and row['minus_full'] >= -TOLERANCE
+    # Not lost by rounding: 0.945 - 0.95 is less than -0.005.
+    and row['minus_full'] >= -TOLERANCE - 1e-9
   ]
   smallest = min(equal, key=lambda row: row['num_kept'], default=None)
   return smallest['selection'] if smallest else None

@@ -214,6 +214,9 @@ def _commit() -> str | None:
 def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
   """Writes dataset.json, or checks that the workdir is of the same data.
 
+  Where labels were changed on purpose also original_labels.npy, by which
+  results are judged where the data is not at hand.
+
   Raises:
     DataDietError: if the workdir was made for other data; names both.
   """
@@ -226,7 +229,12 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
         f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
         f'{dataset.labels_fingerprint}); use another --workdir'
       )
-  elif distributed.is_first():
+  if not distributed.is_first():
+    return
+  original = dataset.original_labels
+  if original is not None and not workdir.original_labels.exists():
+    artifacts.write_npy(workdir.original_labels, original)
+  if not workdir.dataset.exists():
     artifacts.write_json(workdir.dataset, dataset.description())
 
 
@@ -281,6 +289,7 @@ def timed(context: Context, stage: str) -> Iterator[None]:
   start = time.monotonic()
   try:
     yield
+<<<<<<< HEAD
   except Preempted:
     _add_time(context, stage, time.monotonic() - start)
     raise
@@ -301,3 +310,17 @@ def _add_time(context: Context, stage: str, seconds: float) -> None:
   entry['device_seconds'] += seconds * jax.device_count()
   entry['devices'] = jax.devices()[0].device_kind
   artifacts.write_json(path, timing)
+=======
+  finally:
+    seconds = time.monotonic() - start
+    logging.info('Stage %s: %s', stage, format_seconds(seconds))
+    if distributed.is_first():
+      path = context.workdir.timing
+      timing = artifacts.read_json(path) if path.exists() else {}
+      entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
+      entry['seconds'] += seconds
+      entry['device_seconds'] += seconds * jax.device_count()
+      kind = jax.devices()[0].device_kind
+      entry['devices'] = f'{jax.device_count()} × {kind}'
+      artifacts.write_json(path, timing)
+>>>>>>> nextG

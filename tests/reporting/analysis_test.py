@@ -66,6 +66,17 @@ def test_stability_is_over_what_both_runs_have(workdir):
   assert aum.loc[(0, 2), 'overlap'] == pytest.approx(expected)
 
 
+def test_scores_that_tie_agree_by_chance_only(workdir):
+  rng = np.random.default_rng(0)
+  for run in range(3):
+    array = rng.integers(0, 2, 120).astype(np.float32)
+    artifacts.write_npy(workdir.scores(run, 60) / 'forgetting.npy', array)
+  found = analysis.run_stability(load_results(workdir))
+  forgetting = found[found['score'] == 'forgetting']
+  # Random scores share what random draws do: TOP_FRACTION.
+  np.testing.assert_allclose(forgetting['overlap'], 0.3, atol=0.08)
+
+
 def test_one_run_has_no_stability(workdir):
   for run in (1, 2):
     (workdir.scores(run, 60) / artifacts.MANIFEST).unlink()

@@ -29,7 +29,7 @@ def workdir(tmp_path, noisy):
 
 def test_shares_are_those_of_the_hardest(workdir, noisy):
   results = load_results(workdir)
-  found = changed_labels_found(results, noisy)
+  found = changed_labels_found(results)
   assert found['num_changed'] == 30 and found['base_rate'] == 0.25
   by_name = {row['score']: row for row in found['scores']}
   # 24 of 120 are looked at.
@@ -46,14 +46,16 @@ def test_shares_are_those_of_the_hardest(workdir, noisy):
 
 
 def test_nothing_is_said_where_no_labels_were_changed(workdir, noisy):
-  results = load_results(workdir)
-  assert changed_labels_found(results, None) is None
-  plain = dataclasses.replace(noisy, original_labels=None)
-  assert changed_labels_found(results, plain) is None
+  workdir.original_labels.unlink()
+  assert changed_labels_found(load_results(workdir)) is None
+  artifacts.write_npy(workdir.original_labels, noisy.train.labels)
+  assert changed_labels_found(load_results(workdir)) is None
 
 
-def test_the_report_says_it(workdir, noisy):
-  summary = write_report(workdir, noisy)
+@pytest.mark.parametrize('has_images', [True, False])
+def test_the_report_says_it(workdir, noisy, has_images):
+  synthetic.write_audit(workdir, noisy)
+  summary = write_report(workdir, noisy if has_images else None)
   stored = artifacts.read_json(workdir.report / 'summary.json')
   assert stored['changed_labels'] == summary['changed_labels']
   text = format_noise(summary['changed_labels'])
@@ -61,3 +63,5 @@ def test_the_report_says_it(workdir, noisy):
   assert 'el2n               100.0 % are changed (4.00 times' in text
   page = (workdir.report / 'index.html').read_text()
   assert 'times the base rate' in page and '4.00' in page
+  assert '<dt>precision</dt>' in page
+  assert 'data-array="original_labels"' in page

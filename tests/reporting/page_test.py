@@ -81,6 +81,15 @@ def test_the_page_is_cut_to_size(tmp_path):
   assert sentence in small
 
 
+def test_scores_that_are_too_large_alone_are_said_to_be(workdir, dataset):
+  results = load_results(workdir)
+  for images in (None, dataset):
+    text = page.render_page(results, results.summary, images, max_bytes=50_000)
+    assert 'MB without any image' in text
+  assert 'no example has a thumbnail' in text
+  assert 'MB without any image' not in _render(workdir, dataset)
+
+
 @pytest.mark.parametrize('channels, num_classes', [(1, 2), (3, 100)])
 def test_other_kinds_of_data(tmp_path, channels, num_classes):
   names = tuple(f'class {number}' for number in range(num_classes))

@@ -71,6 +71,15 @@ def test_training_runs_of_other_lengths_are_no_reference(workdir):
   assert 'comparable' in ' '.join(summary['missing'])
 
 
+def test_half_a_point_less_is_equal(workdir):
+  _change_runs(workdir, 'train', test_accuracy=0.95)
+  _change_runs(workdir, 'retrain/random_36', test_accuracy=0.945)
+  name = 'el2n_step_60_keep_max_36'
+  _change_runs(workdir, f'retrain/{name}', test_accuracy=0.9)
+  summary = build_summary(load_results(workdir))
+  assert summary['smallest_equal'] == 'random_36'
+
+
 def test_training_runs_on_half_the_data_are_no_reference(workdir):
   _change_runs(workdir, 'train', num_examples=60)
   summary = build_summary(load_results(workdir))

@@ -94,6 +94,8 @@ def write_description(workdir: artifacts.Workdir, dataset: Dataset) -> None:
   }
   artifacts.write_json(workdir.config, {'config': config} | environment)
   artifacts.write_json(workdir.dataset, dataset.description())
+  if dataset.original_labels is not None:
+    artifacts.write_npy(workdir.original_labels, dataset.original_labels)
   stages = {'train': 30.0, 'score': 4.0, 'select': 0.1, 'retrain': 50.0}
   timing = {
     stage: {'seconds': seconds, 'device_seconds': 2 * seconds, 'devices': 2}
