@@ -289,7 +289,6 @@ def timed(context: Context, stage: str) -> Iterator[None]:
   start = time.monotonic()
   try:
     yield
-<<<<<<< HEAD
   except Preempted:
     _add_time(context, stage, time.monotonic() - start)
     raise
@@ -308,19 +307,6 @@ def _add_time(context: Context, stage: str, seconds: float) -> None:
   entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
   entry['seconds'] += seconds
   entry['device_seconds'] += seconds * jax.device_count()
-  entry['devices'] = jax.devices()[0].device_kind
+  kind = jax.devices()[0].device_kind
+  entry['devices'] = f'{jax.device_count()} × {kind}'
   artifacts.write_json(path, timing)
-=======
-  finally:
-    seconds = time.monotonic() - start
-    logging.info('Stage %s: %s', stage, format_seconds(seconds))
-    if distributed.is_first():
-      path = context.workdir.timing
-      timing = artifacts.read_json(path) if path.exists() else {}
-      entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
-      entry['seconds'] += seconds
-      entry['device_seconds'] += seconds * jax.device_count()
-      kind = jax.devices()[0].device_kind
-      entry['devices'] = f'{jax.device_count()} × {kind}'
-      artifacts.write_json(path, timing)
->>>>>>> nextG
