@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from datadiet.data.augmentation import normalise
+from datadiet.scoring import forward
 from datadiet.scoring.grad_norm import grad_norm
 from datadiet.scoring.grad_norm.transform import leaf_path
-from datadiet.training.steps import apply_model, per_example_loss
+from datadiet.training.steps import apply_model
 
 # Scores of the gradient of the loss; unclog is of the logits' instead.
 LOSS_SCORES = ('grand', 'grand_subset')
@@ -81,7 +82,7 @@ def _loss_of(model: nn.Module, batch_stats: Any) -> Callable:
     logits, _ = apply_model(
       model, params, batch_stats, image[None], train=False
     )
-    return per_example_loss(logits, label[None])[0]
+    return forward.loss(forward.make_outputs(logits, label[None]))[0]
 
   return loss
 
