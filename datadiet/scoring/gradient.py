@@ -90,18 +90,18 @@ def _loss_of(model: nn.Module, batch_stats: Any) -> Callable:
 def _loss_scores(squares, names, settings, per_leaf) -> dict[str, jax.Array]:
   if not per_leaf:
     return {'grand': jnp.sqrt(squares)}
-  by_path = {
-    leaf_path(path): leaf
-    for path, leaf in jax.tree_util.tree_leaves_with_path(squares)
-  }
+  # Two leaves can have one path, as {'a/b': ..., 'a': {'b': ...}} has.
+  paths, leaves = leaf_names(squares), jax.tree.leaves(squares)
   scores = {}
   if 'grand' in names:
-    scores['grand'] = jnp.sqrt(sum(by_path.values()))
+    scores['grand'] = jnp.sqrt(sum(leaves))
   if 'grand_subset' in names:
-    chosen = subset_paths(by_path, settings.subset_pattern)
-    scores['grand_subset'] = jnp.sqrt(sum(by_path[path] for path in chosen))
+    chosen = set(subset_paths(paths, settings.subset_pattern))
+    scores['grand_subset'] = jnp.sqrt(
+      sum(leaf for path, leaf in zip(paths, leaves) if path in chosen)
+    )
   if settings.per_layer:
-    scores[LAYERS] = jnp.sqrt(jnp.stack(list(by_path.values()), -1))
+    scores[LAYERS] = jnp.sqrt(jnp.stack(leaves, -1))
   return scores
 
 

@@ -158,6 +158,24 @@ def test_confident_examples_keep_their_digits(margin):
     np.testing.assert_allclose(scores[name], values, rtol=1e-5, err_msg=name)
 
 
+def test_leaves_with_equal_paths_all_count():
+  class TwoLayers:
+    def apply(self, variables, inputs, train):
+      params = variables['params']
+      return inputs @ params['a/b'] + jnp.sin(inputs) @ params['a']['b']
+
+  params = {'a/b': jnp.eye(4), 'a': {'b': jnp.eye(4)}}
+  inputs = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+  scores = [
+    make_gradient_step(TwoLayers(), names, GradientSettings('b'))(
+      {'params': params, 'batch_stats': {}}, inputs, np.arange(3)
+    )
+    for names in (('grand',), ('grand', 'grand_subset'))
+  ]
+  for name in scores[1]:
+    np.testing.assert_allclose(scores[1][name], scores[0]['grand'], rtol=1e-6)
+
+
 def test_unclog_is_the_distance_from_the_mean_of_the_sample(
   split, network, scores
 ):
