@@ -140,9 +140,7 @@ def test_confident_examples_keep_their_digits(margin):
   step = make_gradient_step(
     _Linear(), ('grand', 'grand_subset'), GradientSettings('bias', True)
   )
-  scores = jax.jit(step)(
-    {'params': params, 'batch_stats': {}}, inputs, labels
-  )
+  scores = jax.jit(step)({'params': params, 'batch_stats': {}}, inputs, labels)
   gaps = np.exp(np.float64(inputs) - np.float64(inputs)[rows, labels, None])
   gaps[rows, labels] = 0.0
   error = gaps / (1.0 + gaps.sum(1, keepdims=True))
