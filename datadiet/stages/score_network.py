@@ -66,7 +66,7 @@ class NetworkScorer:
     dynamics_names = registry.of_kind(names, registry.DYNAMICS)
     if dynamics_names:
       path = run_folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
-      dynamics = artifacts.read_npz(path)
+      dynamics = {**artifacts.read_npz(path), 'step': step}
       scores = {
         name: read_off(registry.SCORES[name].function, dynamics, str(path))
         for name in dynamics_names

@@ -243,6 +243,34 @@ def test_bfloat16_params():
   np.testing.assert_allclose(half, exact, rtol=0.05)
 
 
+@pytest.mark.parametrize('spread', [1.0, 0.1, 0.01])
+@pytest.mark.parametrize('form', ['direct', 'gram', 'shifted_gram'])
+def test_digits_lost_where_positions_cancel(form, spread, monkeypatch):
+  """Nearly equal rows, cotangents of mean zero: within the bound stated."""
+  monkeypatch.setattr(cost, 'cheapest_form', lambda shape: form)
+  rng = np.random.default_rng(0)
+  rows = rng.normal(size=64) + spread * rng.normal(size=(4, 64))
+  slopes = rng.normal(size=(4, 64))
+  rows, slopes = np.float32(rows), np.float32(slopes - slopes.mean(0))
+
+  def loss_fn(kernel, rows):
+    layout = ('NWC', 'WIO', 'NWC')
+    output = jax.lax.conv_general_dilated(
+      rows[None], kernel, (1,), 'VALID', dimension_numbers=layout
+    )
+    return jnp.sum(output * slopes)
+
+  (plan,) = explain(loss_fn)(jnp.ones((1, 64, 64)), rows)
+  assert plan.form == form
+  gradient = np.linalg.norm(np.float64(rows).T @ np.float64(slopes))
+  terms = np.linalg.norm(np.float64(rows)) * np.linalg.norm(np.float64(slopes))
+  ratio = terms / gradient
+  bound = 6e-8 * (ratio if form == 'direct' else ratio**2)
+  assert ratio > 1.5 / spread
+  found = grad_norm(loss_fn)(jnp.ones((1, 64, 64)), rows)
+  np.testing.assert_allclose(found, gradient, rtol=bound)
+
+
 @pytest.mark.parametrize('factor', [1e-4, 300.0])
 @pytest.mark.parametrize('divides', [False, True])
 def test_the_square_of_a_half_precision_factor_is_in_range(factor, divides):
@@ -256,7 +284,7 @@ def test_the_square_of_a_half_precision_factor_is_in_range(factor, divides):
   (plan,) = explain(loss_fn)(weight, x)
   assert plan.form == 'gram'
   scale = 1 / float(factor) if divides else float(factor)
-  expected = scale * np.linalg.norm(x) * np.linalg.norm(slope)
+  expected = scale * float(np.linalg.norm(x)) * np.linalg.norm(slope)
   np.testing.assert_allclose(grad_norm(loss_fn)(weight, x), expected, rtol=1e-3)
 
 
