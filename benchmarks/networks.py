@@ -65,14 +65,14 @@ def _call(function: Callable[[], None], num_images: int) -> Callable:
 
 
 def _our_contenders(width, dtype, batch_size, chunk) -> dict[str, Callable]:
-  subject = Subject('resnet18_lowres', width, dtype)
+  subject = functools.cache(lambda: Subject('resnet18_lowres', width, dtype))
   # A Jacobian holds a gradient an example, and more than once.
   sizes = {'vmap_grad': chunk, 'jacrev': min(chunk, _JACREV_CHUNK)}
 
   def build(function):
     size = sizes.get(function, batch_size)
     options = compilation.compiler_options()
-    return _call_ours(subject.compile(function, size, options))
+    return _call_ours(subject().compile(function, size, options))
 
   return {
     name: timing.built_late(functools.partial(build, function))
