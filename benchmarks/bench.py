@@ -7,7 +7,8 @@
 Parts run one after the other, each in a process of its own; within a part,
 peers take turns in one process. A figure is the median over repeats, without
 the first; a ratio is the median of the ratios of each round. A part that fails
-is named, the others go on, and the exit code is 1.
+is named, the others go on, and the exit code is 1; a peer that fails is a row
+that says why.
 """
 
 import argparse
@@ -28,14 +29,17 @@ _EIGHT_CPU_DEVICES = {
   'JAX_PLATFORMS': 'cpu',
   'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
 }
+# Where PyTorch or a process of the part's own computes on the same GPU.
+_SHARED_DEVICE = {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
 # Modules of this folder with `rows(options)`, and what their process needs.
 PARTS = {
-  'networks': {},
-  'loop': {},
+  'networks': _SHARED_DEVICE,
+  'loop': _SHARED_DEVICE,
+  'score': {},
   'data': {'JAX_PLATFORMS': 'cpu'},
-  'startup': {},
+  'startup': _SHARED_DEVICE,
   'checkpoint': {},
-  'memory': {},
+  'memory': _SHARED_DEVICE,
   'mesh': _EIGHT_CPU_DEVICES,
   'processes': {'JAX_PLATFORMS': 'cpu'},
   'cost': {},
@@ -53,6 +57,12 @@ def parse_flags() -> argparse.Namespace:
     '--data_dir', default='', help='CIFAR-10 as a TFDS directory'
   )
   parser.add_argument('--parts', nargs='*', choices=PARTS, default=list(PARTS))
+  parser.add_argument(
+    '--dtypes',
+    nargs='*',
+    choices=('float32', 'bfloat16'),
+    help='of networks; default: both, and float32 alone on a CPU',
+  )
   parser.add_argument('--markdown', default='', help='file for the table')
   parser.add_argument('--json', default='', help='file for all figures')
   parser.add_argument('--part', default='', help=argparse.SUPPRESS)
@@ -73,7 +83,12 @@ def run_part(name: str, flags: list[str]) -> list[timing.Row] | None:
     print(f'{name}: {time.monotonic() - start:.0f} s', file=sys.stderr)
     if done.returncode:
       return None
-    return [timing.Row(**row) for row in json.loads(file.read_text())['rows']]
+    rows = json.loads(file.read_text())['rows']
+  rows = [timing.Row(**row) for row in rows]
+  if all(row.failed for row in rows):
+    print(timing.markdown(rows), file=sys.stderr)
+    return None
+  return rows
 
 
 def _where() -> str:
@@ -86,16 +101,42 @@ def _where() -> str:
   done = subprocess.run(
     [sys.executable, '-c', program], capture_output=True, text=True, check=True
   )
-  commit = subprocess.run(
-    ['git', 'rev-parse', '--short', 'HEAD'],
-    capture_output=True,
-    text=True,
-    check=False,
-  )
   return (
-    f'{done.stdout.strip()}, Python {platform.python_version()}, '
-    f'{datetime.date.today()}, commit {commit.stdout.strip() or "unknown"}'
+    f'{done.stdout.strip()}, {_processor()}, '
+    f'Python {platform.python_version()}, '
+    f'{datetime.date.today()}, commit {_commit()}'
   )
+
+
+def _processor() -> str:
+  """The CPU's name, as Linux has it."""
+  try:
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+  except OSError:
+    lines = []
+  names = [line.split(':')[1] for line in lines if line[:10] == 'model name']
+  return (names or [platform.machine()])[0].strip()
+
+
+def _commit() -> str:
+  try:
+    done = subprocess.run(
+      ['git', 'rev-parse', '--short', 'HEAD'],
+      cwd=Path(__file__).parent,
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+  except OSError:  # There is no git.
+    return 'unknown'
+  return done.stdout.strip() or 'unknown'
+
+
+def _load() -> str:
+  """How much else went on, in the minute before the benchmark."""
+  load = os.getloadavg()[0]
+  is_high = load > 0.5 * os.cpu_count()
+  return f'load average at the start {load:.1f}{" (BUSY)" if is_high else ""}'
 
 
 def main() -> None:
@@ -107,13 +148,14 @@ def main() -> None:
     return
   flags = [f'--repeats={options.repeats}', f'--data_dir={options.data_dir}']
   flags += ['--quick'] if options.quick else []
-  rows, failed = [], []
+  flags += ['--dtypes', *options.dtypes] if options.dtypes else []
+  rows, failed, load = [], [], _load()
   for name in options.parts:
     measured = run_part(name, flags)
     if measured is None:
       failed.append(name)
     rows += measured or []
-  where = _where()
+  where = f'{_where()}; {load}'
   size = 'quick sizes' if options.quick else 'full sizes'
   table = f'{where}; {size}\n\n{timing.markdown(rows)}'
   if failed:

@@ -79,6 +79,8 @@ settings=(
   --config.train.num_epochs=20
   --config.train.schedule_steps=0
   --config.score.names='el2n,grand'
+  # Trying which fits would compile five of them.
+  --config.score.gradient_batch_size=256
 )
 bench=(--repeats=3)
 trace=(--num_steps=20 --data="${data}" --cache_dir="${work}/cache"
@@ -114,25 +116,33 @@ score() {
     \( -name el2n.npy -o -name grand.npy \) -exec cp {} "${work}/$1" \;
 }
 
+# part TITLE LIMIT PART [FLAG...]: each part by itself, as its table comes at its
+# end. Others are of the host, or need TensorFlow or the report's libraries;
+# memory is in the trace.
+part() {
+  phase "bench: $1" "$2" \
+    "${python}" -m benchmarks.bench "${bench[@]}" --parts "${@:3}"
+}
+
 echo "# datadiet on one GPU, $(date -u '+%Y-%m-%d %H:%M') UTC," \
   "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
-phase 'versions' 60 "${python}" -m benchmarks.versions
-train bfloat16 128 110
-score float32 70
+phase 'versions' 20 "${python}" -m benchmarks.versions
+# What matters most first: up to the scores the limits add up to what there is.
+part 'networks, bfloat16' 130 networks --dtypes bfloat16
+part loop 110 loop
+part score 60 score
+train bfloat16 128 100
+score float32 60
 phase 'trace: bfloat16, batch 128' 60 \
   "${python}" -m benchmarks.trace "${trace[@]}"
+part 'networks, float32' 130 networks --dtypes float32
 train bfloat16 512 80
 train float32 128 110
 train float32 512 90
 score tensorfloat32 40
 phase 'score: float32 against tensorfloat32' 20 \
   "${python}" -m benchmarks.agreement "${work}"/{float32,tensorfloat32}
-# Each part by itself, as its table comes at its end. Others are of the host, or
-# need TensorFlow or the report's libraries; memory is in the trace.
-for part in loop networks checkpoint; do
-  phase "bench: ${part}" 300 \
-    "${python}" -m benchmarks.bench "${bench[@]}" --parts "${part}"
-done
+part checkpoint 60 checkpoint
 printf '\n%s phases failed or were cut off, after %s s\n' \
   "${failed}" "${SECONDS}"
 exit "${failed}"

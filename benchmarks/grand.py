@@ -24,6 +24,7 @@ import argparse
 import collections
 import dataclasses
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -39,7 +40,7 @@ import optax
 from benchmarks import memory
 from datadiet import compilation
 from datadiet.models import make_model
-from datadiet.scoring import forward, registry
+from datadiet.scoring import engine, forward, registry
 from datadiet.scoring.grad_norm import grad_norm
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.state import TrainState, init_state, run_key
@@ -178,11 +179,14 @@ class Subject:
 
   def all_forward(self, params: Any, batch: dict[str, jax.Array]) -> dict:
     """Every score of one forward pass, float32[batch] each."""
-    outputs = forward.make_outputs(self.forward(params, batch), batch['label'])
+    images = (batch['image'] / 255.0 - 0.5) / 0.25
+    variables = {'params': params, 'batch_stats': self.state.batch_stats}
+    # With the input of the last layer, which grand_last needs.
+    logits, features = engine.forward_pass(self.model, variables, images, True)
+    outputs = forward.make_outputs(logits, batch['label'], features)
     return {
-      name: score.function(outputs)
-      for name, score in registry.SCORES.items()
-      if score.kind == registry.FORWARD and not score.needs
+      name: registry.SCORES[name].function(outputs)
+      for name in registry.of_kind(registry.SCORES, registry.FORWARD)
     }
 
   def compile(
@@ -310,6 +314,7 @@ def parse_flags() -> argparse.Namespace:
   parser.add_argument('--jacrev_batch_size', type=int, default=16)
   parser.add_argument('--memory_batch_size', type=int, default=256)
   parser.add_argument('--repeats', type=int, default=5)
+  parser.add_argument('--only_cpu_option', action='store_true')
   parser.add_argument('--skip', nargs='*', default=[])
   parser.add_argument('--memory_of', default='', help=argparse.SUPPRESS)
   parser.add_argument('--compiler_options', help=argparse.SUPPRESS)
@@ -320,6 +325,8 @@ def parse_flags() -> argparse.Namespace:
 def main() -> None:
   """Measures, prints and, if asked, writes the figures."""
   flags = parse_flags()
+  # Children measure memory of the same GPU.
+  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   if flags.memory_of:
     print_memory_of(flags)
     return
@@ -327,6 +334,8 @@ def main() -> None:
   settings = {'XLA defaults': {}}
   if compilation.compiler_options():
     settings['with the CPU option'] = compilation.compiler_options()
+    if flags.only_cpu_option:
+      del settings['XLA defaults']
   device = jax.devices()[0]
   where = f'{device.device_kind}, jax {jax.__version__}, {platform.machine()}'
   results = {}

@@ -6,13 +6,14 @@ Both train the same network on batches of the same shapes, in turns. The loop is
 the real one, `train_jobs`, with its order, gathers, log points and writers, but
 no evaluation in between; the bare step gets one batch that is already on the
 device. Prints images per second of both and their ratio, round by round. In
-the table of benchmarks.bench it is ResNet-18, and once more without
-augmentation.
+the table of benchmarks.bench it is ResNet-18, also without augmentation, and
+beside the compiled step of PyTorch in the same type.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,18 +24,30 @@ from absl import logging
 from etils import epath
 
 from benchmarks import timing
+from configs import resnet18_cifar10
 from datadiet import compilation, parallel
+from datadiet import config as config_lib
+from datadiet.artifacts import Workdir
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.models import make_model
+from datadiet.stages.compute_type import choose_dtype
+from datadiet.stages.settings import train_settings
 from datadiet.training import loop
+from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.settings import TrainSettings
 from datadiet.training.state import init_state, run_key
 from datadiet.training.steps import make_train_step
 
-# Steps at the start of a measurement that are not counted.
+# Steps at the start of a measurement of the bare step that are not counted.
 WARM_UP_STEPS = 3
+# Calls at the start of the loop that are not counted: it waits for the first
+# four, and then for the one two before; the last of these are as all later.
+WARM_UP_CALLS = 8
+_LOOP, _BARE = 'training loop', 'bare jitted step'
+_PLAIN = 'bare jitted step without augmentation'
+_TORCH = 'PyTorch train step, channels_last, compiled'
 
 
 def random_dataset(num_examples: int, image_size: int = 32) -> Dataset:
@@ -103,17 +116,20 @@ def bare_step(dataset: Dataset, settings: TrainSettings):
 
 
 class _Clock:
-  """Stands where the loop's progress does, and notes when steps end."""
+  """Stands where the loop's progress does, and notes when calls are made."""
 
   rate = 0.0
 
   def __init__(self):
-    self.times: list[float] = []
+    self._num_images = 0
+    # Seconds, by how many images the calls so far are of.
+    self.times: dict[int, float] = {}
 
   def advance(self, num_units: int, note: str = '') -> None:
-    """Notes the time; the loop waits for the step before last."""
-    del num_units, note
-    self.times.append(time.perf_counter())
+    """Notes the time; the loop waits for the call before last."""
+    del note
+    self._num_images += num_units
+    self.times[self._num_images] = time.perf_counter()
 
 
 def real_loop(
@@ -130,14 +146,15 @@ def real_loop(
     raise ValueError(f'{num_runs} runs do not fit on {len(devices)} devices.')
   everything = np.arange(dataset.train.num_examples)
   trainer = loop.Trainer(dataset, settings, run_mesh)
-  clock = _Clock()
-
-  @contextlib.contextmanager
-  def clocked(*unused, **unused_too):
-    yield clock
+  warm_up = WARM_UP_CALLS * settings.steps_per_call
 
   def run(num_steps: int) -> float:
-    clock.times.clear()
+    clock = _Clock()
+
+    @contextlib.contextmanager
+    def clocked(*unused, **unused_too):
+      yield clock
+
     with tempfile.TemporaryDirectory() as folder:
       jobs = [
         Job('bench', epath.Path(folder) / f'run_{run}', run, everything)
@@ -149,9 +166,10 @@ def real_loop(
         loop.train_jobs(jobs, dataset, settings, run_mesh, name='bench')
       finally:
         loop.progress, loop.Trainer = before, trainer_class
+    num_images = num_runs * settings.batch_size
     return (
-      clock.times[WARM_UP_STEPS + num_steps - 1]
-      - (clock.times[WARM_UP_STEPS - 1])
+      clock.times[num_images * (warm_up + num_steps)]
+      - clock.times[num_images * warm_up]
     )
 
   return run
@@ -160,64 +178,107 @@ def real_loop(
 def make_settings(
   model: str, width: int, batch_size: int, num_steps: int, **changes
 ) -> TrainSettings:
-  """Settings of a training that is measured for `num_steps` steps."""
-  total = num_steps + 2 * WARM_UP_STEPS
-  settings = TrainSettings(
+  """Settings of a training that is measured for `num_steps` steps.
+
+  Type and steps a call are those of the program on this backend, and so is the
+  interval of log points, but on a CPU, where so many steps take minutes.
+
+  Args:
+    model: a key of `MODELS`.
+    width: of the model; 0 for its own.
+    batch_size: examples a step.
+    num_steps: a multiple of the steps a call.
+    **changes: of other settings.
+  """
+  config = config_lib.resolve(resnet18_cifar10.get_config())
+  config = choose_dtype(config, Workdir(epath.Path('none_yet')))
+  program = train_settings(config, 0, ())
+  total = num_steps + (WARM_UP_CALLS + 1) * program.steps_per_call
+  on_cpu = jax.default_backend() == 'cpu'
+  settings = dataclasses.replace(
+    program,
     model=model,
     width=width,
-    dtype='float32',
     optimizer=OptimizerSettings(learning_rate=0.01),
     num_steps=total,
     batch_size=batch_size,
     eval_batch_size=256,
-    augmentation='crop_flip',
-    crop_padding=4,
-    model_seed=0,
-    data_seed=0,
-    log_every_steps=10,
+    log_every_steps=10 if on_cpu else program.log_every_steps,
     eval_every_steps=total,
     checkpoint_every_steps=total,
-    keep_steps=(),
+    dynamics=DynamicsSettings(),
   )
   return dataclasses.replace(settings, **changes)
 
 
+def torch_step(settings: TrainSettings) -> Callable[[int], float]:
+  """As `bare_step`, for the fastest step of PyTorch on the same shapes.
+
+  Raises:
+    ImportError: if there is no PyTorch.
+  """
+  from benchmarks.torch_network import TorchSubject
+
+  subject = TorchSubject(
+    settings.width, settings.dtype, settings.batch_size, chunk=1
+  )
+  step = subject.train_step(channels_last=True, compiled=True, wait=False)
+
+  def run(num_steps: int) -> float:
+    for position in range(num_steps + WARM_UP_STEPS):
+      if position == WARM_UP_STEPS:
+        subject.wait()
+        start = time.perf_counter()
+      step()
+    subject.wait()
+    return time.perf_counter() - start
+
+  return run
+
+
 def rows(options) -> list[timing.Row]:
-  """The loop, the bare step, and the step without augmentation."""
+  """The loop, the bare step, that without augmentation, PyTorch's step."""
   logging.set_verbosity(logging.WARNING)
   on_cpu = jax.default_backend() == 'cpu'
   width = 16 if options.quick else 64
   batch_size = 64 if on_cpu else 512
-  num_steps = 8 if on_cpu else 200
+  num_steps = 8 if on_cpu else 100
   dataset = random_dataset(4 * batch_size)
   settings = make_settings('resnet18_lowres', width, batch_size, num_steps)
   plain = dataclasses.replace(settings, augmentation='none')
-  runs = {
-    'bare jitted step': bare_step(dataset, settings),
-    'training loop': real_loop(dataset, settings),
-    'bare jitted step without augmentation': bare_step(dataset, plain),
+  builders = {
+    _BARE: lambda: bare_step(dataset, settings),
+    _LOOP: lambda: real_loop(dataset, settings),
+    _PLAIN: lambda: bare_step(dataset, plain),
+    _TORCH: lambda: torch_step(settings),
   }
   images = num_steps * batch_size
+
+  def build(name):
+    run = builders[name]()
+    return lambda: images / run(num_steps)
+
   measured = timing.take_turns(
     {
-      name: lambda run=run: images / run(num_steps)
-      for name, run in runs.items()
+      name: timing.built_late(functools.partial(build, name))
+      for name in builders
     },
     options.repeats,
   )
-  return timing.rows_of(
-    f'ResNet-18, width {width}, batch {batch_size}',
-    measured,
-    'images/s',
-    {
-      'training loop': 'bare jitted step',
-      'bare jitted step without augmentation': 'bare jitted step',
-    },
-    {
-      'training loop': 'at least 0.97',
-      'bare jitted step without augmentation': 'at most 1.03',
-    },
+  table = functools.partial(
+    timing.rows_of,
+    f'ResNet-18, width {width}, batch {batch_size}, {settings.dtype}',
+    unit='images/s',
   )
+  found = table(
+    measured,
+    against={_LOOP: _BARE, _PLAIN: _BARE},
+    asked={_LOOP: 'at least 0.97', _PLAIN: 'at most 1.03'},
+  )
+  # Once more, beside the peer.
+  pair = {name: measured[name] for name in (_LOOP, _TORCH)}
+  asked = {_LOOP: 'at least 1.2 on a GPU'}
+  return found + table(pair, against={_LOOP: _TORCH}, asked=asked)[:1]
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Train steps, EL2N and GraNd of ResNet-18, beside PyTorch and other ways."""
 
+import functools
 import time
 import warnings
 from argparse import Namespace
@@ -42,6 +43,8 @@ _ASKED = {
   'chunked vmap(grad)': 'at most 0.40',
   'jacrev of the losses (the predecessor)': 'at most 0.10',
 }
+# Examples a Jacobian, as in benchmarks.grand.
+_JACREV_CHUNK = 16
 
 
 def _call_ours(timed: Timed) -> Callable[[], float]:
@@ -61,37 +64,55 @@ def _call(function: Callable[[], None], num_images: int) -> Callable:
   return call
 
 
-def _torch_contenders(width, dtype, batch_size, chunk) -> dict[str, Callable]:
-  try:
-    from benchmarks.torch_network import TorchSubject
-  except ImportError as error:
-    print(f'PyTorch is left out: {error}')
-    return {}
-  subject = TorchSubject(width, dtype, batch_size, chunk)
-  contenders = {
-    'PyTorch train step, eager': subject.train_step(),
-    'PyTorch train step, channels_last': subject.train_step(True),
-    'PyTorch train step, channels_last, compiled': subject.train_step(
-      True, True
-    ),
-    'PyTorch el2n, channels_last': subject.el2n(),
-    'PyTorch el2n, channels_last, compiled': subject.el2n(True),
-    'torch.func per-example gradients': subject.func_grand(),
-  }
-  try:
-    contenders['Opacus per-example gradients'] = subject.opacus_grand()
-  except ImportError as error:
-    print(f'Opacus is left out: {error}')
+def _our_contenders(width, dtype, batch_size, chunk) -> dict[str, Callable]:
+  subject = functools.cache(lambda: Subject('resnet18_lowres', width, dtype))
+  # A Jacobian holds a gradient an example, and more than once.
+  sizes = {'vmap_grad': chunk, 'jacrev': min(chunk, _JACREV_CHUNK)}
+
+  def build(function):
+    size = sizes.get(function, batch_size)
+    options = compilation.compiler_options()
+    return _call_ours(subject().compile(function, size, options))
+
   return {
-    name: _call(function, chunk if 'per-example' in name else batch_size)
-    for name, function in contenders.items()
+    name: timing.built_late(functools.partial(build, function))
+    for name, function in _OURS.items()
+  }
+
+
+def _torch_contenders(width, dtype, batch_size, chunk) -> dict[str, Callable]:
+  @functools.cache
+  def subject():
+    # Late: without PyTorch its rows say so.
+    from benchmarks.torch_network import TorchSubject
+
+    return TorchSubject(width, dtype, batch_size, chunk)
+
+  builders = {
+    'PyTorch train step, eager': lambda: subject().train_step(),
+    'PyTorch train step, channels_last': lambda: subject().train_step(True),
+    'PyTorch train step, channels_last, compiled': (
+      lambda: subject().train_step(True, True)
+    ),
+    'PyTorch el2n, channels_last': lambda: subject().el2n(),
+    'PyTorch el2n, channels_last, compiled': lambda: subject().el2n(True),
+    'torch.func per-example gradients': lambda: subject().func_grand(),
+    'Opacus per-example gradients': lambda: subject().opacus_grand(),
+  }
+
+  def build(name):
+    size = chunk if 'per-example' in name else batch_size
+    return _call(builders[name](), size)
+
+  return {
+    name: timing.built_late(functools.partial(build, name)) for name in builders
   }
 
 
 def rows(options: Namespace) -> list[timing.Row]:
   """Images per second, in turns, for each dtype that the machine computes in.
 
-  bfloat16 is only timed on accelerators; CPUs convert it.
+  bfloat16 is only timed on accelerators unless asked for; CPUs convert it.
   """
   # Opacus registers hooks on inputs without gradients, and says so each time.
   warnings.filterwarnings('ignore', 'Full backward hook')
@@ -102,19 +123,9 @@ def rows(options: Namespace) -> list[timing.Row]:
   else:
     batch_size, chunk = 512, 64
   found = []
-  for dtype in ('float32',) if on_cpu else ('float32', 'bfloat16'):
-    subject = Subject('resnet18_lowres', width, dtype)
-    compiler_options = compilation.compiler_options()
-    contenders = {
-      name: _call_ours(
-        subject.compile(
-          function,
-          chunk if function in ('vmap_grad', 'jacrev') else batch_size,
-          compiler_options,
-        )
-      )
-      for name, function in _OURS.items()
-    }
+  usual = ('float32',) if on_cpu else ('float32', 'bfloat16')
+  for dtype in options.dtypes or usual:
+    contenders = _our_contenders(width, dtype, batch_size, chunk)
     contenders |= _torch_contenders(width, dtype, batch_size, chunk)
     measured = timing.take_turns(contenders, options.repeats)
     part = f'ResNet-18, width {width}, batch {batch_size}, {dtype}'

@@ -1,7 +1,10 @@
 """Timing of functions in turns, and the table of what was measured."""
 
 import dataclasses
+import functools
 import json
+import textwrap
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +22,7 @@ class Row:
     against: the name of the row that `ratios` divide by, '' for none.
     ratios: one a repeat: both sides saw the machine in the same state.
     asked: what the project asks of the ratio or value, for a reader.
+    failed: why there are no values.
   """
 
   part: str
@@ -28,36 +32,64 @@ class Row:
   against: str = ''
   ratios: tuple[float, ...] = ()
   asked: str = ''
+  failed: str = ''
 
   @property
   def median(self) -> float:
     return float(np.median(self.values))
 
 
+def built_late(build: Callable[[], Callable[[], float]]) -> Callable[[], float]:
+  """A contender that is built when it is first called, in the warm-up."""
+  built = functools.cache(build)
+  return lambda: built()()
+
+
 def take_turns(
   contenders: Mapping[str, Callable[[], float]], repeats: int
-) -> dict[str, np.ndarray]:
+) -> dict[str, np.ndarray | str]:
   """Runs all contenders `repeats` times in turns, after a round that warms up.
+
+  One that fails, such as for lack of memory or of a library, costs no other: it
+  takes no more turns.
 
   Args:
     contenders: functions that measure themselves once and return the figure.
     repeats: rounds that count; the order turns round from one to the next.
 
   Returns:
-    float64[repeats] for each.
+    float64[repeats] for each; of one that failed, the reason.
   """
   names, measured = list(contenders), {name: [] for name in contenders}
+  failed: dict[str, str] = {}
   for number in range(repeats + 1):
     for name in names if number % 2 else names[::-1]:
-      figure = contenders[name]()
+      if name in failed:
+        continue
+      try:
+        figure = contenders[name]()
+      except Exception as error:  # Of any library that is measured.
+        traceback.print_exc()
+        failed[name] = _reason(error)
+        continue
       if number:
         measured[name].append(figure)
-  return {name: np.array(figures) for name, figures in measured.items()}
+  return {
+    name: failed.get(name) or np.array(figures)
+    for name, figures in measured.items()
+  }
+
+
+def _reason(error: Exception) -> str:
+  """The first line of what is wrong, for a cell of a table."""
+  lines = str(error).strip().splitlines() or ['']
+  text = f'{type(error).__name__}: {lines[0]}'.replace('|', '/')
+  return textwrap.shorten(text, 120, placeholder=' ...')
 
 
 def rows_of(
   part: str,
-  measured: Mapping[str, np.ndarray],
+  measured: Mapping[str, np.ndarray | str],
   unit: str,
   against: Mapping[str, str] | None = None,
   asked: Mapping[str, str] | None = None,
@@ -66,8 +98,11 @@ def rows_of(
   against, asked = against or {}, asked or {}
   rows = []
   for name, figures in measured.items():
+    if isinstance(figures, str):
+      rows.append(Row(part, name, unit, (), failed=figures))
+      continue
     other = against.get(name, '')
-    if other not in measured:  # Left out of this run.
+    if isinstance(measured.get(other, ''), str):  # Left out, or it failed.
       other = ''
     ratios = tuple(figures / measured[other]) if other else ()
     rows.append(
@@ -83,10 +118,19 @@ def markdown(rows: Sequence[Row]) -> str:
     '| --- | --- | ---: | ---: | ---: | --- | ---: |',
   ]
   for row in rows:
+    if row.failed:
+      lines.append(
+        f'| {row.part} | {row.name} | failed: {row.failed} | | | | |'
+      )
+      continue
     spread = ''
     if len(row.values) > 1:
       spread = f'{_short(min(row.values))} to {_short(max(row.values))}'
-    ratio = f'{np.median(row.ratios):.2f}' if row.ratios else ''
+    ratio = ''
+    if row.ratios:
+      ratio = f'{np.median(row.ratios):.2f}'
+    if len(row.ratios) > 1:
+      ratio += f' ({min(row.ratios):.2f} to {max(row.ratios):.2f})'
     lines.append(
       f'| {row.part} | {row.name} | {_short(row.median)} {row.unit} | {spread} '
       f'| {ratio} | {row.against} | {row.asked} |'

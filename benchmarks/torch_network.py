@@ -66,6 +66,9 @@ class TorchSubject:
       chunk: of those, which need a gradient's memory an example.
     """
     self.device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    # Shapes never change: let it try all algorithms for them.
+    torch.backends.cudnn.benchmark = True
+    print(f'PyTorch {torch.__version__}, {torch.get_num_threads()} threads')
     self._bfloat16 = dtype == 'bfloat16'
     self._width = width
     rng = np.random.default_rng(0)
@@ -85,14 +88,24 @@ class TorchSubject:
   def _autocast(self):
     return torch.autocast(self.device, torch.bfloat16, enabled=self._bfloat16)
 
-  def _wait(self) -> None:
+  def wait(self) -> None:
+    """Waits for all that was dispatched."""
     if self.device == 'cuda':
       torch.cuda.synchronize()
 
   def train_step(
-    self, channels_last: bool = False, compiled: bool = False
+    self,
+    channels_last: bool = False,
+    compiled: bool = False,
+    wait: bool = True,
   ) -> Callable[[], None]:
-    """SGD with Nesterov momentum and weight decay, batch norm in train mode."""
+    """SGD with Nesterov momentum and weight decay, batch norm in train mode.
+
+    Args:
+      channels_last: the layout in memory of images and kernels.
+      compiled: whether forward and backward pass are compiled.
+      wait: whether a call waits for its end.
+    """
     network = self._make(channels_last).train()
     optimizer = torch.optim.SGD(
       network.parameters(), 0.1, 0.9, nesterov=True, weight_decay=5e-4
@@ -112,7 +125,8 @@ class TorchSubject:
       optimizer.zero_grad(set_to_none=True)
       loss_of(images, self.labels).backward()
       optimizer.step()
-      self._wait()
+      if wait:
+        self.wait()
 
     return step
 
@@ -132,7 +146,7 @@ class TorchSubject:
     def call() -> None:
       with torch.no_grad():
         score()
-      self._wait()
+      self.wait()
 
     return call
 
@@ -159,7 +173,7 @@ class TorchSubject:
       )
       squares = [g.flatten(1).square().sum(1) for g in gradients.values()]
       torch.stack(squares).sum(0).sqrt()
-      self._wait()
+      self.wait()
 
     return call
 
@@ -183,6 +197,6 @@ class TorchSubject:
       torch.stack(squares).sum(0).sqrt()
       for parameter in network.parameters():
         parameter.grad_sample = None
-      self._wait()
+      self.wait()
 
     return call

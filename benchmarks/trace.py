@@ -86,8 +86,12 @@ def top_operations(
   return [(name, calls[name], ms) for name, ms in total.most_common(num_rows)]
 
 
-def record(config, num_steps: int, folder: str) -> float:
-  """Trains `num_steps` steps under the profiler; returns the seconds."""
+def record(config, num_steps: int, folder: str) -> tuple[int, float]:
+  """Trains `num_steps` steps, or up to a whole call, under the profiler.
+
+  Returns:
+    How many steps it were, and the seconds they took.
+  """
   dataset = load_dataset(config.dataset)
   settings = train_settings(config, config.train.num_steps, ())
   run_mesh = parallel.make_run_mesh(
@@ -110,8 +114,9 @@ def record(config, num_steps: int, folder: str) -> float:
   state = train(state, -(-WARM_UP_STEPS // per_call))
   with jax.profiler.trace(folder):
     start = time.perf_counter()
-    train(state, num_steps // per_call)
-    return time.perf_counter() - start
+    num_calls = -(-num_steps // per_call)
+    train(state, num_calls)
+    return num_calls * per_call, time.perf_counter() - start
 
 
 def report(folder: str, num_steps: int, seconds: float, batch_size: int) -> str:
@@ -171,8 +176,10 @@ def main() -> None:
   compilation.enable_compilation_cache(options.compilation_cache_dir)
   with tempfile.TemporaryDirectory() as folder:
     folder = options.output or folder
-    seconds = record(config_lib.resolve(config), options.num_steps, folder)
-    print(report(folder, options.num_steps, seconds, options.batch_size))
+    num_steps, seconds = record(
+      config_lib.resolve(config), options.num_steps, folder
+    )
+    print(report(folder, num_steps, seconds, options.batch_size))
 
 
 if __name__ == '__main__':

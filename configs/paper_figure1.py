@@ -5,13 +5,13 @@ python -m datadiet.main --config=configs/paper_figure1.py --workdir=DIR \\
 python -m datadiet.main --config=configs/paper_figure1.py --workdir=DIR
 
 The first command trains ten networks to the end and scores them at epochs 20
-and 200. The second selects and retrains, one score after the other; on several
-machines that share DIR, give each --sweep_index=0, 1 or 2 and --stages=select,
-retrain, then report once. Cost: 10 scoring runs and 4 retrainings of each of 3
-scores, of random and of class-balanced random at 6 sizes, 78,000 steps of 128
-images each: 130 trainings of 10 million images; on which machine that takes how
-long: docs/scaling.md. Result to expect: the figures in
-configs/resnet18_cifar10.py.
+and 200. The second selects and retrains, one score after the other, in one
+process or in several that run as one (docs/processes.md): the scores share DIR
+and its random subsets, so they cannot be spread by --sweep_index. Cost: 10
+scoring runs and 4 retrainings of each of 3 scores, of random and of
+class-balanced random at 6 sizes, 78,000 steps of 128 images each: 130 trainings
+of 10 million images; on which machine that takes how long: docs/scaling.md.
+Result to expect: the figures in configs/resnet18_cifar10.py.
 """
 
 from configs import resnet18_cifar10

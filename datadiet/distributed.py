@@ -33,8 +33,13 @@ Value = TypeVar('Value')
 # JAX's default takes 100 s to notice that another process is gone.
 _HEARTBEAT_SECONDS = 30
 
+# How long the processes wait for each other at the start: they are not started
+# in one moment, and hosts take a while to boot.
+_JOIN_SECONDS = 300
+
 _STOPPED = 'datadiet/stopped'
-# For which the process that holds the store stays, so that all others hear.
+# For which a process that stops stays, so that all others hear of it before
+# they notice that it is gone, which they would take for a failure.
 _FAREWELL_SECONDS = 2.0
 
 
@@ -81,7 +86,9 @@ def initialize(
     return
   try:
     jax.distributed.initialize(
-      *given, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS
+      *given,
+      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+      initialization_timeout=_JOIN_SECONDS,
     )
   except (RuntimeError, ValueError) as error:
     raise DataDietError(
@@ -189,8 +196,7 @@ def say_stopped() -> None:
   except jax.errors.JaxRuntimeError as error:  # All are going.
     logging.debug('Nobody to tell: %s', error)
     return
-  if _own_number() == '0':
-    time.sleep(_FAREWELL_SECONDS)
+  time.sleep(_FAREWELL_SECONDS)
 
 
 def others_stopped() -> bool:
@@ -213,6 +219,8 @@ def following_stops(follow: Callable[[], None]) -> Iterator[None]:
     # Asks over and over: a thread in a call that waits cannot be ended.
     while not ended.wait(_FAREWELL_SECONDS / 2):
       if others_stopped():
+        if _own_number() == '0':  # The store goes with it.
+          time.sleep(_FAREWELL_SECONDS)
         return follow()
 
   listener = threading.Thread(target=listen, name='stops', daemon=True)
@@ -235,7 +243,10 @@ def leave(code: int) -> int:
   """
   if not has_peers():
     return code
-  logging.get_absl_handler().flush()
-  sys.stdout.flush()
-  sys.stderr.flush()
-  os._exit(code)
+  try:
+    # Any of them may be on a full disk, or have lost its reader.
+    logging.get_absl_handler().flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+  finally:
+    os._exit(code)

@@ -9,7 +9,14 @@ SIGTERM or SIGINT with everything saved (start it again).
 
 import logging as std_logging
 import os
+import signal
 import sys
+
+if __name__ == '__main__':
+  # The imports take seconds, in which nothing is unsaved: 75 is
+  # `preemption.EXIT_CODE`, start me again.
+  for _number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(_number, lambda *unused: os._exit(75))
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -40,7 +47,7 @@ _COORDINATOR_ADDRESS = flags.DEFINE_string(
   'coordinator_address',
   None,
   'HOST:PORT of process 0, where nothing else says who takes part (Slurm, Open '
-  'MPI, Kubernetes and TPU hosts do).',
+  'MPI and TPU hosts do).',
 )
 _NUM_PROCESSES = flags.DEFINE_integer(
   'num_processes', None, 'How many processes take part.'
@@ -52,7 +59,7 @@ _SWEEP_INDEX = flags.DEFINE_integer(
   'sweep_index',
   None,
   "Which combination of config.sweep to run, from 0; all, or Slurm's array "
-  'index, if not given.',
+  'index, if not given. Not where combinations share a workdir.',
 )
 _STAGES = flags.DEFINE_list(
   'stages',
@@ -109,10 +116,11 @@ def _main(argv: list[str]) -> int:
       raise ConfigError(f'--{flag} is missing')
   _set_up_logging()
   children = _children()
-  distributed.initialize(
-    _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-  )
-  # After it: joining other processes sets a handler of its own.
+  with preemption.handle_signals():  # The others may take minutes to come.
+    distributed.initialize(
+      _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+    )
+  # Again: joining other processes sets a handler of its own.
   with (
     preemption.handle_signals(distributed.say_stopped),
     distributed.following_stops(preemption.follow_others),
@@ -133,14 +141,8 @@ def _children() -> list[sweep.Child]:
   """The combinations of a sweep, or none; checks all of them and the flags."""
   config = _CONFIG.value
   config_lib.check(config)
-  if not list(config_lib.flatten(config.sweep)):
-    if _SWEEP_INDEX.value is not None:
-      raise ConfigError(
-        f'--sweep_index: {_SWEEP_INDEX.value} is not allowed without a sweep; '
-        'allowed: with config.sweep.SECTION.FIELD=VALUES'
-      )
-    return []
-  children = sweep.expand(config, _WORKDIR.value)
+  swept = list(config_lib.flatten(config.sweep))
+  children = sweep.expand(config, _WORKDIR.value) if swept else []
   sweep.chosen(children, _SWEEP_INDEX.value)
   return children
 
@@ -151,6 +153,10 @@ def _guarded(argv: list[str]) -> int:
     return _main(argv)
   except Preempted:
     logging.info('Stopped; run the same command again to go on')
+    if not distributed.has_peers():
+      # Taking down all that was imported would take seconds more.
+      sys.stdout.flush()
+      preemption.end_at_once()
     return preemption.EXIT_CODE
   except DataDietError as error:
     logging.debug('Where it came from:', exc_info=True)

@@ -205,6 +205,8 @@ def make_run_mesh(
     ConfigError: if `runs_at_once` does not fit, or no arrangement does.
   """
   devices = list(jax.devices() if devices is None else devices)
+  # Slots first within a host: numbers may go to and fro between hosts.
+  devices.sort(key=lambda device: (device.process_index, device.id))
   slots = choose_slots(num_runs, len(devices), batch_size)
   if runs_at_once:
     per_slot, rest = divmod(len(devices), runs_at_once)

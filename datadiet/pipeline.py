@@ -1,5 +1,6 @@
 """Runs stages on one workdir: opens it, shows the plan, and goes through it."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import jax
 from absl import logging
 
-from datadiet import artifacts, distributed, preemption
+from datadiet import artifacts, distributed, preemption, workdir_lock
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.config import closest
-from datadiet.data import load_dataset
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.data import Dataset, load_dataset
+from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.progress import format_seconds
 from datadiet.stages import STAGES, report
 from datadiet.stages.compute_type import choose_dtype
@@ -60,7 +61,6 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
     Preempted: if the process was asked to stop; everything is saved.
   """
   names = check_stages(stage_names)
-  start = time.monotonic()
   root = Workdir.at(workdir)
   # All checks first: a start that is refused changes nothing in the workdir.
   check_paths(config, root)
@@ -74,10 +74,30 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   if not distributed.is_first():
     # One process tells how it goes; all tell of warnings.
     logging.set_verbosity(logging.WARNING)
+  if names == ['report']:
+    _run(config, root, names)
+    return
+  with contextlib.ExitStack() as stack:
+    holder = distributed.decide(
+      lambda: stack.enter_context(workdir_lock.hold(root.root))
+    )
+    if holder:
+      raise DataDietError(
+        f'--workdir: {root.root} is in use by {holder}; wait until that has '
+        'ended, or stop it'
+      )
+    _run(config, root, names)
+
+
+def _run(config: Any, root: Workdir, names: list[str]) -> None:
+  """Runs stages in a workdir that fits; `run` has the rest."""
+  start = time.monotonic()
+  # A report alone is made at any time: it changes nothing but itself.
+  only_looks = names == ['report']
   try:
-    dataset = distributed.one_a_host_first(lambda: load_dataset(config.dataset))
+    dataset = distributed.one_a_host_first(lambda: _load(config.dataset))
   except DataDietError as error:
-    if names != ['report']:
+    if not only_looks:
       raise
     report.run_without_images(root, error)
     return
@@ -90,21 +110,41 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
   if {'select', 'retrain'} & {*names}:
     check_sizes(context)
   open_dataset(dataset, root)
-  if distributed.is_first():
-    artifacts.clear_half_written(root.root)
-  write_config(config, root)
-  distributed.barrier('workdir opened')
-  preemption.raise_if_requested()
+  if not only_looks:
+    if distributed.is_first():
+      artifacts.clear_half_written(root.root)
+    write_config(config, root)
+  _stop_if_requested()
   _show_plan(context, names)
   for name in names:
     logging.debug('Stage %s begins', name)
-    with timed(context, name):
+    with contextlib.nullcontext() if only_looks else timed(context, name):
       STAGES[name].run(context)
       # What one process wrote the others read in the next stage.
       distributed.barrier(name)
-    preemption.raise_if_requested()
+    _stop_if_requested()
   logging.info('Done in %s', format_seconds(time.monotonic() - start))
   logging.info('Results: %s', root.root)
+
+
+def _load(settings: Any) -> Dataset:
+  """Reads the data; a process that is stopped meanwhile takes the others along.
+
+  They cannot agree on it, since each reads on its own.
+  """
+  try:
+    return load_dataset(settings)
+  except Preempted:
+    if distributed.has_peers():
+      distributed.say_stopped()
+      distributed.leave(preemption.EXIT_CODE)
+    raise
+
+
+def _stop_if_requested() -> None:
+  """Where nothing is unsaved: all processes stop if one was asked to."""
+  if distributed.any_process(preemption.stop_requested()):
+    raise Preempted
 
 
 def _show_plan(context: Context, names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from absl import logging
 
@@ -55,11 +55,20 @@ def unsaved_work() -> Iterator[None]:
     _num_unsaved -= 1
 
 
-def _end_at_once() -> None:
+def end_at_once() -> None:
+  """Ends this process with `EXIT_CODE` and without taking anything down."""
   # Not sys.exit: another thread may be deep in native code.
-  logging.get_absl_handler().flush()
-  sys.stderr.flush()
-  os._exit(EXIT_CODE)
+  try:
+    logging.get_absl_handler().flush()
+    sys.stderr.flush()
+  finally:  # Also where what is logged to is full or gone.
+    os._exit(EXIT_CODE)
+
+
+def _say(message: str) -> None:
+  """Writes a line without Python's locks, which another thread may hold."""
+  with suppress(OSError):
+    os.write(2, f'{message}\n'.encode())
 
 
 def follow_others() -> None:
@@ -74,8 +83,8 @@ def follow_others() -> None:
   deadline = time.monotonic() + _PATIENCE
   while _num_unsaved and time.monotonic() < deadline:
     time.sleep(0.05)
-  os.write(2, b'Another process was stopped, and so is this one\n')
-  _end_at_once()
+  _say('Another process was stopped, and so is this one')
+  end_at_once()
 
 
 def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
@@ -90,15 +99,16 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
       continue
     num_seen += 1
     if num_seen > 1:
-      _end_at_once()
+      end_at_once()
     if not _num_unsaved:
-      os.write(
-        2,
+      _say(
         f'Got {signal.Signals(content[0]).name}: stopped, nothing had to be '
-        'saved; run the same command again to go on\n'.encode(),
+        'saved; run the same command again to go on'
       )
-      tell_others()
-      _end_at_once()
+      try:
+        tell_others()
+      finally:
+        end_at_once()
 
 
 @contextmanager
@@ -119,7 +129,7 @@ def handle_signals(
     nonlocal num_signals
     num_signals += 1
     if num_signals > 1:
-      _end_at_once()
+      end_at_once()
     _requested = True
     logging.warning(
       'Got %s: saving, then stopping (a second one stops at once)',

@@ -2,7 +2,9 @@
 
 `config.sweep` mirrors the config: `config.sweep.train.model_seed = (0, 1)`
 tries both. Combinations that differ in what is selected alone share the
-workdir, and so its networks and scores; others get a workdir each below it.
+workdir, and so its networks, scores and baselines: they run in one process, one
+after the other. Others get a workdir each below it, and can be spread over
+machines.
 """
 
 import dataclasses
@@ -101,23 +103,41 @@ def chosen(children: list[Child], index: int | None) -> list[Child]:
   """The children this start runs: one by its number, or all.
 
   Args:
-    children: of `expand`.
+    children: of `expand`; none without a sweep.
     index: of --sweep_index; None for Slurm's array index, if there is one.
 
   Raises:
-    ConfigError: for a number that no child has.
+    ConfigError: for a number that no child has, or where those with other
+      numbers would write into the same workdir.
   """
-  array = os.environ.get('SLURM_ARRAY_TASK_ID', '')
+  name, array = '--sweep_index', os.environ.get('SLURM_ARRAY_TASK_ID', '')
   if index is None and array.isdigit():
-    index = int(array)
+    name, index = 'SLURM_ARRAY_TASK_ID', int(array)
   if index is None:
     return children
+  if not children:
+    raise ConfigError(
+      f'{name}: {index} is not allowed without a sweep; allowed: with '
+      f'config.sweep.SECTION.FIELD=VALUES{_WITHOUT_SWEEP.get(name, "")}'
+    )
   if not 0 <= index < len(children):
     raise ConfigError(
-      f'--sweep_index: {index} is not allowed; allowed: from 0 to '
-      f'{len(children) - 1}'
+      f'{name}: {index} is not allowed; allowed: from 0 to {len(children) - 1}'
+    )
+  if len({child.workdir for child in children}) < len(children):
+    raise ConfigError(
+      f'{name}: {index} is not allowed where combinations differ only in what '
+      f'is selected, as they share networks and baselines in '
+      f'{children[0].workdir}; allowed: all of them in one process, or a '
+      '--workdir for each without a sweep'
     )
   return [children[index]]
+
+
+_WITHOUT_SWEEP = {
+  'SLURM_ARRAY_TASK_ID': ', or unset where each job of the array has a '
+  '--workdir of its own'
+}
 
 
 def run(

@@ -254,11 +254,14 @@ class Launcher:
 
 
 def _list_files(workdir: str) -> list[str]:
-  """The names of all results, without TensorBoard's, new at each start."""
+  """The names of all results, without TensorBoard's, new at each start.
+
+  Nor is the lock a result, which a killed program leaves.
+  """
   return sorted(
     name
     for name in storage.files_below(workdir)
-    if 'events.out.tfevents' not in name
+    if 'events.out.tfevents' not in name and not name.endswith('.lock')
   )
 
 

@@ -2,7 +2,8 @@
 # Keeps a program running on a cloud machine until it is done.
 #
 # Sourced by tpu_vm.sh and gpu_vm.sh, which read the command line, define
-#   create_machine    asks for the machine and waits until it is there
+#   create_machine    asks for the machine and waits until it is there; sets
+#                     taken_away where it was lost before that
 #   install_program   once on each new machine
 #   start_program     ends what still runs of the program, and starts it
 #   follow_program    streams its output, ends with its exit code
@@ -17,6 +18,7 @@ readonly MAX_ERRORS=3        # Starts after errors of the program.
 readonly MAX_IDLE=10         # Preemptions in a row without a new result.
 readonly MAX_SSH_FAILURES=5  # In a row, of a machine that is said to be up.
 readonly NO_CAPACITY='ZONE_RESOURCE_POOL_EXHAUSTED|no more capacity in the zone'
+readonly NAME_TAKEN='ALREADY_EXISTS|already exists'
 
 name=datadiet
 dry_run=false
@@ -29,6 +31,9 @@ program=()
 
 child=''          # The command that runs now, leader of a process group.
 owned=false       # Whether the machine is ours to delete.
+creating=false    # Whether a request for one is under way.
+taken_away=false  # Whether what was asked for is lost, to be asked for again.
+waited=0          # Minutes without a machine.
 at_stake=false    # Whether results lie on the machine alone.
 must_start=true   # Whether the next attempt starts the program.
 last_listing='-'  # The results at the end of the attempt before.
@@ -108,8 +113,9 @@ parse_program() {
   done
   [[ "$*" == *--config=* ]] || usage_error '--config=... is missing after --.'
   [[ -n "${workdir}" ]] || usage_error '--workdir=... is missing after --.'
-  [[ "${wait_hours}" =~ ^[0-9]+$ ]] ||
+  [[ "${wait_hours}" =~ ^[0-9]{1,6}$ ]] ||
     usage_error "--wait_hours is a whole number, not ${wait_hours}."
+  wait_hours=$((10#${wait_hours}))  # 08 is no octal number.
   if [[ "${workdir}" == *://* && "${workdir}" != gs://* ]]; then
     usage_error "--workdir is gs://... or a path, not ${workdir}."
   fi
@@ -151,19 +157,43 @@ machine_lost() {
   die 'The cloud did not say how the machine is, ten times in a row.'
 }
 
-# Creates the machine; waits where none is free, stops at any other error.
+# Creates the machine; waits where none is free, stops at any other error. The
+# name is not ours while nothing of it is there: somebody else may take it.
 obtain_machine() {
-  local tries=0
-  until create_machine; do
-    grep -qE "${NO_CAPACITY}" "${scratch}/create" ||
+  waited=0
+  until try_to_create; do
+    if [[ "${taken_away}" == true ]]; then
+      remove_machine || die 'What was taken away could not be deleted.'
+    elif grep -qE "${NAME_TAKEN}" "${scratch}/create"; then
+      owned=false
+      die "${name} is another's by now and is left alone; give another --name."
+    elif ! grep -qE "${NO_CAPACITY}" "${scratch}/create"; then
       die 'The machine could not be created: see the message above.'
-    ((++tries <= 12 * wait_hours)) ||
-      die "No machine was free for ${wait_hours} hours."
-    say 'No machine is free; the next try is in 5 minutes.'
-    run sleep 300
+    fi
+    owned=false
+    wait_for_capacity 5
   done
   install_program || die 'The program could not be installed: see above.'
   must_start=true
+}
+
+try_to_create() {
+  local code=0
+  owned=true
+  creating=true
+  taken_away=false
+  create_machine || code=$?
+  creating=false
+  return "${code}"
+}
+
+# Waits for $1 minutes, all in all for --wait_hours.
+wait_for_capacity() {
+  ((waited < 60 * wait_hours)) ||
+    die "No machine was free for ${wait_hours} hours."
+  say "No machine is free; the next look is in $1 minutes."
+  run sleep "$((60 * $1))"
+  ((waited += $1))
 }
 
 replace_machine() {
@@ -171,15 +201,33 @@ replace_machine() {
   at_stake=false
   say 'Another machine takes over.'
   remove_machine || die 'The lost machine could not be deleted.'
+  owned=false
   obtain_machine
 }
 
-# Deletes what exists of the machine and of the request for it.
+# Deletes what exists of the machine and of the request for it; three tries.
 remove_machine() {
-  if [[ "${dry_run}" == false && "$(ask describe_request)" == gone ]]; then
-    return 0
-  fi
-  delete_machine
+  local tries
+  for tries in 1 2 3; do
+    if nothing_is_left || delete_machine; then
+      return 0
+    fi
+    ((tries == 3)) || run sleep 10
+  done
+  return 1
+}
+
+# Whether the cloud has nothing of that name. Of what was being created, it may
+# not know yet: it is asked again for half a minute.
+nothing_is_left() {
+  local tries
+  [[ "${dry_run}" == false ]] || return 1
+  for ((tries = 0; tries < 7; tries++)); do
+    [[ "$(ask describe_request)" == gone ]] || return 1
+    [[ "${creating}" == true ]] || return 0
+    ((tries)) || say 'Looking for half a minute for what was being created.'
+    ((tries == 6)) || run sleep 5
+  done
 }
 
 # Takes hold of a machine: a new one, or with --attach one that is there.
@@ -190,7 +238,6 @@ find_machine() {
     owned=true
     must_start=false
   elif [[ "${state}" == gone ]]; then
-    owned=true
     obtain_machine
   elif [[ -z "${state}" ]]; then
     die 'The cloud could not be asked: see the message above.'
@@ -211,7 +258,8 @@ attempt() {
 # Counts attempts that brought no new file; more than $1 in a row end it all.
 require_progress() {
   local listing
-  listing="$(list_results 2>/dev/null | grep -v events.out | sort)" || true
+  listing="$(list_results 2>/dev/null | grep -vE 'events\.out|/\.lock$' |
+    sort)" || true
   if [[ "${listing}" == "${last_listing}" ]]; then
     ((++idle))
   else
@@ -279,7 +327,8 @@ clean_up() {
         'Copy and delete it by hand; see --dry_run for the commands.'
       code=1
     elif ! remove_machine; then
-      say "${name} COULD NOT BE DELETED AND COSTS MONEY: delete it by hand."
+      say "${name} COULD NOT BE DELETED AND COSTS MONEY: delete it by hand:"
+      dry_run=true delete_machine >&2
       ((code)) || code=1
     fi
   fi

@@ -88,23 +88,25 @@ create_machine() {
 
 # Waits until the queued resource is there; fails if it will never be.
 wait_in_queue() {
-  local minutes state
+  local state
   [[ "${dry_run}" == false ]] || return 0
-  for ((minutes = 0; minutes <= 60 * wait_hours; minutes++)); do
+  while true; do
     state="$(ask describe_request)"
     case "${state}" in
       ACTIVE) return 0 ;;
-      FAILED | SUSPENDING | SUSPENDED | DELETING | gone)
+      FAILED | SUSPENDED | DELETING | gone)
         say "The queued resource is ${state}:"
         run gcloud compute tpus queued-resources describe "${name}" \
-          "${flags[@]}" >&2
+          "${flags[@]}" >&2 || true
+        # A spot TPU that is lost again before it was seen.
+        [[ "${state}" != SUSPENDED || "${#spot_flags[@]}" == 0 ]] ||
+          taken_away=true
         return 1
         ;;
     esac
-    say "The queued resource is ${state:-unknown}; waiting."
-    run sleep 60
+    say "The queued resource is ${state:-unknown}."
+    wait_for_capacity 1
   done
-  die "The queued resource did not come within ${wait_hours} hours."
 }
 
 describe_machine() {

@@ -32,6 +32,7 @@ FLOORS = [
     'progress',
     'storage',
     'errors',
+    'workdir_lock',
   },
 ]
 # Parts of the package that a room may not import though they lie below it.

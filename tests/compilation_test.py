@@ -1,6 +1,8 @@
 """Tests datadiet.compilation."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import jax
 import pytest
 
 from datadiet import compilation
+from tests import running
 
 
 @pytest.fixture
@@ -70,3 +73,49 @@ def test_the_cache_is_filled_where_it_is_told_and_used_again(tmp_path):
   assert run('') == ['6', 'False']
   assert list((tmp_path / '.cache' / 'datadiet' / 'xla').iterdir())
   assert run('') == ['6', 'True']
+
+
+# The program, but what compiles fast is cached too: here everything does.
+_MAIN = """
+import runpy
+import jax
+from datadiet import compilation
+enable = compilation.enable_compilation_cache
+def enable_for_all(folder):
+  enable(folder)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+compilation.enable_compilation_cache = enable_for_all
+runpy.run_module('datadiet.main', run_name='__main__')
+"""
+
+
+def test_a_training_that_goes_on_in_a_new_process_compiles_nothing(tmp_path):
+  workdir = tmp_path / 'workdir'
+  flags = running.tiny_flags(
+    workdir, stages='train', compilation_cache_dir=tmp_path / 'xla'
+  )
+  env = running.environment(tmp_path) | {'JAX_EXPLAIN_CACHE_MISSES': 'true'}
+
+  def train():
+    """The log, and the names of the functions that were compiled."""
+    done = subprocess.run(
+      [sys.executable, '-c', _MAIN, *flags],
+      cwd=running.REPOSITORY,
+      env=env,
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    missed = re.findall(r"COMPILATION CACHE MISS for '(\w+)'", done.stderr)
+    return done.stderr, missed
+
+  _, compiled = train()
+  assert len(compiled) > 4  # Initialisation, step, meters, evaluation.
+  for run in workdir.glob('train/run_*'):
+    # As if it had ended between its two checkpoints.
+    shutil.rmtree(run / 'checkpoints' / '44')
+    (run / 'manifest.json').unlink()
+  log, compiled = train()
+  assert 'Going on from step 22' in log
+  assert compiled == []

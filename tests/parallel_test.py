@@ -1,6 +1,7 @@
 """Tests datadiet.parallel: how runs and batches are laid over devices."""
 
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -89,6 +90,18 @@ def test_a_batch_that_fits_no_arrangement_is_refused():
   message = str(error.value)
   assert message.startswith('config.train.batch_size: 100 ')
   assert 'multiple of 8' in message
+
+
+def test_a_slot_stays_on_one_host_where_numbers_go_to_and_fro(monkeypatch):
+  """On two-dimensional slices of TPUs a host has numbers of several rows."""
+  monkeypatch.setattr(parallel, 'Mesh', lambda grid, *unused: grid)
+  devices = [
+    types.SimpleNamespace(id=number, process_index=number // 2 % 2)
+    for number in range(8)
+  ]
+  run_mesh = make_run_mesh(2, 8, devices=devices)
+  hosts = [[d.process_index for d in slot] for slot in run_mesh.mesh]
+  assert hosts == [[0] * 4, [1] * 4]
 
 
 def test_flat_mesh_holds_all_devices_in_one_slot():

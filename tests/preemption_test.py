@@ -48,7 +48,7 @@ def test_earlier_handlers_come_back():
 
 def test_another_process_is_followed_once_all_is_saved(monkeypatch):
   ended = []
-  monkeypatch.setattr(preemption, '_end_at_once', lambda: ended.append(1))
+  monkeypatch.setattr(preemption, 'end_at_once', lambda: ended.append(1))
   follower = threading.Thread(target=preemption.follow_others)
   with preemption.handle_signals():
     with preemption.unsaved_work():
@@ -64,7 +64,7 @@ def test_another_process_is_followed_once_all_is_saved(monkeypatch):
 def test_another_process_is_followed_in_the_end(monkeypatch):
   """Where this one hangs, as it waits for the one that is gone."""
   ended = []
-  monkeypatch.setattr(preemption, '_end_at_once', lambda: ended.append(1))
+  monkeypatch.setattr(preemption, 'end_at_once', lambda: ended.append(1))
   monkeypatch.setattr(preemption, '_PATIENCE', 0.2)
   with preemption.handle_signals(), preemption.unsaved_work():
     preemption.follow_others()
@@ -102,7 +102,7 @@ with preemption.handle_signals():
   if sys.argv[1] == 'unsaved':
     preemption._num_unsaved += 1
   print('busy', flush=True)
-  np.linalg.svd(np.random.default_rng(0).normal(size=(3000, 3000)))
+  np.linalg.svd(np.random.default_rng(0).normal(size=(1800, 1800)))
   print('asked' if preemption.stop_requested() else 'not asked', flush=True)
 """
 

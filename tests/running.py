@@ -174,9 +174,16 @@ class Pair:
   """Processes of `python -m datadiet.main` that run as one program."""
 
   def __init__(
-    self, flags: Sequence[str], env: Mapping[str, str], num_processes: int = 2
+    self,
+    flags: Sequence[str],
+    env: Mapping[str, str],
+    num_processes: int = 2,
+    prefixes: Mapping[int, Sequence[str]] | None = None,
   ):
-    """Starts them; their output goes to files in the home of `env`."""
+    """Starts them; their output goes to files in the home of `env`.
+
+    `prefixes` has what some of them are arguments of.
+    """
     with socket.socket() as free:
       free.bind(('localhost', 0))
       address = f'localhost:{free.getsockname()[1]}'
@@ -187,6 +194,7 @@ class Pair:
     self.processes = []
     for number, log in enumerate(self._logs):
       command = [
+        *(prefixes or {}).get(number, ()),
         sys.executable,
         '-m',
         'datadiet.main',

@@ -81,6 +81,35 @@ def test_one_child_by_its_number_or_slurm_s(monkeypatch):
     sweep.chosen(children, 3)
 
 
+@pytest.mark.parametrize('number', [0, 2])
+def test_children_of_one_workdir_run_in_one_process(monkeypatch, number):
+  """They would train the same baselines at the same time."""
+  children = sweep.expand(paper_figure1.get_config(), 'DIR')
+  monkeypatch.delenv('SLURM_ARRAY_TASK_ID', raising=False)
+  assert sweep.chosen(children, None) == children
+  message = f'{number} is not allowed where .* in DIR; .* in one process'
+  with pytest.raises(ConfigError, match=f'--sweep_index: {message}'):
+    sweep.chosen(children, number)
+  monkeypatch.setenv('SLURM_ARRAY_TASK_ID', str(number))
+  with pytest.raises(ConfigError, match=f'SLURM_ARRAY_TASK_ID: {message}'):
+    sweep.chosen(children, None)
+
+
+def test_a_number_without_a_sweep_is_refused(tmp_path):
+  """An array of jobs, too: all of them on one workdir."""
+  flags = running.tiny_flags(tmp_path / 'workdir', stages='train')
+  env = running.environment(tmp_path, num_devices=1)
+  array = {**env, 'SLURM_ARRAY_TASK_ID': '3'}
+  for done in (
+    running.run_main([*flags, '--sweep_index=3'], env),
+    running.run_main(flags, array),
+  ):
+    assert done.returncode == 2, done.stderr
+    assert ': 3 is not allowed without a sweep; allowed: with' in done.stderr
+  assert 'unset where each job of the array has a --workdir' in done.stderr
+  assert not (tmp_path / 'workdir').exists()
+
+
 def test_a_sweep_by_the_command_line_and_its_table(tmp_path):
   env = running.environment(tmp_path, num_devices=1)
   workdir = tmp_path / 'workdir'

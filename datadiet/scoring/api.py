@@ -13,7 +13,11 @@ from datadiet.errors import DataDietError
 from datadiet.parallel import RunMesh
 from datadiet.scoring import registry
 from datadiet.scoring.engine import ScoringEngine, pass_groups
-from datadiet.scoring.gradient import GradientSettings
+from datadiet.scoring.gradient import (
+  GradientSettings,
+  leaf_names,
+  subset_paths,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +68,16 @@ def _check_classes(model: _Model, inputs, images, labels) -> None:
     )
 
 
+def _check_subset(params, pattern: str) -> None:
+  """A subset of no parameters would have no score."""
+  names = leaf_names(params)
+  if not subset_paths(names, pattern):
+    raise DataDietError(
+      f'grand_subset: the pattern {pattern!r} is found in no path of params; '
+      f'allowed: what is found in one of {", ".join(names)}'
+    )
+
+
 def score_examples(
   model: nn.Module | Callable[[Mapping[str, Any], Any], Any],
   variables: Mapping[str, Any],
@@ -99,7 +113,8 @@ def score_examples(
 
   Raises:
     DataDietError: for unknown scores, those that need a training, arrays of
-      different lengths, or labels that are no class of the model.
+      different lengths, labels that are no class of the model, or a
+      subset_pattern that is found in no path of params.
   """
   names = registry.resolve([scores] if isinstance(scores, str) else scores)
   for name in names:
@@ -130,6 +145,8 @@ def score_examples(
     'batch_stats': {k: v for k, v in variables.items() if k != 'params'},
   }
   _check_classes(model, inputs, images[:1], labels)
+  if 'grand_subset' in names:
+    _check_subset(inputs['params'], gradient.subset_pattern)
   split = _Arrays(images, labels.astype(np.int32))
   result = {}
   for group in pass_groups(names):

@@ -1,7 +1,8 @@
 """Scores from what each example did during training.
 
-They are read off the dynamics that a run saved at a step, over the examples
-the run trained on; others are NaN here and left out of the mean over runs.
+They are read off the dynamics that a run saved at a step ('step' among them),
+over the examples the run trained on; others are NaN here and left out of the
+mean over runs.
 """
 
 from collections.abc import Mapping
@@ -54,11 +55,12 @@ def variability(dynamics: Arrays) -> np.ndarray:
 def first_learned(dynamics: Arrays) -> np.ndarray:
   """Step of the first visit at which it was right (Toneva et al. 2019).
 
-  An example that was never right counts as one step after the last example
-  that was: it ranks above all, and means over runs stay finite.
+  An example that was never right counts as the number of steps trained. Steps
+  count from 0, so it ranks above all that were, and, being the same in every
+  run, also in the mean over runs, which stays finite.
   """
-  step = dynamics['first_correct_step']
-  return np.where(step < 0, step.max(initial=0) + 1, step)
+  first = dynamics['first_correct_step']
+  return np.where(first < 0, dynamics['step'], first)
 
 
 def _spread(dynamics: Arrays) -> np.ndarray:

@@ -83,10 +83,13 @@ def sum_margin(outputs: Outputs) -> jax.Array:
 
 
 def loss(outputs: Outputs) -> jax.Array:
-  """Cross-entropy, -log p_y = log(1 + sum over k != y of exp(z_k - z_y))."""
+  """Cross-entropy, -log p_y = log(1 + sum over k != y of exp(z_k - z_y)).
+
+  As a soft plus, so that confident examples keep their digits, also in the
+  gradient: by the chain rule its e_y is minus the sum of the other p_k.
+  """
   own = jnp.sum(jnp.where(outputs.is_label, outputs.logits, 0.0), -1)
   others = jnp.where(outputs.is_label, -jnp.inf, outputs.logits - own[:, None])
-  # As a soft plus, so that confident examples keep their digits.
   return jax.nn.softplus(jax.nn.logsumexp(others, -1))
 
 

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from datadiet.data.augmentation import normalise
+from datadiet.scoring import forward
 from datadiet.scoring.grad_norm import grad_norm
 from datadiet.scoring.grad_norm.transform import leaf_path
-from datadiet.training.steps import apply_model, per_example_loss
+from datadiet.training.steps import apply_model
 
 # Scores of the gradient of the loss; unclog is of the logits' instead.
 LOSS_SCORES = ('grand', 'grand_subset')
@@ -81,7 +82,7 @@ def _loss_of(model: nn.Module, batch_stats: Any) -> Callable:
     logits, _ = apply_model(
       model, params, batch_stats, image[None], train=False
     )
-    return per_example_loss(logits, label[None])[0]
+    return forward.loss(forward.make_outputs(logits, label[None]))[0]
 
   return loss
 
@@ -89,18 +90,18 @@ def _loss_of(model: nn.Module, batch_stats: Any) -> Callable:
 def _loss_scores(squares, names, settings, per_leaf) -> dict[str, jax.Array]:
   if not per_leaf:
     return {'grand': jnp.sqrt(squares)}
-  by_path = {
-    leaf_path(path): leaf
-    for path, leaf in jax.tree_util.tree_leaves_with_path(squares)
-  }
+  # Two leaves can have one path, as {'a/b': ..., 'a': {'b': ...}} has.
+  paths, leaves = leaf_names(squares), jax.tree.leaves(squares)
   scores = {}
   if 'grand' in names:
-    scores['grand'] = jnp.sqrt(sum(by_path.values()))
+    scores['grand'] = jnp.sqrt(sum(leaves))
   if 'grand_subset' in names:
-    chosen = subset_paths(by_path, settings.subset_pattern)
-    scores['grand_subset'] = jnp.sqrt(sum(by_path[path] for path in chosen))
+    chosen = set(subset_paths(paths, settings.subset_pattern))
+    scores['grand_subset'] = jnp.sqrt(
+      sum(leaf for path, leaf in zip(paths, leaves) if path in chosen)
+    )
   if settings.per_layer:
-    scores[LAYERS] = jnp.sqrt(jnp.stack(list(by_path.values()), -1))
+    scores[LAYERS] = jnp.sqrt(jnp.stack(leaves, -1))
   return scores
 
 

@@ -199,7 +199,7 @@ SCORES: dict[str, Score] = {
   'first_learned': Score(
     DYNAMICS,
     dynamics.first_learned,
-    'step of the first visit at which it was right; never: one after the last',
+    'step of the first visit at which it was right; never: the number of steps',
     'harder',
     'steps',
     _TONEVA,

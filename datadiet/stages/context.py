@@ -18,7 +18,7 @@ from datadiet import artifacts, distributed, storage
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.data import Dataset
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.progress import format_seconds
 from datadiet.selection import num_kept
 from datadiet.stages.score_file import read_score_file
@@ -289,15 +289,24 @@ def timed(context: Context, stage: str) -> Iterator[None]:
   start = time.monotonic()
   try:
     yield
-  finally:
-    seconds = time.monotonic() - start
-    logging.info('Stage %s: %s', stage, format_seconds(seconds))
-    if distributed.is_first():
-      path = context.workdir.timing
-      timing = artifacts.read_json(path) if path.exists() else {}
-      entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
-      entry['seconds'] += seconds
-      entry['device_seconds'] += seconds * jax.device_count()
-      kind = jax.devices()[0].device_kind
-      entry['devices'] = f'{jax.device_count()} × {kind}'
-      artifacts.write_json(path, timing)
+  except Preempted:
+    _add_time(context, stage, time.monotonic() - start)
+    raise
+  # Nothing is written after an error: the disk may be full, and that would be
+  # the error that is seen.
+  seconds = time.monotonic() - start
+  logging.info('Stage %s: %s', stage, format_seconds(seconds))
+  _add_time(context, stage, seconds)
+
+
+def _add_time(context: Context, stage: str, seconds: float) -> None:
+  if not distributed.is_first():
+    return
+  path = context.workdir.timing
+  timing = artifacts.read_json(path) if path.exists() else {}
+  entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
+  entry['seconds'] += seconds
+  entry['device_seconds'] += seconds * jax.device_count()
+  kind = jax.devices()[0].device_kind
+  entry['devices'] = f'{jax.device_count()} × {kind}'
+  artifacts.write_json(path, timing)

@@ -66,7 +66,7 @@ class NetworkScorer:
     dynamics_names = registry.of_kind(names, registry.DYNAMICS)
     if dynamics_names:
       path = run_folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
-      dynamics = artifacts.read_npz(path)
+      dynamics = {**artifacts.read_npz(path), 'step': step}
       scores = {
         name: read_off(registry.SCORES[name].function, dynamics, str(path))
         for name in dynamics_names
@@ -144,7 +144,12 @@ class NetworkScorer:
           scores = engine.score(variables, done=done, on_chunk=on_chunk)
           break
         except jax.errors.JaxRuntimeError as error:
-          if not _is_out_of_memory(error) or engine.chunk_size <= 1:
+          # One of several processes cannot change its chunks alone.
+          if (
+            not _is_out_of_memory(error)
+            or engine.chunk_size <= 1
+            or distributed.has_peers()
+          ):
             raise
           engine.use_chunks_of(engine.chunk_size // 2)
           logging.warning(

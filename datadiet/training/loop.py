@@ -76,6 +76,9 @@ def train_jobs(
     return
   trainer = Trainer(dataset, settings, run_mesh)
   while pending:
+    # It may have come while the last wave was saved.
+    if distributed.any_process(preemption.stop_requested()):
+      raise Preempted
     wave = next_wave(pending, run_mesh.num_slots)
     label = f'{name} {len(jobs) - len(pending) + 1}'
     if len(wave.jobs) > 1:
@@ -185,12 +188,20 @@ class _WaveLoop:
         state = start_from(self._settings.init_from, state, self._trainer)
       return state
     template = self._trainer.state_shapes()
-    restored = {
-      job.folder: checkpoints.restore_state(
-        job.folder, self._first_step, template
+    restored, damaged = {}, None
+    try:
+      for job in self._jobs:
+        restored[job.folder] = checkpoints.restore_state(
+          job.folder, self._first_step, template
+        )
+    except checkpoints.DamagedCheckpoint as error:
+      damaged = error
+    # All take the same way, also where only one of them cannot read it.
+    if distributed.any_process(damaged is not None):
+      raise damaged or checkpoints.DamagedCheckpoint(
+        f'another process cannot read the checkpoints of step '
+        f'{self._first_step}'
       )
-      for job in self._jobs
-    }
     logging.info(
       'Going on from step %d: %s',
       self._first_step,

@@ -1,6 +1,7 @@
 """Tests of the shell scripts, with a stand-in for Python."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def test_a_phase_that_fails_costs_no_other(run, tmp_path):
   after = done.stdout.split('## trace')[1]
   for batch_size in (128, 512):
     assert f'--config.train.batch_size={batch_size}' in after
-  assert 'ran -m benchmarks.bench --repeats=3 --parts networks' in after
+  networks = 'ran -m benchmarks.bench --repeats=3 --parts networks --dtypes'
+  assert f'{networks} float32' in after
   assert log.read_text() == done.stdout
   assert not list(tmp_path.glob('tmp.*'))
 
@@ -57,6 +59,17 @@ def test_without_time_phases_are_left_out(run, tmp_path):
   done = run('gpu.sh', f'--log={tmp_path / "log"}', '--seconds=4')
   assert 'ran' not in done.stdout
   assert done.stdout.count('left out: no time is left') == done.returncode > 9
+
+
+def test_what_matters_most_fits_into_the_time(run, tmp_path):
+  done = run('gpu.sh', f'--log={tmp_path / "log"}')
+  ended = r'^\((.*): \d+ s of (\d+), exit code 0\)'
+  limits = re.findall(ended, done.stdout, re.M)
+  names = [name for name, _ in limits]
+  headline = {'bench: networks, bfloat16', 'bench: loop', 'bench: score'}
+  last = names.index('score: float32')
+  assert headline <= set(names[:last])
+  assert sum(int(limit) for _, limit in limits[: last + 1]) <= 520
 
 
 def test_gpu_refuses_what_it_does_not_know(run, tmp_path):

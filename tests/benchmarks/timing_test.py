@@ -46,7 +46,8 @@ def test_the_table_and_the_figures_say_the_same():
   )
   line = timing.markdown([row]).splitlines()[-1]
   assert line == (
-    '| part | what | 1.00 s | 0.500 to 2.00 | 0.30 | other | at most 1 |'
+    '| part | what | 1.00 s | 0.500 to 2.00 '
+    '| 0.30 (0.20 to 0.40) | other | at most 1 |'
   )
   (read,) = json.loads(timing.as_json([row], where='here'))['rows']
   assert timing.Row(**read).median == 1.0
@@ -64,3 +65,42 @@ def test_three_digits(value, shown):
 @pytest.mark.parametrize('name', bench.PARTS)
 def test_every_part_can_be_measured(name):
   assert callable(importlib.import_module(f'benchmarks.{name}').rows)
+
+
+def test_a_contender_that_fails_costs_no_other():
+  calls = []
+
+  def build():
+    calls.append('built')
+    raise ModuleNotFoundError("No module named 'peer'\nat length")
+
+  def late():
+    calls.append('late')
+    if calls.count('late') == 2:
+      raise MemoryError
+    return 1.0
+
+  measured = timing.take_turns(
+    {
+      'ours': lambda: 2.0,
+      'peer': timing.built_late(build),
+      'late': timing.built_late(lambda: late),
+    },
+    repeats=3,
+  )
+  assert calls == ['late', 'built', 'late']
+  rows = timing.rows_of('part', measured, 's', {'ours': 'peer'})
+  assert rows[0].values == (2.0, 2.0, 2.0) and not rows[0].ratios
+  table = timing.markdown(rows)
+  reason = "failed: ModuleNotFoundError: No module named 'peer' |"
+  assert reason in table and 'failed: MemoryError' in table
+  (*_, row) = json.loads(timing.as_json(rows))['rows']
+  assert timing.Row(**row).failed == rows[2].failed
+
+
+def test_the_machine_is_named_without_git(monkeypatch):
+  monkeypatch.setenv('PATH', '')
+  assert bench._commit() == 'unknown'
+  assert bench._processor()
+  monkeypatch.setattr('os.getloadavg', lambda: (99.0, 0, 0))
+  assert bench._load() == 'load average at the start 99.0 (BUSY)'

@@ -5,6 +5,8 @@ import types
 import pytest
 
 from benchmarks import trace
+from datadiet import config as config_lib
+from tests import running
 
 
 def _profile(**planes):
@@ -66,3 +68,12 @@ def test_a_cpu_is_read_off_the_host():
   )
   profile.planes[0].lines[1].events.append(operation)
   assert trace.device_events(profile) == [('convolution.3', 4, 6)]
+
+
+def test_fewer_steps_than_a_call_has_are_recorded_as_one(tmp_path):
+  config = running.tiny_config(train__steps_per_call=4)
+  recorded = trace.record(config_lib.resolve(config), 3, str(tmp_path))
+  assert recorded[0] == 4
+  table = trace.report(str(tmp_path), *recorded, batch_size=64)
+  assert table.startswith('4 steps of 64 images in ')
+  assert '% |' in table.splitlines()[-1]

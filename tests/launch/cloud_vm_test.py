@@ -16,6 +16,10 @@ NO_CAPACITY = {
   'stderr': 'ERROR: code 8: There is no more capacity in the zone "z"\n'
   'ERROR: code: ZONE_RESOURCE_POOL_EXHAUSTED\n',
 }
+TAKEN = {
+  'code': 1,
+  'stderr': "ERROR: ALREADY_EXISTS: Resource 'datadiet' already exists\n",
+}
 LOST_CONNECTION = {'code': 255, 'stderr': 'Connection closed\n'}
 OK = {}
 REMOTE = '--workdir=gs://bucket/run'
@@ -186,12 +190,60 @@ def test_waits_for_a_free_machine(cloud, stand_ins):
   assert steps[:5] == ['create', 'sleep 300'] * 2 + ['create']
 
 
+def test_a_name_that_another_takes_meanwhile_is_left_alone(cloud, stand_ins):
+  stand_ins.script(
+    (cloud.describe, GONE, cloud.ready),
+    (cloud.part('create'), NO_CAPACITY, TAKEN),
+  )
+  code, _, err = stand_ins.run(cloud.script, *cloud.arguments())
+  assert code == 1
+  assert "datadiet is another's by now and is left alone" in err
+  assert cloud.steps(stand_ins.calls) == ['create', 'sleep 300', 'create']
+
+
+def test_a_name_taken_after_a_preemption_is_left_alone(cloud, stand_ins):
+  stand_ins.script(
+    (cloud.describe, GONE, GONE, GONE, cloud.ready),
+    (cloud.part('create'), OK, TAKEN),
+    (cloud.part('follow'), LOST_CONNECTION),
+  )
+  code, _, err = stand_ins.run(cloud.script, *cloud.arguments('--spot'))
+  assert code == 1
+  assert 'is left alone' in err
+  steps = cloud.steps(stand_ins.calls)
+  assert steps == [*SET_UP, 'start', 'follow', 'list', 'create']
+
+
+def test_an_interrupt_while_waiting_deletes_nothing(cloud, stand_ins):
+  """Whoever has the name by then."""
+  pid_file = stand_ins.directory / 'pid'
+  stand_ins.script(
+    (cloud.describe, GONE, cloud.ready),
+    (cloud.part('create'), NO_CAPACITY),
+    ('sleep 300', {'seconds': 50, 'pid_file': str(pid_file)}),
+  )
+  process = stand_ins.start(cloud.script, *cloud.arguments())
+  wait_for(lambda: pid_file.exists() and pid_file.read_text())
+  process.send_signal(signal.SIGINT)
+  process.communicate(timeout=20)
+  assert process.returncode == 130
+  assert cloud.steps(stand_ins.calls) == ['create', 'sleep 300']
+
+
 def test_does_not_wait_for_ever(cloud, stand_ins):
   stand_ins.script((cloud.describe, GONE), (cloud.part('create'), NO_CAPACITY))
   code, _, err = stand_ins.run(cloud.script, *cloud.arguments('--wait_hours=1'))
   assert code == 1
   assert 'No machine was free for 1 hours' in err
   assert cloud.steps(stand_ins.calls).count('create') == 13
+
+
+def test_hours_are_decimal(cloud, stand_ins):
+  stand_ins.script((cloud.describe, GONE), (cloud.part('create'), NO_CAPACITY))
+  options = cloud.arguments('--wait_hours=08')
+  code, _, err = stand_ins.run(cloud.script, *options)
+  assert code == 1
+  assert 'No machine was free for 8 hours' in err
 
 
 def test_a_failed_installation_deletes_the_machine(cloud, stand_ins):
@@ -218,11 +270,11 @@ def test_an_error_twice_without_progress(cloud, stand_ins):
   stand_ins.script(
     (cloud.describe, GONE, cloud.ready),
     (cloud.part('follow'), {'code': 1, 'stderr': 'boom\n'}),
-    # TensorBoard's files, new at each start, are no progress.
+    # TensorBoard's files, new at each start, and a lock are no progress.
     (
       'storage ls',
       {'stdout': 'a\nevents.out.1\n'},
-      {'stdout': 'a\nevents.out.2\n'},
+      {'stdout': 'a\nevents.out.2\nrun/.lock\n'},
     ),
   )
   code, _, err = stand_ins.run(cloud.script, *cloud.arguments())
@@ -340,13 +392,46 @@ def test_results_that_cannot_be_copied_keep_the_machine(cloud, stand_ins):
   assert steps[-5:] == ['copy', 'sleep 10', 'copy', 'sleep 10', 'copy']
 
 
-def test_a_failed_deletion_is_said(cloud, stand_ins):
+def test_a_failed_deletion_is_tried_again(cloud, stand_ins):
+  stand_ins.script(
+    (cloud.describe, GONE, cloud.ready),
+    (cloud.part('delete'), {'code': 1, 'stderr': '503 backend\n'}, OK),
+  )
+  code, _, err = stand_ins.run(cloud.script, *cloud.arguments())
+  assert code == 0
+  assert '503 backend' in err and 'COSTS MONEY' not in err
+  steps = cloud.steps(stand_ins.calls)
+  assert steps[-4:] == ['follow', 'delete', 'sleep 10', 'delete']
+
+
+def test_a_deletion_that_fails_is_said_with_its_command(cloud, stand_ins):
   stand_ins.script(
     (cloud.describe, GONE, cloud.ready), (cloud.part('delete'), {'code': 1})
   )
   code, _, err = stand_ins.run(cloud.script, *cloud.arguments())
   assert code == 1
-  assert 'COULD NOT BE DELETED AND COSTS MONEY' in err
+  said, command = err.splitlines()[-2:]
+  assert 'COULD NOT BE DELETED AND COSTS MONEY' in said
+  assert command.split() == stand_ins.calls[-1]
+  assert cloud.steps(stand_ins.calls).count('delete') == 3
+
+
+@pytest.mark.parametrize('appears', [True, False])
+def test_what_was_being_created_may_appear_late(cloud, stand_ins, appears):
+  pid_file = stand_ins.directory / 'pid'
+  creating = {'stdout': 'CREATING\n'}
+  stand_ins.script(
+    (cloud.describe, *[GONE] * 4, creating if appears else GONE),
+    (cloud.part('create'), {'seconds': 50, 'pid_file': str(pid_file)}),
+  )
+  process = stand_ins.start(cloud.script, *cloud.arguments())
+  wait_for(lambda: pid_file.exists() and pid_file.read_text())
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=20)
+  assert process.returncode == 143
+  steps = cloud.steps(stand_ins.calls)
+  asked_again = ['sleep 5'] * 3 + ['delete'] if appears else ['sleep 5'] * 6
+  assert steps == ['create', *asked_again]
 
 
 def test_a_machine_of_that_name_is_left_alone(cloud, stand_ins):
@@ -380,6 +465,7 @@ def test_a_cloud_that_cannot_be_asked_stops_it(cloud, stand_ins):
     (['--', '--workdir=gs://b/c'], '--config=... is missing'),
     (['--', '--config=c'], '--workdir=... is missing'),
     (['--wait_hours=x', '--', '--config=c', REMOTE], 'not x'),
+    (['--wait_hours=1e9', '--', '--config=c', REMOTE], 'not 1e9'),
     (['--', '--config=c', '--workdir=s3://b/c'], 'not s3://b/c'),
     (['--spot', '--', '--config=c', '--workdir=/workdirs/c'], '--spot needs'),
   ],

@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 STAND_IN = Path(__file__).with_name('stand_in.py')
-NAMES = ('gcloud', 'sleep', 'srun', 'scontrol')
+NAMES = ('gcloud', 'sleep', 'srun', 'scontrol', 'kubectl', 'sky')
 
 
 class StandIns:

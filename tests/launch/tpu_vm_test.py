@@ -93,7 +93,7 @@ def test_queue(stand_ins):
   )
   code, _, err = stand_ins.run('tpu_vm.sh', '--spot', *QUEUED)
   assert code == 0
-  assert 'WAITING_FOR_RESOURCES; waiting' in err
+  assert 'queued resource is WAITING_FOR_RESOURCES' in err
   calls = stand_ins.calls
   assert calls[1] == [
     *('gcloud', 'compute', 'tpus', 'queued-resources', 'create', 'datadiet'),
@@ -128,7 +128,7 @@ def test_the_queue_has_an_end(stand_ins):
   )
   code, _, err = stand_ins.run('tpu_vm.sh', '--wait_hours=0', *QUEUED)
   assert code == 1
-  assert 'did not come within 0 hours' in err
+  assert 'No machine was free for 0 hours' in err
   assert stand_ins.calls[-1][4] == 'delete'
 
 
@@ -147,6 +147,36 @@ def test_a_preempted_queued_resource_is_asked_for_again(stand_ins):
   assert [verb for verb in made if verb != 'describe'] == [
     *('create', 'delete', 'create', 'delete')
   ]
+
+
+def test_a_spot_tpu_lost_before_it_was_seen_is_asked_for_again(stand_ins):
+  states = [state(name) for name in ('SUSPENDING', 'SUSPENDED', 'SUSPENDED')]
+  stand_ins.script(
+    ('describe datadiet --format', GONE, *states, state('ACTIVE')),
+    ('describe datadiet', {'stdout': 'because: preempted\n'}),
+  )
+  code, _, err = stand_ins.run('tpu_vm.sh', '--spot', *QUEUED)
+  assert code == 0
+  assert 'because: preempted' in err
+  made = [
+    call[4] if call[0] == 'gcloud' else ' '.join(call)
+    for call in stand_ins.calls
+    if call[0] == 'sleep' or call[3] == 'queued-resources'
+  ]
+  assert [step for step in made if step != 'describe'] == [
+    *('create', 'sleep 60', 'delete', 'sleep 300', 'create', 'delete')
+  ]
+
+
+def test_a_spot_tpu_that_is_always_lost_has_an_end(stand_ins):
+  suspended = state('SUSPENDED')
+  # Before the first, and after the last one, there is nothing.
+  stand_ins.script(('describe datadiet --format', GONE, suspended))
+  code, _, err = stand_ins.run('tpu_vm.sh', '--spot', '--wait_hours=1', *QUEUED)
+  assert code == 1
+  assert 'No machine was free for 1 hours' in err
+  verbs = [call[4] for call in stand_ins.calls if call[0] == 'gcloud']
+  assert verbs.count('create') == verbs.count('delete') == 13
 
 
 def test_results_of_a_relative_workdir(stand_ins):

@@ -8,6 +8,7 @@ from flax import nnx
 
 import datadiet
 from datadiet.errors import DataDietError
+from datadiet.scoring.gradient import GradientSettings
 
 NUM_EXAMPLES, NUM_CLASSES = 21, 5
 
@@ -106,3 +107,18 @@ def test_bad_input_is_one_sentence(arrays, scores, change, message):
   changed = change(*arrays) if change else arrays
   with pytest.raises(DataDietError, match=message):
     datadiet.score_examples(model, variables, *changed, scores)
+
+
+def test_a_subset_of_no_parameters_is_refused(arrays):
+  def apply_fn(variables, images):
+    return images.reshape(len(images), -1) @ variables['params']['kernel']
+
+  params = {'kernel': np.ones((48, NUM_CLASSES), np.float32)}
+  with pytest.raises(DataDietError, match="'bias' is found in no path.*kernel"):
+    datadiet.score_examples(
+      apply_fn,
+      {'params': params},
+      *arrays,
+      'grand_subset',
+      gradient=GradientSettings(subset_pattern='bias'),
+    )

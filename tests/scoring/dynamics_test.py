@@ -45,11 +45,12 @@ def arrays(visits):
         labels[batch],
         np.int32(epoch),
       )
-  return {
+  found = {
     field.name: np.asarray(getattr(state, field.name))
     for field in dataclasses.fields(state)
     if getattr(state, field.name) is not None
   }
+  return {**found, 'step': _NUM_EPOCHS}
 
 
 @pytest.fixture(scope='module')
@@ -115,10 +116,26 @@ def test_first_learned(arrays, visits, seen):
     correct, *_ = _history(visits, seen, index)
     epochs = np.array(seen[index])[correct]
     first.append(epochs[0] if len(epochs) else -1)
-  # Never right: one step after the last example that was.
-  expected = np.where(np.array(first) < 0, max(first) + 1, first)
+  # Never right: the number of steps, an epoch each here.
+  expected = np.where(np.array(first) < 0, _NUM_EPOCHS, first)
   np.testing.assert_array_equal(found, expected)
-  assert found[0] == max(first) + 1
+  assert found[0] == _NUM_EPOCHS
+
+
+def test_never_learned_ranks_above_late_learned_in_the_mean_over_runs():
+  runs = [[-1, 9, 8, 0], [-1, 0, -1, 1]]
+  found = [
+    scores.read_off(
+      scores.first_learned,
+      {
+        'first_correct_step': np.int32(first),
+        'visits': np.full(4, 10),
+        'step': 10,
+      },
+    )
+    for first in runs
+  ]
+  assert np.mean(found, 0).tolist() == [10.0, 4.5, 9.0, 0.5]
 
 
 def test_aum(arrays, visits, seen):

@@ -43,7 +43,7 @@ def reference_norms(case):
     leaves = jax.tree.leaves(gradient(case.params, *example_of(case.batch, i)))
     norms.append(
       [
-        np.linalg.norm(np.asarray(leaf, np.float64)) if real else 0.0
+        np.linalg.norm(np.asarray(leaf, np.complex128)) if real else 0.0
         for leaf, real in zip(leaves, differentiable)
       ]
     )
@@ -241,6 +241,51 @@ def test_bfloat16_params():
   half = norms(params, *case.batch)
   assert half.dtype == jnp.float32
   np.testing.assert_allclose(half, exact, rtol=0.05)
+
+
+@pytest.mark.parametrize('spread', [1.0, 0.1, 0.01])
+@pytest.mark.parametrize('form', ['direct', 'gram', 'shifted_gram'])
+def test_digits_lost_where_positions_cancel(form, spread, monkeypatch):
+  """Nearly equal rows, cotangents of mean zero: within the bound stated."""
+  monkeypatch.setattr(cost, 'cheapest_form', lambda shape: form)
+  rng = np.random.default_rng(0)
+  rows = rng.normal(size=64) + spread * rng.normal(size=(4, 64))
+  slopes = rng.normal(size=(4, 64))
+  rows, slopes = np.float32(rows), np.float32(slopes - slopes.mean(0))
+
+  def loss_fn(kernel, rows):
+    layout = ('NWC', 'WIO', 'NWC')
+    output = jax.lax.conv_general_dilated(
+      rows[None], kernel, (1,), 'VALID', dimension_numbers=layout
+    )
+    return jnp.sum(output * slopes)
+
+  (plan,) = explain(loss_fn)(jnp.ones((1, 64, 64)), rows)
+  assert plan.form == form
+  gradient = np.linalg.norm(np.float64(rows).T @ np.float64(slopes))
+  terms = np.linalg.norm(np.float64(rows)) * np.linalg.norm(np.float64(slopes))
+  ratio = terms / gradient
+  bound = 6e-8 * (ratio if form == 'direct' else ratio**2)
+  assert ratio > 1.5 / spread
+  found = grad_norm(loss_fn)(jnp.ones((1, 64, 64)), rows)
+  np.testing.assert_allclose(found, gradient, rtol=bound)
+
+
+@pytest.mark.parametrize('factor', [1e-4, 300.0])
+@pytest.mark.parametrize('divides', [False, True])
+def test_the_square_of_a_half_precision_factor_is_in_range(factor, divides):
+  factor, slope = jnp.float16(factor), jnp.arange(1.0, 5.0)
+
+  def loss_fn(weight, x):
+    scaled = weight / factor if divides else weight * factor
+    return jnp.sum((x @ scaled).astype(jnp.float32) * slope)
+
+  weight, x = jnp.ones((6, 4), jnp.float16), jnp.arange(6, dtype=jnp.float16)
+  (plan,) = explain(loss_fn)(weight, x)
+  assert plan.form == 'gram'
+  scale = 1 / float(factor) if divides else float(factor)
+  expected = scale * float(np.linalg.norm(x)) * np.linalg.norm(slope)
+  np.testing.assert_allclose(grad_norm(loss_fn)(weight, x), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize('check_vma', [True, False])

@@ -162,11 +162,11 @@ class Identity(nn.Module):
     return inputs
 
 
-def text_case(tied=False):
+def text_case(tied=False, num_tokens=40, dtype=np.int32):
   """Token and position embeddings, with tokens that repeat."""
   rng = np.random.default_rng(0)
   params = {
-    'embed': jnp.asarray(rng.normal(size=(40, 6)), jnp.float32),
+    'embed': jnp.asarray(rng.normal(size=(num_tokens, 6)), jnp.float32),
     'position': jnp.asarray(rng.normal(size=(7, 6)), jnp.float32),
     'head': jnp.asarray(rng.normal(size=(6, 5)), jnp.float32),
   }
@@ -177,7 +177,7 @@ def text_case(tied=False):
     head = params['embed'].T if tied else params['head']
     return cross_entropy(hidden @ head, label)
 
-  tokens = rng.integers(0, 4, size=(BATCH, 7)).astype(np.int32)
+  tokens = rng.integers(0, 4, size=(BATCH, 7)).astype(dtype)
   return Case(loss_fn, params, (tokens, labels()))
 
 
@@ -357,6 +357,29 @@ def dead_code_case():
   return Case(loss_fn, case.params, case.batch)
 
 
+def complex_case():
+  """Complex weights, table and factor: the rules are of real numbers."""
+  rng = np.random.default_rng(0)
+
+  def draw(*shape):
+    parts = rng.normal(size=(2, *shape))
+    return jnp.asarray(parts[0] + 1j * parts[1], jnp.complex64)
+
+  params = {
+    'embed': draw(40, 4),
+    'kernel': draw(4, 4),
+    'real': jnp.asarray(rng.normal(size=(4, 5)), jnp.float32),
+  }
+
+  def loss_fn(params, tokens, label):
+    hidden = jnp.sin(params['embed'][tokens]) @ (params['kernel'] * (1 + 2j))
+    hidden = jnp.abs(hidden @ (params['real'] * 1j))
+    return cross_entropy(jnp.sin(hidden).mean(0), label)
+
+  tokens = rng.integers(0, 4, size=(BATCH, 7)).astype(np.int32)
+  return Case(loss_fn, params, (tokens, labels()))
+
+
 # name -> (case, forms that must be among those chosen).
 ZOO = {
   'simple_cnn': (lambda: product_model('simple_cnn'), {'direct', 'gram'}),
@@ -386,6 +409,15 @@ ZOO = {
   'shared_dense': (lambda: linen_case(SharedDense()), {'gram', 'explicit'}),
   'remat': (lambda: linen_case(RematNet()), {'direct', 'explicit'}),
   'embedding': (text_case, {'index_gram', 'explicit', 'gram'}),
+  # As many rows as one more than the indices' type can hold.
+  'uint8_embedding': (
+    lambda: text_case(num_tokens=256, dtype=np.uint8),
+    {'index_gram'},
+  ),
+  'int8_embedding': (
+    lambda: text_case(num_tokens=128, dtype=np.int8),
+    {'index_gram'},
+  ),
   'tied_embedding': (lambda: text_case(tied=True), {'explicit', 'unused'}),
   'bare': (bare_case, {'gram', 'explicit', 'unused'}),
   'position_weights': (position_weights_case, {'direct'}),
@@ -393,6 +425,7 @@ ZOO = {
   'stopped': (stopped_case, {'gram', 'unused'}),
   'custom_derivative': (custom_derivative_case, {'explicit'}),
   'dead_code': (dead_code_case, {'direct'}),
+  'complex': (complex_case, {'explicit'}),
   'batch_group_conv': (
     lambda: conv_case((3, 3, 4, 6), batch_group_count=2),
     {'explicit'},

@@ -13,6 +13,7 @@ from datadiet.scoring.gradient import (
   GradientSettings,
   balanced_sample,
   leaf_names,
+  make_gradient_step,
   subset_paths,
 )
 from datadiet.training.state import init_variables, run_key
@@ -23,6 +24,14 @@ SETTINGS = GradientSettings(
   subset_pattern='Conv_[01]', per_layer=True, unclog_sample_size=9
 )
 NAMES = ('grand', 'grand_subset', 'unclog')
+
+
+class _Linear:
+  """Logits that are an affine function of the inputs."""
+
+  def apply(self, variables, inputs, train):
+    params = variables['params']
+    return inputs @ params['kernel'] + params['bias']
 
 
 @pytest.fixture(scope='module')
@@ -115,6 +124,54 @@ def test_layers_are_named_and_make_up_the_whole(split, network, scores):
   np.testing.assert_allclose(
     np.sqrt((np.float64(layers) ** 2).sum(1)), scores['grand'], rtol=1e-6
   )
+
+
+@pytest.mark.parametrize('margin', [0.0, 8.0, 14.0, 18.0, 24.0, 30.0])
+def test_confident_examples_keep_their_digits(margin):
+  """Of a linear model |gradient| = |e| sqrt(|x|^2 + 1), here in float64."""
+  rng = np.random.default_rng(0)
+  num_classes, num_examples = 10, 16
+  inputs = rng.uniform(-3.0, 0.0, (num_examples, num_classes))
+  labels = rng.integers(num_classes, size=num_examples).astype(np.int32)
+  rows = np.arange(num_examples)
+  inputs[rows, labels] = margin
+  inputs = inputs.astype(np.float32)
+  params = {'kernel': jnp.eye(num_classes), 'bias': jnp.zeros(num_classes)}
+  step = make_gradient_step(
+    _Linear(), ('grand', 'grand_subset'), GradientSettings('bias', True)
+  )
+  scores = jax.jit(step)({'params': params, 'batch_stats': {}}, inputs, labels)
+  gaps = np.exp(np.float64(inputs) - np.float64(inputs)[rows, labels, None])
+  gaps[rows, labels] = 0.0
+  error = gaps / (1.0 + gaps.sum(1, keepdims=True))
+  error[rows, labels] = -error.sum(1)
+  error = np.linalg.norm(error, axis=1)
+  length = np.linalg.norm(np.float64(inputs), axis=1)
+  expected = {
+    'grand': error * np.sqrt(length**2 + 1),
+    'grand_subset': error,
+    'grand_layers': np.stack([error, error * length], 1),
+  }
+  for name, values in expected.items():
+    np.testing.assert_allclose(scores[name], values, rtol=1e-5, err_msg=name)
+
+
+def test_leaves_with_equal_paths_all_count():
+  class TwoLayers:
+    def apply(self, variables, inputs, train):
+      params = variables['params']
+      return inputs @ params['a/b'] + jnp.sin(inputs) @ params['a']['b']
+
+  params = {'a/b': jnp.eye(4), 'a': {'b': jnp.eye(4)}}
+  inputs = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+  scores = [
+    make_gradient_step(TwoLayers(), names, GradientSettings('b'))(
+      {'params': params, 'batch_stats': {}}, inputs, np.arange(3)
+    )
+    for names in (('grand',), ('grand', 'grand_subset'))
+  ]
+  for name in scores[1]:
+    np.testing.assert_allclose(scores[1][name], scores[0]['grand'], rtol=1e-6)
 
 
 def test_unclog_is_the_distance_from_the_mean_of_the_sample(

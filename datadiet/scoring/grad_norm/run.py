@@ -39,10 +39,10 @@ def _run_site(step, inputs, values, accumulators):
   data_operand = site.rule.data_operand
   accumulator = accumulators[site.leaf]
   for factor, divides in site.factors:
-    # The leaf's gradient is the operand's times the factor.
-    square = jnp.square(jnp.reshape(values[factor], ())).astype(
-      accumulator.dtype
-    )
+    # The leaf's gradient is the operand's times the factor, whose square may
+    # be out of its own type's range.
+    scale = jnp.reshape(values[factor], ()).astype(accumulator.dtype)
+    square = jnp.square(scale)
     accumulator = accumulator / square if divides else accumulator * square
 
   def operation(data, weight):

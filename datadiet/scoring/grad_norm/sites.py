@@ -199,6 +199,9 @@ def gather_rule(equation: Any, weight_operand: int) -> Rule | None:
     rows = jnp.transpose(cotangent, position_dims + offset_dims)
     rows = rows.reshape(1, num_positions, row_size)
     index = indices.reshape(num_positions)
+    if index.dtype.itemsize < 4:
+      # Narrow integers may not hold the number of rows.
+      index = index.astype(jnp.int32)
     if clips:
       index = jnp.clip(index, 0, table.shape[0] - 1)
     valid = (index >= 0) & (index < table.shape[0])
@@ -220,3 +223,18 @@ RULES = {
   'dot_general': dot_rule,
   'gather': gather_rule,
 }
+
+
+def rule_of(equation: Any, weight_operand: int) -> Rule | None:
+  """The rule of an equation; None where there is none, as for complex numbers.
+
+  The products of the rules are of real numbers, without conjugates.
+  """
+  make_rule = RULES.get(equation.primitive.name)
+  dtypes = [v.aval.dtype for v in (*equation.invars, *equation.outvars)]
+  if make_rule is None or not all(
+    jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+    for dtype in dtypes
+  ):
+    return None
+  return make_rule(equation, weight_operand)

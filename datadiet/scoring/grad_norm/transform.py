@@ -67,7 +67,8 @@ def grad_norm(
   Returns:
     A function (params, *example) -> float32[]; with per_leaf, a pytree of
     float32[] in the structure of params. Leaves that are excluded, unused or
-    not of a real or complex type have norm zero.
+    integers have norm zero; where numbers are complex, the norm is that of
+    jax.grad, formed explicitly.
 
   Raises:
     DataDietError: when called, if the loss is not a real scalar.

@@ -110,10 +110,9 @@ def _place_site(uses: list[Use]) -> bool:
   if len(uses) != 1:
     return False
   (use,) = uses
-  make_rule = sites.RULES.get(use.operation)
-  if make_rule is None or not use.value.isometric or len(use.step.inputs) != 2:
+  if not use.value.isometric or len(use.step.inputs) != 2:
     return False
-  rule = make_rule(use.step.equation, use.operand)
+  rule = sites.rule_of(use.step.equation, use.operand)
   if rule is None:
     return False
   use.step.site = Site(use.leaf, rule, use.value.factors)

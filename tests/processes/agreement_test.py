@@ -1,0 +1,146 @@
+"""Tests that all processes end alike when one is stopped or fails alone."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from datadiet import preemption
+from tests import running
+
+# What a process does, with the real end of the program around it.
+_PROGRAM = """
+import os, signal, sys, time
+from datadiet import distributed, main, pipeline, preemption
+from datadiet.errors import Preempted
+
+number, port, case = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+
+def load(settings):
+  if number == 0:  # Reads first; the other waits for it.
+    raise Preempted
+
+def work(argv):
+  distributed.initialize(f'localhost:{port}', 2, number)
+  with (
+    preemption.handle_signals(distributed.say_stopped),
+    distributed.following_stops(preemption.follow_others),
+  ):
+    distributed.barrier('both are here')
+    if case == 'between stages':
+      preemption._requested = number == 1
+      pipeline._stop_if_requested()
+    elif case == 'reading':
+      pipeline.load_dataset = load
+      distributed.one_a_host_first(lambda: pipeline._load(None))
+    elif case == 'at once':
+      if number == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(100)
+      distributed.barrier('the other never comes')
+  return 0
+
+main._main = work
+sys.exit(main._guarded([]))
+"""
+
+
+def _free_port():
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    return free.getsockname()[1]
+
+
+@pytest.mark.parametrize('case', ['between stages', 'reading', 'at once'])
+def test_a_stop_of_one_is_a_stop_of_both(case, tmp_path):
+  port, env = _free_port(), running.environment(tmp_path)
+  pair = [
+    subprocess.Popen(
+      [sys.executable, '-c', _PROGRAM, str(number), str(port), case],
+      cwd=running.REPOSITORY,
+      env=env,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for number in range(2)
+  ]
+  try:
+    logs = [process.communicate(timeout=60)[1] for process in pair]
+  finally:
+    for process in pair:
+      process.kill()
+  codes = [process.returncode for process in pair]
+  assert codes == [preemption.EXIT_CODE] * 2, logs
+
+
+@pytest.mark.parametrize('victim', [0, 1])
+def test_an_error_in_one_alone_is_shown_and_ends_both(victim, tmp_path):
+  env = running.environment(tmp_path)
+  flags = running.tiny_flags(tmp_path / 'workdir', stages='train')
+  # Files of that process stay small: what it writes first is too large.
+  limited = ['bash', '-c', 'ulimit -f 8; exec "$@"', 'bash']
+  pair = running.Pair(flags, env, prefixes={victim: limited})
+  shown = time.monotonic()
+  while pair.is_running():
+    if 'File too large' not in pair.log(victim):
+      shown = time.monotonic()
+    time.sleep(0.05)
+  codes = pair.wait(60)
+  assert time.monotonic() - shown < 60
+  assert 'File too large' in pair.log(victim)
+  assert codes[victim] == 1, pair.log(0) + pair.log(1)
+  assert codes[1 - victim] not in (0, preemption.EXIT_CODE)
+
+
+def test_a_stop_while_others_are_waited_for(tmp_path):
+  port = _free_port()
+  process = subprocess.Popen(
+    [
+      *(sys.executable, '-m', 'datadiet.main'),
+      f'--coordinator_address=localhost:{port}',
+      *('--num_processes=2', '--process_id=0'),
+      *running.tiny_flags(tmp_path / 'workdir'),
+    ],
+    cwd=running.REPOSITORY,
+    env=running.environment(tmp_path),
+    stderr=subprocess.DEVNULL,
+  )
+  try:
+    while process.poll() is None:
+      with socket.socket() as probe:
+        if not probe.connect_ex(('localhost', port)):
+          break
+      time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == preemption.EXIT_CODE
+  finally:
+    process.kill()
+
+
+def test_a_stop_while_modules_are_imported(tmp_path):
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'datadiet.main', '--help'],
+    cwd=running.REPOSITORY,
+    env=running.environment(tmp_path),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+  try:
+    while process.poll() is None and not _catches(process.pid):
+      time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == preemption.EXIT_CODE
+  finally:
+    process.kill()
+
+
+def _catches(pid, number=signal.SIGTERM):
+  with open(f'/proc/{pid}/status') as file:
+    for line in file:
+      if line.startswith('SigCgt:'):
+        return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+  return False
