@@ -61,11 +61,6 @@ class WaveFigures:
     """Keeps a row to be fetched later, so that nobody waits for it now."""
     self._pending.append(_Pending(step, meters, evaluation))
 
-  def open_events(self) -> None:
-    """Starts writing event files; importing TensorFlow may take seconds."""
-    for history in self._histories.values():
-      history.open_events()
-
   def flush(self) -> None:
     """Fetches the figures of waiting rows and writes them down.
 
@@ -75,6 +70,7 @@ class WaveFigures:
     for row in self._pending:
       self.check_finite(row.meters)
       for slot, history in self._histories.items():
+        history.open_events()
         evaluation = None
         if row.evaluation is not None:
           evaluation = parallel.slot_to_host(row.evaluation, slot)

@@ -77,8 +77,7 @@ class History:
   def open_events(self) -> None:
     """Starts writing event files too, where TensorFlow is installed.
 
-    Called before the first step: the import takes seconds, in which a stop
-    would wait if there were something to save.
+    Called after the first step, since the import takes seconds.
     """
     if self._events is None:
       folder = self._folder

@@ -214,9 +214,8 @@ class _WaveLoop:
     if step == 0 and 0 in settings.keep_steps:
       self._save(0, state)
     keys = self._trainer.augmentation_keys(self._slots)
-    # Now, while a stop has nothing to save.
+    # Compiled now, while a stop has nothing to save.
     self._trainer.evaluate.warm_up(state)
-    self._figures.open_events()
     stop = False
     with contextlib.ExitStack() as stack:
       feeds = stack.enter_context(
