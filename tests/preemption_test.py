@@ -13,6 +13,12 @@ from datadiet import preemption
 from datadiet.errors import Preempted
 
 
+@pytest.fixture(autouse=True)
+def _no_request_is_left(monkeypatch):
+  """Other tests of this process would stop."""
+  monkeypatch.setattr(preemption, '_requested', False)
+
+
 def _ask(number):
   """Sends this process a signal, and lets the watching thread see it."""
   signal.raise_signal(number)
