@@ -284,6 +284,19 @@ def test_layers_may_be_asked_for_later(own):
   assert '(4 of 4 done)' in score.plan(layered)
 
 
+def test_never_learned_counts_as_the_number_of_steps(own):
+  path = own.workdir.run('train', 1) / 'dynamics' / 'step_44.npz'
+  dynamics = artifacts.read_npz(path)
+  first = dynamics['first_correct_step']
+  # As in a run that learned nothing after step 3.
+  first = np.where(first > 3, -1, first)
+  artifacts.write_npz(path, {**dynamics, 'first_correct_step': first})
+  score.run(_with(own, score__names=('first_learned',)))
+  expected = np.where(first < 0, 44.0, first)
+  expected[dynamics['visits'] == 0] = np.nan
+  np.testing.assert_array_equal(_scores(own, 1, 44, 'first_learned'), expected)
+
+
 def test_features_are_kept_without_any_forward_score(own):
   grand = running.all_bytes(own.workdir.root / 'scores')[
     'run_00/step_44/grand.npy'
