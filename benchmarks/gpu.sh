@@ -116,7 +116,7 @@ score() {
     \( -name el2n.npy -o -name grand.npy \) -exec cp {} "${work}/$1" \;
 }
 
-# part TITLE LIMIT PART [FLAG...]: each part by itself, as its table comes at its
+# part TITLE LIMIT PART [FLAG...]: each by itself, as its table comes at its
 # end. Others are of the host, or need TensorFlow or the report's libraries;
 # memory is in the trace.
 part() {
