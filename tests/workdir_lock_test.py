@@ -151,3 +151,13 @@ def test_a_report_of_a_workdir_in_use_changes_nothing_else(tmp_path):
     {'train', 'score'}
   )
   assert before.keys() < found.keys()
+
+
+def test_several_processes_are_refused_alike(tmp_path):
+  root = epath.Path(tmp_path / 'workdir')
+  env = running.environment(tmp_path, num_devices=1)
+  with workdir_lock.hold(root):
+    pair = running.Pair(running.tiny_flags(root, stages='train'), env)
+    assert pair.wait(100) == [1, 1]
+  assert f'in use by process {os.getpid()} on ' in pair.log(0)
+  assert not root.exists()
