@@ -71,7 +71,7 @@ def initialize(
 
   Args:
     coordinator_address: 'host:port' of process 0, or None to look for Slurm,
-      Open MPI, Kubernetes or TPU hosts in the environment.
+      Open MPI, TPU hosts or, with its package, Kubernetes in the environment.
     num_processes: how many there are.
     process_id: which one this is, from 0.
 
