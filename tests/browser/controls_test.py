@@ -65,7 +65,8 @@ def _work(page, control, name: str) -> None:
   kind = control.get_attribute('type')
   if control.get_attribute('class') == 'skip':
     page.run('arguments[0].focus()', control)
-    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    # It may still be on its way into view: a key is sent to what has the focus.
+    ActionChains(page.driver).send_keys(Keys.ENTER).perform()
   elif control.tag_name == 'select':
     is_last = control.get_property('selectedIndex') > 1
     # By keyboard: WebDriver's way of choosing sends no input event. The last
