@@ -8,6 +8,7 @@ from PIL import Image
 
 from datadiet import artifacts, checkpoints
 from datadiet.errors import DataDietError
+from datadiet.workdir_lock import LOCK
 
 
 class HalfWritten(Exception):
@@ -76,7 +77,7 @@ def check_whole(workdir: Path, is_finished: bool = False) -> int:
         continue
       elif path.suffix in _READERS:
         _READERS[path.suffix](path)
-      elif path.suffix != '.tmp' or is_finished:
+      elif is_finished or (path.suffix != '.tmp' and path.name != LOCK):
         raise DataDietError('is left over, or of an unknown kind')
     except Exception as error:  # Each reader has its own.
       raise HalfWritten(f'{path}: {error}') from error
