@@ -40,7 +40,8 @@ _JOIN_SECONDS = 300
 _STOPPED = 'datadiet/stopped'
 # For which a process that stops stays, so that all others hear of it before
 # they notice that it is gone, which they would take for a failure.
-_FAREWELL_SECONDS = 2.0
+_FAREWELL_SECONDS = 4.0
+_LISTEN_SECONDS = 0.5
 
 
 def _clusters() -> dict[str, bool]:
@@ -217,7 +218,7 @@ def following_stops(follow: Callable[[], None]) -> Iterator[None]:
 
   def listen() -> None:
     # Asks over and over: a thread in a call that waits cannot be ended.
-    while not ended.wait(_FAREWELL_SECONDS / 2):
+    while not ended.wait(_LISTEN_SECONDS):
       if others_stopped():
         if _own_number() == '0':  # The store goes with it.
           time.sleep(_FAREWELL_SECONDS)
