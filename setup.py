@@ -95,7 +95,7 @@ setuptools.setup(
   license_files=['LICENSE'],
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['datadiet', 'datadiet.*']),
-  package_data={'datadiet': ['**/*.html', '**/*.css', '**/*.js']},
+  package_data={'datadiet': ['**/*.html', '**/*.css', '**/*.js', '**/*.npz']},
   install_requires=_INSTALL_REQUIRES,
   extras_require=_EXTRAS_REQUIRE,
   classifiers=[

@@ -13,6 +13,7 @@ _EXPORTS = {
   'grad_norm': 'datadiet.scoring.grad_norm',
   'score_examples': 'datadiet.scoring.api',
   'export_selection': 'datadiet.exporting',
+  'load_reference_scores': 'datadiet.reporting.reference',
   'load_results': 'datadiet.reporting.results',
 }
 

@@ -107,7 +107,11 @@ def write_bytes(path: epath.PathLike, content: bytes) -> None:
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-      temporary.write_bytes(content)
+      with temporary.open('wb') as file:
+        file.write(content)
+        file.flush()
+        # Or a machine that loses power may keep the new name of nothing.
+        os.fsync(file.fileno())
       temporary.replace(path)
     except BaseException:
       temporary.unlink(missing_ok=True)

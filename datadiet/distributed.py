@@ -26,7 +26,8 @@ from absl import logging
 from jax._src import distributed as jax_distributed
 from jax.experimental import multihost_utils
 
-from datadiet.errors import ConfigError, DataDietError
+from datadiet import preemption
+from datadiet.errors import ConfigError, DataDietError, Preempted
 
 Value = TypeVar('Value')
 
@@ -38,10 +39,13 @@ _HEARTBEAT_SECONDS = 30
 _JOIN_SECONDS = 300
 
 _STOPPED = 'datadiet/stopped'
-# For which a process that stops stays, so that all others hear of it before
-# they notice that it is gone, which they would take for a failure.
-_FAREWELL_SECONDS = 4.0
 _LISTEN_SECONDS = 0.5
+# How long a process that stops waits for the others: to hear of it, which comes
+# before they notice that it is gone and take that for a failure, and to save.
+_HEAR_SECONDS = 10.0
+_SAVE_SECONDS = 15.0
+# By which process 0, with which the store goes, outlives the others.
+_LAST_SECONDS = 1.0
 
 
 def _clusters() -> dict[str, bool]:
@@ -144,6 +148,16 @@ def barrier(name: str) -> None:
     multihost_utils.sync_global_devices(name)
 
 
+def stop_if_any_is_asked_to() -> None:
+  """For places where nothing is unsaved; waits for all processes.
+
+  Raises:
+    Preempted: in all of them, if at least one was asked to stop.
+  """
+  if any_process(preemption.stop_requested()):
+    raise Preempted
+
+
 def any_process(value: bool) -> bool:
   """Whether the value is true in at least one process; waits for all."""
   if jax.process_count() == 1:
@@ -197,7 +211,34 @@ def say_stopped() -> None:
   except jax.errors.JaxRuntimeError as error:  # All are going.
     logging.debug('Nobody to tell: %s', error)
     return
-  time.sleep(_FAREWELL_SECONDS)
+  part()
+
+
+_parting = threading.Lock()
+
+
+def part(save: Callable[[], None] = lambda: None) -> None:
+  """Stays until no process needs this one any more; process 0 ends last.
+
+  Only the first thread that calls it comes back, to end the process.
+
+  Args:
+    save: called once all know that they stop; this process ends after it.
+  """
+  _parting.acquire()
+  _meet('heard', _HEAR_SECONDS)
+  save()
+  _meet('saved', _SAVE_SECONDS)
+  if _own_number() == '0':
+    time.sleep(_LAST_SECONDS)
+
+
+def _meet(name: str, seconds: float) -> None:
+  """Waits until all processes are here, without their devices."""
+  try:
+    _store().wait_at_barrier(f'datadiet/{name}', round(1000 * seconds))
+  except jax.errors.JaxRuntimeError as error:  # Some are gone.
+    logging.debug('Not all met: %s', error)
 
 
 def others_stopped() -> bool:
@@ -212,17 +253,21 @@ def others_stopped() -> bool:
 
 
 @contextmanager
-def following_stops(follow: Callable[[], None]) -> Iterator[None]:
-  """Within it, `follow` is called when another process says that it stops."""
+def following_stops(
+  follow: Callable[[Callable], None],
+) -> Iterator[None]:
+  """Within it, `follow` is called when another process says that it stops.
+
+  Args:
+    follow: ends this process; is given `part`.
+  """
   ended = threading.Event()
 
   def listen() -> None:
     # Asks over and over: a thread in a call that waits cannot be ended.
     while not ended.wait(_LISTEN_SECONDS):
       if others_stopped():
-        if _own_number() == '0':  # The store goes with it.
-          time.sleep(_FAREWELL_SECONDS)
-        return follow()
+        return follow(part)
 
   listener = threading.Thread(target=listen, name='stops', daemon=True)
   has_others = _store() is not None

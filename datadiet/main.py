@@ -169,6 +169,8 @@ def _guarded(argv: list[str]) -> int:
       raise
     if preemption.stop_requested() or distributed.others_stopped():
       logging.info('Stopped, as the others were', exc_info=True)
+      if distributed.others_stopped():
+        distributed.part()
       return distributed.leave(preemption.EXIT_CODE)
     logging.exception('Failed')
     return distributed.leave(1)

@@ -114,7 +114,7 @@ def _run(config: Any, root: Workdir, names: list[str]) -> None:
     if distributed.is_first():
       artifacts.clear_half_written(root.root)
     write_config(config, root)
-  _stop_if_requested()
+  distributed.stop_if_any_is_asked_to()
   _show_plan(context, names)
   for name in names:
     logging.debug('Stage %s begins', name)
@@ -122,7 +122,7 @@ def _run(config: Any, root: Workdir, names: list[str]) -> None:
       STAGES[name].run(context)
       # What one process wrote the others read in the next stage.
       distributed.barrier(name)
-    _stop_if_requested()
+    distributed.stop_if_any_is_asked_to()
   logging.info('Done in %s', format_seconds(time.monotonic() - start))
   logging.info('Results: %s', root.root)
 
@@ -139,12 +139,6 @@ def _load(settings: Any) -> Dataset:
       distributed.say_stopped()
       distributed.leave(preemption.EXIT_CODE)
     raise
-
-
-def _stop_if_requested() -> None:
-  """Where nothing is unsaved: all processes stop if one was asked to."""
-  if distributed.any_process(preemption.stop_requested()):
-    raise Preempted
 
 
 def _show_plan(context: Context, names: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from datadiet.errors import Preempted
 # sysexits' EX_TEMPFAIL: what launchers take for "start me again".
 EXIT_CODE = 75
 
-# Seconds to save in when another process is gone; JAX would end this one soon.
+# Seconds to save in when another process stops.
 _PATIENCE = 10.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -71,20 +71,29 @@ def _say(message: str) -> None:
     os.write(2, f'{message}\n'.encode())
 
 
-def follow_others() -> None:
-  """Ends this process as another one has ended that was asked to stop.
+def follow_others(part: Callable[[Callable[[], None]], None]) -> None:
+  """Ends this process since another one ends that was asked to stop.
 
   What is being saved has some seconds left; nothing can be done any more for
   which all processes are needed. It counts as no signal: the first that comes
   in the meantime does not end this process at once.
+
+  Args:
+    part: waits for the others, and calls the function that it is given.
   """
   global _requested
   _requested = True
+  try:
+    part(_wait_until_saved)
+    _say('Another process was stopped, and so is this one')
+  finally:
+    end_at_once()
+
+
+def _wait_until_saved() -> None:
   deadline = time.monotonic() + _PATIENCE
   while _num_unsaved and time.monotonic() < deadline:
     time.sleep(0.05)
-  _say('Another process was stopped, and so is this one')
-  end_at_once()
 
 
 def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:

@@ -55,7 +55,9 @@ def test_earlier_handlers_come_back():
 def test_another_process_is_followed_once_all_is_saved(monkeypatch):
   ended = []
   monkeypatch.setattr(preemption, 'end_at_once', lambda: ended.append(1))
-  follower = threading.Thread(target=preemption.follow_others)
+  follower = threading.Thread(
+    target=preemption.follow_others, args=(lambda save: save(),)
+  )
   with preemption.handle_signals():
     with preemption.unsaved_work():
       follower.start()
@@ -73,7 +75,7 @@ def test_another_process_is_followed_in_the_end(monkeypatch):
   monkeypatch.setattr(preemption, 'end_at_once', lambda: ended.append(1))
   monkeypatch.setattr(preemption, '_PATIENCE', 0.2)
   with preemption.handle_signals(), preemption.unsaved_work():
-    preemption.follow_others()
+    preemption.follow_others(lambda save: save())
     assert ended == [1]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
 from datadiet.reporting.results import Results
+from datadiet.reporting.selection import Selection
 from datadiet.reporting.thumbnails import Thumbnails
 
 
@@ -25,6 +26,23 @@ def pack(array: np.ndarray) -> str:
 def pack_bytes(content: bytes) -> str:
   """Bytes, gzipped, in base64; the same for the same content."""
   return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode('ascii')
+
+
+def _kept(selection: Selection, num_examples: int) -> str:
+  """A bit for each example: whether any draw of the selection keeps it."""
+  kept = np.zeros(num_examples, bool)
+  kept[analysis.any_draw(selection)] = True
+  return pack(np.packbits(kept, bitorder='little'))
+
+
+def _described(name: str, statement: dict[str, Any]) -> dict[str, Any]:
+  """What the page says of a score, from what its manifest says."""
+  return {
+    'name': name,
+    'definition': statement.get('definition', ''),
+    'higher_is': statement.get('higher_is', 'neither'),
+    'num_runs': len(statement.get('runs', ())) or '-',
+  }
 
 
 def build_payload(
@@ -65,9 +83,7 @@ def build_payload(
   for position, column in enumerate(columns.values()):
     arrays[f'score-{position}'] = pack(column)
   for position, selection in enumerate(results.selections.values()):
-    kept = np.zeros(len(scores), bool)
-    kept[analysis.any_draw(selection)] = True
-    arrays[f'kept-{position}'] = pack(np.packbits(kept, bitorder='little'))
+    arrays[f'kept-{position}'] = _kept(selection, len(scores))
   num_classes = results.dataset['num_classes']
   predictions = analysis.majority(results.predictions(), num_classes)
   if predictions is not None:
@@ -80,15 +96,7 @@ def build_payload(
     'name': results.dataset.get('name'),
     'num_examples': len(scores),
     'class_names': results.class_names,
-    'scores': [
-      {
-        'name': name,
-        'definition': statements.get(name, {}).get('definition', ''),
-        'higher_is': statements.get(name, {}).get('higher_is', 'neither'),
-        'num_runs': len(statements.get(name, {}).get('runs', ())) or '-',
-      }
-      for name in columns
-    ],
+    'scores': [_described(name, statements.get(name, {})) for name in columns],
     'selections': [
       {'name': name, 'num_draws': len(selection.example_index)}
       for name, selection in results.selections.items()

@@ -78,6 +78,32 @@ def _check_subset(params, pattern: str) -> None:
     )
 
 
+def _resolve(scores: Sequence[str]) -> list[str]:
+  """The scores by their names; only what one network gives."""
+  names = registry.resolve(scores)
+  allowed = (registry.FORWARD, registry.GRADIENT, registry.DATA)
+  for name in names:
+    if registry.SCORES[name].kind not in allowed:
+      raise DataDietError(
+        f'{name!r} is made of more than one network: use datadiet.main; here '
+        'scores of one forward or gradient pass are allowed'
+      )
+  return names
+
+
+def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
+  if len(images) != len(labels) or labels.ndim != 1 or not len(labels):
+    raise DataDietError(
+      f'images and labels must be equally many, at least one: got '
+      f'{images.shape} and {labels.shape}'
+    )
+  if labels.dtype.kind not in 'iu' or labels.min() < 0:
+    raise DataDietError(
+      f'labels must be integers from 0, got {labels.dtype} down to '
+      f'{labels.min()}'
+    )
+
+
 def score_examples(
   model: nn.Module | Callable[[Mapping[str, Any], Any], Any],
   variables: Mapping[str, Any],
@@ -116,28 +142,9 @@ def score_examples(
       different lengths, labels that are no class of the model, or a
       subset_pattern that is found in no path of params.
   """
-  names = registry.resolve([scores] if isinstance(scores, str) else scores)
-  for name in names:
-    if registry.SCORES[name].kind not in (
-      registry.FORWARD,
-      registry.GRADIENT,
-      registry.DATA,
-    ):
-      raise DataDietError(
-        f'{name!r} is made of more than one network: use datadiet.main; here '
-        'scores of one forward or gradient pass are allowed'
-      )
+  names = _resolve([scores] if isinstance(scores, str) else scores)
   images, labels = np.asarray(images), np.asarray(labels)
-  if len(images) != len(labels) or labels.ndim != 1 or not len(labels):
-    raise DataDietError(
-      f'images and labels must be equally many, at least one: got '
-      f'{images.shape} and {labels.shape}'
-    )
-  if labels.dtype.kind not in 'iu' or labels.min() < 0:
-    raise DataDietError(
-      f'labels must be integers from 0, got {labels.dtype} down to '
-      f'{labels.min()}'
-    )
+  _check_arrays(images, labels)
   model = _as_model(model)
   # The engine knows two collections: all but params go as the second.
   inputs = {

@@ -1,6 +1,7 @@
 """The report stage: the table, the figures and the page."""
 
 import hashlib
+from pathlib import Path
 
 from absl import logging
 
@@ -17,6 +18,8 @@ _SOURCES = (
   'selections/*/*/manifest.json',
   'retrain/*/*/manifest.json',
 )
+# What makes it, of this package.
+_PROGRAM = ('.py', '.html', '.css', '.js')
 
 
 def _made_from(context: Context) -> str:
@@ -26,6 +29,11 @@ def _made_from(context: Context) -> str:
   by a workdir at rest either.
   """
   digest = hashlib.sha256(datadiet.__version__.encode())
+  # So that whoever changes the page sees it.
+  package = Path(datadiet.__file__).parent / 'reporting'
+  for path in sorted(package.rglob('*.*')):
+    if path.suffix in _PROGRAM:
+      digest.update(path.read_bytes())
   root = context.workdir.root
   for pattern in _SOURCES:
     for path in sorted(root.glob(pattern)):

@@ -77,8 +77,7 @@ def train_jobs(
   trainer = Trainer(dataset, settings, run_mesh)
   while pending:
     # It may have come while the last wave was saved.
-    if distributed.any_process(preemption.stop_requested()):
-      raise Preempted
+    distributed.stop_if_any_is_asked_to()
     wave = next_wave(pending, run_mesh.num_slots)
     label = f'{name} {len(jobs) - len(pending) + 1}'
     if len(wave.jobs) > 1:

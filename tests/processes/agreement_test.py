@@ -32,7 +32,7 @@ def work(argv):
     distributed.barrier('both are here')
     if case == 'between stages':
       preemption._requested = number == 1
-      pipeline._stop_if_requested()
+      distributed.stop_if_any_is_asked_to()
     elif case == 'reading':
       pipeline.load_dataset = load
       distributed.one_a_host_first(lambda: pipeline._load(None))

@@ -1,0 +1,79 @@
+"""Packs the mean scores of a workdir as reference scores of the package.
+
+    python -m benchmarks.reference WORKDIR NAME [--step=N] [--scores el2n ...]
+
+writes datadiet/reference_scores/NAME.npz, which
+`datadiet.load_reference_scores(NAME)` reads.
+"""
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+import datadiet
+from datadiet import artifacts
+
+FOLDER = Path(datadiet.__file__).parent / 'reference_scores'
+
+
+def pack(workdir: Path, step: int | None, names: list[str]) -> bytes:
+  """The file's content.
+
+  Args:
+    workdir: with scores of a finished score stage.
+    step: scored; None for the last.
+    names: of scores.
+
+  Raises:
+    DataDietError: if there is no such workdir or step, or it is damaged.
+    KeyError: for a score that it lacks.
+  """
+  results = datadiet.load_results(workdir)
+  table, statements = results.scores_at(step), results.score_info(step)
+  step = results.steps[-1] if step is None else step
+  stated = {
+    'dataset': results.dataset['name'],
+    'fingerprint': results.dataset['fingerprint'],
+    'step': step,
+    'test_accuracy': results.train_runs['test_accuracy'].tolist(),
+    'scores': {name: statements[name] for name in names},
+    'config': _without_paths(results.config),
+    'versions': results.environment['versions'],
+  }
+  buffer = io.BytesIO()
+  np.savez_compressed(
+    buffer,
+    ids=table['id'].to_numpy(np.bytes_),
+    manifest=np.array(json.dumps(stated)),
+    **{name: table[name].to_numpy(np.float32) for name in names},
+  )
+  return buffer.getvalue()
+
+
+def _without_paths(config: dict) -> dict:
+  """A config without places on somebody's machine."""
+  return {
+    name: _without_paths(value) if isinstance(value, dict) else value
+    for name, value in config.items()
+    if not name.endswith(('_dir', '_path'))
+  }
+
+
+def main() -> None:
+  """The command line."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('workdir', type=Path)
+  parser.add_argument('name')
+  parser.add_argument('--step', type=int, default=None)
+  parser.add_argument('--scores', nargs='+', default=['el2n', 'grand'])
+  options = parser.parse_args()
+  content = pack(options.workdir, options.step, options.scores)
+  artifacts.write_bytes(FOLDER / f'{options.name}.npz', content)
+  print(f'{FOLDER / options.name}.npz: {len(content):,} bytes')
+
+
+if __name__ == '__main__':
+  main()
