@@ -220,11 +220,14 @@ _parting = threading.Lock()
 def part(save: Callable[[], None] = lambda: None) -> None:
   """Stays until no process needs this one any more; process 0 ends last.
 
-  Only the first thread that calls it comes back, to end the process.
+  Only the first thread that calls it comes back, to end the process at once: an
+  ordinary exit would wait for the others, too, but not outlive them.
 
   Args:
     save: called once all know that they stop; this process ends after it.
   """
+  if _store() is None:
+    return
   _parting.acquire()
   _meet('heard', _HEAR_SECONDS)
   save()

@@ -153,11 +153,10 @@ def _guarded(argv: list[str]) -> int:
     return _main(argv)
   except Preempted:
     logging.info('Stopped; run the same command again to go on')
-    if not distributed.has_peers():
-      # Taking down all that was imported would take seconds more.
-      sys.stdout.flush()
-      preemption.end_at_once()
-    return preemption.EXIT_CODE
+    distributed.part()
+    # Taking down all that was imported would take seconds more.
+    sys.stdout.flush()
+    preemption.end_at_once()
   except DataDietError as error:
     logging.debug('Where it came from:', exc_info=True)
     return distributed.leave(report(error))

@@ -36,6 +36,11 @@ def work(argv):
     elif case == 'reading':
       pipeline.load_dataset = load
       distributed.one_a_host_first(lambda: pipeline._load(None))
+    elif case == 'while all agree':  # It is heard of in two ways.
+      if number == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+      distributed.stop_if_any_is_asked_to()
     elif case == 'at once':
       if number == 1:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -54,7 +59,9 @@ def _free_port():
     return free.getsockname()[1]
 
 
-@pytest.mark.parametrize('case', ['between stages', 'reading', 'at once'])
+@pytest.mark.parametrize(
+  'case', ['between stages', 'while all agree', 'reading', 'at once']
+)
 def test_a_stop_of_one_is_a_stop_of_both(case, tmp_path):
   port, env = _free_port(), running.environment(tmp_path)
   pair = [
