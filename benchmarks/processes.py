@@ -53,7 +53,7 @@ def rows(options: Namespace) -> list[timing.Row]:
         '1 process, 4 devices': lambda: _rate(1, num_steps, Path(cache)),
         '2 processes, 2 devices each': lambda: _rate(2, num_steps, Path(cache)),
       },
-      options.repeats,
+      1 if options.quick else options.repeats,
     )
   return timing.rows_of(
     'processes, 4 runs of digits',
