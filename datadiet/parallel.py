@@ -265,10 +265,11 @@ def slot_to_host(tree: Any, slot: int) -> Any:
   parts, positions = (
     zip(*map(find, leaves), strict=True) if leaves else ((), ())
   )
-  # All copies begin before one is waited for. Then another: the CPU's share
-  # the device's memory, which is donated to the next step.
+  # The CPU gives its own memory away, which is donated to the next step.
+  copy = np.array if jax.default_backend() == 'cpu' else np.asarray
+  # At once: all copies begin before one is waited for.
   copies = [
-    np.array(part[position])
+    copy(part[position])
     for part, position in zip(jax.device_get(parts), positions, strict=True)
   ]
   return jax.tree.unflatten(structure, copies)

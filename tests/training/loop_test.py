@@ -246,6 +246,39 @@ def test_nothing_waits_for_an_evaluation_but_the_next_log_point(
   assert steps[0] == steps[5] and steps[6] == steps[8]
 
 
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+  run_steps, save = Trainer.run_steps, checkpoints.CheckpointWriter._save
+  num_steps, trained_on = [0], threading.Event()
+
+  def counted(self, *inputs):
+    num_steps[0] += 1
+    if num_steps[0] == 6:
+      trained_on.set()
+    return run_steps(self, *inputs)
+
+  def late(self, step, state):
+    assert trained_on.wait(30), f'step {step} is saved before more are trained'
+    save(self, step, state)
+
+  monkeypatch.setattr(Trainer, 'run_steps', counted)
+  monkeypatch.setattr(checkpoints.CheckpointWriter, '_save', late)
+  train(tmp_path, checkpoint_every_steps=4, keep_steps=())
+  assert checkpoints.full_steps(tmp_path / 'run_00') == [8, 10]
+
+
+def test_the_loop_waits_for_no_step_but_older_ones(tmp_path, monkeypatch):
+  run_steps, waits = Trainer.run_steps, []
+
+  def counted(self, *inputs):
+    monkeypatch.setattr(jax, 'block_until_ready', waits.append)
+    return run_steps(self, *inputs)
+
+  monkeypatch.setattr(Trainer, 'run_steps', counted)
+  train(tmp_path)
+  # Those are `InFlight`'s to wait for, one by one.
+  assert waits == []
+
+
 def test_indices_are_sent_by_a_thread_of_their_own(tmp_path, monkeypatch):
   make_feed, threads = Trainer.make_feed, []
 
