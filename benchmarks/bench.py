@@ -56,6 +56,12 @@ def parse_flags() -> argparse.Namespace:
     '--repeats', type=int, help='default: 3, and 2 with --quick'
   )
   parser.add_argument(
+    '--seconds',
+    type=float,
+    default=float('inf'),
+    help='of a part; after most of them nothing more is begun',
+  )
+  parser.add_argument(
     '--data_dir', default='', help='CIFAR-10 as a TFDS directory'
   )
   parser.add_argument('--parts', nargs='*', choices=PARTS, default=list(PARTS))
@@ -151,6 +157,7 @@ def main() -> None:
     Path(options.json).write_text(timing.as_json(module.rows(options)))
     return
   flags = [f'--repeats={options.repeats}', f'--data_dir={options.data_dir}']
+  flags += [f'--seconds={options.seconds}']
   flags += ['--quick'] if options.quick else []
   flags += ['--dtypes', *options.dtypes] if options.dtypes else []
   rows, failed, load = [], [], _load()

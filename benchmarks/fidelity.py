@@ -8,7 +8,8 @@
 
 A checkpoint has 89 MB, what is handed on here well under one: scores of one
 network with ids and manifest in FOLDER/scores/run_<number>.npz, means of all in
-FOLDER/mean_scores.npz, accuracies in FOLDER/retrain/<subset>_<seed>.json.
+FOLDER/mean_scores.npz, as `datadiet.load_reference_scores` reads them, and
+accuracies in FOLDER/retrain/<subset>_<seed>.json.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from benchmarks import reference
 from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.scoring import aggregate, registry
@@ -59,7 +61,7 @@ def collect(workdir: Path, output: Path) -> None:
   }
   stated = {
     'scores': manifest,
-    'made_by': artifacts.read_json(workdir / 'config.json'),
+    'made_by': _made_by(workdir),
     'seconds': artifacts.read_json(workdir / 'timing.json'),
     'test_accuracy': _accuracies(workdir)[-1],
   }
@@ -71,6 +73,12 @@ def collect(workdir: Path, output: Path) -> None:
       **scores,
     },
   )
+
+
+def _made_by(workdir: Path) -> dict:
+  """Config, versions, devices and commit."""
+  content = artifacts.read_json(workdir / 'config.json')
+  return {**content, 'config': reference.without_paths(content['config'])}
 
 
 def _accuracies(workdir: Path) -> list[float]:
@@ -116,15 +124,25 @@ def means(folder: Path) -> dict:
     stats.spearmanr(found['el2n'], found['grand']).statistic
   )
   summary['test_accuracy'] = [each['test_accuracy'] for each in stated]
-  artifacts.write_npz(
-    folder / MEAN,
-    {
-      'ids': files[0]['ids'],
-      'manifest': np.array(json.dumps({**summary, 'by_run': stated})),
-      **found,
-    },
-  )
+  about = {**_about(stated[0], runs), **summary, 'by_run': stated}
+  packed = reference.content(files[0]['ids'], about, found)
+  artifacts.write_bytes(folder / MEAN, packed)
   return summary
+
+
+def _about(first: dict, runs: list[int]) -> dict:
+  """What is said of reference scores, by the statement of the first run."""
+  manifest = first['scores']
+  return {
+    'dataset': 'cifar10',
+    'fingerprint': manifest['fingerprint'],
+    'step': manifest['step'],
+    'scores': {
+      name: {**manifest['scores'][name], 'runs': runs} for name in SCORES
+    },
+    'config': first['made_by']['config'],
+    'versions': first['made_by']['versions'],
+  }
 
 
 def subset(
@@ -177,7 +195,7 @@ def result(workdir: Path, output: Path) -> None:
       'best_test_accuracy': max(accuracies),
       'num_examples': manifest['num_examples'],
       'num_steps': manifest['num_steps'],
-      'made_by': artifacts.read_json(workdir / 'config.json'),
+      'made_by': _made_by(workdir),
       'seconds': artifacts.read_json(workdir / 'timing.json'),
     },
   )

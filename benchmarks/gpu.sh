@@ -4,22 +4,26 @@
 #   benchmarks/gpu.sh [OPTION...]
 #
 #   --data=FILE   CIFAR-10, of benchmarks.pack (default: build/cifar10.npz)
-#   --log=FILE    where everything printed goes, too (default: build/gpu.log)
+#   --log=FILE    to which everything printed is added (default: build/gpu.log)
+#   --work=DIR    workdirs and caches, kept, so that another call goes on with
+#                 them (default: a temporary folder)
 #   --seconds=N   for all phases together (default: 520)
 #   --only=REGEX  phases whose names match (train, score, trace, bench), such as
 #                 those that were cut off for lack of time
 #   --tiny        the same phases with little in each, to try them on a CPU
 #
 # Every phase has its own time limit, and the later ones no more than is left:
-# one that hangs or fails costs no other. Needs no network and no TensorFlow:
-# python3 (or $PYTHON) with jax, flax, optax, orbax-checkpoint, ml_collections,
-# pillow and scipy. Exit code: how many phases failed or were cut off.
+# one that hangs or fails costs no other. Scores are of the first network that
+# is trained. Needs no network and no TensorFlow: python3 (or $PYTHON) with jax,
+# flax, optax, orbax-checkpoint, ml_collections, pillow and scipy; PyTorch to be
+# compared with. Exit code: how many phases failed or were cut off.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 data=build/cifar10.npz
 log=build/gpu.log
+work=''
 seconds=520
 only=.
 tiny=''
@@ -27,6 +31,7 @@ for option in "$@"; do
   case "${option}" in
     --data=*) data="${option#*=}" ;;
     --log=*) log="${option#*=}" ;;
+    --work=*) work="${option#*=}" ;;
     --seconds=*) seconds="${option#*=}" ;;
     --only=*) only="${option#*=}" ;;
     --tiny) tiny=yes ;;
@@ -42,16 +47,30 @@ if [[ ! -f "${data}" ]]; then
 fi
 
 mkdir -p "$(dirname "${log}")"
-exec > >(tee "${log}") 2>&1
+exec > >(tee -a "${log}") 2>&1
+logger=$!
 
-work="$(mktemp -d)"
-trap 'rm -rf "${work}"' EXIT
+temporary=''
+if [[ -z "${work}" ]]; then work="$(mktemp -d)" temporary="${work}"; fi
+# The last lines are to be in the log when this ends.
+# shellcheck disable=SC2329  # The trap calls it.
+finish() {
+  if [[ "${temporary}" ]]; then rm -rf "${temporary}"; fi
+  exec >&- 2>&-
+  for _ in {1..30}; do
+    kill -0 "${logger}" 2>/dev/null || break
+    sleep 0.1
+  done
+}
+trap finish EXIT
 python="${PYTHON:-python3}"
 export PYTHONUNBUFFERED=1
+# Programs, and which algorithms were fastest in them, serve all phases.
+export JAX_COMPILATION_CACHE_DIR="${work}/xla"
 failed=0
 
 # phase NAME LIMIT COMMAND...: runs it for at most LIMIT seconds, and 10 more to
-# save what it has.
+# save what it has; in the command, LIMIT stands for those seconds.
 phase() {
   local name="$1" limit="$2" left=$((seconds - SECONDS)) began="${SECONDS}"
   local code=0
@@ -64,7 +83,8 @@ phase() {
     failed=$((failed + 1))
     return
   fi
-  timeout --kill-after=10 "${limit}" "$@" </dev/null || code=$?
+  timeout --kill-after=10 "${limit}" "${@//LIMIT/${limit}}" </dev/null ||
+    code=$?
   if ((code)); then failed=$((failed + 1)); fi
   echo "(${name}: $((SECONDS - began)) s of ${limit}, exit code ${code})"
 }
@@ -74,7 +94,7 @@ settings=(
   --config.dataset.name=packed
   --config.dataset.data_dir="${data}"
   --config.dataset.cache_dir="${work}/cache"
-  --config.compilation_cache_dir="${work}/xla"
+  --config.compilation_cache_dir="${JAX_COMPILATION_CACHE_DIR}"
   --config.train.num_runs=1
   --config.train.num_epochs=20
   --config.train.schedule_steps=0
@@ -84,7 +104,7 @@ settings=(
 )
 bench=(--repeats=3)
 trace=(--num_steps=20 --data="${data}" --cache_dir="${work}/cache"
-  --compilation_cache_dir="${work}/xla")
+  --compilation_cache_dir="${JAX_COMPILATION_CACHE_DIR}")
 if [[ "${tiny}" ]]; then
   settings+=(
     --config.model.name=simple_cnn
@@ -120,26 +140,27 @@ score() {
 # end. Others are of the host, or need TensorFlow or the report's libraries;
 # memory is in the trace.
 part() {
-  phase "bench: $1" "$2" \
-    "${python}" -m benchmarks.bench "${bench[@]}" --parts "${@:3}"
+  phase "bench: $1" "$2" "${python}" -m benchmarks.bench "${bench[@]}" \
+    --seconds=LIMIT --parts "${@:3}"
 }
 
 echo "# datadiet on one GPU, $(date -u '+%Y-%m-%d %H:%M') UTC," \
   "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
-phase 'versions' 20 "${python}" -m benchmarks.versions
-# What matters most first: up to the scores the limits add up to what there is.
-part 'networks, bfloat16' 130 networks --dtypes bfloat16
-part loop 110 loop
-part score 60 score
-train bfloat16 128 100
-score float32 60
+phase 'versions' 15 "${python}" -m benchmarks.versions
+# What matters most first: up to the networks in bfloat16 the limits add up to
+# what there is. A network compiles for half a minute and trains as long.
+train bfloat16 128 130
+score float32 85
 phase 'trace: bfloat16, batch 128' 60 \
   "${python}" -m benchmarks.trace "${trace[@]}"
-part 'networks, float32' 130 networks --dtypes float32
-train bfloat16 512 80
-train float32 128 110
-train float32 512 90
-score tensorfloat32 40
+part loop 110 loop
+part 'networks, bfloat16' 120 networks --dtypes bfloat16
+part score 110 score
+train bfloat16 512 100
+part 'networks, float32' 150 networks --dtypes float32
+train float32 128 130
+train float32 512 110
+score tensorfloat32 85
 phase 'score: float32 against tensorfloat32' 20 \
   "${python}" -m benchmarks.agreement "${work}"/{float32,tensorfloat32}
 part checkpoint 60 checkpoint

@@ -57,6 +57,8 @@ settings=(
   --config.compilation_cache_dir="${work}/xla"
   --config.train.num_runs=1
   --config.score.names='el2n,grand'
+  # Trying which fits would compile five of them, for every network.
+  --config.score.gradient_batch_size=256
 )
 if [[ "${tiny}" ]]; then
   steps=20

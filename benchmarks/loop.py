@@ -86,13 +86,17 @@ def bare_step(dataset: Dataset, settings: TrainSettings):
     donate_argnums=0,
   )
   key = run_key(0, 0, 1)
-  state = init_state(
-    key,
-    model=model,
-    tx=tx,
-    image_shape=dataset.image_shape,
-    num_examples=dataset.train.num_examples,
-  )
+  # Compiled as one: each operation on its own takes far longer.
+  state = compilation.jit(
+    functools.partial(
+      init_state,
+      model=model,
+      tx=tx,
+      image_shape=dataset.image_shape,
+      num_examples=dataset.train.num_examples,
+    ),
+    run_once=True,
+  )(key)
   index = np.arange(settings.batch_size, dtype=np.int32)
   batch = jax.device_put(
     {
@@ -249,10 +253,11 @@ def rows(options) -> list[timing.Row]:
   builders = {
     _BARE: lambda: bare_step(dataset, settings),
     _LOOP: lambda: real_loop(dataset, settings),
+    _TORCH: lambda: torch_step(settings),
     _PLAIN: lambda: bare_step(dataset, plain),
   }
-  if not (options.quick and on_cpu):  # It compiles for half a minute there.
-    builders[_TORCH] = lambda: torch_step(settings)
+  if options.quick and on_cpu:  # It compiles for half a minute there.
+    del builders[_TORCH]
   images = num_steps * batch_size
 
   def build(name):
@@ -265,6 +270,7 @@ def rows(options) -> list[timing.Row]:
       for name in builders
     },
     options.repeats,
+    options.seconds,
   )
   table = functools.partial(
     timing.rows_of,

@@ -124,10 +124,13 @@ def rows(options: Namespace) -> list[timing.Row]:
     batch_size, chunk = 512, 64
   found = []
   usual = ('float32',) if on_cpu else ('float32', 'bfloat16')
-  for dtype in options.dtypes or usual:
+  dtypes = options.dtypes or usual
+  for dtype in dtypes:
     contenders = _our_contenders(width, dtype, batch_size, chunk)
     contenders |= _torch_contenders(width, dtype, batch_size, chunk)
-    measured = timing.take_turns(contenders, options.repeats)
+    measured = timing.take_turns(
+      contenders, options.repeats, options.seconds / len(dtypes)
+    )
     part = f'ResNet-18, width {width}, batch {batch_size}, {dtype}'
     found += timing.rows_of(part, measured, 'images/s', _AGAINST, _ASKED)
   return found

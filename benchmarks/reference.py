@@ -9,6 +9,7 @@ writes datadiet/reference_scores/NAME.npz, which
 import argparse
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,23 +41,33 @@ def pack(workdir: Path, step: int | None, names: list[str]) -> bytes:
     'step': step,
     'test_accuracy': results.train_runs['test_accuracy'].tolist(),
     'scores': {name: statements[name] for name in names},
-    'config': _without_paths(results.config),
+    'config': without_paths(results.config),
     'versions': results.environment['versions'],
   }
+  scores = {name: table[name].to_numpy(np.float32) for name in names}
+  return content(table['id'].to_numpy(np.bytes_), stated, scores)
+
+
+def content(
+  ids: np.ndarray, stated: dict, scores: Mapping[str, np.ndarray]
+) -> bytes:
+  """A file of reference scores.
+
+  Args:
+    ids: bytes[N], of the examples.
+    stated: what is said of the scores; see `load_reference_scores`.
+    scores: name -> float32[N].
+  """
   buffer = io.BytesIO()
-  np.savez_compressed(
-    buffer,
-    ids=table['id'].to_numpy(np.bytes_),
-    manifest=np.array(json.dumps(stated)),
-    **{name: table[name].to_numpy(np.float32) for name in names},
-  )
+  manifest = np.array(json.dumps(stated))
+  np.savez_compressed(buffer, ids=ids, manifest=manifest, **scores)
   return buffer.getvalue()
 
 
-def _without_paths(config: dict) -> dict:
+def without_paths(config: dict) -> dict:
   """A config without places on somebody's machine."""
   return {
-    name: _without_paths(value) if isinstance(value, dict) else value
+    name: without_paths(value) if isinstance(value, dict) else value
     for name, value in config.items()
     if not name.endswith(('_dir', '_path'))
   }
@@ -70,9 +81,10 @@ def main() -> None:
   parser.add_argument('--step', type=int, default=None)
   parser.add_argument('--scores', nargs='+', default=['el2n', 'grand'])
   options = parser.parse_args()
-  content = pack(options.workdir, options.step, options.scores)
-  artifacts.write_bytes(FOLDER / f'{options.name}.npz', content)
-  print(f'{FOLDER / options.name}.npz: {len(content):,} bytes')
+  path = FOLDER / f'{options.name}.npz'
+  packed = pack(options.workdir, options.step, options.scores)
+  artifacts.write_bytes(path, packed)
+  print(f'{path}: {len(packed):,} bytes')
 
 
 if __name__ == '__main__':

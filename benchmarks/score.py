@@ -103,7 +103,7 @@ def rows(options: Namespace) -> list[timing.Row]:
   return timing.rows_of(
     f'scoring by the program, ResNet-18, width {width}, '
     f'{NUM_CHUNKS} chunks of {batch_size}, float32',
-    timing.take_turns(contenders, options.repeats),
+    timing.take_turns(contenders, options.repeats, options.seconds),
     'images/s',
     against,
     asked,

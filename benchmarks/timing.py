@@ -3,11 +3,16 @@
 import dataclasses
 import functools
 import json
+import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+
+# Share of the time there is after which nothing more is begun.
+_LAST_START = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,24 +51,36 @@ def built_late(build: Callable[[], Callable[[], float]]) -> Callable[[], float]:
 
 
 def take_turns(
-  contenders: Mapping[str, Callable[[], float]], repeats: int
+  contenders: Mapping[str, Callable[[], float]],
+  repeats: int,
+  seconds: float = float('inf'),
 ) -> dict[str, np.ndarray | str]:
   """Runs all contenders `repeats` times in turns, after a round that warms up.
 
   One that fails, such as for lack of memory or of a library, costs no other: it
-  takes no more turns.
+  takes no more turns. Every figure is told as it comes, so that what is cut off
+  leaves those it has.
 
   Args:
-    contenders: functions that measure themselves once and return the figure.
+    contenders: functions that measure themselves once and return the figure;
+      those that matter most first.
     repeats: rounds that count; the order turns round from one to the next.
+    seconds: that there are; with little left no further contender is warmed up
+      and no further round begun.
 
   Returns:
-    float64[repeats] for each; of one that failed, the reason.
+    float64[rounds] for each; of one that failed, the reason.
   """
   names, measured = list(contenders), {name: [] for name in contenders}
   failed: dict[str, str] = {}
+  start = time.monotonic()
   for number in range(repeats + 1):
-    for name in names if number % 2 else names[::-1]:
+    is_late = time.monotonic() - start > _LAST_START * seconds
+    if is_late and number > 1:
+      break
+    for name in names[::-1] if number % 2 else names:
+      if not number and time.monotonic() - start > _LAST_START * seconds:
+        failed[name] = 'no time was left'
       if name in failed:
         continue
       try:
@@ -72,6 +89,9 @@ def take_turns(
         traceback.print_exc()
         failed[name] = _reason(error)
         continue
+      kind = f'round {number}' if number else 'warm-up'
+      told = f'{name}: {figure:.4g} ({kind}, {time.monotonic() - start:.0f} s)'
+      print(told, file=sys.stderr, flush=True)
       if number:
         measured[name].append(figure)
   return {

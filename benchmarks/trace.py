@@ -2,14 +2,15 @@
 
     python -m benchmarks.trace --data cifar10.npz [--batch_size 128] [...]
 
-Trains with the project's own trainer, as the training loop calls it, records
-the last steps by `jax.profiler`, and prints the share of the time in which the
-device computed and the operations that took longest. Needs no TensorFlow; the
-profile can also be opened in Perfetto or XProf.
+Trains with the project's own trainer, as the training loop calls it, measures
+how fast it is, records some more steps by `jax.profiler`, and prints the share
+of the time in which the device computed and the operations that took longest.
+Needs no TensorFlow; the profile can also be opened in Perfetto or XProf.
 """
 
 import argparse
 import collections
+import dataclasses
 import os
 import tempfile
 import time
@@ -28,14 +29,38 @@ from datadiet.stages.settings import train_settings
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer
 
-# Steps before those that are recorded.
+# Steps before those that are measured.
 WARM_UP_STEPS = 20
+# How many times as many steps as are recorded are measured on accelerators.
+MEASURED = 10
 # name, start and end in nanoseconds.
 Event = tuple[str, float, float]
 
 
-def device_events(profile: jax.profiler.ProfileData) -> list[Event]:
-  """What the devices did: kernels of a GPU, XLA's operations elsewhere."""
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+  """What was recorded.
+
+  Attributes:
+    num_steps: under the profiler.
+    seconds: that they took.
+    steps_per_second: before, without the profiler.
+  """
+
+  num_steps: int
+  seconds: float
+  steps_per_second: float
+
+
+def device_events(
+  profile: jax.profiler.ProfileData, is_host: bool
+) -> list[Event]:
+  """What the devices did: kernels of a GPU, XLA's operations elsewhere.
+
+  Args:
+    profile: of some steps.
+    is_host: whether the device is the host's CPU.
+  """
   planes = {plane.name: list(plane.lines) for plane in profile.planes}
   lines = [
     line
@@ -47,7 +72,6 @@ def device_events(profile: jax.profiler.ProfileData) -> list[Event]:
   lines = [line for line in lines if line.name.startswith('Stream')] or [
     line for line in lines if line.name == 'XLA Ops'
   ]
-  is_host = not lines
   if is_host:
     lines = planes.get('/host:CPU', [])
   found = []
@@ -86,12 +110,8 @@ def top_operations(
   return [(name, calls[name], ms) for name, ms in total.most_common(num_rows)]
 
 
-def record(config, num_steps: int, folder: str) -> tuple[int, float]:
-  """Trains `num_steps` steps, or up to a whole call, under the profiler.
-
-  Returns:
-    How many steps it were, and the seconds they took.
-  """
+def record(config, num_steps: int, folder: str) -> Recorded:
+  """Trains `num_steps` steps, or up to a whole call, under the profiler."""
   dataset = load_dataset(config.dataset)
   settings = train_settings(config, config.train.num_steps, ())
   run_mesh = parallel.make_run_mesh(
@@ -112,29 +132,41 @@ def record(config, num_steps: int, folder: str) -> tuple[int, float]:
     return jax.block_until_ready(state)
 
   state = train(state, -(-WARM_UP_STEPS // per_call))
+  num_calls = -(-num_steps // per_call)
+  measured = num_calls * (1 if jax.default_backend() == 'cpu' else MEASURED)
+  start = time.perf_counter()
+  state = train(state, measured)
+  rate = measured * per_call / (time.perf_counter() - start)
   with jax.profiler.trace(folder):
     start = time.perf_counter()
-    num_calls = -(-num_steps // per_call)
     train(state, num_calls)
-    return num_calls * per_call, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+  return Recorded(num_calls * per_call, seconds, rate)
 
 
-def report(folder: str, num_steps: int, seconds: float, batch_size: int) -> str:
+def report(folder: str, recorded: Recorded, batch_size: int) -> str:
   """The tables to print.
 
   Args:
     folder: of the profile.
-    num_steps: recorded.
-    seconds: that they took.
+    recorded: what is in it.
     batch_size: examples a step.
   """
   path = max(Path(folder).rglob('*.xplane.pb'), key=os.path.getmtime)
-  events = device_events(jax.profiler.ProfileData.from_file(str(path)))
+  profile = jax.profiler.ProfileData.from_file(str(path))
+  events = device_events(profile, jax.default_backend() == 'cpu')
   total = sum(end - start for _, start, end in events) / 1e6
+  num_steps, seconds = recorded.num_steps, recorded.seconds
+  busy = f'device busy {100 * busy_share(events):.1f} % of the time (asked: 90)'
+  if not events:
+    planes = ', '.join(plane.name for plane in profile.planes)
+    busy = f'nothing of the device in the profile, which has: {planes}'
   lines = [
+    f'{recorded.steps_per_second * batch_size:,.0f} images/s',
+    '',
     f'{num_steps} steps of {batch_size} images in {1e3 * seconds:.1f} ms: '
     f'{num_steps * batch_size / seconds:,.0f} images/s under the profiler, '
-    f'device busy {100 * busy_share(events):.1f} % of the time{_peak_memory()}',
+    f'{busy}{_peak_memory()}',
     '',
     '| operation | calls | ms | share |',
     '| --- | ---: | ---: | ---: |',
@@ -172,14 +204,14 @@ def main() -> None:
   config.model.name, config.model.width = options.model, options.width
   config.model.dtype = options.dtype
   config.train.batch_size = options.batch_size
+  # As benchmarks/gpu.sh trains, so that it is the same program, from the cache.
+  config.train.schedule_steps = 0
   config_lib.check(config)
   compilation.enable_compilation_cache(options.compilation_cache_dir)
   with tempfile.TemporaryDirectory() as folder:
     folder = options.output or folder
-    num_steps, seconds = record(
-      config_lib.resolve(config), options.num_steps, folder
-    )
-    print(report(folder, num_steps, seconds, options.batch_size))
+    recorded = record(config_lib.resolve(config), options.num_steps, folder)
+    print(report(folder, recorded, options.batch_size))
 
 
 if __name__ == '__main__':

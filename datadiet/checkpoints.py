@@ -116,43 +116,43 @@ class CheckpointWriter:
     self._folder = folder_of(run_folder)
     self._keep_steps = frozenset(keep_steps)
     self._checkpointer = _checkpointer()
-    # Orbax knows some object stores; to them all its files are uploaded here.
-    self._uploading = ThreadPoolExecutor(1, 'checkpoints')
-    self._upload: Future | None = None
+    self._background = ThreadPoolExecutor(1, 'checkpoints')
+    self._saving: Future | None = None
     _clear_half_written(self._folder)
 
   def save(self, step: int, state: Any) -> None:
-    """Starts saving a state of host arrays; waits for the save before.
+    """Starts saving a state of host arrays; waits only for the save before.
 
     Args:
       step: the optimizer step.
       state: a TrainState of numpy arrays, which must not change any more.
 
     Raises:
-      DataDietError: if this or the save before could not be written.
+      DataDietError: if the save before could not be written.
     """
     self.wait()
+    self._saving = self._background.submit(self._save, step, state)
+
+  def _save(self, step: int, state: Any) -> None:
+    """Writes and commits a state; checksums alone take a while."""
     flat = _flatten(state)
     variables = {k: v for k, v in flat.items() if _is_variable(k)}
     rest = {k: v for k, v in flat.items() if not _is_variable(k)}
     manifest = {VARIABLES: _checksum(variables), _REST: _checksum(rest)}
     target = self._folder / str(step)
-    try:
-      if target.exists():  # Left by an attempt that was set back.
-        checkpoint_archives.remove(target, _ITEMS)
-      content = ocp.args.Composite(
-        variables=ocp.args.PyTreeSave(variables),
-        rest=ocp.args.PyTreeSave(rest),
-        manifest=ocp.args.JsonSave(manifest),
-      )
-      if storage.is_remote(target):
-        self._upload = self._uploading.submit(
-          checkpoint_archives.save, self._checkpointer, target, _ITEMS, content
-        )
-      else:
-        self._checkpointer.save(target, args=content)
-    except Exception as error:
-      raise _save_error(self._folder, error) from error
+    if target.exists():  # Left by an attempt that was set back.
+      checkpoint_archives.remove(target, _ITEMS)
+    content = ocp.args.Composite(
+      variables=ocp.args.PyTreeSave(variables),
+      rest=ocp.args.PyTreeSave(rest),
+      manifest=ocp.args.JsonSave(manifest),
+    )
+    # Orbax knows some object stores; to them all its files are uploaded here.
+    if storage.is_remote(target):
+      checkpoint_archives.save(self._checkpointer, target, _ITEMS, content)
+    else:
+      self._checkpointer.save(target, args=content)
+      self._checkpointer.wait_until_finished()
 
   def wait(self) -> None:
     """Returns when the last save is committed and older ones are pruned.
@@ -161,9 +161,8 @@ class CheckpointWriter:
       DataDietError: if the save failed.
     """
     try:
-      if self._upload is not None:
-        self._upload.result()
-      self._checkpointer.wait_until_finished()
+      if self._saving is not None:
+        self._saving.result()
       self._prune()
     except Exception as error:
       raise _save_error(self._folder, error) from error
@@ -172,7 +171,7 @@ class CheckpointWriter:
     """Waits and frees the writer."""
     self.wait()
     self._checkpointer.close()
-    self._uploading.shutdown()
+    self._background.shutdown()
 
   def _prune(self) -> None:
     for step in full_steps(self._folder.parent)[:-_NUM_FULL_STATES]:

@@ -254,15 +254,25 @@ def own_slots(tree: Any) -> list[int]:
 def slot_to_host(tree: Any, slot: int) -> Any:
   """Copies one slot of a stacked tree to numpy arrays of this process."""
 
-  def take(leaf):
+  def find(leaf):
     for shard in leaf.addressable_shards:
       start, stop, _ = shard.index[0].indices(leaf.shape[0])
       if start <= slot < stop:
-        # A copy: the device's memory is donated to the next step.
-        return np.array(jax.device_get(shard.data)[slot - start])
+        return shard.data, slot - start
     raise ValueError(f'slot {slot} is not held by this process')
 
-  return jax.tree.map(take, tree)
+  leaves, structure = jax.tree.flatten(tree)
+  parts, positions = (
+    zip(*map(find, leaves), strict=True) if leaves else ((), ())
+  )
+  # The CPU gives its own memory away, which is donated to the next step.
+  copy = np.array if jax.default_backend() == 'cpu' else np.asarray
+  # At once: all copies begin before one is waited for.
+  copies = [
+    copy(part[position])
+    for part, position in zip(jax.device_get(parts), positions, strict=True)
+  ]
+  return jax.tree.unflatten(structure, copies)
 
 
 def pad_to_multiple(

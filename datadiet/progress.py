@@ -26,6 +26,8 @@ class Progress:
     self._name, self._total, self._unit = name, total, unit
     self._initial = self._done = initial
     self._start = self._last_line = time.monotonic()
+    # Units done, and when, as the rate is counted from.
+    self._since: tuple[int, float] | None = None
     self._bar = None
     if sys.stderr.isatty():
       import tqdm  # Nothing else needs it.
@@ -43,12 +45,14 @@ class Progress:
   def advance(self, num_units: int, note: str = '') -> None:
     """Adds finished units; `note` is shown beside them."""
     self._done += num_units
+    now = time.monotonic()
+    if self._since is None:
+      self._since = self._done, now
     if self._bar is not None:
       if note:
         self._bar.set_postfix_str(note, refresh=False)
       self._bar.update(num_units)
       return
-    now = time.monotonic()
     if now - self._last_line >= LOG_INTERVAL:
       self._last_line = now
       logging.info('%s', self.line(note))
@@ -71,9 +75,12 @@ class Progress:
 
   @property
   def rate(self) -> float:
-    """Units per second since the start."""
-    elapsed = time.monotonic() - self._start
-    return (self._done - self._initial) / elapsed if elapsed > 0 else 0.0
+    """Units per second; after the first, in whose time programs compile."""
+    num, start = self._since or (self._initial, self._start)
+    if self._done == num:
+      num, start = self._initial, self._start
+    elapsed = time.monotonic() - start
+    return (self._done - num) / elapsed if elapsed > 0 else 0.0
 
   def close(self) -> None:
     """Removes the bar."""

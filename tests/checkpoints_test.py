@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import flax.struct
@@ -131,6 +132,22 @@ def test_a_folder_without_checkpoints_has_none(tmp_path):
   assert checkpoints.full_steps(tmp_path / 'nowhere') == []
   with pytest.raises(DataDietError, match='it has none'):
     checkpoints.load_variables(tmp_path, 0)
+
+
+def test_a_save_holds_nobody_up(tmp_path, monkeypatch):
+  checksum, may_go_on = checkpoints._checksum, threading.Event()
+
+  def late(flat):
+    assert may_go_on.wait(30)
+    return checksum(flat)
+
+  monkeypatch.setattr(checkpoints, '_checksum', late)
+  writer = checkpoints.CheckpointWriter(tmp_path, ())
+  writer.save(1, make_state(1))
+  assert checkpoints.full_steps(tmp_path) == []
+  may_go_on.set()
+  writer.close()
+  assert checkpoints.full_steps(tmp_path) == [1]
 
 
 def test_half_written_checkpoints_do_not_count(tmp_path):

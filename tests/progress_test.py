@@ -47,6 +47,14 @@ def test_units_done_before_do_not_count_for_the_rate(clock):
   assert shown.line() == 'training: 600/1000 images, 10.0 images/s, 40 s left'
 
 
+def test_the_time_of_the_first_units_does_not_count_where_there_are_more(clock):
+  shown = Progress('training', 1000, 'images')
+  for seconds in (60.0, 2.0, 2.0):  # The first call compiles.
+    clock[0] += seconds
+    shown.advance(100)
+  assert shown.rate == 50.0
+
+
 def test_before_the_first_unit_the_time_left_is_unknown(clock):
   assert 'unknown time left' in Progress('training', 10, 'steps').line()
 

@@ -36,7 +36,7 @@ class WaveFigures:
     *,
     first_step: int,
     batch_size: int,
-    learning_rate: Callable[[int], Any],
+    learning_rate: Callable[[int], float],
   ):
     """Opens the histories.
 
@@ -83,7 +83,7 @@ class WaveFigures:
     row = {
       'step': step,
       'epoch': step / per_epoch,
-      'learning_rate': float(jax.device_get(self._learning_rate(step - 1))),
+      'learning_rate': self._learning_rate(step - 1),
     }
     if meters.count:
       row['train_loss'] = float(meters.loss) / int(meters.count)

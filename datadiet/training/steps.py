@@ -11,7 +11,7 @@ import optax
 from datadiet.data.augmentation import AUGMENTATIONS, normalise
 from datadiet.training.dynamics import update_dynamics
 from datadiet.training.infobatch import record_losses
-from datadiet.training.state import TrainState
+from datadiet.training.state import Meters, TrainState
 
 Batch = dict[str, jax.Array]
 
@@ -97,8 +97,6 @@ def make_train_step(
       state.params, state.batch_stats, images, batch
     )
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    meters = state.meters
-    failed = ~jnp.isfinite(loss) & (meters.nonfinite_step < 0)
     pruning = state.pruning
     if pruning is not None:
       pruning = record_losses(pruning, batch['example_index'], losses)
@@ -111,15 +109,23 @@ def make_train_step(
       dynamics=update_dynamics(
         state.dynamics, batch['example_index'], logits, labels, state.step
       ),
-      meters=meters.replace(
-        loss=meters.loss + losses.sum(),
-        correct=meters.correct + jnp.sum(jnp.argmax(logits, -1) == labels),
-        count=meters.count + labels.shape[0],
-        nonfinite_step=jnp.where(failed, state.step, meters.nonfinite_step),
+      meters=_update_meters(
+        state.meters, loss, losses, logits, labels, state.step
       ),
     )
 
   return train_step
+
+
+def _update_meters(meters, loss, losses, logits, labels, step) -> Meters:
+  """Adds a step's examples; `loss` is what the gradient was of."""
+  failed = ~jnp.isfinite(loss) & (meters.nonfinite_step < 0)
+  return meters.replace(
+    loss=meters.loss + losses.sum(),
+    correct=meters.correct + jnp.sum(jnp.argmax(logits, -1) == labels),
+    count=meters.count + labels.shape[0],
+    nonfinite_step=jnp.where(failed, step, meters.nonfinite_step),
+  )
 
 
 def make_eval_step(

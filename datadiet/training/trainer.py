@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from datadiet import compilation
 from datadiet.data import order
 from datadiet.data.dataset import Dataset
 from datadiet.data.placement import place
@@ -82,7 +83,16 @@ class Trainer:
       batch_size=settings.eval_batch_size,
       placement=settings.placement,
     )
-    self.learning_rate = make_schedule(settings.optimizer)
+    # All at once: at a log point they would wait behind training steps.
+    self._learning_rates = np.asarray(
+      compilation.jit(
+        jax.vmap(make_schedule(settings.optimizer)), run_once=True
+      )(np.arange(settings.num_steps))
+    )
+
+  def learning_rate(self, step: int) -> float:
+    """Of an optimizer step, from 0; asks no device."""
+    return float(self._learning_rates[step])
 
   def _run_steps(self, state, feed, key, num_steps, resident):
     """Trains one run for `num_steps` of the steps in `feed`."""

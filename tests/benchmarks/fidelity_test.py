@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 
+import datadiet
 from benchmarks import fidelity
 from datadiet import artifacts
 from datadiet.artifacts import Workdir
 from datadiet.errors import DataDietError
+from datadiet.reporting import reference
 
 NUM = 40
 
@@ -27,13 +29,22 @@ def _workdir(folder, seed, *, fingerprint='abc', finished=True) -> Workdir:
   checksums = {
     name: artifacts.checksum(values) for name, values in scores.items()
   }
-  manifest = {'fingerprint': fingerprint, 'checksums': checksums}
+  manifest = {
+    'fingerprint': fingerprint,
+    'step': 7800,
+    'checksums': checksums,
+    'scores': {name: {'definition': f'{name} is'} for name in scores},
+  }
   artifacts.write_manifest(scored, manifest)
   rows = [[i, f'train_{NUM - i}', 0] for i in range(NUM)]
   artifacts.write_csv(
     workdir.scores_csv(), ('example_index', 'id', 'label'), rows
   )
-  artifacts.write_json(workdir.config, {'commit': 'c0ffee'})
+  config = {'dataset': {'name': 'packed', 'data_dir': '/on/my/machine'}}
+  artifacts.write_json(
+    workdir.config,
+    {'config': config, 'versions': {'jax': '1'}, 'commit': 'c0ffee'},
+  )
   artifacts.write_json(workdir.timing, {'train': 1.0})
   run = workdir.run('train', 0)
   run.mkdir(parents=True)
@@ -69,7 +80,23 @@ def test_means_are_over_the_runs_that_are_there(folder):
     assert found['el2n'].dtype == np.float32
     assert found['ids'][0] == b'train_40'
     made_by = json.loads(str(found['manifest']))['by_run'][0]['made_by']
-    assert made_by == {'commit': 'c0ffee'}
+    assert made_by['commit'] == 'c0ffee'
+
+
+def test_means_are_reference_scores(folder, monkeypatch):
+  fidelity.means(folder)
+  monkeypatch.setattr(reference, '_folder', lambda: folder)
+  scores = datadiet.load_reference_scores('mean_scores')
+  assert scores.index[0] == 'train_40' and list(scores) == ['el2n', 'grand']
+  assert scores.attrs['scores']['el2n'] == {
+    'definition': 'el2n is',
+    'runs': [0, 1, 4],
+  }
+  stated = ('dataset', 'fingerprint', 'step', 'versions')
+  found = [scores.attrs[name] for name in stated]
+  assert found == ['cifar10', 'abc', 7800, {'jax': '1'}]
+  assert scores.attrs['config'] == {'dataset': {'name': 'packed'}}
+  assert '/on/my/machine' not in str(scores.attrs)
 
 
 def test_runs_of_other_data_are_refused(folder, tmp_path):

@@ -17,12 +17,17 @@ def run(tmp_path):
   data = tmp_path / 'data.npz'
   data.touch()
 
-  def run_script(script, *options, failing='none', data=data):
+  def run_script(script, *options, failing='none', data=data, **env):
     python.write_text(f'#!/bin/sh\necho "ran $*"\ntest "$2" != {failing}\n')
     python.chmod(0o755)
     return subprocess.run(
       [BENCHMARKS / script, f'--data={data}', *options],
-      env={**os.environ, 'PYTHON': str(python), 'TMPDIR': str(tmp_path)},
+      env={
+        **os.environ,
+        'PYTHON': str(python),
+        'TMPDIR': str(tmp_path),
+        **env,
+      },
       capture_output=True,
       text=True,
     )
@@ -38,10 +43,35 @@ def test_a_phase_that_fails_costs_no_other(run, tmp_path):
   after = done.stdout.split('## trace')[1]
   for batch_size in (128, 512):
     assert f'--config.train.batch_size={batch_size}' in after
-  networks = 'ran -m benchmarks.bench --repeats=3 --parts networks --dtypes'
-  assert f'{networks} float32' in after
+  # A part knows its time, so that its table comes before that is over.
+  networks = r'ran .*bench --repeats=3 --seconds=150 --parts networks --dtypes'
+  assert re.search(f'{networks} float32', after)
   assert log.read_text() == done.stdout
   assert not list(tmp_path.glob('tmp.*'))
+
+
+def test_another_call_goes_on_with_what_is_there_and_adds_to_the_log(
+  run, tmp_path
+):
+  log, work = tmp_path / 'gpu.log', tmp_path / 'work'
+  work.mkdir()
+  (work / 'kept').touch()
+  for only in ('trace', 'checkpoint'):
+    run('gpu.sh', f'--log={log}', f'--work={work}', f'--only={only}')
+  text = log.read_text()
+  assert '## trace' in text and '## bench: checkpoint' in text
+  assert f'--cache_dir={work}/cache' in text and (work / 'kept').exists()
+
+
+def test_the_log_is_whole_when_the_script_ends(run, tmp_path):
+  log = tmp_path / 'gpu.log'
+  # A slow disk; nobody waits for what it would print.
+  tee = tmp_path / 'tee'
+  tee.write_text(f'#!/bin/sh\nexec >/dev/null 2>&1; sleep 0.5; cat >{log}\n')
+  tee.chmod(0o755)
+  path = f'{tmp_path}:{os.environ["PATH"]}'
+  run('gpu.sh', f'--log={log}', '--only=trace', PATH=path)
+  assert 'phases failed or were cut off' in log.read_text()
 
 
 def test_phases_are_chosen_by_name(run, tmp_path):
@@ -66,9 +96,14 @@ def test_what_matters_most_fits_into_the_time(run, tmp_path):
   ended = r'^\((.*): \d+ s of (\d+), exit code 0\)'
   limits = re.findall(ended, done.stdout, re.M)
   names = [name for name, _ in limits]
-  headline = {'bench: networks, bfloat16', 'bench: loop', 'bench: score'}
-  last = names.index('score: float32')
-  assert headline <= set(names[:last])
+  last = names.index('bench: networks, bfloat16')
+  assert names[1 : last + 1] == [
+    'train: bfloat16, batch 128',
+    'score: float32',
+    'trace: bfloat16, batch 128',
+    'bench: loop',
+    'bench: networks, bfloat16',
+  ]
   assert sum(int(limit) for _, limit in limits[: last + 1]) <= 520
 
 

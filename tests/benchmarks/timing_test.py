@@ -28,7 +28,7 @@ def test_contenders_take_turns_after_a_round_that_warms_up():
   )
   np.testing.assert_array_equal(measured['ours'], [2.0, 4.0])
   # The order turns round, so that neither always has the warmer machine.
-  assert calls == ['theirs', 'ours', 'ours', 'theirs', 'theirs', 'ours']
+  assert calls == ['ours', 'theirs', 'theirs', 'ours', 'ours', 'theirs']
   rows = timing.rows_of('part', measured, 'images/s', {'ours': 'theirs'})
   assert rows[0].ratios == (2.0, 4.0)
   assert not rows[1].ratios
@@ -88,7 +88,7 @@ def test_a_contender_that_fails_costs_no_other():
     },
     repeats=3,
   )
-  assert calls == ['late', 'built', 'late']
+  assert calls == ['built', 'late', 'late']
   rows = timing.rows_of('part', measured, 's', {'ours': 'peer'})
   assert rows[0].values == (2.0, 2.0, 2.0) and not rows[0].ratios
   table = timing.markdown(rows)
@@ -96,6 +96,41 @@ def test_a_contender_that_fails_costs_no_other():
   assert reason in table and 'failed: MemoryError' in table
   (*_, row) = json.loads(timing.as_json(rows))['rows']
   assert timing.Row(**row).failed == rows[2].failed
+
+
+@pytest.fixture
+def clock(monkeypatch):
+  """A clock that contenders move on."""
+  now = [0.0]
+  monkeypatch.setattr(timing.time, 'monotonic', lambda: now[0])
+
+  def contender(seconds):
+    def call():
+      now[0] += seconds
+      return 1.0
+
+    return call
+
+  return contender
+
+
+def test_with_little_time_left_nothing_more_is_begun(clock):
+  contenders = {'ours': clock(50), 'theirs': clock(20), 'last': clock(1)}
+  measured = timing.take_turns(contenders, repeats=3, seconds=100)
+  assert measured['last'] == 'no time was left'
+  # One round always: else there would be no figure at all.
+  assert len(measured['ours']) == len(measured['theirs']) == 1
+  measured = timing.take_turns(contenders, repeats=3, seconds=1000)
+  assert len(measured['last']) == 3
+
+
+def test_what_is_cut_off_leaves_the_figures_it_has(capsys):
+  def cut_off():
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    timing.take_turns({'ours': lambda: 1234.5, 'theirs': cut_off}, repeats=1)
+  assert 'ours: 1234 (warm-up' in capsys.readouterr().err
 
 
 def test_the_machine_is_named_without_git(monkeypatch):

@@ -1,5 +1,6 @@
 """Tests of how a profile is read."""
 
+import re
 import types
 
 import pytest
@@ -55,7 +56,13 @@ def test_operations_are_added_up():
 def test_nothing_of_a_device_counts_twice(lines, expected):
   profile = _profile(**{'/host:CPU': {'python': [('f', 0, 9)]}})
   profile.planes += _profile(**{'/device:GPU:0': lines}).planes
-  assert trace.device_events(profile) == expected
+  assert trace.device_events(profile, is_host=False) == expected
+
+
+def test_what_the_host_does_is_no_work_of_a_device_that_was_not_seen():
+  profile = _profile(**{'/host:CPU': {'launches': [('f', 0, 9)]}})
+  profile.planes[0].lines[0].events[0].stats = {'hlo_op': 'conv'}.items()
+  assert trace.device_events(profile, is_host=False) == []
 
 
 def test_a_cpu_is_read_off_the_host():
@@ -67,13 +74,15 @@ def test_a_cpu_is_read_off_the_host():
     stats={'hlo_op': 'convolution.3'}.items(),
   )
   profile.planes[0].lines[1].events.append(operation)
-  assert trace.device_events(profile) == [('convolution.3', 4, 6)]
+  events = trace.device_events(profile, is_host=True)
+  assert events == [('convolution.3', 4, 6)]
 
 
 def test_fewer_steps_than_a_call_has_are_recorded_as_one(tmp_path):
   config = running.tiny_config(train__steps_per_call=4)
   recorded = trace.record(config_lib.resolve(config), 3, str(tmp_path))
-  assert recorded[0] == 4
-  table = trace.report(str(tmp_path), *recorded, batch_size=64)
-  assert table.startswith('4 steps of 64 images in ')
+  assert recorded.num_steps == 4
+  table = trace.report(str(tmp_path), recorded, batch_size=64)
+  assert re.match(r'[\d,]+ images/s\n\n4 steps of 64 images in ', table)
+  assert re.search(r'device busy [\d.]+ % of the time', table)
   assert '% |' in table.splitlines()[-1]

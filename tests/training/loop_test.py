@@ -1,5 +1,7 @@
 """Tests datadiet.training.loop: what runs leave, whatever interrupts them."""
 
+import threading
+
 import jax
 import numpy as np
 import pytest
@@ -188,11 +190,11 @@ def test_between_events_nothing_comes_from_the_device_unasked(
     train(tmp_path)
 
 
-def test_only_log_points_read_from_the_device(tmp_path, monkeypatch):
-  """The host reads no array between the steps of two log points.
+def reads_before_steps(monkeypatch):
+  """How many arrays the host had read at each dispatch; grows.
 
   The CPU's arrays lie in the host's memory, where the transfer guard sees
-  nothing: count the reads themselves.
+  nothing: the reads themselves are counted.
   """
   reads, steps = [], []
   run_steps = Trainer.run_steps
@@ -209,16 +211,84 @@ def test_only_log_points_read_from_the_device(tmp_path, monkeypatch):
 
   monkeypatch.setattr(Trainer, 'run_steps', counted_steps)
   monkeypatch.setattr(array_type, '_value', property(counted_value))
+  return reads, steps
+
+
+def test_only_log_points_read_from_the_device(tmp_path, monkeypatch):
+  reads, steps = reads_before_steps(monkeypatch)
   train(
     tmp_path,
-    log_every_steps=5,
+    log_every_steps=3,
     checkpoint_every_steps=10,
     eval_every_steps=10,
     keep_steps=(),
   )
-  assert reads
-  # Ten steps; reads only after the fifth and the tenth.
-  assert len(set(steps[:5])) == 1 and len(set(steps[5:])) == 1
+  assert reads and len(steps) == NUM_STEPS
+  # Nothing is read but after the sixth and ninth: the row of the point before.
+  assert steps[0] == steps[5] < steps[6] == steps[8] < steps[9] < len(reads)
+
+
+def test_nothing_waits_for_an_evaluation_but_the_next_log_point(
+  tmp_path, monkeypatch
+):
+  reads, steps = reads_before_steps(monkeypatch)
+  train(
+    tmp_path,
+    log_every_steps=3,
+    checkpoint_every_steps=10,
+    eval_every_steps=6,
+    keep_steps=(),
+  )
+  monkeypatch.undo()
+  # At the sixth the row of the third is read, not that of the evaluation.
+  row, row_of_evaluation = steps[6] - steps[5], steps[9] - steps[8]
+  assert 0 < row < row_of_evaluation
+  assert steps[0] == steps[5] and steps[6] == steps[8]
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+  run_steps, save = Trainer.run_steps, checkpoints.CheckpointWriter._save
+  num_steps, trained_on = [0], threading.Event()
+
+  def counted(self, *inputs):
+    num_steps[0] += 1
+    if num_steps[0] == 6:
+      trained_on.set()
+    return run_steps(self, *inputs)
+
+  def late(self, step, state):
+    assert trained_on.wait(30), f'step {step} is saved before more are trained'
+    save(self, step, state)
+
+  monkeypatch.setattr(Trainer, 'run_steps', counted)
+  monkeypatch.setattr(checkpoints.CheckpointWriter, '_save', late)
+  train(tmp_path, checkpoint_every_steps=4, keep_steps=())
+  assert checkpoints.full_steps(tmp_path / 'run_00') == [8, 10]
+
+
+def test_the_loop_waits_for_no_step_but_older_ones(tmp_path, monkeypatch):
+  run_steps, waits = Trainer.run_steps, []
+
+  def counted(self, *inputs):
+    monkeypatch.setattr(jax, 'block_until_ready', waits.append)
+    return run_steps(self, *inputs)
+
+  monkeypatch.setattr(Trainer, 'run_steps', counted)
+  train(tmp_path)
+  # Those are `InFlight`'s to wait for, one by one.
+  assert waits == []
+
+
+def test_indices_are_sent_by_a_thread_of_their_own(tmp_path, monkeypatch):
+  make_feed, threads = Trainer.make_feed, []
+
+  def recorded(self, *inputs):
+    threads.append(threading.current_thread())
+    return make_feed(self, *inputs)
+
+  monkeypatch.setattr(Trainer, 'make_feed', recorded)
+  train(tmp_path, num_steps=4)
+  assert len(threads) == 4 and threading.main_thread() not in threads
 
 
 def test_a_subset_smaller_than_a_batch_is_refused(tmp_path):

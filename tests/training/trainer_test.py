@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from datadiet import parallel
+from datadiet.training.optimizer import OptimizerSettings, make_schedule
 from datadiet.training.trainer import Trainer
 from tests.training import small_runs
 
@@ -201,6 +202,27 @@ def test_pixels_on_the_host_give_the_same_bits():
     jax.tree.leaves(train_steps(on_device, jobs).params),
   ):
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize('schedule', ['piecewise', 'linear', 'constant'])
+def test_learning_rates_are_the_schedules_and_ask_no_device(schedule):
+  settings = OptimizerSettings(schedule=schedule, schedule_steps=10)
+  trainer, _ = make_trainer(1, 1, optimizer=settings)
+  expected = [float(make_schedule(settings)(step)) for step in range(10)]
+  # Device work would wait behind all training steps in flight.
+  with jax.transfer_guard('disallow'):
+    found = [trainer.learning_rate(step) for step in range(10)]
+  np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_steps_take_the_memory_of_the_state_before():
+  trainer, jobs = make_trainer(2, 1)
+  before = trainer.init(jobs)
+  feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
+  keys = trainer.augmentation_keys(jobs)
+  after = trainer.run_steps(before, feed, keys, 1)
+  assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before))
+  assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(after))
 
 
 def test_seeds_are_told_apart():
