@@ -194,7 +194,8 @@ def reads_before_steps(monkeypatch):
   """How many arrays the host had read at each dispatch; grows.
 
   The CPU's arrays lie in the host's memory, where the transfer guard sees
-  nothing: the reads themselves are counted.
+  nothing: the reads themselves are counted. Those of arrays on one device alone
+  can go by its buffer, which nobody sees: train on two.
   """
   reads, steps = [], []
   run_steps = Trainer.run_steps
@@ -218,6 +219,9 @@ def test_only_log_points_read_from_the_device(tmp_path, monkeypatch):
   reads, steps = reads_before_steps(monkeypatch)
   train(
     tmp_path,
+    (0, 1),
+    slots=2,
+    devices=2,
     log_every_steps=3,
     checkpoint_every_steps=10,
     eval_every_steps=10,
@@ -234,6 +238,9 @@ def test_nothing_waits_for_an_evaluation_but_the_next_log_point(
   reads, steps = reads_before_steps(monkeypatch)
   train(
     tmp_path,
+    (0, 1),
+    slots=2,
+    devices=2,
     log_every_steps=3,
     checkpoint_every_steps=10,
     eval_every_steps=6,
