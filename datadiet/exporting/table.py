@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
@@ -14,7 +15,7 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
 
   Columns: example_index, id, label; kept, whether the selection has it; all
   mean scores (float32); and where labels were audited, suspicion, is_issue and
-  suggested_label. Needs no images.
+  suggested_label (null where none is). Needs no images.
 
   Raises:
     DataDietError: if the library pyarrow is not installed, or nothing was
@@ -43,7 +44,8 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
   if audit is not None:
     table['suspicion'] = audit.suspicion
     table['is_issue'] = audit.is_issue
-    table['suggested_label'] = audit.suggested_labels
+    suggested = pd.Series(audit.suggested_labels, table.index, 'Int32')
+    table['suggested_label'] = suggested.mask(suggested < 0)
   arrow = pa.Table.from_pandas(table.reset_index(), preserve_index=False)
   facts = {
     'selection': kept.name,

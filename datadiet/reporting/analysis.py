@@ -7,12 +7,19 @@ import numpy as np
 import pandas as pd
 
 from datadiet.reporting.results import Results, Selection
+from datadiet.reporting.summary import leaves_out
 
 # The share of examples that `run_stability` compares between runs.
 TOP_FRACTION = 0.3
 # More columns than these are no longer readable as a heat map.
 _MAX_CORRELATED = 36
 _STAGES = ('train', 'score', 'audit', 'select', 'retrain', 'report')
+# What the columns of `data_map` are, in the words of the scores' manifests.
+DATA_MAP = {
+  'mean_confidence': ('mean over visits of p_y', 'easier'),
+  'variability': ('standard deviation over visits of p_y', 'neither'),
+  'correctness': ('share of visits at which it was right', 'easier'),
+}
 
 
 def score_columns(scores: pd.DataFrame) -> list[str]:
@@ -27,8 +34,9 @@ def rank_correlations(results: Results) -> pd.DataFrame:
     results: of the workdir.
 
   Returns:
-    float64[num_scores, num_scores], both axes named by score; where several
-    steps were scored and not too many scores, by score and step.
+    float64[num_scores, num_scores]; both axes are named 'score' and have those
+    of the last scored step; or 'score and step', where several steps were
+    scored and not too many scores.
   """
   tables = {step: results.scores_at(step) for step in results.steps}
   columns = {}
@@ -36,10 +44,12 @@ def rank_correlations(results: Results) -> pd.DataFrame:
     suffix = f' ({step})' if len(tables) > 1 else ''
     for name in score_columns(table):
       columns[name + suffix] = table[name]
+  axis = 'score and step' if len(tables) > 1 else 'score'
   if len(columns) > _MAX_CORRELATED:
-    last = tables[results.steps[-1]]
+    axis, last = 'score', tables[results.steps[-1]]
     columns = {name: last[name] for name in score_columns(last)}
-  return pd.DataFrame(columns).rank().corr()
+  correlations = pd.DataFrame(columns).rank().corr()
+  return correlations.rename_axis(index=axis, columns=axis)
 
 
 def run_stability(results: Results) -> pd.DataFrame:
@@ -109,19 +119,20 @@ def data_map(results: Results) -> pd.DataFrame:
   """Confidence, variability and correctness over training, if known.
 
   From the mean scores where these are among them, otherwise from the training
-  dynamics of the runs (Swayamdipta et al. 2020).
+  dynamics of the runs (Swayamdipta et al. 2020): up to the last scored step,
+  as the scores beside it are, or all of them where none were kept there.
 
   Returns:
     float32[N]: mean_confidence, variability, correctness, as means over the
     runs; NaN for examples that no run trained on. Empty if nothing is known.
+    `.attrs['step']` is the step up to which it is.
   """
-  scores = results.scores
-  names = ['mean_confidence', 'variability', 'correctness']
+  scores, names = results.scores, list(DATA_MAP)
   if set(names) <= set(scores.columns):
-    return scores[names]
-  tables = []
+    return _up_to(results.steps[-1], scores[names])
+  tables, steps = [], []
   for run in results.score_runs():
-    dynamics = results.dynamics(run)
+    dynamics = results.dynamics(run, results.steps[-1])
     if len(dynamics.get('visits', ())) != len(scores):
       continue
     visits = np.where(dynamics['visits'] > 0, dynamics['visits'], np.nan)
@@ -132,11 +143,18 @@ def data_map(results: Results) -> pd.DataFrame:
       'correctness': dynamics['num_correct'] / visits,
     }
     tables.append(pd.DataFrame(columns))
+    steps.append(int(dynamics['step']))
   if not tables:
     return pd.DataFrame(columns=names)
   # Runs that never saw an example say nothing about it.
   stacked = pd.concat(tables).groupby(level=0).mean()
-  return stacked.astype(np.float32).rename_axis('example_index')
+  stacked = stacked.astype(np.float32).rename_axis('example_index')
+  return _up_to(max(steps), stacked)
+
+
+def _up_to(step: int, table: pd.DataFrame) -> pd.DataFrame:
+  table.attrs['step'] = step
+  return table
 
 
 def any_draw(selection: Selection) -> np.ndarray:
@@ -247,7 +265,7 @@ def cost(results: Results, summary: dict[str, Any]) -> dict[str, Any]:
     'selections': [
       _saving(row, results.num_examples, image_bytes, per_run)
       for row in summary['accuracy']
-      if row['fraction'] is not None and row['fraction'] < 1
+      if leaves_out(row)
     ],
   }
 

@@ -27,8 +27,8 @@ class Audit:
 
   Attributes:
     given_labels: int32[N].
-    suggested_labels: int32[N]; the given one for examples not in the table and
-      where the table suggests none.
+    suggested_labels: int32[N]; -1 for examples not in the table and where the
+      table suggests none.
     suspicion: float32[N]; NaN for examples not in the table.
     is_issue: bool[N], those above the audit's threshold.
     manifest: what the audit says of itself; {} if it does not.
@@ -71,13 +71,12 @@ def read_audit(results: Results) -> Audit | None:
   given = results.scores['label'].to_numpy(np.int32).copy()
   if not len(given):
     given = np.zeros(num_examples, np.int32)
-  suggested = given.copy()
+  suggested = np.full(num_examples, -1, np.int32)
   suspicion = np.full(num_examples, np.nan, np.float32)
   is_issue = np.zeros(num_examples, bool)
   given[example_index] = table['given_label']
   # Empty cells where no predictions were kept to suggest labels by.
-  suggestions = table['suggested_label'].fillna(table['given_label'])
-  suggested[example_index] = suggestions
+  suggested[example_index] = table['suggested_label'].fillna(-1)
   suspicion[example_index] = table['suspicion']
   is_issue[example_index] = table['is_issue'].map(_as_bool)
   return Audit(given, suggested, suspicion, is_issue, manifest)
@@ -118,7 +117,8 @@ def audit_summary(
     num_issues; noise_rate in [0, 1], the audit's own estimate or else the
     share of issues; where the original labels are known also num_changed,
     precision and recall of is_issue, and suggested_right, the share of the
-    issues found whose suggested label is the original one (None for 0 / 0).
+    issues found whose suggested label is the original one, of those that have
+    one (None for 0 / 0).
   """
   num_issues = int(audit.is_issue.sum())
   noise_rate = audit.manifest.get('noise_rate')
@@ -134,7 +134,9 @@ def audit_summary(
     'num_changed': int(changed.sum()),
     'precision': _ratio(found.sum(), num_issues),
     'recall': _ratio(found.sum(), changed.sum()),
-    'suggested_right': _ratio(right.sum(), found.sum()),
+    'suggested_right': _ratio(
+      right.sum(), (found & (audit.suggested_labels >= 0)).sum()
+    ),
   }
 
 
@@ -146,5 +148,6 @@ def confusion(audit: Audit, num_classes: int) -> np.ndarray:
   """int64[num_classes, num_classes]: issues by given and suggested label."""
   counts = np.zeros((num_classes, num_classes), np.int64)
   pairs = (audit.given_labels, audit.suggested_labels)
-  np.add.at(counts, tuple(labels[audit.is_issue] for labels in pairs), 1)
+  counted = audit.is_issue & (audit.suggested_labels >= 0)
+  np.add.at(counts, tuple(labels[counted] for labels in pairs), 1)
   return counts

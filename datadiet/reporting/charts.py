@@ -4,6 +4,7 @@ What depends on a choice made in the page (which score, which class) is drawn
 from the data source `TABLE`, which the page fills.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
@@ -43,6 +44,11 @@ def _spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
   return spec
 
 
+def _scheme(names: Iterable[str]) -> dict[str, str]:
+  """Twenty colours where the usual ten would come twice."""
+  return {'scheme': 'tableau20'} if len(set(names)) > 10 else {}
+
+
 def accuracy_chart(accuracy: list[dict]) -> dict | None:
   """Test accuracy against the fraction kept, with error bars.
 
@@ -75,6 +81,7 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
   # Symbols are otherwise as pale as the band of the full data.
   legend = alt.Legend(symbolType='circle', symbolOpacity=1)
   color = alt.Color('series:N', title=None, legend=legend)
+  color = color.scale(**_scheme(row['series'] for row in [*full, *rows]))
   tooltip = [
     'selection:N',
     alt.Tooltip('kept:Q', format='.1f'),
@@ -250,7 +257,9 @@ def curves_chart(history: pd.DataFrame, steps: list[int]) -> dict | None:
     .encode(
       x=alt.X('step:Q', title='step'),
       y=alt.Y('value:Q', title=None).scale(zero=False),
-      color=alt.Color('group:N', title=None),
+      color=alt.Color('group:N', title=None).scale(
+        **_scheme(row['group'] for row in rows)
+      ),
       detail='run:N',
       tooltip=['group:N', 'run:O', 'step:Q', 'value:Q'],
     )

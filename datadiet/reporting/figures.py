@@ -35,7 +35,7 @@ def _labelled_axes(figure: Figure, x_label: str, y_label: str) -> Axes:
 
 
 def series_name(row: dict) -> str:
-  """What one line of the accuracy figure is called: policy and score.
+  """What one line of the accuracy figure is called: policy, score, options.
 
   Args:
     row: of `summary["accuracy"]`.
@@ -45,8 +45,11 @@ def series_name(row: dict) -> str:
     parts.append(row['score'])
   if row['step'] is not None:
     parts.append(f'step {row["step"]}')
-  if row['class_balanced']:
-    parts.append('balanced')
+  # A selection's name ends with its size and all that is not as usual.
+  start = f'{row["policy"]}_{row["num_kept"]}_'
+  _, _, unusual = row['selection'].rpartition(start)
+  if start in row['selection']:
+    parts.append(unusual.replace('_', ' '))
   return ', '.join(parts)
 
 

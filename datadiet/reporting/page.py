@@ -57,13 +57,43 @@ def render_page(
     DataDietError: if an artifact is damaged or of other data.
   """
   audit = read_audit(results)
+  context = _context(results, summary, audit)
+  context |= sections.redundancy_context(dataset, duplicates)
+  template = _environment().get_template('index.html')
+  text = template.render(context)
+  # What the images may take is what the rest leaves, less base64's third.
+  taken = len(text.encode())
+  if taken > max_bytes:
+    context['too_many_bytes'] = taken
+    text = template.render(context)
+  if context['payload'] is None or dataset is None:
+    return text
+  taken += 6 * len(results.scores)  # The thumbnails' places, packed.
+  thumbnails = _thumbnails(
+    results, dataset, context['primary'], int((max_bytes - taken) * 0.74)
+  )
+  payload, arrays = build_payload(results, audit, thumbnails)
+  context |= {
+    'payload': payload,
+    'arrays': arrays,
+    'sheets': [base64.b64encode(s).decode() for s in thumbnails.sheets],
+  }
+  return template.render(context)
+
+
+def _context(
+  results: Results, summary: dict[str, Any], audit: Audit | None
+) -> dict[str, Any]:
+  """What the templates are filled with, but for all that is of images."""
   primary, secondary = primary_scores(results)
   stability = analysis.run_stability(results)
   correlations = analysis.rank_correlations(results)
+  data_map = analysis.data_map(results)
   payload, arrays = None, {}
   if results.steps:
     payload, arrays = build_payload(results, audit)
-  context = {
+  tables = (stability, correlations, data_map)
+  return {
     'results': results,
     'summary': summary,
     'sections': list(_SECTIONS),
@@ -78,35 +108,15 @@ def render_page(
     'styles': _source('report.css'),
     'vega': markupsafe.Markup(_vega_runtime()),
     'scripts': markupsafe.Markup('\n').join(map(_source, _SCRIPTS)),
-    'specs': _specs(results, summary, audit, stability, correlations),
+    'specs': _specs(results, summary, audit, *tables),
     'correlations': correlations,
+    'data_map_step': data_map.attrs.get('step'),
     **sections.summary_context(results, summary),
-    **sections.score_context(payload, primary, stability),
+    **sections.score_context(results, payload, primary, stability),
     **sections.audit_context(results, audit),
     **sections.class_context(results),
-    **sections.redundancy_context(dataset, duplicates),
     'cost': analysis.cost(results, summary),
   }
-  template = _environment().get_template('index.html')
-  text = template.render(context)
-  # What the images may take is what the rest leaves, less base64's third.
-  taken = len(text.encode())
-  if taken > max_bytes:
-    context['too_many_bytes'] = taken
-    text = template.render(context)
-  if payload is None or dataset is None:
-    return text
-  taken += 6 * len(results.scores)  # The thumbnails' places, packed.
-  thumbnails = _thumbnails(
-    results, dataset, primary, int((max_bytes - taken) * 0.74)
-  )
-  payload, arrays = build_payload(results, audit, thumbnails)
-  context |= {
-    'payload': payload,
-    'arrays': arrays,
-    'sheets': [base64.b64encode(s).decode() for s in thumbnails.sheets],
-  }
-  return template.render(context)
 
 
 def primary_scores(results: Results) -> tuple[str, str]:
@@ -135,6 +145,7 @@ def _specs(
   audit: Audit | None,
   stability: pd.DataFrame,
   correlations: pd.DataFrame,
+  data_map: pd.DataFrame,
 ) -> dict[str, dict]:
   """Name -> Vega-Lite specification of the charts that can be drawn."""
   names = results.class_names
@@ -146,7 +157,7 @@ def _specs(
     specs['histogram'] = charts.histogram_chart()
     specs['density'] = charts.density_chart()
     specs['correlation'] = charts.correlation_chart(correlations)
-    if not analysis.data_map(results).empty:
+    if not data_map.empty:
       specs['data-map'] = charts.density_chart()
     if len(stability):
       specs['stability'] = charts.stability_chart(stability)
@@ -155,8 +166,7 @@ def _specs(
       text = 'Share of each class that is kept.'
       chart = charts.class_chart(shares, names, 'kept', text)
       specs['class-share'] = chart
-  if audit is not None and audit.is_issue.any():
-    counts = confusion(audit, len(names))
+  if audit is not None and (counts := confusion(audit, len(names))).any():
     specs['confusion'] = charts.confusion_chart(counts, names)
   return {name: spec for name, spec in specs.items() if spec is not None}
 

@@ -16,6 +16,11 @@ from datadiet.reporting.results import Results
 from datadiet.reporting.selection import Selection
 from datadiet.reporting.thumbnails import Thumbnails
 
+_SUSPICION = {
+  'definition': 'mean percentile rank of what speaks against the label',
+  'higher_is': 'more suspicious',
+}
+
 
 def pack(array: np.ndarray) -> str:
   """An array's bytes, little-endian, gzipped, in base64."""
@@ -37,6 +42,9 @@ def _kept(selection: Selection, num_examples: int) -> str:
 
 def _described(name: str, statement: dict[str, Any]) -> dict[str, Any]:
   """What the page says of a score, from what its manifest says."""
+  if not statement and name in analysis.DATA_MAP:
+    definition, higher_is = analysis.DATA_MAP[name]
+    statement = {'definition': definition, 'higher_is': higher_is}
   return {
     'name': name,
     'definition': statement.get('definition', ''),
@@ -74,11 +82,12 @@ def build_payload(
   }
   columns = {name: scores[name].to_numpy(np.float32) for name in names}
   for name, column in analysis.data_map(results).items():
-    columns[name] = column.to_numpy(np.float32)
+    columns.setdefault(name, column.to_numpy(np.float32))
   if audit is not None:
     columns['suspicion'] = audit.suspicion
-    statements['suspicion'] = {'definition': 'how likely the label is wrong'}
-    arrays['suggested_labels'] = pack(audit.suggested_labels)
+    statements['suspicion'] = _SUSPICION
+    if (audit.suggested_labels >= 0).any():
+      arrays['suggested_labels'] = pack(audit.suggested_labels)
     arrays['is_issue'] = pack(audit.is_issue.astype(np.uint8))
   for position, column in enumerate(columns.values()):
     arrays[f'score-{position}'] = pack(column)

@@ -43,7 +43,9 @@ def write_report(
   if found is not None:
     summary['changed_labels'] = found
   if dataset is None:
-    summary['missing'].append('The images were not at hand: no galleries.')
+    summary['missing'].append(
+      'The images were not at hand: no thumbnails, no search for duplicates.'
+    )
   write_figures(results, summary, dataset)
   duplicates = None
   if dataset is not None:

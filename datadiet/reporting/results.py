@@ -153,13 +153,20 @@ class Results:
     """The classes predicted at a step, as from `run_scores`: int32."""
     return self.run_scores('prediction', step)
 
-  def dynamics(self, run: int) -> dict[str, np.ndarray]:
-    """The last training dynamics of a run; {} if there are none."""
+  def dynamics(
+    self, run: int, step: int | None = None
+  ) -> dict[str, np.ndarray]:
+    """Training dynamics of a run, and their 'step'; {} if there are none.
+
+    Those up to a step, where they were kept there, otherwise the last.
+    """
     folder = self.workdir.run('train', run) / 'dynamics'
     steps = reading.numbers_in(folder, r'step_(\d+)\.npz')
     if not steps:
       return {}
-    return artifacts.read_npz(folder / f'step_{steps[-1]}.npz')
+    known = step if step in steps else steps[-1]
+    arrays = artifacts.read_npz(folder / f'step_{known}.npz')
+    return arrays | {'step': np.array(known)}
 
   @functools.cached_property
   def history(self) -> pd.DataFrame:

@@ -20,6 +20,8 @@ from datadiet.reporting.summary import TOLERANCE
 
 _MAX_PAIRS = 48
 _MAX_SUSPECTS = 100
+# What the runs of the train stage are called beside selections.
+_SCORING_RUNS = 'scoring runs'
 
 
 def summary_context(
@@ -69,20 +71,35 @@ def _flatten(config: dict, prefix: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def score_context(
-  payload: dict[str, Any] | None, primary: str, stability: pd.DataFrame
+  results: Results,
+  payload: dict[str, Any] | None,
+  primary: str,
+  stability: pd.DataFrame,
 ) -> dict[str, Any]:
   """Stability by score, and where the primary and the suspicion are."""
   names = [score['name'] for score in payload['scores']] if payload else []
   position = names.index(primary) if primary else None
   higher_is = payload['scores'][position]['higher_is'] if primary else None
   has_suspicion = 'suspicion' in names
+  leaves_out = results.config.get('train', {}).get('subset_fraction', 1.0) < 1
   return {
+    'averaged_over': _averaged_over(len(results.score_runs()), leaves_out),
+    'runs_leave_out': leaves_out,
     'stability': analysis.stability_by_score(stability),
     'top_fraction': analysis.TOP_FRACTION,
     'primary_score': position,
     'easy_order': 'descending' if higher_is == 'easier' else 'ascending',
     'suspicion_score': names.index('suspicion') if has_suspicion else None,
   }
+
+
+def _averaged_over(num_runs: int, leaves_out: bool) -> str:
+  """Which runs a mean score is of, in words."""
+  if num_runs == 1:
+    return 'of one run'
+  if leaves_out:
+    return f'means over those of {num_runs} runs that trained on the example'
+  return f'means over {num_runs} runs, or over those of them that have a score'
 
 
 def audit_context(results: Results, audit: Audit | None) -> dict[str, Any]:
@@ -92,6 +109,7 @@ def audit_context(results: Results, audit: Audit | None) -> dict[str, Any]:
       'audit': None,
       'suspects': [],
       'confused': [],
+      'num_confused': 0,
       'audit_method': '',
       'audit_warning': '',
     }
@@ -105,19 +123,25 @@ def audit_context(results: Results, audit: Audit | None) -> dict[str, Any]:
       'example_index': int(example_index),
       'id': ids[example_index] if ids is not None else '-',
       'given': names[audit.given_labels[example_index]],
-      'suggested': names[audit.suggested_labels[example_index]],
+      'suggested': _name(names, audit.suggested_labels[example_index]),
       'suspicion': float(audit.suspicion[example_index]),
     }
     for example_index in order
   ]
   numbers = audit_lib.audit_summary(audit, results.original_labels)
+  confused = _confused(audit, names)
   return {
     'audit': numbers,
     'suspects': suspects,
-    'confused': _confused(audit, names),
+    'confused': confused[:_MAX_SUSPECTS],
+    'num_confused': len(confused),
     'audit_method': audit_lib.method(audit),
     'audit_warning': audit_lib.warning(audit),
   }
+
+
+def _name(names: list[str], label: int) -> str:
+  return names[label] if label >= 0 else '-'
 
 
 def _confused(audit: Audit, names: list[str]) -> list[tuple[str, str, int]]:
@@ -127,7 +151,7 @@ def _confused(audit: Audit, names: list[str]) -> list[tuple[str, str, int]]:
   pairs = pairs[np.argsort(-counts[tuple(pairs.T)], kind='stable')]
   return [
     (names[given], names[suggested], int(counts[given, suggested]))
-    for given, suggested in pairs[:_MAX_SUSPECTS]
+    for given, suggested in pairs
   ]
 
 
@@ -150,7 +174,9 @@ def class_context(results: Results) -> dict[str, Any]:
     # What the diet is compared with comes first.
     columns = sorted(accuracies, key=lambda name: not name.startswith('full_'))
     accuracies = accuracies[sorted(columns, key=lambda name: name != 'train')]
-    context['accuracy_columns'] = list(accuracies.columns)
+    context['accuracy_columns'] = [
+      _SCORING_RUNS if name == 'train' else name for name in accuracies
+    ]
     rows = accuracies.to_numpy(np.float64).tolist()
     context['accuracy_rows'] = list(zip(names, rows, strict=True))
   return context

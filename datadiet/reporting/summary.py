@@ -10,6 +10,9 @@ from datadiet.reporting.results import Results
 FULL = 'full data'
 # Subsets within this much of the full data's accuracy count as equal to it.
 TOLERANCE = 0.005
+# Policies by which training goes through all the data, in changing parts: they
+# leave nothing out.
+CHANGING = ('rs2', 'infobatch')
 
 
 def build_summary(results: Results) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def build_summary(results: Results) -> dict[str, Any]:
         random_selection, minus_full. Accuracies are in [0, 1]; what is not
         known is None.
       smallest_equal: name of the smallest selection within TOLERANCE of the
-        full data; None if there is none.
+        full data, of those that leave examples out; None if there is none.
       scored_steps, scores: what was scored.
       timing: as in timing.json.
       missing: sentences on what the workdir does not have (yet).
@@ -110,7 +113,7 @@ def _description(
   selection = results.selections.get(name)
   # Subsets that change while training are not stored: their name says it all.
   prefix = name.split('_')[0]
-  unstored = prefix if prefix in ('random', 'rs2', 'infobatch') else None
+  unstored = prefix if prefix in ('random', *CHANGING) else None
   return {
     'policy': selection.policy if selection else unstored,
     'score': selection.score if selection else None,
@@ -148,13 +151,19 @@ def _smallest_equal(rows: list[dict], full: dict | None) -> str | None:
   equal = [
     row
     for row in rows
-    if row is not full
+    if leaves_out(row)
     and row['minus_full'] is not None
     # Not lost by rounding: 0.945 - 0.95 is less than -0.005.
     and row['minus_full'] >= -TOLERANCE - 1e-9
   ]
   smallest = min(equal, key=lambda row: row['num_kept'], default=None)
   return smallest['selection'] if smallest else None
+
+
+def leaves_out(row: dict) -> bool:
+  """Whether a row of `accuracy` is of a subset, for good and not of all."""
+  fraction = row['fraction']
+  return fraction is not None and fraction < 1 and row['policy'] not in CHANGING
 
 
 def _missing(results: Results, full: dict | None) -> list[str]:
@@ -225,8 +234,9 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-  """A fraction in percent, such as '94.51 %'; '-' for None."""
-  return '-' if value is None else f'{100 * value:.{digits}f} %'
+  """A fraction in percent, such as '94.51 %'; '-' for None or NaN."""
+  unknown = value is None or np.isnan(value)
+  return '-' if unknown else f'{100 * value:.{digits}f} %'
 
 
 def points(value: float | None) -> str:

@@ -9,13 +9,16 @@ import datadiet
 from datadiet import artifacts, distributed, storage
 from datadiet.stages.context import Context
 
-# Where the manifests of everything a report is made of lie.
+# Where the manifests of everything a report is made of lie, and the curves of
+# what has none yet.
 _SOURCES = (
+  'train/*/history.csv',
   'train/*/manifest.json',
   'scores/*/*/manifest.json',
   'audit/manifest.json',
   'selections/*/manifest.json',
   'selections/*/*/manifest.json',
+  'retrain/*/*/history.csv',
   'retrain/*/*/manifest.json',
 )
 # What makes it, of this package.
@@ -23,11 +26,7 @@ _PROGRAM = ('.py', '.html', '.css', '.js')
 
 
 def _made_from(context: Context) -> str:
-  """A hash of what the report is made of: it is made again when that changes.
-
-  Training that is not finished has no manifest yet, but is not looked at again
-  by a workdir at rest either.
-  """
+  """A hash of what a report is made of: if it changes, it is made again."""
   digest = hashlib.sha256(datadiet.__version__.encode())
   # So that whoever changes the page sees it.
   package = Path(datadiet.__file__).parent / 'reporting'

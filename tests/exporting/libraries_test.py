@@ -83,6 +83,18 @@ def test_parquet(cifar, tmp_path):
   assert metadata[b'fingerprint'].decode() == cifar.dataset.fingerprint
 
 
+def test_parquet_of_suspects_without_suggestions(cifar, tmp_path):
+  pytest.importorskip('pyarrow')
+  workdir = cifar.results.workdir
+  synthetic.write_audit(workdir, cifar.dataset)
+  path = workdir.root / 'audit' / 'label_issues.csv'
+  audit = pd.read_csv(path, dtype=str)
+  audit['suggested_label'] = ''
+  path.write_text(audit.to_csv(index=False))
+  output = _export(cifar, 'parquet', tmp_path / 'scores.parquet')
+  assert pd.read_parquet(output)['suggested_label'].isna().all()
+
+
 def test_parquet_needs_a_scored_step(cifar, tmp_path):
   pytest.importorskip('pyarrow')
   with pytest.raises(DataDietError, match='step 7 was not scored'):

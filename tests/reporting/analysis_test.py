@@ -24,9 +24,13 @@ def test_rank_correlations_are_spearmans(workdir):
 def test_correlations_of_many_scores_are_those_of_the_last_step(
   workdir, monkeypatch
 ):
+  assert analysis.rank_correlations(load_results(workdir)).columns.name == (
+    'score and step'
+  )
   monkeypatch.setattr(analysis, '_MAX_CORRELATED', 10)
   found = analysis.rank_correlations(load_results(workdir))
   assert list(found.columns) == list(synthetic.HIGHER_IS)
+  assert found.columns.name == 'score'
 
 
 def test_stability_compares_every_two_runs(workdir):
@@ -119,6 +123,17 @@ def test_the_data_map_is_made_of_dynamics_otherwise(tmp_path, dataset):
   np.testing.assert_allclose(found.iloc[1], [0.4, 0.18**0.5, 0.5], rtol=1e-6)
   expected = [0.3, (0.09**0.5 + 0.18**0.5) / 2, (0.25 + 0.5) / 2]
   np.testing.assert_allclose(found.iloc[5], expected, rtol=1e-6)
+  assert found.attrs['step'] == 60
+  # What came after the scores beside it is not looked at.
+  for run in range(2):
+    folder = workdir.run('train', run) / 'dynamics'
+    artifacts.write_npz(folder / 'step_90.npz', dynamics)
+  again = analysis.data_map(load_results(workdir))
+  pd.testing.assert_frame_equal(again, found)
+  for run in range(2):
+    (workdir.run('train', run) / 'dynamics' / 'step_60.npz').unlink()
+  last = analysis.data_map(load_results(workdir))
+  assert last.attrs['step'] == 90 and not last.equals(found)
 
 
 def test_class_counts_and_shares(workdir, dataset):
@@ -150,6 +165,15 @@ def test_cost(workdir):
   row = saved['random_36']
   assert row['saved_bytes'] == 84 * 8 * 8 * 3
   assert row['saved_device_seconds'] == pytest.approx(0.7 * 100 / 12)
+
+
+def test_what_goes_through_all_the_data_saves_none(workdir, dataset):
+  for name, num in (('rs2_60', 60), ('infobatch_120', 120)):
+    synthetic.write_run(workdir, dataset, f'retrain/{name}', 0, 0.99, num)
+  results = load_results(workdir)
+  saved = analysis.cost(results, results.summary)['selections']
+  names = {row['selection'] for row in saved}
+  assert 'random_36' in names and not {'rs2_60', 'infobatch_120'} & names
 
 
 def test_cost_while_stages_are_missing(workdir):

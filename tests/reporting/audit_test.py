@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from datadiet import artifacts
@@ -137,3 +138,43 @@ def test_damaged_audits_are_refused(audited, old, new, message):
   path.write_text(text.replace(old, new, 1))
   with pytest.raises(DataDietError, match=message):
     audit_lib.read_audit(load_results(audited))
+
+
+def test_suspects_without_suggestions(audited, noisy):
+  path = audited.root / 'audit' / 'label_issues.csv'
+  table = pd.read_csv(path, dtype=str)
+  table['suggested_label'] = ''
+  path.write_text(table.to_csv(index=False))
+  results = load_results(audited)
+  audit = audit_lib.read_audit(results)
+  assert (audit.suggested_labels == -1).all()
+  assert not audit_lib.confusion(audit, 3).any()
+  numbers = audit_lib.audit_summary(audit, noisy.original_labels)
+  assert numbers['suggested_right'] is None and numbers['recall'] == 1
+  suspects = sections.audit_context(results, audit)['suspects']
+  assert {row['suggested'] for row in suspects} == {'-'}
+  html = page.render_page(results, results.summary)
+  assert 'data-array="suggested_labels"' not in html
+  assert 'data-chart="confusion"' not in html
+
+
+def test_an_audit_that_finds_nothing_still_has_a_ranking(audited):
+  path = audited.root / 'audit' / 'label_issues.csv'
+  table = pd.read_csv(path, dtype=str)
+  table['is_issue'] = '0'
+  path.write_text(table.to_csv(index=False))
+  results = load_results(audited)
+  html = page.render_page(results, results.summary)
+  assert 'No label is declared wrong.' in html
+  assert 'Show the most suspicious labels in the gallery' in html
+  assert 'id="suspects-caption"' not in html
+
+
+def test_lists_that_are_cut_say_so(audited, monkeypatch):
+  results = load_results(audited)
+  html = page.render_page(results, results.summary)
+  assert 'are listed' not in html
+  monkeypatch.setattr(sections, '_MAX_SUSPECTS', 2)
+  html = page.render_page(results, results.summary)
+  assert 'Only the first 2 are listed' in html
+  assert 'Only the 2 most frequent of ' in html

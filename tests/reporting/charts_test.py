@@ -74,3 +74,14 @@ def test_undefined_correlations_are_left_empty():
   correlations.index = ['a', 'b']
   rows = _rows(charts.correlation_chart(correlations), 0)
   assert [row['rho'] for row in rows] == [1.0, None, None, 1.0]
+
+
+def test_no_colour_comes_twice_before_twenty(results):
+  (row, *_) = results.summary['accuracy'][1:]
+  for number, expected in ((10, None), (11, 'tableau20')):
+    rows = [
+      row | {'selection': f'keep_max_60_{n}', 'num_kept': 60}
+      for n in range(number)
+    ]
+    color = charts.accuracy_chart(rows)['layer'][0]['encoding']['color']
+    assert color['scale'].get('scheme') == expected

@@ -10,6 +10,7 @@ from PIL import Image
 
 from datadiet.reporting import figures
 from datadiet.reporting.results import load_results
+from tests.reporting import synthetic
 
 
 def _pixels(figure) -> np.ndarray:
@@ -81,3 +82,18 @@ def test_figures_leave_pyplot_alone(workdir):
   loaded = 'matplotlib.pyplot' in sys.modules
   figures.render_png(figures.accuracy_figure(accuracy))
   assert ('matplotlib.pyplot' in sys.modules) == loaded
+
+
+def test_options_make_lines_of_their_own(workdir, dataset):
+  kept = np.arange(60)
+  names = [f'el2n_step_60_keep_max_60{end}' for end in ('_balanced', '_by_3')]
+  for name in names:
+    synthetic.write_selection(workdir, dataset, name, kept)
+  rows = load_results(workdir).summary['accuracy']
+  series = {row['selection']: figures.series_name(row) for row in rows}
+  plain = 'keep_max, el2n, step 60'
+  assert series['el2n_step_60_keep_max_60'] == plain
+  assert [series[name] for name in names] == [
+    f'{plain}, balanced',
+    f'{plain}, by 3',
+  ]

@@ -9,7 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from datadiet.reporting import page, payload
+from datadiet import artifacts
+from datadiet.reporting import analysis, page, payload
 from datadiet.reporting.results import load_results
 from datadiet.reporting.summary import build_summary
 from tests.reporting import synthetic
@@ -124,3 +125,71 @@ def test_the_primary_score_is_one_that_selections_read(workdir):
     (workdir.selection(selection) / 'manifest.json').unlink(missing_ok=True)
   results = load_results(workdir)
   assert page.primary_scores(results) == ('el2n', 'grand')
+
+
+def test_scores_are_those_of_the_scored_step_alone(tmp_path, dataset):
+  workdir = artifacts.Workdir.at(tmp_path)
+  synthetic.write_description(workdir, dataset)
+  synthetic.write_scores(workdir, dataset, 60, ('el2n', 'mean_confidence'))
+  for run in range(synthetic.NUM_RUNS):
+    later = dict.fromkeys(('visits', 'num_correct', 'confidence_mean'), 1.0)
+    later = {name: np.full(120, value) for name, value in later.items()}
+    later['confidence_m2'] = np.zeros(120)
+    folder = workdir.run('train', run) / 'dynamics'
+    artifacts.write_npz(folder / 'step_90.npz', later)
+  text = _render(workdir, None)
+  described = _json(text, 'report-payload')['scores']
+  names = [score['name'] for score in described]
+  assert names == ['el2n', 'mean_confidence', 'variability', 'correctness']
+  found = _array(text, 'score-1', '<f4')
+  expected = load_results(workdir).scores['mean_confidence']
+  np.testing.assert_array_equal(found, expected)
+  assert 'over training up to step 90' in text
+
+
+def test_every_score_is_explained(tmp_path, dataset):
+  workdir = synthetic.make_workdir(tmp_path, dataset)
+  synthetic.write_audit(workdir, dataset)
+  described = _json(_render(workdir, None), 'report-payload')['scores']
+  ends = {score['name']: score['higher_is'] for score in described}
+  assert ends['suspicion'] == 'more suspicious'
+  assert all(score['definition'] for score in described)
+
+
+@pytest.mark.parametrize(
+  'num_runs, fraction, expected',
+  [
+    (1, 1.0, 'Scores of step 60, of one run.'),
+    (3, 1.0, 'Scores of step 60, means over 3 runs, or over'),
+    (3, 0.5, 'those of 3 runs that trained on the example.'),
+  ],
+)
+def test_the_page_says_what_scores_are_means_of(
+  workdir, num_runs, fraction, expected
+):
+  for run in range(num_runs, synthetic.NUM_RUNS):
+    (workdir.scores(run, 60) / artifacts.MANIFEST).unlink()
+  config = artifacts.read_json(workdir.config)
+  config['config']['train']['subset_fraction'] = fraction
+  artifacts.write_json(workdir.config, config)
+  text = _render(workdir, None)
+  assert expected in text
+  assert ('trained on or not' in text) == (fraction < 1)
+
+
+def test_heat_maps_of_the_last_step_do_not_claim_more(workdir, monkeypatch):
+  assert 'between mean scores, by scored step.' in _render(workdir, None)
+  monkeypatch.setattr(analysis, '_MAX_CORRELATED', 10)
+  assert 'between mean scores of the last scored step.' in (
+    _render(workdir, None)
+  )
+
+
+def test_a_class_that_the_test_split_lacks(workdir):
+  folder = workdir.run('train', 0)
+  values = {'class_accuracy': [0.5, None, 1.0]}
+  manifest = artifacts.read_manifest(folder) | values
+  artifacts.write_manifest(folder, manifest)
+  text = _render(workdir, None)
+  assert 'nan' not in text.split('<script', 1)[0]
+  assert '<th scope="col">scoring runs</th>' in text

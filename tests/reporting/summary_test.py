@@ -7,7 +7,12 @@ import pytest
 
 from datadiet import artifacts
 from datadiet.reporting.results import load_results
-from datadiet.reporting.summary import FULL, build_summary, format_table
+from datadiet.reporting.summary import (
+  FULL,
+  build_summary,
+  format_table,
+  percent,
+)
 from tests.reporting import synthetic
 
 
@@ -144,3 +149,20 @@ def test_the_table_of_an_unfinished_workdir_says_what_is_missing(
   table = format_table(build_summary(load_results(workdir)))
   assert table.startswith('No accuracies yet.')
   assert 'Nothing was scored yet.' in table
+
+
+def test_what_leaves_nothing_out_is_no_smaller_subset(workdir, dataset):
+  for name in ('el2n_step_60_keep_max_36', 'el2n_step_60_keep_max_60'):
+    _change_runs(workdir, f'retrain/{name}', test_accuracy=0.5)
+  for name, num in (('rs2_60', 60), ('infobatch_120', 120)):
+    synthetic.write_run(workdir, dataset, f'retrain/{name}', 0, 0.99, num)
+  synthetic.write_random(workdir, dataset, 120)
+  _change_runs(workdir, 'retrain/random_120', test_accuracy=0.99)
+  summary = build_summary(load_results(workdir))
+  assert _by_name(summary)['rs2_60']['minus_full'] > 0
+  assert summary['smallest_equal'] is None
+
+
+@pytest.mark.parametrize('value', [None, float('nan')])
+def test_what_is_not_known_is_a_dash(value):
+  assert percent(value) == '-'

@@ -2,6 +2,7 @@
 
 import json
 
+from datadiet import artifacts
 from datadiet.stages import report
 
 
@@ -12,3 +13,11 @@ def test_the_report_is_made_of_a_finished_workdir(own):
   assert (own.workdir.report / 'index.html').exists()
   assert list((own.workdir.report / 'figures').glob('*.png'))
   assert report.plan(own).endswith('index.html (done)')
+
+
+def test_the_report_is_made_again_while_runs_go_on(own):
+  report.run(own)
+  folder = own.workdir.run('retrain/new', 0)
+  source = own.workdir.run('train', 0) / 'history.csv'
+  artifacts.write_bytes(folder / 'history.csv', source.read_bytes())
+  assert not report.plan(own).endswith('(done)')

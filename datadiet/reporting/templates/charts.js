@@ -116,6 +116,8 @@ const fillers = {
     spec.encoding.x.title = meta.scores[score].name;
     const chosen = label === '' ? null : Number(label);
     spec.encoding.color.sort = meta.class_names;
+    // The usual ten colours would come twice.
+    if (meta.class_names.length > 10) spec.encoding.color.scale = { scheme: 'tableau20' };
     spec.datasets = { table: histogramTable(score, chosen) };
     return { low: score };
   },
@@ -135,6 +137,13 @@ const fillers = {
   },
 };
 
+// A short number; what it leaves out of a range so wide is below what a mouse
+// can point at.
+function rounded(value, width) {
+  const digits = 3 - Math.floor(Math.log10(width));
+  return Number(value.toFixed(Math.min(Math.max(digits, 0), 20)));
+}
+
 function showBrushed(scores, brushed) {
   const fields = {};
   Object.entries(scores).forEach(([field, score], position) => {
@@ -142,9 +151,9 @@ function showBrushed(scores, brushed) {
     if (!range) return;
     const suffix = position === 0 ? '_a' : '_b';
     fields[`score${suffix}`] = score;
-    // Short numbers; what they leave out is far below what a mouse can point at.
-    fields[`min${suffix}`] = Number(Math.min(...range).toPrecision(4));
-    fields[`max${suffix}`] = Number(Math.max(...range).toPrecision(4));
+    const [low, high] = [Math.min(...range), Math.max(...range)];
+    fields[`min${suffix}`] = rounded(low, high - low);
+    fields[`max${suffix}`] = rounded(high, high - low);
   });
   showInGallery(fields, { scroll: false });
 }

@@ -223,8 +223,11 @@ function makeCsv(indices) {
     ['original_labels', 'original_label'],
     ['suggested_labels', 'suggested_label'],
   ]) {
-    if (examples[name]) columns.push([title, (i) => examples[name][i]]);
+    const labels = examples[name];
+    if (labels) columns.push([title, (i) => (labels[i] < 0 ? '' : labels[i])]);
   }
+  const { is_issue: isIssue } = examples;
+  if (isIssue) columns.push(['is_issue', (i) => isIssue[i]]);
   meta.scores.forEach(({ name }, score) => {
     const values = examples.score[score];
     columns.push([name, (i) => (Number.isNaN(values[i]) ? '' : exact(values[i]))]);
@@ -270,7 +273,7 @@ function startGallery() {
   onClick('page-next', () => showPage(gallery.page + 1));
   onClick('page-last', () => showPage(numPages() - 1));
   document.getElementById('page').addEventListener('change', (event) => {
-    showPage(Number(event.target.value) - 1 || 0);
+    showPage(Math.trunc(event.target.value) - 1 || 0);
   });
   onClick('csv-copy', copyCsv);
   onClick('csv-download', downloadCsv);

@@ -48,7 +48,8 @@ async function loadExamples() {
   });
 }
 
-const className = (label) => meta.class_names[label] ?? String(label);
+const className = (label) =>
+  label < 0 ? 'none' : (meta.class_names[label] ?? String(label));
 
 const scoreIndex = (name) =>
   meta.scores.findIndex((score) => score.name === name);
