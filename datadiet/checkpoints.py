@@ -231,6 +231,17 @@ def variable_steps(run_folder: epath.PathLike) -> list[int]:
   return _committed_steps(run_folder, VARIABLES)
 
 
+def remove_after(run_folder: epath.PathLike, step: int) -> None:
+  """Removes states of later steps, for a run that is set back to a step.
+
+  Kept, they would be the newest again after another sudden end, beside a
+  history that has been written anew since.
+  """
+  for later in full_steps(run_folder):
+    if later > step:
+      checkpoint_archives.remove(folder_of(run_folder) / str(later), _ITEMS)
+
+
 def restore_state(run_folder: epath.PathLike, step: int, template: Any) -> Any:
   """The state of exactly the step asked for, as numpy arrays.
 

@@ -44,27 +44,39 @@ _LISTEN_SECONDS = 0.5
 # before they notice that it is gone and take that for a failure, and to save.
 _HEAR_SECONDS = 10.0
 _SAVE_SECONDS = 15.0
-# By which process 0, with which the store goes, outlives the others.
+# By which process 0, with which the store goes, outlives the others where they
+# have not met.
 _LAST_SECONDS = 1.0
+
+
+def _number(name: str) -> int:
+  """The number in an environment variable; 1 if there is none."""
+  text = os.environ.get(name, '')
+  return int(text) if text.isdigit() else 1
 
 
 def _clusters() -> dict[str, bool]:
   """Environments that say by themselves who takes part."""
   env = os.environ
-
-  def number(name: str) -> int:
-    return int(env[name]) if env.get(name, '').isdigit() else 1
-
   has_tpu = any(Path('/dev').glob('accel*')) or Path('/dev/vfio').exists()
   return {
-    'Slurm': number('SLURM_STEP_NUM_TASKS') > 1 and 'SLURM_PROCID' in env,
-    'Open MPI': number('OMPI_COMM_WORLD_SIZE') > 1,
+    'Slurm': _number('SLURM_STEP_NUM_TASKS') > 1 and 'SLURM_PROCID' in env,
+    'Open MPI': _number('OMPI_COMM_WORLD_SIZE') > 1,
     'Kubernetes': 'JOB_COMPLETION_INDEX' in env
     and importlib.util.find_spec('kubernetes') is not None,
     'TPU': has_tpu
     and importlib.util.find_spec('libtpu') is not None
     and env.get('JAX_PLATFORMS', 'tpu').startswith('tpu'),
   }
+
+
+def _may_use_all_devices() -> bool:
+  """Whether no other process of this host has a part of its devices."""
+  return not (
+    _number('SLURM_STEP_NUM_TASKS') > _number('SLURM_STEP_NUM_NODES')
+    or _number('OMPI_COMM_WORLD_LOCAL_SIZE') > 1
+    or 'JAX_LOCAL_DEVICE_IDS' in os.environ
+  )
 
 
 def initialize(
@@ -92,6 +104,8 @@ def initialize(
   try:
     jax.distributed.initialize(
       *given,
+      # By itself, JAX gives each task of Slurm and Open MPI one GPU.
+      local_device_ids=[] if _may_use_all_devices() else None,
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       initialization_timeout=_JOIN_SECONDS,
     )
@@ -182,7 +196,7 @@ def one_a_host_first(function: Callable[[], Value]) -> Value:
 
 def has_peers() -> bool:
   """Whether there are other processes."""
-  return jax.distributed.is_initialized() and jax.process_count() > 1
+  return _store() is not None
 
 
 def _store() -> Any:
@@ -201,11 +215,13 @@ def _own_number() -> str:
 def say_stopped() -> None:
   """Tells the others that this process ends at once, as it was asked to.
 
-  They would wait for it, and take it for a failure after half a minute.
+  They would wait for it, and take it for a failure after half a minute. If all
+  are ending already, it does not come back.
   """
   store = _store()
   if store is None:
     return
+  _parting.acquire()
   try:
     store.key_value_set(_STOPPED, _own_number(), allow_overwrite=True)
   except jax.errors.JaxRuntimeError as error:  # All are going.
@@ -214,34 +230,56 @@ def say_stopped() -> None:
   part()
 
 
-_parting = threading.Lock()
+# Of the thread that ends this process; any other that wants to waits for that.
+_parting = threading.RLock()
 
 
-def part(save: Callable[[], None] = lambda: None) -> None:
-  """Stays until no process needs this one any more; process 0 ends last.
+def part(
+  save: Callable[[], None] = lambda: None, patience: float = _HEAR_SECONDS
+) -> None:
+  """Stays until no process needs this one any more.
 
-  Only the first thread that calls it comes back, to end the process at once: an
-  ordinary exit would wait for the others, too, but not outlive them.
+  Every end but that by an error comes through here, so that all meet, however
+  each has come to it. Only in the first thread that calls it does it return:
+  to end the process.
 
   Args:
     save: called once all know that they stop; this process ends after it.
+    patience: seconds to wait for that.
   """
-  if _store() is None:
-    return
   _parting.acquire()
-  _meet('heard', _HEAR_SECONDS)
+  _meet('heard', patience)
   save()
-  _meet('saved', _SAVE_SECONDS)
-  if _own_number() == '0':
+  if _meet('saved', _SAVE_SECONDS):
+    _leave_store()
+  elif _own_number() == '0':
     time.sleep(_LAST_SECONDS)
 
 
-def _meet(name: str, seconds: float) -> None:
+def _meet(name: str, seconds: float) -> bool:
   """Waits until all processes are here, without their devices."""
   try:
     _store().wait_at_barrier(f'datadiet/{name}', round(1000 * seconds))
   except jax.errors.JaxRuntimeError as error:  # Some are gone.
     logging.debug('Not all met: %s', error)
+    return False
+  return True
+
+
+def _leave_store() -> None:
+  """Waits until all leave the store, which goes with process 0.
+
+  A process that is still there when it goes is ended by JAX, as failed.
+  """
+  state = jax_distributed.global_state
+  try:
+    if state.preemption_sync_manager is not None:  # It uses the client.
+      state.preemption_sync_manager.shutdown()
+    state.client.shutdown()
+    if state.service is not None:
+      state.service.shutdown()
+  except jax.errors.JaxRuntimeError as error:
+    logging.debug('Left alone: %s', error)
 
 
 def others_stopped() -> bool:
@@ -299,3 +337,14 @@ def leave(code: int) -> int:
     sys.stderr.flush()
   finally:
     os._exit(code)
+
+
+def leave_together(code: int) -> int:
+  """The exit code of a process that is done; with others all end here.
+
+  For those that came to the end, and those that agreed to stop: others may be
+  saving for long.
+  """
+  if has_peers():
+    part(patience=_JOIN_SECONDS)
+  return leave(code)

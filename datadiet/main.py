@@ -11,6 +11,7 @@ import logging as std_logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 if __name__ == '__main__':
   # The imports take seconds, in which nothing is unsaved: 75 is
@@ -121,20 +122,36 @@ def _main(argv: list[str]) -> int:
       _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
     )
   # Again: joining other processes sets a handler of its own.
+  return _together(lambda: _run_all(children))
+
+
+def _together(work: Callable[[], None]) -> int:
+  """Runs what all processes do until all end; the exit code of one alone."""
   with (
     preemption.handle_signals(distributed.say_stopped),
     distributed.following_stops(preemption.follow_others),
   ):
-    if children:
-      sweep.run(
-        children,
-        sweep.chosen(children, _SWEEP_INDEX.value),
-        _WORKDIR.value,
-        lambda config, workdir: run(config, workdir, _STAGES.value),
-      )
-    else:
-      run(_CONFIG.value, _WORKDIR.value, _STAGES.value)
-  return 0
+    try:
+      work()
+    except Preempted:
+      logging.info('Stopped; run the same command again to go on')
+      distributed.leave_together(preemption.EXIT_CODE)
+      # Taking down all that was imported would take seconds more.
+      sys.stdout.flush()
+      preemption.end_at_once()
+    return distributed.leave_together(0)
+
+
+def _run_all(children: list[sweep.Child]) -> None:
+  if children:
+    sweep.run(
+      children,
+      sweep.chosen(children, _SWEEP_INDEX.value),
+      _WORKDIR.value,
+      lambda config, workdir: run(config, workdir, _STAGES.value),
+    )
+  else:
+    run(_CONFIG.value, _WORKDIR.value, _STAGES.value)
 
 
 def _children() -> list[sweep.Child]:
@@ -151,12 +168,6 @@ def _guarded(argv: list[str]) -> int:
   """Runs, and turns errors meant for the user into one line."""
   try:
     return _main(argv)
-  except Preempted:
-    logging.info('Stopped; run the same command again to go on')
-    distributed.part()
-    # Taking down all that was imported would take seconds more.
-    sys.stdout.flush()
-    preemption.end_at_once()
   except DataDietError as error:
     logging.debug('Where it came from:', exc_info=True)
     return distributed.leave(report(error))

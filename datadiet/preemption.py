@@ -102,6 +102,13 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
   Python calls handlers between two of its own instructions, which a long call
   into native code puts off; the number of the signal comes here immediately.
   """
+
+  def end() -> None:
+    try:
+      tell_others()
+    finally:
+      end_at_once()
+
   num_seen = 0
   while content := os.read(wakeup, 1):
     if content[0] not in _SIGNALS:
@@ -114,10 +121,8 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
         f'Got {signal.Signals(content[0]).name}: stopped, nothing had to be '
         'saved; run the same command again to go on'
       )
-      try:
-        tell_others()
-      finally:
-        end_at_once()
+      # Not here: the others may let it wait, and a second signal may come.
+      threading.Thread(target=end, name='end', daemon=True).start()
 
 
 @contextmanager

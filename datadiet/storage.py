@@ -56,28 +56,15 @@ def _scheme(path: epath.PathLike) -> str:
   return os.fspath(path).partition('://')[0]
 
 
-def check_reachable(path: epath.PathLike, name: str) -> None:
+def check_usable(
+  path: epath.PathLike, name: str, *, to_write: bool = False
+) -> None:
   """Checks that a path can be asked for, whether anything is there or not.
 
   Args:
     path: any; local ones are passed over.
     name: of the flag or setting, for messages.
-
-  Raises:
-    ConfigError: if nothing reads such paths here, or the store refuses it.
-    DataDietError: if the store cannot be reached.
-  """
-  if is_remote(path):
-    _check_library(path, name)
-    _refused_early(path, name, lambda: epath.Path(path).exists())
-
-
-def check_writable(path: epath.PathLike, name: str) -> None:
-  """Checks that a folder can be written to, by an object that goes again.
-
-  Args:
-    path: any; local ones are passed over.
-    name: of the flag or setting, for messages.
+    to_write: whether to write below it, too: an object that goes again.
 
   Raises:
     ConfigError: if nothing reads such paths here, or the store refuses it.
@@ -85,14 +72,20 @@ def check_writable(path: epath.PathLike, name: str) -> None:
   """
   if not is_remote(path):
     return
-
-  def probe() -> None:
-    target = epath.Path(path) / f'.probe.{uuid.uuid4().hex[:8]}'
-    write_bytes(target, b'')
-    target.unlink()
-
   _check_library(path, name)
-  _refused_early(path, name, probe)
+  try:
+    if to_write:
+      probe = epath.Path(path) / f'.probe.{uuid.uuid4().hex[:8]}'
+      write_bytes(probe, b'')
+      probe.unlink()
+    else:
+      epath.Path(path).exists()
+  except Exception as error:
+    told = error_of_store(error)
+    if told is None:
+      raise
+    kind = DataDietError if told.is_transient else ConfigError
+    raise kind(f'{name}: {path} cannot be used: {told.reason}') from error
 
 
 def _check_library(path: epath.PathLike, name: str) -> None:
@@ -108,19 +101,6 @@ def _check_library(path: epath.PathLike, name: str) -> None:
       f'{name}: {path} needs the library {library}; install it by '
       f"`pip install -c constraints.txt -e '.[{extra}]'`"
     )
-
-
-def _refused_early(
-  path: epath.PathLike, name: str, look: Callable[[], object]
-) -> None:
-  try:
-    look()
-  except Exception as error:
-    told = error_of_store(error)
-    if told is None:
-      raise
-    kind = DataDietError if told.is_transient else ConfigError
-    raise kind(f'{name}: {path} cannot be used: {told.reason}') from error
 
 
 class StoreError(DataDietError):

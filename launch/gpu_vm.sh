@@ -96,7 +96,7 @@ delete_machine() {
 }
 
 on_machine() {
-  run gcloud compute ssh "${name}" --command="$1" "${flags[@]}"
+  run gcloud compute ssh "${name}" --command="$1" "${SSH_FLAG}" "${flags[@]}"
 }
 
 # A new VM takes a minute until it answers.

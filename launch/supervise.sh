@@ -14,20 +14,17 @@
 
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=options.sh
+source "${directory:?}/options.sh"
+
 readonly MAX_ERRORS=3        # Starts after errors of the program.
 readonly MAX_IDLE=10         # Preemptions in a row without a new result.
 readonly MAX_SSH_FAILURES=5  # In a row, of a machine that is said to be up.
+# shellcheck disable=SC2034  # The launchers read it.
+# By itself, ssh takes hours to notice that a machine is gone without a word.
+readonly SSH_FLAG='--ssh-flag=-o ServerAliveInterval=30 -o ConnectTimeout=30'
 readonly NO_CAPACITY='ZONE_RESOURCE_POOL_EXHAUSTED|no more capacity in the zone'
 readonly NAME_TAKEN='ALREADY_EXISTS|already exists'
-
-name=datadiet
-dry_run=false
-attach=false
-wait_hours=24
-workdir=''
-copy_to=results
-# shellcheck disable=SC2034  # What follows '--', for the launchers to use.
-program=()
 
 child=''          # The command that runs now, leader of a process group.
 owned=false       # Whether the machine is ours to delete.
@@ -40,31 +37,6 @@ last_listing='-'  # The results at the end of the attempt before.
 idle=0
 errors=0
 ssh_failures=0
-
-say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
-
-die() {
-  say "$@"
-  exit 1
-}
-
-usage_error() {
-  say "$@" 'See --help.'
-  exit 2
-}
-
-# Prints the comment at the top of the script that was called.
-print_help() { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; }
-
-# Prints a command as one would type it.
-print_command() {
-  local word line=''
-  for word in "$@"; do
-    [[ "${word}" =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || word="${word@Q}"
-    line+="${word} "
-  done
-  printf '%s\n' "${line% }"
-}
 
 # Runs a command, or prints it in a dry run. It runs in the background, as a
 # signal is answered only between commands, and some of these take hours.
@@ -87,44 +59,6 @@ run_create() {
   run "$@" 2>"${scratch}/create" || code=$?
   cat "${scratch}/create" >&2
   return "${code}"
-}
-
-# Takes one of the options that both launchers have; fails for any other.
-parse_common_option() {
-  case "$1" in
-    --help) print_help && exit ;;
-    --dry_run) dry_run=true ;;
-    --attach) attach=true ;;
-    --wait_hours=*) wait_hours="${1#*=}" ;;
-    --copy_to=*) copy_to="${1#*=}" ;;
-    *) return 1 ;;
-  esac
-}
-
-# Takes what follows '--': the program's arguments.
-parse_program() {
-  local argument
-  # shellcheck disable=SC2034
-  program=("$@")
-  for argument in "$@"; do
-    case "${argument}" in
-      --workdir=*) workdir="${argument#*=}" ;;
-    esac
-  done
-  [[ "$*" == *--config=* ]] || usage_error '--config=... is missing after --.'
-  [[ -n "${workdir}" ]] || usage_error '--workdir=... is missing after --.'
-  [[ "${wait_hours}" =~ ^[0-9]{1,6}$ ]] ||
-    usage_error "--wait_hours is a whole number, not ${wait_hours}."
-  wait_hours=$((10#${wait_hours}))  # 08 is no octal number.
-  if [[ "${workdir}" == *://* && "${workdir}" != gs://* ]]; then
-    usage_error "--workdir is gs://... or a path, not ${workdir}."
-  fi
-}
-
-# Spot machines are taken away with their disks.
-require_remote_workdir() {
-  [[ "${workdir}" == gs://* ]] ||
-    usage_error "$1 needs a --workdir on gs://, not ${workdir}."
 }
 
 # Prints what a describe command answers: a state, 'gone', or nothing if the

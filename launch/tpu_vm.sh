@@ -132,10 +132,11 @@ delete_machine() {
   fi
 }
 
-# Runs a command on the workers named by $1: 'all' or a number.
+# Runs a command on the workers named by $1: 'all' or a number. Of several,
+# gcloud gives the first code that is not 0: 255 where a worker is not reached.
 on_workers() {
   run gcloud compute tpus tpu-vm ssh "${name}" --worker="$1" --command="$2" \
-    "${flags[@]}"
+    "${SSH_FLAG}" "${flags[@]}"
 }
 
 # The machines come with an older Python than datadiet needs; uv brings one.

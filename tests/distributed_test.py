@@ -1,11 +1,14 @@
 """Tests what several processes need of each other, in one process."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from datadiet import distributed
 from datadiet.errors import ConfigError
+from tests import running
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,43 @@ def test_environments_that_say_who_takes_part(variables, expected, monkeypatch):
     monkeypatch.setenv(name, value)
   found = [name for name, here in distributed._clusters().items() if here]
   assert found == expected
+
+
+_VISIBLE = """
+import socket
+import jax
+from datadiet import distributed
+with socket.socket() as free:
+  free.bind(('localhost', 0))
+  port = free.getsockname()[1]
+distributed.initialize(f'localhost:{port}', 1, 0)
+print(jax.config.jax_cuda_visible_devices)
+"""
+
+
+@pytest.mark.parametrize(
+  'tasks, visible', [('2', 'all'), ('16', '3')], ids=['one', 'eight']
+)
+def test_a_task_alone_on_its_node_of_slurm_has_all_gpus(
+  tasks, visible, tmp_path
+):
+  done = subprocess.run(
+    [sys.executable, '-c', _VISIBLE],
+    cwd=running.REPOSITORY,
+    env={
+      **running.environment(tmp_path),
+      'SLURM_JOB_ID': '7',
+      'SLURM_STEP_NODELIST': 'node[1-2]',
+      'SLURM_STEP_NUM_NODES': '2',
+      'SLURM_STEP_NUM_TASKS': tasks,
+      'SLURM_NTASKS': tasks,
+      'SLURM_PROCID': '3',
+      'SLURM_LOCALID': '3' if tasks == '16' else '0',
+    },
+    capture_output=True,
+    text=True,
+  )
+  assert done.stdout == f'{visible}\n', done.stderr
 
 
 def test_one_process_waits_for_nobody():

@@ -103,10 +103,12 @@ def test_a_second_signal_ends_the_process_at_once():
 
 # Deep in native code, where no handler of Python's is called.
 _BUSY = """
-import sys
+import sys, time
 import numpy as np
 from datadiet import preemption
-with preemption.handle_signals():
+with preemption.handle_signals(
+  lambda: time.sleep(100 if sys.argv[1] == 'told' else 0)
+):
   if sys.argv[1] == 'unsaved':
     preemption._num_unsaved += 1
   print('busy', flush=True)
@@ -117,15 +119,7 @@ with preemption.handle_signals():
 
 @pytest.mark.parametrize('work', ['none', 'unsaved'])
 def test_without_unsaved_work_a_signal_ends_native_code_at_once(work):
-  process = subprocess.Popen(
-    [sys.executable, '-c', _BUSY, work],
-    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
-  assert process.stdout.readline() == 'busy\n'
-  time.sleep(0.5)
+  process = _start_busy(work)
   process.send_signal(signal.SIGTERM)
   sent = time.monotonic()
   output, errors = process.communicate(timeout=120)
@@ -135,3 +129,26 @@ def test_without_unsaved_work_a_signal_ends_native_code_at_once(work):
     assert output == '' and process.returncode == preemption.EXIT_CODE
     assert 'Got SIGTERM: stopped, nothing had to be saved' in errors
     assert time.monotonic() - sent < 2
+
+
+def test_a_second_signal_ends_it_while_others_are_told():
+  process = _start_busy('told')
+  process.send_signal(signal.SIGTERM)
+  time.sleep(0.3)
+  assert process.poll() is None
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=2)
+  assert process.returncode == preemption.EXIT_CODE
+
+
+def _start_busy(work):
+  process = subprocess.Popen(
+    [sys.executable, '-c', _BUSY, work],
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline() == 'busy\n'
+  time.sleep(0.5)
+  return process

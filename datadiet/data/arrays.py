@@ -68,7 +68,7 @@ def find_arrays(settings) -> epath.Path:
   """The .npz file that `data_dir` is or holds, or the folder of .npy files.
 
   Raises:
-    DataDietError: if there is not exactly one.
+    ConfigError: if there is not exactly one.
   """
   if not settings.data_dir:
     raise ConfigError(
@@ -79,13 +79,13 @@ def find_arrays(settings) -> epath.Path:
   if root.is_file():
     return root
   if not root.exists():
-    raise DataDietError(f'config.dataset.data_dir: {root} does not exist')
+    raise ConfigError(f'config.dataset.data_dir: {root} does not exist')
   names = [path.name for path in root.iterdir()] if root.is_dir() else []
   if any(name.endswith('images.npy') for name in names):
     return root
   archives = [name for name in names if name.endswith('.npz')]
   if len(archives) != 1:
-    raise DataDietError(
+    raise ConfigError(
       f'config.dataset.data_dir: {root} holds {len(archives)} .npz files and '
       'no images.npy or train_images.npy; allowed: a .npz file, or a folder '
       'with one or with .npy files'

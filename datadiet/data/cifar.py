@@ -102,7 +102,7 @@ def _archive_in_use(settings) -> epath.Path | None:
   archive = find_archive(settings.name, settings.data_dir)
   if archive is None and settings.data_dir:
     form = FORMATS[settings.name]
-    raise DataDietError(
+    raise ConfigError(
       f'config.dataset.data_dir: {settings.data_dir} holds neither '
       f'{form.archive} nor {form.folder}/ nor a prepared TFDS {settings.name}; '
       'put the official archive there, or leave data_dir empty to have TFDS '

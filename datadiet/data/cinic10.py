@@ -48,7 +48,7 @@ def find_cinic10(settings) -> epath.Path:
   """The archive or folder that `data_dir` is or holds.
 
   Raises:
-    DataDietError: if there is none.
+    ConfigError: if there is none.
   """
   if not settings.data_dir:
     raise ConfigError(
@@ -64,7 +64,7 @@ def find_cinic10(settings) -> epath.Path:
   for folder in (root, *(root / name for name in _FOLDERS)):
     if (folder / ARCHIVE).exists():
       return folder / ARCHIVE
-  raise DataDietError(
+  raise ConfigError(
     f'config.dataset.data_dir: {root} holds neither {ARCHIVE} nor its folders '
     'train, valid and test; get it from https://doi.org/10.7488/ds/2448'
   )

@@ -85,7 +85,7 @@ def require_folder(data_dir: str, name: str) -> epath.Path:
   """The folder `data_dir`.
 
   Raises:
-    DataDietError: if it is not set or not there.
+    ConfigError: if it is not set or not there.
   """
   if not data_dir:
     raise ConfigError(
@@ -94,7 +94,7 @@ def require_folder(data_dir: str, name: str) -> epath.Path:
     )
   root = epath.Path(data_dir).expanduser()
   if not root.is_dir():
-    raise DataDietError(
+    raise ConfigError(
       f'config.dataset.data_dir: {root} is not a folder; {name} needs one'
     )
   return root

@@ -31,8 +31,7 @@ def packed_file(settings) -> epath.Path:
   """The file that `data_dir` names.
 
   Raises:
-    ConfigError: if it is not set.
-    DataDietError: if it is not there.
+    ConfigError: if it is not set or not there.
   """
   if not settings.data_dir:
     raise ConfigError(
@@ -41,7 +40,7 @@ def packed_file(settings) -> epath.Path:
     )
   path = epath.Path(settings.data_dir).expanduser()
   if not path.exists() or path.is_dir():
-    raise DataDietError(f'config.dataset.data_dir: {path} is not a file')
+    raise ConfigError(f'config.dataset.data_dir: {path} is not a file')
   return path
 
 

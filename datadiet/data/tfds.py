@@ -85,15 +85,15 @@ def ensure_prepared(settings) -> epath.Path:
     settings: `config.dataset`; uses `name` and `data_dir`.
 
   Raises:
-    DataDietError: if the set is unknown, not prepared in `data_dir`, or cannot
-      be downloaded.
+    ConfigError: if the set is unknown, or not prepared in `data_dir`.
+    DataDietError: if it cannot be downloaded.
   """
   name, data_dir = settings.name, settings.data_dir
   folder = prepared_folder(name, data_dir)
   if folder is not None:
     return folder
   if data_dir:
-    raise DataDietError(
+    raise ConfigError(
       f'config.dataset.data_dir: {data_dir} holds no prepared {name!r}; make '
       f'it by `python -m tensorflow_datasets build {name} '
       f'--data_dir={data_dir}`, or leave data_dir empty to have it downloaded '

@@ -327,7 +327,7 @@ def load_results(workdir: str | os.PathLike | artifacts.Workdir) -> Results:
   """
   if not isinstance(workdir, artifacts.Workdir):
     workdir = artifacts.Workdir.at(workdir)
-  storage.check_reachable(workdir.root, 'workdir')
+  storage.check_usable(workdir.root, 'workdir')
   if not workdir.root.exists():
     raise DataDietError(f'{workdir.root} does not exist: there are no results')
   if not workdir.config.exists() and not workdir.dataset.exists():

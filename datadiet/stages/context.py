@@ -106,10 +106,10 @@ def check_paths(config: Any, workdir: Workdir) -> None:
     ConfigError: names the setting and the file.
     DataDietError: if an object store cannot be reached.
   """
-  storage.check_writable(workdir.root, '--workdir')
+  storage.check_usable(workdir.root, '--workdir', to_write=True)
   for name, value in config_lib.flatten(config):
     if name in _PATHS or name == 'dataset.data_dir':
-      storage.check_reachable(value, f'config.{name}')
+      storage.check_usable(value, f'config.{name}')
   for name, value in config_lib.flatten(config):
     if name in _PATHS and value and not epath.Path(value).expanduser().exists():
       raise ConfigError(

@@ -143,6 +143,8 @@ class _WaveLoop:
     saved = [
       slot for slot in parallel.own_slots(state) if slot < len(self._jobs)
     ]
+    for slot in saved:
+      checkpoints.remove_after(self._jobs[slot].folder, self._first_step)
     self._figures = WaveFigures(
       {slot: self._jobs[slot] for slot in saved},
       first_step=self._first_step,

@@ -8,7 +8,7 @@ import pytest
 from datadiet.data import DATASETS, load_dataset
 from datadiet.data import dataset as dataset_lib
 from datadiet.data.dataset import Split, make_dataset
-from datadiet.errors import DataDietError
+from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
 
@@ -34,6 +34,15 @@ def _split(num=10, size=4, **changes):
 def test_split_must_be_whole(changes, message):
   with pytest.raises(DataDietError, match=message):
     _split(**changes)
+
+
+# Digits come with a library, mnist by TensorFlow Datasets.
+@pytest.mark.parametrize('name', sorted({*DATASETS, 'mnist'} - {'digits'}))
+def test_a_wrong_data_dir_is_a_wrong_setting(name, tmp_path):
+  """Which no launcher starts again."""
+  where = tmp_path / 'nowhere'
+  with pytest.raises(ConfigError, match=f'config.dataset.data_dir: {where}'):
+    load_dataset(formats.settings(name, where))
 
 
 @pytest.mark.parametrize(

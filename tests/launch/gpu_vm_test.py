@@ -2,6 +2,8 @@
 
 GONE = {'code': 1, 'stderr': "ERROR: The resource 'x' was not found\n"}
 RUNNING = {'stdout': 'RUNNING\n'}
+# A machine that is gone without a word is noticed within minutes.
+SSH_FLAG = '--ssh-flag=-o ServerAliveInterval=30 -o ConnectTimeout=30'
 IMAGE = 'europe-docker.pkg.dev/project/datadiet:cuda'
 
 
@@ -40,13 +42,13 @@ def test_every_command(stand_ins):
       *('--image-project=deeplearning-platform-release',),
       *('--boot-disk-size=100GB', '--scopes=cloud-platform', *flags),
     ],
-    [*compute, 'ssh', 'digits', '--command=true', *flags],
+    [*compute, 'ssh', 'digits', '--command=true', SSH_FLAG, *flags],
     [
       *(*compute, 'ssh', 'digits'),
       '--command=sudo gcloud auth configure-docker europe-docker.pkg.dev '
       f'--quiet && sudo docker pull --quiet {IMAGE} &&\n'
       'sudo install --directory --owner=1000 --group=1000 /workdirs',
-      *flags,
+      *(SSH_FLAG, *flags),
     ],
     [
       *(*compute, 'ssh', 'digits'),
@@ -55,13 +57,13 @@ def test_every_command(stand_ins):
       f'--stop-timeout=25 --volume=/workdirs:/workdirs {IMAGE} '
       '--config=configs/a.py --workdir=gs://bucket/run '
       "'--config.score.steps=(0, 390)'",
-      *flags,
+      *(SSH_FLAG, *flags),
     ],
     [
       *(*compute, 'ssh', 'digits'),
       '--command=sudo docker logs --follow datadiet 2>&1\n'
       'exit "$(sudo docker wait datadiet || echo 137)"',
-      *flags,
+      *(SSH_FLAG, *flags),
     ],
     describe,
     [*compute, 'instances', 'delete', 'digits', *flags],

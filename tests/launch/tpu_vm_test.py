@@ -6,6 +6,8 @@ import pytest
 
 GONE = {'code': 1, 'stderr': 'ERROR: NOT_FOUND: Resource was not found\n'}
 READY = {'stdout': 'READY\n'}
+# A machine that is gone without a word is noticed within minutes.
+SSH_FLAG = '--ssh-flag=-o ServerAliveInterval=30 -o ConnectTimeout=30'
 PROGRAM = ['--', '--config=configs/a.py', '--workdir=gs://bucket/run']
 QUEUED = ['--zone=z', '--accelerator_type=v6e-8', '--queued', *PROGRAM]
 
@@ -44,12 +46,12 @@ def test_every_command(stand_ins):
       '--command=cd datadiet && bash launch/detached.sh start '
       '.venv/bin/python -m datadiet.main --config=configs/a.py '
       "--workdir=gs://bucket/run '--config.score.steps=(0, 390)'",
-      *flags,
+      *(SSH_FLAG, *flags),
     ],
     [
       *(*vm, 'ssh', 'digits', '--worker=all'),
       '--command=cd datadiet && bash launch/detached.sh follow',
-      *flags,
+      *(SSH_FLAG, *flags),
     ],
     describe,
     [*vm, 'delete', 'digits', *flags],

@@ -13,42 +13,63 @@ from tests import running
 
 # What a process does, with the real end of the program around it.
 _PROGRAM = """
-import os, signal, sys, time
+import os, pathlib, signal, sys, threading, time
 from datadiet import distributed, main, pipeline, preemption
 from datadiet.errors import Preempted
 
-number, port, case = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+number, num_processes, port, case, saved = sys.argv[1:]
+number = int(number)
+# Shorter than what they have to wait for here.
+preemption._PATIENCE = distributed._SAVE_SECONDS = 1.0
+if case == 'while all agree':  # Before anybody has heard of the other way.
+  distributed._LISTEN_SECONDS = 60.0
 
 def load(settings):
   if number == 0:  # Reads first; the other waits for it.
     raise Preempted
 
-def work(argv):
-  distributed.initialize(f'localhost:{port}', 2, number)
-  with (
-    preemption.handle_signals(distributed.say_stopped),
-    distributed.following_stops(preemption.follow_others),
-  ):
-    distributed.barrier('both are here')
-    if case == 'between stages':
-      preemption._requested = number == 1
-      distributed.stop_if_any_is_asked_to()
-    elif case == 'reading':
-      pipeline.load_dataset = load
-      distributed.one_a_host_first(lambda: pipeline._load(None))
-    elif case == 'while all agree':  # It is heard of in two ways.
-      if number == 0:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.1)
-      distributed.stop_if_any_is_asked_to()
-    elif case == 'at once':
-      if number == 1:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(100)
-      distributed.barrier('the other never comes')
-  return 0
+def stop_soon():
+  threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
-main._main = work
+def work():
+  distributed.barrier('all are here')
+  if case == 'between stages':
+    preemption._requested = number == 1
+    distributed.stop_if_any_is_asked_to()
+  elif case == 'reading':
+    pipeline.load_dataset = load
+    distributed.one_a_host_first(lambda: pipeline._load(None))
+  elif case == 'while all agree':
+    if number == 0:
+      os.kill(os.getpid(), signal.SIGTERM)
+      time.sleep(0.1)
+    distributed.stop_if_any_is_asked_to()
+  elif case == 'one saves for long':
+    with preemption.unsaved_work():
+      preemption._requested = number == 1
+      assert distributed.any_process(preemption.stop_requested())
+      if number == 1:
+        time.sleep(4)
+        pathlib.Path(saved).touch()
+    if number == 0:
+      stop_soon()
+    raise Preempted
+  elif case == 'at the end':
+    if number == 0:
+      stop_soon()
+    else:
+      time.sleep(2)
+  elif case == 'at once':
+    if number == 1:
+      os.kill(os.getpid(), signal.SIGTERM)
+      time.sleep(100)
+    distributed.barrier('the other never comes')
+
+def run(argv):
+  distributed.initialize(f'localhost:{port}', int(num_processes), number)
+  return main._together(work)
+
+main._main = run
 sys.exit(main._guarded([]))
 """
 
@@ -59,28 +80,56 @@ def _free_port():
     return free.getsockname()[1]
 
 
-@pytest.mark.parametrize(
-  'case', ['between stages', 'while all agree', 'reading', 'at once']
-)
-def test_a_stop_of_one_is_a_stop_of_both(case, tmp_path):
-  port, env = _free_port(), running.environment(tmp_path)
-  pair = [
+def _ends(case, num_processes, tmp_path):
+  """Exit codes and logs of processes that all ran the program."""
+  env = running.environment(tmp_path)
+  settings = [str(num_processes), str(_free_port()), case]
+  group = [
     subprocess.Popen(
-      [sys.executable, '-c', _PROGRAM, str(number), str(port), case],
+      [
+        *(sys.executable, '-c', _PROGRAM, str(number)),
+        *settings,
+        str(tmp_path / 'saved'),
+      ],
       cwd=running.REPOSITORY,
       env=env,
       stderr=subprocess.PIPE,
       text=True,
     )
-    for number in range(2)
+    for number in range(num_processes)
   ]
   try:
-    logs = [process.communicate(timeout=60)[1] for process in pair]
+    logs = [process.communicate(timeout=60)[1] for process in group]
   finally:
-    for process in pair:
+    for process in group:
       process.kill()
-  codes = [process.returncode for process in pair]
+  return [process.returncode for process in group], logs
+
+
+@pytest.mark.parametrize(
+  'case', ['between stages', 'while all agree', 'reading', 'at once']
+)
+def test_a_stop_of_one_is_a_stop_of_both(case, tmp_path):
+  codes, logs = _ends(case, 2, tmp_path)
   assert codes == [preemption.EXIT_CODE] * 2, logs
+
+
+@pytest.mark.parametrize('case', ['between stages', 'at once'])
+def test_a_stop_of_one_is_a_stop_of_three(case, tmp_path):
+  codes, logs = _ends(case, 3, tmp_path)
+  assert codes == [preemption.EXIT_CODE] * 3, logs
+
+
+def test_all_wait_for_one_that_saves_for_long(tmp_path):
+  """Also one that is asked to stop itself meanwhile."""
+  codes, logs = _ends('one saves for long', 2, tmp_path)
+  assert codes == [preemption.EXIT_CODE] * 2, logs
+  assert (tmp_path / 'saved').exists()
+
+
+def test_a_stop_of_one_that_is_done_comes_too_late(tmp_path):
+  codes, logs = _ends('at the end', 2, tmp_path)
+  assert codes == [0, 0], logs
 
 
 @pytest.mark.parametrize('victim', [0, 1])

@@ -112,9 +112,7 @@ def test_messages_name_the_remote_path(store, tmp_path):
 def test_missing_data_is_said(store, tmp_path):
   where = f'{store.root}/nowhere'
   for name in ('image_folder', 'arrays', 'cifar10'):
-    with pytest.raises(
-      DataDietError, match=f'config.dataset.data_dir: {where}'
-    ):
+    with pytest.raises(ConfigError, match=f'config.dataset.data_dir: {where}'):
       load_dataset(formats.settings(name, where))
   with pytest.raises(ConfigError, match='cache_dir: .* is remote'):
     _npz(tmp_path)

@@ -159,29 +159,31 @@ def test_an_answer_that_is_cut_off_is_not_taken_for_the_content(gateway, waits):
 
 def test_access_denied_is_said_at_once(gateway, waits):
   gateway.fail(lambda method, path, number: 403)
-  for check in (storage.check_writable, storage.check_reachable):
+  for to_write in (True, False):
     with pytest.raises(ConfigError, match='^--workdir: .*/w cannot be used: '):
-      check(f'{gateway.store.root}/w', '--workdir')
+      storage.check_usable(
+        f'{gateway.store.root}/w', '--workdir', to_write=to_write
+      )
   assert not waits
 
 
 def test_a_bucket_that_is_missing_is_said(store, waits):
   with pytest.raises(ConfigError) as caught:
-    storage.check_writable(f'{store.scheme}://missing/w', '--workdir')
+    storage.check_usable(f'{store.scheme}://missing/w', '--workdir')
   assert 'there is no such bucket' in str(caught.value)
   assert not waits
 
 
 def test_a_check_leaves_nothing(store):
-  storage.check_writable(f'{store.root}/checked', '--workdir')
-  storage.check_reachable(f'{store.root}/checked', '--workdir')
+  storage.check_usable(f'{store.root}/checked', '--workdir', to_write=True)
+  storage.check_usable(f'{store.root}/checked', '--workdir')
   assert storage.files_below(f'{store.root}/checked') == {}
 
 
 def test_a_store_that_does_not_answer_is_no_wrong_setting(use, waits):
   use(stores.Store('s3', stores.free_port()))
   with pytest.raises(DataDietError, match='cannot be used: ') as caught:
-    storage.check_writable('s3://bucket/w', '--workdir')
+    storage.check_usable('s3://bucket/w', '--workdir')
   assert not isinstance(caught.value, ConfigError)
 
 
@@ -192,19 +194,19 @@ def test_missing_credentials_are_said(use, waits, monkeypatch):
   monkeypatch.setenv('AWS_EC2_METADATA_DISABLED', 'true')
   monkeypatch.setenv('AWS_SHARED_CREDENTIALS_FILE', os.devnull)
   with pytest.raises(ConfigError, match='no credentials were found'):
-    storage.check_writable('s3://bucket/w', '--workdir')
+    storage.check_usable('s3://bucket/w', '--workdir')
 
 
 @pytest.mark.parametrize(('scheme', 'extra'), [('gs', 'gcs'), ('s3', 's3')])
 def test_a_missing_library_is_named_with_its_extra(scheme, extra, monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(ConfigError, match=rf'--workdir: .*\.\[{extra}\]'):
-    storage.check_writable(f'{scheme}://bucket/w', '--workdir')
+    storage.check_usable(f'{scheme}://bucket/w', '--workdir')
 
 
 def test_other_schemes_are_refused():
   with pytest.raises(ConfigError, match='allowed: a local path or .* s3://'):
-    storage.check_reachable('az://bucket/w', 'config.dataset.data_dir')
+    storage.check_usable('az://bucket/w', 'config.dataset.data_dir')
 
 
 def test_other_errors_are_none_of_a_store():

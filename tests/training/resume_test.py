@@ -96,6 +96,21 @@ def test_a_run_ahead_of_its_wave_is_set_back(tmp_path):
     assert_same_outcome(tmp_path / 'a' / run, outcome(tmp_path / 'b' / run))
 
 
+def test_a_run_set_back_may_be_ended_again(tmp_path):
+  """Both times between the two saves of a checkpoint, the second earlier."""
+  folders = [tmp_path / 'a' / f'run_0{run}' for run in (0, 1)]
+  train_until(tmp_path / 'a', 8, runs=(0, 1), slots=2, devices=2)
+  shutil.rmtree(checkpoints.folder_of(folders[1]) / '8')
+  # Two steps more than those of which both have a checkpoint.
+  train_until(tmp_path / 'a', 2, runs=(0, 1), slots=2, devices=2)
+  assert checkpoints.full_steps(folders[0]) == [4, 6]
+  shutil.rmtree(checkpoints.folder_of(folders[1]) / '6')
+  train(tmp_path / 'a', (0, 1), slots=2, devices=2)
+  train(tmp_path / 'b', (0, 1), slots=2, devices=2)
+  for folder in folders:
+    assert_same_outcome(folder, outcome(tmp_path / 'b' / folder.name))
+
+
 def damage(step_folder, how):
   files = [path for path in Path(step_folder).rglob('*') if path.is_file()]
   largest = max(files, key=lambda path: path.stat().st_size)
