@@ -225,7 +225,9 @@ def _count(
       threshold_samples.read_margins(context), threshold_samples.draw(context)
     )
     threshold = {'kind': THRESHOLD_SAMPLES, 'aum': thresholds.tolist()}
-    if warning := threshold_samples.too_few_epochs(context):
+    warning = threshold_samples.too_few_epochs(context)
+    if warning := warning or threshold_samples.too_little_fitted(context):
+      logging.warning('%s', warning)
       threshold['warning'] = warning
     return int((over <= 0).sum()), threshold
   *_, best = evidence.values()

@@ -10,6 +10,7 @@ from datadiet.data import Dataset, order
 from datadiet.parallel import make_run_mesh
 from datadiet.stages.context import Context
 from datadiet.stages.settings import train_settings
+from datadiet.training.history import read_history
 from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
 
@@ -17,6 +18,9 @@ GROUP = 'audit'
 # With fewer epochs, wrong labels and threshold samples are not yet told from
 # hard examples (measured: docs/audit.md).
 _ENOUGH_EPOCHS = 10
+# Nor where the network cannot fit its labels at all: of the tenth or so that
+# are threshold samples, and of wrong ones, it may miss all.
+_ENOUGH_ACCURACY = 0.6
 
 
 def draw(context: Context) -> np.ndarray:
@@ -39,6 +43,23 @@ def too_few_epochs(context: Context) -> str | None:
   return (
     f'Threshold samples need {_ENOUGH_EPOCHS} epochs or more; after '
     f'{num_epochs:.1f} of them, far too many labels are declared wrong'
+  )
+
+
+def too_little_fitted(context: Context) -> str | None:
+  """A sentence where the trainings, now done, miss their labels; or None."""
+  accuracies = [
+    float(
+      read_history(context.workdir.run(GROUP, number))[-1]['train_accuracy']
+    )
+    for number in range(audit.NUM_DRAWS)
+  ]
+  if min(accuracies) >= _ENOUGH_ACCURACY:
+    return None
+  return (
+    'Threshold samples need networks that fit their labels; these are right '
+    f'for {100 * min(accuracies):.0f} % of them, so far too many labels are '
+    'declared wrong'
   )
 
 

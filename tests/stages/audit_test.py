@@ -237,9 +237,7 @@ def test_in_sample_predictions_where_no_run_leaves_examples_out(tmp_path):
   manifest = artifacts.read_manifest(context.workdir.audit)
   assert manifest['suggestions'] is None
   assert {row['suggested_label'] for row in _rows(context)} == {''}
-  np.testing.assert_array_equal(
-    _read(context).suggested_labels, context.dataset.train.labels
-  )
+  assert set(_read(context).suggested_labels.tolist()) == {-1}
   assert 'Suggested labels: none.' in reading.method(_read(context))
   assert _share_found(context) > 0.75
 
@@ -301,6 +299,17 @@ def test_threshold_samples_warn_of_few_epochs(
     own(audit__threshold_samples=True, **changes)
   )
   assert (warning in (stated or '')) == (num_steps == STEP)
+
+
+@pytest.mark.parametrize('accuracy, doubted', [(0.594, True), (0.61, False)])
+def test_threshold_samples_need_networks_that_fit(own, accuracy, doubted):
+  context = own()
+  for number, last in enumerate((0.9, accuracy)):
+    history = context.workdir.run('audit', number) / 'history.csv'
+    rows = [[11, 0.99], [22, last]]
+    artifacts.write_csv(history, ['step', 'train_accuracy'], rows)
+  stated = threshold_samples.too_little_fitted(context) or ''
+  assert ('these are right for 59 % of them' in stated) == doubted
 
 
 def test_threshold_samples_need_an_epoch(tmp_path):
