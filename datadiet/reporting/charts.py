@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet.reporting.figures import series_name
-from datadiet.reporting.summary import FULL
+from datadiet.reporting.summary import FULL, SCORING_RUNS
 
 TABLE = 'table'
 CURVES = (
@@ -148,7 +148,7 @@ def density_chart() -> dict:
       x2='x_high:Q',
       y=alt.Y('y_low:Q', bin='binned', title='y').scale(zero=False),
       y2='y_high:Q',
-      color=alt.Color('color:Q', title='color').scale(scheme='viridis'),
+      color=alt.Color('color:Q', title='color').scale(),
       tooltip=[
         alt.Tooltip('x_low:Q', format='.4~g'),
         alt.Tooltip('y_low:Q', format='.4~g'),
@@ -233,6 +233,7 @@ def curves_chart(history: pd.DataFrame, steps: list[int]) -> dict | None:
   rows = []
   for (group, run), table in history.groupby(['group', 'run']):
     name = group.removeprefix('retrain/')
+    name = SCORING_RUNS if name == 'train' else name
     for metric in CURVES:
       known = table[['step', metric]].dropna()
       at = np.linspace(0, len(known) - 1, min(len(known), _CURVE_POINTS))
@@ -298,7 +299,7 @@ def class_chart(
         'selection:N', sort=names, title=None, axis=alt.Axis(labelAngle=-60)
       ),
       y=alt.Y('class:N', sort=class_names, title=None),
-      color=alt.Color('value:Q', title=title).scale(scheme='viridis'),
+      color=alt.Color('value:Q', title=title),
       tooltip=[
         'class:N',
         'selection:N',
@@ -334,7 +335,7 @@ def confusion_chart(counts: np.ndarray, class_names: list[str]) -> dict:
         **domain
       ),
       y=alt.Y('given:N', sort=class_names, title='given label').scale(**domain),
-      color=alt.Color('count:Q', title='suspects').scale(scheme='viridis'),
+      color=alt.Color('count:Q', title='suspects'),
       tooltip=['given:N', 'suggested:N', 'count:Q'],
     )
   )

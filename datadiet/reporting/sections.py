@@ -16,12 +16,10 @@ from datadiet.reporting.audit import Audit
 from datadiet.reporting.figures import to_rgb
 from datadiet.reporting.redundancy import NEAR_FRACTION, Duplicates
 from datadiet.reporting.results import Results
-from datadiet.reporting.summary import TOLERANCE
+from datadiet.reporting.summary import SCORING_RUNS, TOLERANCE
 
 _MAX_PAIRS = 48
 _MAX_SUSPECTS = 100
-# What the runs of the train stage are called beside selections.
-_SCORING_RUNS = 'scoring runs'
 
 
 def summary_context(
@@ -175,7 +173,7 @@ def class_context(results: Results) -> dict[str, Any]:
     columns = sorted(accuracies, key=lambda name: not name.startswith('full_'))
     accuracies = accuracies[sorted(columns, key=lambda name: name != 'train')]
     context['accuracy_columns'] = [
-      _SCORING_RUNS if name == 'train' else name for name in accuracies
+      SCORING_RUNS if name == 'train' else name for name in accuracies
     ]
     rows = accuracies.to_numpy(np.float64).tolist()
     context['accuracy_rows'] = list(zip(names, rows, strict=True))

@@ -8,6 +8,8 @@ import pandas as pd
 from datadiet.reporting.results import Results
 
 FULL = 'full data'
+# What the runs of the train stage are called beside selections.
+SCORING_RUNS = 'scoring runs'
 # Subsets within this much of the full data's accuracy count as equal to it.
 TOLERANCE = 0.005
 # Policies by which training goes through all the data, in changing parts: they

@@ -109,6 +109,17 @@ def test_filters_find_what_pandas_finds(gallery, scores):
   assert gallery.find('#gallery-count').text == count
 
 
+def test_a_score_that_was_copied_finds_its_example(gallery, scores):
+  name = scores.columns.drop(['id', 'label'])[0]
+  table = _download(gallery)
+  for copied in table[name].iloc[:20:5]:
+    position = _score_position(gallery, name)
+    _set(gallery, score_a=position, min_a=copied, max_a=copied, sort='')
+    expected = scores.index[scores[name] == np.float32(copied)]
+    assert sorted(_shown(gallery)) == list(expected[:PAGE_SIZE])
+    assert len(expected)
+
+
 def test_kept_and_dropped(gallery, scores):
   for position, selection in enumerate(gallery.results.selections.values()):
     kept = next(iter(selection.example_index.values()))
@@ -159,6 +170,9 @@ def test_pages(gallery, scores):
   field.send_keys(Keys.CONTROL, 'a')
   field.send_keys('3', Keys.ENTER)
   assert _shown(gallery)[0] == 2 * PAGE_SIZE
+  field.send_keys(Keys.CONTROL, 'a')
+  field.send_keys('2.9', Keys.ENTER)
+  assert _shown(gallery)[0] == PAGE_SIZE
   gallery.click('#page-first')
   assert _shown(gallery)[0] == 0
   assert gallery.errors() == []
@@ -222,6 +236,7 @@ def test_changed_labels_and_suspects(gallery):
   _set(gallery, issues=True, sort='')
   table = _download(gallery)
   assert sorted(table.index) == sorted(issues.index)
+  assert table['is_issue'].all()
   pd.testing.assert_series_equal(
     table['suggested_label'],
     issues.loc[table.index, 'suggested_label'],

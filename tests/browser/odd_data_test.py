@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from selenium.webdriver import ActionChains
 
 from datadiet import artifacts
 from datadiet.reporting import write_report
@@ -45,6 +46,31 @@ def test_without_images(open_page, dataset):
   page.click('#gallery .card')
   assert 'no thumbnail' in page.find('#details-image').text
   assert page.errors() == []
+
+
+def test_scores_that_differ_by_little_are_found_by_dragging(
+  driver, downloads, tmp_path, dataset
+):
+  workdir = artifacts.Workdir.at(tmp_path)
+  synthetic.write_description(workdir, dataset)
+  synthetic.write_scores(workdir, dataset, 60, ('el2n',))
+  path = workdir.scores(None, 60) / 'el2n.npy'
+  artifacts.write_npy(path, 1000 + np.load(path) / 5)
+  write_report(workdir, None)
+  page = Page(driver, workdir, downloads, dataset)
+  page.open()
+  page.draw_all()
+  area = page.find('[data-chart=histogram] svg .background')
+  actions = ActionChains(page.driver)
+  actions.move_to_element_with_offset(area, -int(area.rect['width']) // 3, 0)
+  actions.click_and_hold().move_by_offset(100, 0).release().perform()
+  low, high = page.wait(
+    'const {min_a, max_a} = document.getElementById("gallery-form").elements;'
+    'return max_a.value && [Number(min_a.value), Number(max_a.value)]'
+  )
+  count = page.results.scores['el2n'].between(low, high).sum()
+  assert count > 10
+  assert page.find('#gallery-count').text.startswith(f'{count:,} of ')
 
 
 @pytest.mark.parametrize('channels', [1, 3])

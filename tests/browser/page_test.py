@@ -1,5 +1,8 @@
 """Tests the report's page in a browser: loading, charts, looks."""
 
+import re
+
+import numpy as np
 import pytest
 
 from datadiet import artifacts
@@ -142,6 +145,32 @@ def test_colours_follow_the_scheme(page):
     'return text && getComputedStyle(text).fill !== arguments[0]',
     light,
   )
+
+
+def _luminance(color: str) -> float:
+  """Relative luminance of 'rgb(r, g, b)', as WCAG defines it."""
+  parts = np.array([int(part) for part in re.findall(r'\d+', color)[:3]]) / 255
+  linear = np.where(
+    parts > 0.04, ((parts + 0.055) / 1.055) ** 2.4, parts / 12.9
+  )
+  return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+@pytest.mark.parametrize('dark', [False, True])
+def test_no_cell_of_a_heat_map_is_lost_in_the_page(invented_page, dark):
+  page = invented_page
+  page.open(dark=dark)
+  page.draw_all()
+  paper = page.run('return getComputedStyle(document.body).backgroundColor')
+  fills = page.run(
+    'return [...document.querySelectorAll(":is([data-chart=density], '
+    '[data-chart=data-map]) .mark-rect.marks path")]'
+    '.map((cell) => getComputedStyle(cell).fill)'
+  )
+  assert len(fills) > 100
+  for fill in set(fills):
+    low, high = sorted(map(_luminance, (fill, paper)))
+    assert (high + 0.05) / (low + 0.05) > 1.4, fill
 
 
 def test_names_with_html_are_shown_as_they_are(invented_page, dataset):

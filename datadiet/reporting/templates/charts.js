@@ -18,6 +18,9 @@ function chartColors() {
   const text = { labelColor: ink, titleColor: ink };
   const sizes = { labelFontSize: 11, titleFontSize: 12 };
   const columns = window.innerWidth < 700 ? 1 : 2;
+  // Its ends are not told from a page that is as dark, or as light.
+  const isDark = matchMedia('(prefers-color-scheme: dark)').matches;
+  const heat = { scheme: 'viridis', extent: isDark ? [0.2, 1] : [0, 0.9] };
   const axis = { domainColor: faint, gridColor: line, tickColor: faint };
   return {
     background: null,
@@ -25,6 +28,7 @@ function chartColors() {
     axis: { ...text, ...axis, ...sizes, labelLimit: 220 },
     legend: { ...text, ...sizes, orient: 'bottom', columns, labelLimit: 260 },
     view: { stroke: line },
+    range: { heatmap: heat, ramp: heat },
     // Marks of one colour, such as the bars of one class.
     bar: { color: '#4c8fd0' },
     point: { color: '#4c8fd0' },

@@ -8,10 +8,13 @@ function readFilters() {
   const data = new FormData(form);
   const text = (name) => data.get(name) ?? '';
   const number = (name) => (text(name) === '' ? null : Number(text(name)));
+  // Scores are 32-bit floats: so is what they are compared with, as in pandas,
+  // or an example's own score, copied, would not find it.
+  const limit = (name) => (text(name) === '' ? null : Math.fround(text(name)));
   const range = (suffix) => ({
     score: Number(text(`score${suffix}`)),
-    min: number(`min${suffix}`),
-    max: number(`max${suffix}`),
+    min: limit(`min${suffix}`),
+    max: limit(`max${suffix}`),
   });
   return {
     label: number('label'),
