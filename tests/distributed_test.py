@@ -46,13 +46,13 @@ def test_environments_that_say_who_takes_part(variables, expected, monkeypatch):
 
 _VISIBLE = """
 import socket
-import jax
+from jax._src import xla_bridge
 from datadiet import distributed
 with socket.socket() as free:
   free.bind(('localhost', 0))
   port = free.getsockname()[1]
 distributed.initialize(f'localhost:{port}', 1, 0)
-print(jax.config.jax_cuda_visible_devices)
+print(xla_bridge.CUDA_VISIBLE_DEVICES.value)
 """
 
 
