@@ -52,7 +52,7 @@ def parse_flags() -> argparse.Namespace:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--quick', action='store_true', help='smaller sizes')
-  parser.add_argument('--repeats', type=int, default=3)
+  parser.add_argument('--repeats', type=int, help='default: 3; quick: 2')
   parser.add_argument(
     '--seconds',
     type=float,
@@ -72,7 +72,9 @@ def parse_flags() -> argparse.Namespace:
   parser.add_argument('--markdown', default='', help='file for the table')
   parser.add_argument('--json', default='', help='file for all figures')
   parser.add_argument('--part', default='', help=argparse.SUPPRESS)
-  return parser.parse_args()
+  options = parser.parse_args()
+  options.repeats = options.repeats or (2 if options.quick else 3)
+  return options
 
 
 def run_part(name: str, flags: list[str]) -> list[timing.Row] | None:
