@@ -52,9 +52,7 @@ def parse_flags() -> argparse.Namespace:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--quick', action='store_true', help='smaller sizes')
-  parser.add_argument(
-    '--repeats', type=int, help='default: 3, and 2 with --quick'
-  )
+  parser.add_argument('--repeats', type=int, help='default: 3; quick: 2')
   parser.add_argument(
     '--seconds',
     type=float,

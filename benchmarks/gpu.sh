@@ -153,8 +153,8 @@ train bfloat16 128 130
 score float32 85
 phase 'trace: bfloat16, batch 128' 60 \
   "${python}" -m benchmarks.trace "${trace[@]}"
-part loop 110 loop
-part 'networks, bfloat16' 120 networks --dtypes bfloat16
+part loop 130 loop
+part 'networks, bfloat16' 100 networks --dtypes bfloat16
 part score 110 score
 train bfloat16 512 100
 part 'networks, float32' 150 networks --dtypes float32

@@ -101,12 +101,16 @@ def rows(options: Namespace) -> list[timing.Row]:
       '--config.retrain.num_runs=1',
       '--config.retrain.num_steps=40',
     ]
+  stages = ('train', 'score', 'select', 'retrain', 'report')
+  if options.quick:  # Fewer programs to start.
+    stages = ('train', 'score', 'select,retrain')
   found = []
   with tempfile.TemporaryDirectory() as folder:
-    for stage in ('train', 'score', 'select', 'retrain', 'report'):
+    for stage in stages:
       host, device = _measure(
         [*flags, f'--workdir={folder}/workdir', f'--stages={stage}']
       )
+      stage = stage.replace(',', ' and ')
       found.append(timing.Row(what, f'{stage}, host', 'MiB', (host,)))
       if device:
         found.append(timing.Row(what, f'{stage}, device', 'MiB', (device,)))

@@ -70,6 +70,8 @@ class Trainer:
       crop_padding=settings.crop_padding,
     )
     self._steps = run_mesh.per_run(self._run_steps, shared=(3, 4), donate=(0,))
+    # On the devices, of `_run_steps`: sent once each.
+    self._counts: dict[int, jax.Array] = {}
     self._split_meters = run_mesh.per_run(
       lambda meters: (jax.tree.map(jnp.copy, meters), init_meters())
     )
@@ -178,7 +180,12 @@ class Trainer:
     self, state: TrainState, feed: Any, keys: jax.Array, num_steps: int
   ) -> TrainState:
     """Trains all slots for `num_steps` steps, without waiting for them."""
-    count = self.run_mesh.put(np.int32(num_steps), self.run_mesh.replicated)
+    if num_steps not in self._counts:
+      count = np.int32(num_steps)
+      self._counts[num_steps] = self.run_mesh.put(
+        count, self.run_mesh.replicated
+      )
+    count = self._counts[num_steps]
     return self._steps(state, feed, keys, count, self._placement.resident)
 
   def take_meters(self, state: TrainState) -> tuple[TrainState, Meters]:
