@@ -92,6 +92,9 @@ def _context(
   payload, arrays = None, {}
   if results.steps:
     payload, arrays = build_payload(results, audit)
+    names = [score['name'] for score in payload['scores']]
+    if secondary == primary and len(names) > 1:
+      secondary = names[names.index(primary) - 1]
   tables = (stability, correlations, data_map)
   return {
     'results': results,

@@ -147,6 +147,16 @@ def test_scores_are_those_of_the_scored_step_alone(tmp_path, dataset):
   assert 'over training up to step 90' in text
 
 
+def test_one_score_is_shown_against_what_else_there_is(tmp_path, dataset):
+  workdir = artifacts.Workdir.at(tmp_path)
+  synthetic.write_description(workdir, dataset)
+  synthetic.write_scores(workdir, dataset, 60, ('aum',))
+  synthetic.write_audit(workdir, dataset)
+  text = _render(workdir, None)
+  (options,) = re.findall(r'id="density-y".*?</select>', text, re.DOTALL)
+  assert re.findall('selected>(.*?)<', options) == ['suspicion']
+
+
 def test_every_score_is_explained(tmp_path, dataset):
   workdir = synthetic.make_workdir(tmp_path, dataset)
   synthetic.write_audit(workdir, dataset)

@@ -169,7 +169,9 @@ def test_access_denied_is_said_at_once(gateway, waits):
 
 def test_a_bucket_that_is_missing_is_said(store, waits):
   with pytest.raises(ConfigError) as caught:
-    storage.check_usable(f'{store.scheme}://missing/w', '--workdir')
+    storage.check_usable(
+      f'{store.scheme}://missing/w', '--workdir', to_write=True
+    )
   assert 'there is no such bucket' in str(caught.value)
   assert not waits
 
@@ -183,7 +185,7 @@ def test_a_check_leaves_nothing(store):
 def test_a_store_that_does_not_answer_is_no_wrong_setting(use, waits):
   use(stores.Store('s3', stores.free_port()))
   with pytest.raises(DataDietError, match='cannot be used: ') as caught:
-    storage.check_usable('s3://bucket/w', '--workdir')
+    storage.check_usable('s3://bucket/w', '--workdir', to_write=True)
   assert not isinstance(caught.value, ConfigError)
 
 
@@ -194,14 +196,14 @@ def test_missing_credentials_are_said(use, waits, monkeypatch):
   monkeypatch.setenv('AWS_EC2_METADATA_DISABLED', 'true')
   monkeypatch.setenv('AWS_SHARED_CREDENTIALS_FILE', os.devnull)
   with pytest.raises(ConfigError, match='no credentials were found'):
-    storage.check_usable('s3://bucket/w', '--workdir')
+    storage.check_usable('s3://bucket/w', '--workdir', to_write=True)
 
 
 @pytest.mark.parametrize(('scheme', 'extra'), [('gs', 'gcs'), ('s3', 's3')])
 def test_a_missing_library_is_named_with_its_extra(scheme, extra, monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(ConfigError, match=rf'--workdir: .*\.\[{extra}\]'):
-    storage.check_usable(f'{scheme}://bucket/w', '--workdir')
+    storage.check_usable(f'{scheme}://bucket/w', '--workdir', to_write=True)
 
 
 def test_other_schemes_are_refused():
