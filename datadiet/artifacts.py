@@ -126,6 +126,8 @@ def clear_half_written(root: epath.PathLike) -> None:
 
   Checkpoints clear up after themselves. For a workdir in which nobody writes.
   """
+  if storage.is_remote(root):  # Objects come into being whole.
+    return
   for folder, below, names in epath.Path(root).walk():
     below[:] = [name for name in below if name != 'checkpoints']
     for name in names:
