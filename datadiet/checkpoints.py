@@ -168,10 +168,16 @@ class CheckpointWriter:
       raise _save_error(self._folder, error) from error
 
   def close(self) -> None:
-    """Waits and frees the writer."""
-    self.wait()
-    self._checkpointer.close()
-    self._background.shutdown()
+    """Waits and frees the writer, also where the last save fails.
+
+    Raises:
+      DataDietError: if the save failed.
+    """
+    try:
+      self.wait()
+      self._checkpointer.close()
+    finally:
+      self._background.shutdown()
 
   def _prune(self) -> None:
     for step in full_steps(self._folder.parent)[:-_NUM_FULL_STATES]:

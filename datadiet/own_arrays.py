@@ -37,7 +37,10 @@ class OwnNumpyHandler(ocp.type_handlers.NumpyHandler):
         metadata_key=self._metadata_key,
       )
       writes.append(self._open_and_write(value, spec.json, info.ts_context))
-    await asyncio.gather(*writes)
+    # All, also where one fails: what is still written would miss its loop.
+    for done in await asyncio.gather(*writes, return_exceptions=True):
+      if isinstance(done, BaseException):
+        raise done
 
 
 def arrays_handler(

@@ -159,18 +159,20 @@ class _WaveLoop:
     }
     num_images = self._settings.batch_size * len(self._jobs)
     started = time.monotonic()
-    try:
-      with progress(
-        label,
-        self._settings.num_steps * num_images,
-        'images',
-        initial=self._first_step * num_images,
-      ) as shown:
-        self._loop(state, shown, num_images)
-      rate = shown.rate
-    finally:
+    with contextlib.ExitStack() as stack:
+      # All, also where one fails: none may be at work when the program ends.
       for writer in self._writers.values():
-        writer.close()
+        stack.callback(writer.close)
+      shown = stack.enter_context(
+        progress(
+          label,
+          self._settings.num_steps * num_images,
+          'images',
+          initial=self._first_step * num_images,
+        )
+      )
+      self._loop(state, shown, num_images)
+      rate = shown.rate
     self._figures.close()
     for slot in saved:
       self._finish(slot)
