@@ -190,7 +190,7 @@ def test_between_events_nothing_comes_from_the_device_unasked(
     train(tmp_path)
 
 
-def reads_before_steps(monkeypatch):
+def reads_before_steps(tmp_path, monkeypatch, eval_every_steps):
   """How many arrays the host had read at each dispatch; grows.
 
   The CPU's arrays lie in the host's memory, where the transfer guard sees
@@ -212,11 +212,6 @@ def reads_before_steps(monkeypatch):
 
   monkeypatch.setattr(Trainer, 'run_steps', counted_steps)
   monkeypatch.setattr(array_type, '_value', property(counted_value))
-  return reads, steps
-
-
-def test_only_log_points_read_from_the_device(tmp_path, monkeypatch):
-  reads, steps = reads_before_steps(monkeypatch)
   train(
     tmp_path,
     (0, 1),
@@ -224,9 +219,15 @@ def test_only_log_points_read_from_the_device(tmp_path, monkeypatch):
     devices=2,
     log_every_steps=3,
     checkpoint_every_steps=10,
-    eval_every_steps=10,
+    eval_every_steps=eval_every_steps,
     keep_steps=(),
   )
+  monkeypatch.undo()
+  return reads, steps
+
+
+def test_only_log_points_read_from_the_device(tmp_path, monkeypatch):
+  reads, steps = reads_before_steps(tmp_path, monkeypatch, 10)
   assert reads and len(steps) == NUM_STEPS
   # Nothing is read but after the sixth and ninth: the row of the point before.
   assert steps[0] == steps[5] < steps[6] == steps[8] < steps[9] < len(reads)
@@ -235,18 +236,7 @@ def test_only_log_points_read_from_the_device(tmp_path, monkeypatch):
 def test_nothing_waits_for_an_evaluation_but_the_next_log_point(
   tmp_path, monkeypatch
 ):
-  reads, steps = reads_before_steps(monkeypatch)
-  train(
-    tmp_path,
-    (0, 1),
-    slots=2,
-    devices=2,
-    log_every_steps=3,
-    checkpoint_every_steps=10,
-    eval_every_steps=6,
-    keep_steps=(),
-  )
-  monkeypatch.undo()
+  _, steps = reads_before_steps(tmp_path, monkeypatch, 6)
   # At the sixth the row of the third is read, not that of the evaluation.
   row, row_of_evaluation = steps[6] - steps[5], steps[9] - steps[8]
   assert 0 < row < row_of_evaluation
