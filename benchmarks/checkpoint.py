@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks import loop, timing
 from configs import base
-from datadiet import checkpoints, parallel
+from datadiet import checkpoints
+from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer
 
@@ -27,7 +28,7 @@ def rows(options: Namespace) -> list[timing.Row]:
   trainer = Trainer(
     dataset,
     settings,
-    parallel.make_run_mesh(1, batch_size, devices=jax.devices()[:1]),
+    mesh_lib.make_run_mesh(1, batch_size, devices=jax.devices()[:1]),
   )
   with tempfile.TemporaryDirectory() as folder:
     job = Job('bench', folder, 0, np.arange(dataset.train.num_examples))
@@ -36,7 +37,7 @@ def rows(options: Namespace) -> list[timing.Row]:
     writer = checkpoints.CheckpointWriter(folder, ())
     for step in range(options.repeats + 1):
       start = time.perf_counter()
-      writer.save(step, parallel.slot_to_host(state, 0))
+      writer.save(step, mesh_lib.slot_to_host(state, 0))
       stalls.append(time.perf_counter() - start)
       writer.wait()
       writes.append(time.perf_counter() - start)

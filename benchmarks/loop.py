@@ -25,11 +25,13 @@ from etils import epath
 
 from benchmarks import timing
 from configs import resnet18_cifar10
-from datadiet import compilation, parallel
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.models import make_model
+from datadiet.runtime import compilation
+from datadiet.runtime import mesh as mesh_lib
+from datadiet.runtime.randomness import run_key
 from datadiet.stages.compute_type import choose_dtype
 from datadiet.stages.settings import train_settings
 from datadiet.training import loop
@@ -37,7 +39,7 @@ from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.settings import TrainSettings
-from datadiet.training.state import init_state, run_key
+from datadiet.training.state import init_state
 from datadiet.training.steps import make_train_step
 
 # Steps at the start of a measurement of the bare step that are not counted.
@@ -143,7 +145,7 @@ def real_loop(
   devices: Sequence[jax.Device] | None = None,
 ) -> Callable[[int], float]:
   """As `bare_step`, for the training loop with all runs side by side."""
-  run_mesh = parallel.make_run_mesh(
+  run_mesh = mesh_lib.make_run_mesh(
     num_runs, settings.batch_size, devices=devices or jax.devices()[:1]
   )
   if run_mesh.num_slots != num_runs:

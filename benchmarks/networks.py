@@ -10,7 +10,7 @@ import jax
 
 from benchmarks import timing
 from benchmarks.grand import Subject, Timed
-from datadiet import compilation
+from datadiet.runtime import compilation
 
 # name: what is compiled, of Subject
 _OURS = {

@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import math
 
-from datadiet.parallel import choose_slots
+from datadiet.runtime.mesh import choose_slots
 
 # Shares of the peak that training reaches.
 _ARITHMETIC, _MEMORY, _LINK = 0.5, 0.7, 0.7

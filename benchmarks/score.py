@@ -16,8 +16,8 @@ import jax
 from benchmarks import loop, timing
 from benchmarks.grand import Subject, Timed
 from configs import base
-from datadiet import compilation
-from datadiet.parallel import flat_mesh
+from datadiet.runtime import compilation
+from datadiet.runtime.mesh import flat_mesh
 from datadiet.scoring.engine import ScoringEngine
 
 NUM_CHUNKS = 8

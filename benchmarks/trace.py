@@ -22,9 +22,10 @@ import numpy as np
 from etils import epath
 
 from configs import resnet18_cifar10
-from datadiet import compilation, parallel
 from datadiet import config as config_lib
 from datadiet.data import load_dataset
+from datadiet.runtime import compilation
+from datadiet.runtime import mesh as mesh_lib
 from datadiet.stages.settings import train_settings
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer
@@ -114,7 +115,7 @@ def record(config, num_steps: int, folder: str) -> Recorded:
   """Trains `num_steps` steps, or up to a whole call, under the profiler."""
   dataset = load_dataset(config.dataset)
   settings = train_settings(config, config.train.num_steps, ())
-  run_mesh = parallel.make_run_mesh(
+  run_mesh = mesh_lib.make_run_mesh(
     1, settings.batch_size, devices=jax.devices()[:1]
   )
   trainer = Trainer(dataset, settings, run_mesh)

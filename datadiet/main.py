@@ -15,23 +15,17 @@ from collections.abc import Callable
 
 if __name__ == '__main__':
   # The imports take seconds, in which nothing is unsaved: 75 is
-  # `preemption.EXIT_CODE`, start me again.
+  # `stopping.EXIT_CODE`, start me again.
   for _number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(_number, lambda *unused: os._exit(75))
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from datadiet import (
-  command_line,
-  compilation,
-  distributed,
-  preemption,
-  storage,
-  sweep,
-)
+from datadiet import command_line, storage, sweep
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError, Preempted, report
+from datadiet.runtime import compilation, processes, stopping
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -121,8 +115,8 @@ def _main(argv: list[str]) -> int:
       raise ConfigError(f'--{flag} is missing')
   _set_up_logging()
   children = _children()
-  with preemption.handle_signals():  # The others may take minutes to come.
-    distributed.initialize(
+  with stopping.handle_signals():  # The others may take minutes to come.
+    processes.initialize(
       _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
     )
   # Again: joining other processes sets a handler of its own.
@@ -132,18 +126,18 @@ def _main(argv: list[str]) -> int:
 def _together(work: Callable[[], None]) -> int:
   """Runs what all processes do until all end; the exit code of one alone."""
   with (
-    preemption.handle_signals(distributed.say_stopped),
-    distributed.following_stops(preemption.follow_others),
+    stopping.handle_signals(processes.say_stopped),
+    processes.following_stops(stopping.follow_others),
   ):
     try:
       work()
     except Preempted:
       logging.info('Stopped; run the same command again to go on')
-      distributed.leave_together(preemption.EXIT_CODE)
+      processes.leave_together(stopping.EXIT_CODE)
       # Taking down all that was imported would take seconds more.
       sys.stdout.flush()
-      preemption.end_at_once()
-    return distributed.leave_together(0)
+      stopping.end_at_once()
+    return processes.leave_together(0)
 
 
 def _run_all(children: list[sweep.Child]) -> None:
@@ -174,20 +168,20 @@ def _guarded(argv: list[str]) -> int:
     return _main(argv)
   except DataDietError as error:
     logging.debug('Where it came from:', exc_info=True)
-    return distributed.leave(report(error))
+    return processes.leave(report(error))
   except Exception as error:
     if told := storage.error_of_store(error):
       logging.debug('Where it came from:', exc_info=True)
-      return distributed.leave(report(told))
-    if not distributed.has_peers():
+      return processes.leave(report(told))
+    if not processes.has_peers():
       raise
-    if preemption.stop_requested() or distributed.others_stopped():
+    if stopping.stop_requested() or processes.others_stopped():
       logging.info('Stopped, as the others were', exc_info=True)
-      if distributed.others_stopped():
-        distributed.part()
-      return distributed.leave(preemption.EXIT_CODE)
+      if processes.others_stopped():
+        processes.part()
+      return processes.leave(stopping.EXIT_CODE)
     logging.exception('Failed')
-    return distributed.leave(1)
+    return processes.leave(1)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -8,13 +8,14 @@ from typing import Any
 import jax
 from absl import logging
 
-from datadiet import artifacts, distributed, preemption, workdir_lock
+from datadiet import artifacts, workdir_lock
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.config import closest
 from datadiet.data import Dataset, load_dataset
 from datadiet.errors import ConfigError, DataDietError, Preempted
-from datadiet.progress import format_seconds
+from datadiet.runtime import processes, stopping
+from datadiet.runtime.progress import format_seconds
 from datadiet.stages import STAGES, report
 from datadiet.stages.compute_type import choose_dtype
 from datadiet.stages.context import (
@@ -71,14 +72,14 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
       f'--workdir: {root.root} holds no results to report on; allowed: a '
       'folder that another stage has made'
     )
-  if not distributed.is_first():
+  if not processes.is_first():
     # One process tells how it goes; all tell of warnings.
     logging.set_verbosity(logging.WARNING)
   if names == ['report']:
     _run(config, root, names)
     return
   with contextlib.ExitStack() as stack:
-    holder = distributed.decide(
+    holder = processes.decide(
       lambda: stack.enter_context(workdir_lock.hold(root.root))
     )
     if holder:
@@ -95,7 +96,7 @@ def _run(config: Any, root: Workdir, names: list[str]) -> None:
   # A report alone is made at any time: it changes nothing but itself.
   only_looks = names == ['report']
   try:
-    dataset = distributed.one_a_host_first(lambda: _load(config.dataset))
+    dataset = processes.one_a_host_first(lambda: _load(config.dataset))
   except DataDietError as error:
     if not only_looks:
       raise
@@ -111,18 +112,18 @@ def _run(config: Any, root: Workdir, names: list[str]) -> None:
     check_sizes(context)
   open_dataset(dataset, root)
   if not only_looks:
-    if distributed.is_first():
+    if processes.is_first():
       artifacts.clear_half_written(root.root)
     write_config(config, root)
-  distributed.stop_if_any_is_asked_to()
+  processes.stop_if_any_is_asked_to()
   _show_plan(context, names)
   for name in names:
     logging.debug('Stage %s begins', name)
     with contextlib.nullcontext() if only_looks else timed(context, name):
       STAGES[name].run(context)
       # What one process wrote the others read in the next stage.
-      distributed.barrier(name)
-    distributed.stop_if_any_is_asked_to()
+      processes.barrier(name)
+    processes.stop_if_any_is_asked_to()
   logging.info('Done in %s', format_seconds(time.monotonic() - start))
   logging.info('Results: %s', root.root)
 
@@ -135,9 +136,9 @@ def _load(settings: Any) -> Dataset:
   try:
     return load_dataset(settings)
   except Preempted:
-    if distributed.has_peers():
-      distributed.say_stopped()
-      distributed.leave(preemption.EXIT_CODE)
+    if processes.has_peers():
+      processes.say_stopped()
+      processes.leave(stopping.EXIT_CODE)
     raise
 
 

@@ -16,10 +16,11 @@ from typing import Any
 import ml_collections
 from absl import logging
 
-from datadiet import artifacts, distributed
+from datadiet import artifacts
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.errors import ConfigError
+from datadiet.runtime import processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +160,7 @@ def run(
       'Sweep %d of %d: %s', child.index + 1, len(children), child.settings
     )
     run_one(child.config, child.workdir)
-  if not distributed.is_first():
+  if not processes.is_first():
     return
   # A shared workdir has one summary of all.
   shares = children[0].workdir == workdir

@@ -21,7 +21,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, preemption, storage
+from datadiet import artifacts, storage
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -30,6 +30,7 @@ from datadiet.data.dataset import (
   in_memory,
 )
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.runtime import stopping
 
 try:
   import fcntl
@@ -83,7 +84,7 @@ def cached(
     writer = _Writer(folder)
     try:
       # Decoding ends its worker processes itself when it is asked to stop.
-      with preemption.unsaved_work():
+      with stopping.unsaved_work():
         dataset = load(writer.allocate)
         return writer.finish(dataset)
     finally:
@@ -292,7 +293,7 @@ def _wait_for(file, folder: epath.Path) -> bool:
       if not said:
         logging.info('Waiting for another process to decode %s', folder)
         said = True
-      preemption.raise_if_requested()
+      stopping.raise_if_requested()
       time.sleep(0.2)
     except OSError:  # A file system without locks.
       return False

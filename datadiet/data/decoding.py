@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from datadiet import preemption
 from datadiet.data import decode_worker
 from datadiet.data.dataset import Allocate, Dataset, Split, make_dataset
 from datadiet.errors import DataDietError
-from datadiet.progress import Progress, progress
+from datadiet.runtime import stopping
+from datadiet.runtime.progress import Progress, progress
 
 # A chunk is what one worker decodes at a time.
 _CHUNK_IMAGES = 256
@@ -248,7 +248,7 @@ class _Decoder:
       if rows:
         destination[[chunk[i].position for i in rows]] = images[rows]
     bar.advance(len(chunk))
-    preemption.raise_if_requested()
+    stopping.raise_if_requested()
 
   def _refuse(self, image: EncodedImage, reason: str) -> None:
     if not self._skip_unreadable:

@@ -15,9 +15,9 @@ from absl import logging
 from etils import epath
 
 from datadiet import artifacts, storage
-from datadiet.data import order
 from datadiet.data.dataset import Dataset
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.runtime.randomness import LABEL_NOISE_STREAM, generator
 
 # The confusions of Patrini et al. 2017 (arXiv 1609.03683), where all classes
 # are CIFAR-10's.
@@ -102,7 +102,7 @@ def noisy_labels(
   Returns:
     int32[num_examples].
   """
-  rng = order.generator(seed, 0, order.LABEL_NOISE_STREAM)
+  rng = generator(seed, 0, LABEL_NOISE_STREAM)
   return NOISES[kind](labels.copy(), class_names, fraction, rng)
 
 

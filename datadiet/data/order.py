@@ -10,20 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from datadiet.errors import DataDietError
-
-# Numbers that keep the streams of random bits apart. Never renumber them:
-# resumed runs and published scores depend on them.
-ORDER_STREAM = 1
-SUBSET_STREAM = 2
-LABEL_NOISE_STREAM = 3
-ROUND_STREAM = 4
-PRUNING_STREAM = 5
-THRESHOLD_SAMPLE_STREAM = 6
-
-
-def generator(seed: int, run: int, stream: int, epoch: int = 0):
-  """A numpy generator of its own for (seed, run, stream, epoch)."""
-  return np.random.default_rng([seed, run, stream, epoch])
+from datadiet.runtime.randomness import (
+  ORDER_STREAM,
+  ROUND_STREAM,
+  SUBSET_STREAM,
+  generator,
+)
 
 
 def held_out_subsets(

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from datadiet import distributed
 from datadiet.data.dataset import Split
+from datadiet.runtime import processes
 
 # 'auto' puts a split on the device if it takes at most this share of memory.
 _MEMORY_SHARE = 0.25
@@ -108,7 +108,7 @@ def place(
   """
   if placement == 'auto':
     lacks = split.images.nbytes > _MEMORY_SHARE * _device_memory(sharding)
-    placement = 'host' if distributed.any_process(lacks) else 'device'
+    placement = 'host' if processes.any_process(lacks) else 'device'
   if placement == 'host':
     return HostPlacement(split)
   return DevicePlacement.of(split, sharding)

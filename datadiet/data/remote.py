@@ -15,10 +15,11 @@ import ml_collections
 from absl import logging
 from etils import epath
 
-from datadiet import preemption, storage
+from datadiet import storage
 from datadiet.data import tfds
 from datadiet.errors import DataDietError
-from datadiet.progress import progress
+from datadiet.runtime import stopping
+from datadiet.runtime.progress import progress
 
 
 @contextmanager
@@ -71,6 +72,6 @@ def _copy(files: epath.Path, target: epath.Path) -> None:
 
     def advance(count: int) -> None:
       shown.advance(count)
-      preemption.raise_if_requested()
+      stopping.raise_if_requested()
 
     storage.copy_here(files, target, list(found), advance)

@@ -11,7 +11,6 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import preemption
 from datadiet.data import splitting
 from datadiet.data.dataset import (
   Allocate,
@@ -21,7 +20,8 @@ from datadiet.data.dataset import (
   make_dataset,
 )
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.progress import progress
+from datadiet.runtime import stopping
+from datadiet.runtime.progress import progress
 
 # Mean and standard deviation of the train split's pixels in [0, 1], as the
 # field uses them; for other sets they are measured.
@@ -258,7 +258,7 @@ class _Reader:
           labels[start:end] = batch['label']
         ids.extend(name.decode() for name in batch['id'])
         bar.advance(end - start)
-        preemption.raise_if_requested()
+        stopping.raise_if_requested()
     if len(ids) != num_examples:
       raise DataDietError(
         f'{self._builder.data_dir}: the split {split} has {len(ids)} records '

@@ -14,7 +14,7 @@ from datadiet import storage
 from datadiet.data.image_folder import has_splits
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
-from datadiet.progress import progress
+from datadiet.runtime.progress import progress
 
 # Sources whose ids are the paths of files.
 _WITH_PATHS = ('image_folder', 'cinic10')

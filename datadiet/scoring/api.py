@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from datadiet.errors import DataDietError
-from datadiet.parallel import RunMesh
+from datadiet.runtime.mesh import RunMesh
 from datadiet.scoring import registry
 from datadiet.scoring.engine import ScoringEngine, pass_groups
 from datadiet.scoring.gradient import (
@@ -131,7 +131,7 @@ def score_examples(
     scores: of one forward or one gradient pass; see `datadiet.scoring.registry`
       for what each means. Scores of training dynamics need the training.
     batch_size: examples a chunk, on all devices together.
-    mesh: of `datadiet.parallel`; all devices if None.
+    mesh: of `datadiet.runtime.mesh`; all devices if None.
     gradient: options of grand_subset, unclog and per-layer norms.
 
   Returns:

@@ -15,12 +15,12 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from datadiet import compilation
 from datadiet.data.augmentation import normalise
 from datadiet.data.dataset import Split
 from datadiet.data.placement import place
 from datadiet.errors import DataDietError
-from datadiet.parallel import DATA_AXIS, RunMesh, flat_mesh
+from datadiet.runtime import compilation
+from datadiet.runtime.mesh import DATA_AXIS, RunMesh, flat_mesh
 from datadiet.scoring import forward, registry
 from datadiet.scoring.gradient import (
   UNCLOG,

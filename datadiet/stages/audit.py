@@ -7,8 +7,9 @@ import numpy as np
 from absl import logging
 
 import datadiet
-from datadiet import artifacts, audit, distributed
+from datadiet import artifacts, audit
 from datadiet.errors import DataDietError
+from datadiet.runtime import processes
 from datadiet.stages import threshold_samples
 from datadiet.stages.context import Context
 from datadiet.stages.score_mean import read_mean_score, read_run_score
@@ -93,7 +94,7 @@ def run(context: Context) -> None:
     DataDietError: if scores are missing or damaged.
     Preempted: if the process was asked to stop; everything is saved.
   """
-  if distributed.decide(lambda: _is_done(context)):
+  if processes.decide(lambda: _is_done(context)):
     return
   if not _has_evidence(context):
     logging.warning(
@@ -105,7 +106,7 @@ def run(context: Context) -> None:
     return
   if context.config.audit.threshold_samples:
     threshold_samples.train(context)
-  if distributed.is_first():
+  if processes.is_first():
     _write(context)
 
 

@@ -14,12 +14,13 @@ import ml_collections
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, distributed, storage
+from datadiet import artifacts, storage
 from datadiet import config as config_lib
 from datadiet.artifacts import Workdir
 from datadiet.data import Dataset
 from datadiet.errors import ConfigError, DataDietError, Preempted
-from datadiet.progress import format_seconds
+from datadiet.runtime import processes
+from datadiet.runtime.progress import format_seconds
 from datadiet.selection import num_kept
 from datadiet.stages.score_file import read_score_file
 from datadiet.stages.subset import check_data, steps_per_epoch
@@ -163,7 +164,7 @@ def write_config(config: Any, workdir: Workdir) -> None:
   Raises:
     DataDietError: if it cannot be written.
   """
-  if distributed.is_first():
+  if processes.is_first():
     artifacts.write_json(workdir.config, _provenance(config))
 
 
@@ -229,7 +230,7 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
         f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
         f'{dataset.labels_fingerprint}); use another --workdir'
       )
-  if not distributed.is_first():
+  if not processes.is_first():
     return
   original = dataset.original_labels
   if original is not None and not workdir.original_labels.exists():
@@ -300,7 +301,7 @@ def timed(context: Context, stage: str) -> Iterator[None]:
 
 
 def _add_time(context: Context, stage: str, seconds: float) -> None:
-  if not distributed.is_first():
+  if not processes.is_first():
     return
   path = context.workdir.timing
   timing = artifacts.read_json(path) if path.exists() else {}

@@ -6,7 +6,8 @@ from pathlib import Path
 from absl import logging
 
 import datadiet
-from datadiet import artifacts, distributed, storage
+from datadiet import artifacts, storage
+from datadiet.runtime import processes
 from datadiet.stages.context import Context
 
 # Where the manifests of everything a report is made of lie, and the curves of
@@ -57,7 +58,7 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> None:
   """Writes the report from what the workdir holds, and prints its table."""
-  if not distributed.is_first():
+  if not processes.is_first():
     return
   if _is_current(context):
     summary = artifacts.read_json(context.workdir.report / 'summary.json')
@@ -85,7 +86,7 @@ def run_without_images(workdir: artifacts.Workdir, reason: Exception) -> None:
   Raises:
     DataDietError: if an artifact is damaged, or the report cannot be written.
   """
-  if not distributed.is_first():
+  if not processes.is_first():
     return
   logging.warning('The report is made without images: %s', reason)
   # Not for good: it is made again when there are images.

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from datadiet.parallel import make_run_mesh
+from datadiet.runtime.mesh import make_run_mesh
 from datadiet.stages import select
 from datadiet.stages.context import Context
 from datadiet.stages.select import Selection

@@ -1,6 +1,6 @@
 """The score stage: every example under every network, and the means."""
 
-from datadiet import distributed
+from datadiet.runtime import processes
 from datadiet.scoring import registry
 from datadiet.stages import score_mean, wanted
 from datadiet.stages.context import Context
@@ -34,7 +34,7 @@ def run(context: Context) -> None:
   scorer = NetworkScorer(context)
   for step in config.score.steps:
     for run_number in context.runs:
-      names, keep = distributed.decide(
+      names, keep = processes.decide(
         lambda run=run_number, step=step: (
           wanted.missing(context, run, step),
           wanted.lacks_kept(context, run, step),
@@ -42,7 +42,7 @@ def run(context: Context) -> None:
       )
       if names or keep:
         scorer.score(run_number, step, tuple(names), keep)
-  if distributed.is_first():
+  if processes.is_first():
     if registry.of_kind(config.score.names, registry.TRAJECTORY):
       score_mean.write_tracin(context)
     for step in config.score.steps:

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 from absl import logging
 
-from datadiet import artifacts, checkpoints, distributed, preemption
+from datadiet import artifacts, checkpoints
 from datadiet.errors import Preempted
 from datadiet.models import make_model
-from datadiet.parallel import passing_batch
-from datadiet.progress import progress
+from datadiet.runtime import processes, stopping
+from datadiet.runtime.mesh import passing_batch
+from datadiet.runtime.progress import progress
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import read_off
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
@@ -127,13 +128,13 @@ class NetworkScorer:
       )
       # Once: from the first chunk on there is something to save.
       hold = functools.cache(
-        lambda: stack.enter_context(preemption.unsaved_work())
+        lambda: stack.enter_context(stopping.unsaved_work())
       )
 
       def on_chunk(partial: Partial) -> None:
         hold()
         shown.advance(partial.num_done - shown.done)
-        stop = distributed.any_process(preemption.stop_requested())
+        stop = processes.any_process(stopping.stop_requested())
         if stop or notes.are_due():
           notes.write(partial, engine.chunk_size)
         if stop:
@@ -148,7 +149,7 @@ class NetworkScorer:
           if (
             not _is_out_of_memory(error)
             or engine.chunk_size <= 1
-            or distributed.has_peers()
+            or processes.has_peers()
           ):
             raise
           engine.use_chunks_of(engine.chunk_size // 2)
@@ -171,7 +172,7 @@ def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
     engine: with a small chunk.
     variables: of a network to be scored.
   """
-  allowed = distributed.decide(_free_bytes) * _MEMORY_SHARE
+  allowed = processes.decide(_free_bytes) * _MEMORY_SHARE
   while engine.chunk_size < _LARGEST_CHUNK:
     before = engine.chunk_size
     engine.use_chunks_of(2 * before)
@@ -219,7 +220,7 @@ class _Notes:
 
   def write(self, partial: Partial, chunk_size: int) -> None:
     self._last = time.monotonic()
-    if distributed.is_first():
+    if processes.is_first():
       arrays = {f'value_{name}': v for name, v in partial.values.items()}
       arrays |= {
         'key': np.array(self._key),
@@ -230,8 +231,8 @@ class _Notes:
 
   def read(self) -> Partial:
     """What is done; of several processes only the first has the values."""
-    found = self._read() if distributed.is_first() else Partial(0, {})
-    found.num_done, found.chunk_size = distributed.decide(
+    found = self._read() if processes.is_first() else Partial(0, {})
+    found.num_done, found.chunk_size = processes.decide(
       lambda: (found.num_done, found.chunk_size)
     )
     return found
@@ -260,7 +261,7 @@ def _write(
   layers: list[str] | None,
 ) -> None:
   """Writes what was computed, then the manifest, and drops the notes."""
-  if not distributed.is_first():
+  if not processes.is_first():
     return
   folder = context.workdir.scores(run, step)
   where = f'run {run} at step {step}'

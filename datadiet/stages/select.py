@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from datadiet import artifacts, distributed
+from datadiet import artifacts
 from datadiet.config import policy_options
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.runtime import processes
 from datadiet.scoring import registry
 from datadiet.selection import (
   POLICIES,
@@ -229,7 +230,7 @@ def run(context: Context) -> None:
   Raises:
     DataDietError: if a score is missing, or a size cannot be had.
   """
-  if not distributed.is_first():
+  if not processes.is_first():
     return
   missing = _missing(context)
   waiting = {str(folder) for _, _, folder in missing}

@@ -6,8 +6,9 @@ import numpy as np
 from absl import logging
 
 from datadiet import artifacts, audit
-from datadiet.data import Dataset, order
-from datadiet.parallel import make_run_mesh
+from datadiet.data import Dataset
+from datadiet.runtime.mesh import make_run_mesh
+from datadiet.runtime.randomness import THRESHOLD_SAMPLE_STREAM, generator
 from datadiet.stages.context import Context
 from datadiet.stages.settings import train_settings
 from datadiet.training.history import read_history
@@ -29,7 +30,7 @@ def draw(context: Context) -> np.ndarray:
   return audit.draw_threshold_samples(
     dataset.train.num_examples,
     dataset.num_classes,
-    order.generator(config.train.data_seed, 0, order.THRESHOLD_SAMPLE_STREAM),
+    generator(config.train.data_seed, 0, THRESHOLD_SAMPLE_STREAM),
   )
 
 

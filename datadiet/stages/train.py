@@ -4,7 +4,7 @@ import numpy as np
 
 from datadiet import checkpoints
 from datadiet.errors import ConfigError
-from datadiet.parallel import make_run_mesh
+from datadiet.runtime.mesh import make_run_mesh
 from datadiet.stages import subset, wanted
 from datadiet.stages.context import Context
 from datadiet.stages.settings import train_settings

@@ -8,7 +8,7 @@ import numpy as np
 
 from datadiet.data.dataset import Split
 from datadiet.data.placement import place
-from datadiet.parallel import RunMesh, pad_to_multiple, passing_batch
+from datadiet.runtime.mesh import RunMesh, pad_to_multiple, passing_batch
 from datadiet.training.steps import make_eval_step
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from datadiet import parallel
 from datadiet.errors import DataDietError
+from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.history import History
 from datadiet.training.jobs import Job
 
@@ -73,8 +73,8 @@ class WaveFigures:
         history.open_events()
         evaluation = None
         if row.evaluation is not None:
-          evaluation = parallel.slot_to_host(row.evaluation, slot)
-        meters = parallel.slot_to_host(row.meters, slot)
+          evaluation = mesh_lib.slot_to_host(row.evaluation, slot)
+        meters = mesh_lib.slot_to_host(row.meters, slot)
         history.add(self._row(slot, row.step, meters, evaluation))
     self._pending.clear()
 
@@ -98,7 +98,7 @@ class WaveFigures:
   def note_classes(self, evaluation: dict[str, jax.Array]) -> None:
     """Keeps accuracies by class of an evaluation that has a row already."""
     for slot in self._histories:
-      own = parallel.slot_to_host(evaluation, slot)
+      own = mesh_lib.slot_to_host(evaluation, slot)
       self._by_class[slot] = _shares(own['correct'], own['count'])
 
   def class_accuracy(self, slot: int) -> list[float | None]:
@@ -112,7 +112,7 @@ class WaveFigures:
       DataDietError: names the run and the step.
     """
     for slot, job in self._jobs.items():
-      step = int(parallel.slot_to_host(meters.nonfinite_step, slot))
+      step = int(mesh_lib.slot_to_host(meters.nonfinite_step, slot))
       if step >= 0:
         raise DataDietError(
           f'{job.name}: the loss is not finite from step {step} on; lower '

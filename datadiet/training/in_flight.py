@@ -5,7 +5,8 @@ import time
 
 import jax
 
-from datadiet import distributed, parallel, preemption
+from datadiet.runtime import mesh as mesh_lib
+from datadiet.runtime import processes, stopping
 
 # Dispatches that wait on the devices where each is done soon: enough to keep
 # them busy.
@@ -25,7 +26,7 @@ class InFlight:
   dispatch, and so all stop after the same one.
   """
 
-  def __init__(self, run_mesh: parallel.RunMesh):
+  def __init__(self, run_mesh: mesh_lib.RunMesh):
     """Nothing is in flight yet."""
     self._run_mesh = run_mesh
     self._limit = 0
@@ -45,7 +46,7 @@ class InFlight:
       output.block_until_ready()
     if len(self._ends) < _NUM_TIMED:
       self._measure()
-    asked = self._run_mesh.in_any_process(preemption.stop_requested())
+    asked = self._run_mesh.in_any_process(stopping.stop_requested())
     self._waiting.append((output, asked))
     if asked is True or len(self._waiting) <= self._limit:
       return asked is True
@@ -59,5 +60,5 @@ class InFlight:
     if len(self._ends) == _NUM_TIMED:
       pairs = zip(self._ends, self._ends[1:])
       shortest = min(end - before for before, end in pairs)
-      is_slow = distributed.decide(lambda: shortest > _SLOW_SECONDS)
+      is_slow = processes.decide(lambda: shortest > _SLOW_SECONDS)
       self._limit = 0 if is_slow else _MOST

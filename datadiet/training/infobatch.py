@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from datadiet.data.order import ORDER_STREAM, PRUNING_STREAM, generator
+from datadiet.runtime.randomness import ORDER_STREAM, PRUNING_STREAM, generator
 
 
 @dataclasses.dataclass(frozen=True)

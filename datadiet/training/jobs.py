@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 
-from datadiet import checkpoints, distributed
+from datadiet import checkpoints
+from datadiet.runtime import processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +59,7 @@ def next_wave(pending: Sequence[Job], num_slots: int) -> Wave:
     pending: unfinished jobs, in order; at least one.
     num_slots: how many fit.
   """
-  numbers, first_step = distributed.decide(
-    lambda: _next_wave(pending, num_slots)
-  )
+  numbers, first_step = processes.decide(lambda: _next_wave(pending, num_slots))
   return Wave(tuple(pending[number] for number in numbers), first_step)
 
 

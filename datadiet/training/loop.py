@@ -12,16 +12,12 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import (
-  artifacts,
-  checkpoints,
-  distributed,
-  parallel,
-  preemption,
-)
+from datadiet import artifacts, checkpoints
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError, Preempted
-from datadiet.progress import Progress, progress
+from datadiet.runtime import mesh as mesh_lib
+from datadiet.runtime import processes, stopping
+from datadiet.runtime.progress import Progress, progress
 from datadiet.training.dynamics import dynamics_arrays
 from datadiet.training.feeds import open_feeds
 from datadiet.training.figures import WaveFigures
@@ -36,7 +32,7 @@ def train_jobs(
   jobs: Sequence[Job],
   dataset: Dataset,
   settings: TrainSettings,
-  run_mesh: parallel.RunMesh,
+  run_mesh: mesh_lib.RunMesh,
   *,
   name: str,
 ) -> None:
@@ -64,7 +60,7 @@ def train_jobs(
         f'{job.name}: a subset of {smallest} examples is smaller than a batch '
         f'of {settings.batch_size}'
       )
-  pending = distributed.decide(
+  pending = processes.decide(
     lambda: [
       number
       for number, job in enumerate(jobs)
@@ -77,7 +73,7 @@ def train_jobs(
   trainer = Trainer(dataset, settings, run_mesh)
   while pending:
     # It may have come while the last wave was saved.
-    distributed.stop_if_any_is_asked_to()
+    processes.stop_if_any_is_asked_to()
     wave = next_wave(pending, run_mesh.num_slots)
     label = f'{name} {len(jobs) - len(pending) + 1}'
     if len(wave.jobs) > 1:
@@ -86,7 +82,7 @@ def train_jobs(
     try:
       _WaveLoop(trainer, wave, dataset, settings).train(label)
     except checkpoints.DamagedCheckpoint:
-      if not distributed.decide(lambda wave=wave: _set_aside(wave)):
+      if not processes.decide(lambda wave=wave: _set_aside(wave)):
         raise  # Damaged once, whole now: a file system to distrust.
       continue
     done = {job.folder for job in wave.jobs}
@@ -141,7 +137,7 @@ class _WaveLoop:
     logging.debug('Wave from step %d: %s', self._first_step, names)
     state = self._initial_state()
     saved = [
-      slot for slot in parallel.own_slots(state) if slot < len(self._jobs)
+      slot for slot in mesh_lib.own_slots(state) if slot < len(self._jobs)
     ]
     for slot in saved:
       checkpoints.remove_after(self._jobs[slot].folder, self._first_step)
@@ -200,7 +196,7 @@ class _WaveLoop:
     except checkpoints.DamagedCheckpoint as error:
       damaged = error
     # All take the same way, also where only one of them cannot read it.
-    if distributed.any_process(damaged is not None):
+    if processes.any_process(damaged is not None):
       raise damaged or checkpoints.DamagedCheckpoint(
         f'another process cannot read the checkpoints of step '
         f'{self._first_step}'
@@ -225,7 +221,7 @@ class _WaveLoop:
         open_feeds(self._trainer, self._slots, settings, step)
       )
       if self._row_is_due(step, state):
-        with preemption.unsaved_work():
+        with stopping.unsaved_work():
           state, stop = self._handle_events(step, state)
           self._wait_for_writers()
       elif step == settings.num_steps:
@@ -240,7 +236,7 @@ class _WaveLoop:
         stop = self._in_flight.add(done)
         # From now on: others may have been compiling until here.
         if step == self._first_step:
-          stack.enter_context(preemption.unsaved_work())
+          stack.enter_context(stopping.unsaved_work())
         step += count
         logging.debug('Dispatched step %d', step)
         shown.advance(count * num_images, self._figures.accuracy_note())
@@ -291,7 +287,7 @@ class _WaveLoop:
     self._figures.flush()
     self._figures.check_finite(state.meters)
     for slot, writer in self._writers.items():
-      host_state = parallel.slot_to_host(state, slot)
+      host_state = mesh_lib.slot_to_host(state, slot)
       self._figures.write(slot)
       if step in self._settings.keep_steps or step == self._settings.num_steps:
         self._write_dynamics(slot, step, host_state.dynamics)

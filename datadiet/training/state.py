@@ -15,10 +15,6 @@ from datadiet.training.dynamics import (
 )
 from datadiet.training.infobatch import Pruning, init_pruning
 
-# Keeps the streams of random keys of one run apart. Never renumber them.
-INIT_STREAM = 1
-AUGMENTATION_STREAM = 2
-
 
 @flax.struct.dataclass
 class Meters:
@@ -70,12 +66,6 @@ class TrainState:
   pruning: Pruning | None = None
 
 
-def run_key(seed: int, run: int, stream: int) -> jax.Array:
-  """The raw key uint32[2] of one stream of one run."""
-  key = jax.random.fold_in(jax.random.key(seed), run)
-  return jax.random.key_data(jax.random.fold_in(key, stream))
-
-
 def init_variables(
   model: nn.Module, image_shape: tuple[int, ...], key: jax.Array
 ) -> dict[str, Any]:
@@ -84,7 +74,7 @@ def init_variables(
   Args:
     model: the network.
     image_shape: (height, width, channels).
-    key: uint32[2], of `run_key`.
+    key: uint32[2], of `randomness.run_key`.
   """
   images = jnp.zeros((1, *image_shape), jnp.float32)
   variables = model.init(jax.random.wrap_key_data(key), images, train=False)
@@ -108,7 +98,7 @@ def init_state(
   """The state of one run before its first step.
 
   Args:
-    key: uint32[2], of `run_key` with `INIT_STREAM`.
+    key: uint32[2], of `randomness.run_key` with `randomness.INIT_STREAM`.
     model: the network.
     tx: the optimizer.
     image_shape: (height, width, channels).

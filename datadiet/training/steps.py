@@ -75,7 +75,7 @@ def make_train_step(
     (state, batch, key uint32[2]) -> state. `batch` has 'image' uint8[batch,
     height, width, channels], 'label' int32[batch], 'example_index'
     int32[batch], and 'weight' float32[batch] if losses are weighted; `key` is
-    of `run_key` with `AUGMENTATION_STREAM`.
+    of `randomness.run_key`.
   """
   augment = AUGMENTATIONS[augmentation]
 

@@ -7,24 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from datadiet import compilation
 from datadiet.data import order
 from datadiet.data.dataset import Dataset
 from datadiet.data.placement import place
 from datadiet.models import make_model
-from datadiet.parallel import RunMesh
+from datadiet.runtime import compilation, randomness
+from datadiet.runtime.mesh import RunMesh
 from datadiet.training.evaluation import Evaluator
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import make_optimizer, make_schedule
 from datadiet.training.settings import TrainSettings
 from datadiet.training.state import (
-  AUGMENTATION_STREAM,
-  INIT_STREAM,
   Meters,
   TrainState,
   init_meters,
   init_state,
-  run_key,
 )
 from datadiet.training.steps import make_train_step
 
@@ -110,7 +107,9 @@ class Trainer:
 
   def init(self, jobs: Sequence[Job]) -> TrainState:
     """The stacked states of jobs before their first step."""
-    return self._init(self._keys(jobs, self._settings.model_seed, INIT_STREAM))
+    return self._init(
+      self._keys(jobs, self._settings.model_seed, randomness.INIT_STREAM)
+    )
 
   def state_shapes(self) -> TrainState:
     """Shapes and types of one run's state, for restoring it."""
@@ -128,11 +127,11 @@ class Trainer:
   def augmentation_keys(self, jobs: Sequence[Job]) -> jax.Array:
     """uint32[slots, 2], for `run_steps`."""
     seed = self._settings.data_seed
-    return self._keys(jobs, seed, AUGMENTATION_STREAM)
+    return self._keys(jobs, seed, randomness.AUGMENTATION_STREAM)
 
   def _keys(self, jobs: Sequence[Job], seed: int, stream: int) -> jax.Array:
     keys = np.stack(
-      [np.asarray(run_key(seed, job.run, stream)) for job in jobs]
+      [np.asarray(randomness.run_key(seed, job.run, stream)) for job in jobs]
     )
     return self.run_mesh.put(keys, self.run_mesh.by_run)
 

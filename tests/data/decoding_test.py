@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet import preemption
 from datadiet.data import decode_worker, decoding, load_dataset
 from datadiet.errors import DataDietError, Preempted
+from datadiet.runtime import stopping
 from tests.data import formats
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
 
 def test_request_to_stop_ends_decoding(tmp_path, monkeypatch):
   formats.write_image_folder(tmp_path, {'train/a': 300, 'test/a': 2})
-  monkeypatch.setattr(preemption, '_requested', True)
+  monkeypatch.setattr(stopping, '_requested', True)
   with pytest.raises(Preempted):
     load_dataset(formats.settings('image_folder', tmp_path))
 

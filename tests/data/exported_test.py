@@ -14,7 +14,8 @@ from PIL import Image
 from datadiet import score_examples
 from datadiet.data import load_dataset
 from datadiet.models import make_model
-from datadiet.training.state import INIT_STREAM, init_variables, run_key
+from datadiet.runtime.randomness import INIT_STREAM, run_key
+from datadiet.training.state import init_variables
 from tests.data.formats import SHARED_DATA, settings, write_first_cifar10
 
 NUM_TRAIN, NUM_TEST = 300, 100

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import parallel
 from datadiet.data import placement as placement_lib
 from datadiet.data.dataset import Split
 from datadiet.data.placement import DevicePlacement, HostPlacement, place
+from datadiet.runtime import mesh as mesh_lib
 from tests.data import formats
 
 
@@ -34,7 +34,7 @@ def test_host_and_device_give_the_same_batches(
   split, monkeypatch, num_devices, parallel_bytes
 ):
   monkeypatch.setattr(placement_lib, '_PARALLEL_BYTES', parallel_bytes)
-  mesh = parallel.flat_mesh(jax.devices()[:num_devices])
+  mesh = mesh_lib.flat_mesh(jax.devices()[:num_devices])
   index = np.random.default_rng(0).integers(0, 50, (1, 24)).astype(np.int32)
   index[0, -3:] = -1
   device = _batch(split, 'device', index, mesh)
@@ -50,13 +50,13 @@ def test_host_and_device_give_the_same_batches(
 
 
 def test_feed_of_the_device_is_indices_alone(split):
-  mesh = parallel.flat_mesh()
+  mesh = mesh_lib.flat_mesh()
   placed = place(split, mesh.replicated, 'device')
   assert set(placed.feed(np.zeros((1, 8), np.int32))) == {'example_index'}
 
 
 def test_auto_puts_what_fits_on_the_device(split, monkeypatch):
-  sharding = parallel.flat_mesh().replicated
+  sharding = mesh_lib.flat_mesh().replicated
   assert isinstance(place(split, sharding), DevicePlacement)
   # Eight devices share the host's memory, a copy for each.
   num_bytes = split.images.nbytes * 4 * 8

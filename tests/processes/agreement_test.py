@@ -8,21 +8,22 @@ import time
 
 import pytest
 
-from datadiet import preemption
+from datadiet.runtime import stopping
 from tests import running
 
 # What a process does, with the real end of the program around it.
 _PROGRAM = """
 import os, pathlib, signal, sys, threading, time
-from datadiet import distributed, main, pipeline, preemption
+from datadiet import main, pipeline
+from datadiet.runtime import processes, stopping
 from datadiet.errors import Preempted
 
 number, num_processes, port, case, saved = sys.argv[1:]
 number = int(number)
 # Shorter than what they have to wait for here.
-preemption._PATIENCE = distributed._SAVE_SECONDS = 1.0
+stopping._PATIENCE = processes._SAVE_SECONDS = 1.0
 if case == 'while all agree':  # Before anybody has heard of the other way.
-  distributed._LISTEN_SECONDS = 60.0
+  processes._LISTEN_SECONDS = 60.0
 
 def load(settings):
   if number == 0:  # Reads first; the other waits for it.
@@ -32,22 +33,22 @@ def stop_soon():
   threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
 def work():
-  distributed.barrier('all are here')
+  processes.barrier('all are here')
   if case == 'between stages':
-    preemption._requested = number == 1
-    distributed.stop_if_any_is_asked_to()
+    stopping._requested = number == 1
+    processes.stop_if_any_is_asked_to()
   elif case == 'reading':
     pipeline.load_dataset = load
-    distributed.one_a_host_first(lambda: pipeline._load(None))
+    processes.one_a_host_first(lambda: pipeline._load(None))
   elif case == 'while all agree':
     if number == 0:
       os.kill(os.getpid(), signal.SIGTERM)
       time.sleep(0.1)
-    distributed.stop_if_any_is_asked_to()
+    processes.stop_if_any_is_asked_to()
   elif case == 'one saves for long':
-    with preemption.unsaved_work():
-      preemption._requested = number == 1
-      assert distributed.any_process(preemption.stop_requested())
+    with stopping.unsaved_work():
+      stopping._requested = number == 1
+      assert processes.any_process(stopping.stop_requested())
       if number == 1:
         time.sleep(4)
         pathlib.Path(saved).touch()
@@ -63,10 +64,10 @@ def work():
     if number == 1:
       os.kill(os.getpid(), signal.SIGTERM)
       time.sleep(100)
-    distributed.barrier('the other never comes')
+    processes.barrier('the other never comes')
 
 def run(argv):
-  distributed.initialize(f'localhost:{port}', int(num_processes), number)
+  processes.initialize(f'localhost:{port}', int(num_processes), number)
   return main._together(work)
 
 main._main = run
@@ -111,19 +112,19 @@ def _ends(case, num_processes, tmp_path):
 )
 def test_a_stop_of_one_is_a_stop_of_both(case, tmp_path):
   codes, logs = _ends(case, 2, tmp_path)
-  assert codes == [preemption.EXIT_CODE] * 2, logs
+  assert codes == [stopping.EXIT_CODE] * 2, logs
 
 
 @pytest.mark.parametrize('case', ['between stages', 'at once'])
 def test_a_stop_of_one_is_a_stop_of_three(case, tmp_path):
   codes, logs = _ends(case, 3, tmp_path)
-  assert codes == [preemption.EXIT_CODE] * 3, logs
+  assert codes == [stopping.EXIT_CODE] * 3, logs
 
 
 def test_all_wait_for_one_that_saves_for_long(tmp_path):
   """Also one that is asked to stop itself meanwhile."""
   codes, logs = _ends('one saves for long', 2, tmp_path)
-  assert codes == [preemption.EXIT_CODE] * 2, logs
+  assert codes == [stopping.EXIT_CODE] * 2, logs
   assert (tmp_path / 'saved').exists()
 
 
@@ -148,7 +149,7 @@ def test_an_error_in_one_alone_is_shown_and_ends_both(victim, tmp_path):
   assert time.monotonic() - shown < 60
   assert 'File too large' in pair.log(victim)
   assert codes[victim] == 1, pair.log(0) + pair.log(1)
-  assert codes[1 - victim] not in (0, preemption.EXIT_CODE)
+  assert codes[1 - victim] not in (0, stopping.EXIT_CODE)
 
 
 def test_a_stop_while_others_are_waited_for(tmp_path):
@@ -172,7 +173,7 @@ def test_a_stop_while_others_are_waited_for(tmp_path):
       time.sleep(0.05)
     time.sleep(1.0)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == preemption.EXIT_CODE
+    assert process.wait(20) == stopping.EXIT_CODE
   finally:
     process.kill()
 
@@ -189,7 +190,7 @@ def test_a_stop_while_modules_are_imported(tmp_path):
     while process.poll() is None and not _catches(process.pid):
       time.sleep(0.001)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == preemption.EXIT_CODE
+    assert process.wait(20) == stopping.EXIT_CODE
   finally:
     process.kill()
 

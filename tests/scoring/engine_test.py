@@ -6,7 +6,7 @@ import pytest
 
 from datadiet.data.dataset import Split
 from datadiet.models.resnet import BasicBlock, ResNet
-from datadiet.parallel import flat_mesh
+from datadiet.runtime.mesh import flat_mesh
 from datadiet.scoring import engine as engine_module
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
 

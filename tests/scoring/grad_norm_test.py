@@ -10,8 +10,8 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from datadiet import compilation
 from datadiet.errors import DataDietError
+from datadiet.runtime import compilation
 from datadiet.scoring.grad_norm import cost, explain, grad_norm
 from tests.scoring import grad_norm_zoo as zoo
 from tests.scoring.grad_norm_fallbacks import FALLBACKS

@@ -7,7 +7,8 @@ import pytest
 
 from datadiet.data.dataset import Split
 from datadiet.models import make_model
-from datadiet.parallel import flat_mesh
+from datadiet.runtime.mesh import flat_mesh
+from datadiet.runtime.randomness import run_key
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.scoring.gradient import (
   GradientSettings,
@@ -16,7 +17,7 @@ from datadiet.scoring.gradient import (
   make_gradient_step,
   subset_paths,
 )
-from datadiet.training.state import init_variables, run_key
+from datadiet.training.state import init_variables
 
 NUM_EXAMPLES, NUM_CLASSES = 22, 3
 MEAN, STD = np.float32([0.5]), np.float32([0.3])

@@ -9,12 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints, preemption
+from datadiet import artifacts, checkpoints
 from datadiet import config as config_lib
 from datadiet.data.augmentation import normalise
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.models import make_model
 from datadiet.reporting import load_results
+from datadiet.runtime import stopping
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.stages import score, score_mean, wanted
 from datadiet.stages.score_network import NetworkScorer
@@ -170,7 +171,7 @@ def test_scoring_goes_on_at_the_chunk_it_had_reached(own, monkeypatch):
     path.unlink()
   calls = iter([False, True])
   with monkeypatch.context() as patch:
-    patch.setattr(preemption, 'stop_requested', lambda: next(calls))
+    patch.setattr(stopping, 'stop_requested', lambda: next(calls))
     with pytest.raises(Preempted):
       score.run(own)
   partial = artifacts.read_npz(folder / 'partial.npz')
@@ -202,7 +203,7 @@ def test_a_stop_in_the_second_pass_costs_nothing_of_the_first(own, monkeypatch):
   def noted(self, variables, run, step, group):
     passes.append(group)
     wanted = len(passes) == 2
-    patch.setattr(preemption, 'stop_requested', lambda: wanted)
+    patch.setattr(stopping, 'stop_requested', lambda: wanted)
     return one_pass(self, variables, run, step, group)
 
   with monkeypatch.context() as patch:
@@ -373,7 +374,7 @@ def test_going_on_uses_the_chunks_it_was_stopped_in(own, monkeypatch):
   (folder / 'grand.npy').unlink()
   calls = iter([False, False, True])
   with monkeypatch.context() as patch:
-    patch.setattr(preemption, 'stop_requested', lambda: next(calls))
+    patch.setattr(stopping, 'stop_requested', lambda: next(calls))
     with pytest.raises(Preempted):
       score.run(_with(own, score__gradient_batch_size=48))
   assert int(artifacts.read_npz(folder / 'partial.npz')['chunk_size']) == 48

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import checkpoints, parallel
+from datadiet import checkpoints
 from datadiet.data import order
+from datadiet.runtime import mesh as mesh_lib
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.training.trainer import Trainer
 from tests.training import small_runs
@@ -88,7 +89,7 @@ def test_scores_of_the_checkpoint(of_eight, names):
       mean=dataset.mean,
       std=dataset.std,
       chunk_size=24,  # Divides no 64 examples.
-      mesh=parallel.flat_mesh(jax.devices()[:devices]),
+      mesh=mesh_lib.flat_mesh(jax.devices()[:devices]),
     )
     return engine.score(variables)
 

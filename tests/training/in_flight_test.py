@@ -42,6 +42,6 @@ def test_slow_dispatches_are_waited_for_one_by_one(monkeypatch):
 def test_a_request_to_stop_is_answered_at_once(monkeypatch, seconds):
   waits_for(monkeypatch, seconds, 8)
   flying, waits = in_flight.InFlight(small_runs.run_mesh(1, 1)), []
-  monkeypatch.setattr(in_flight.preemption, '_requested', True)
+  monkeypatch.setattr(in_flight.stopping, '_requested', True)
   monkeypatch.setattr(in_flight.time, 'monotonic', lambda: 0.0)
   assert flying.add(Output(0, waits))

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints, preemption
+from datadiet import artifacts, checkpoints
 from datadiet.errors import Preempted
+from datadiet.runtime import stopping
 from datadiet.training.history import read_history
 from datadiet.training.in_flight import InFlight
 from tests.training.small_runs import (
@@ -51,7 +52,7 @@ def test_a_run_stopped_in_evaluation_evaluates_again(
   def asked_in_evaluation(self, output):
     if output.dtype == np.float32:  # The sum of losses, not the step.
       num_batches.append(1)
-      patch.setattr(preemption, '_requested', len(num_batches) == wanted)
+      patch.setattr(stopping, '_requested', len(num_batches) == wanted)
     return add(self, output)
 
   # The second batch of the first or the second evaluation, of three batches.

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from etils import epath
 
-from datadiet import artifacts, checkpoints, parallel, preemption
+from datadiet import artifacts, checkpoints
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.errors import Preempted
+from datadiet.runtime import mesh as mesh_lib
+from datadiet.runtime import stopping
 from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
 from datadiet.training.optimizer import OptimizerSettings
@@ -104,9 +106,9 @@ def small_jobs(
   ]
 
 
-def run_mesh(num_slots: int, num_devices: int) -> parallel.RunMesh:
+def run_mesh(num_slots: int, num_devices: int) -> mesh_lib.RunMesh:
   """The first devices in so many slots."""
-  return parallel.make_run_mesh(
+  return mesh_lib.make_run_mesh(
     num_slots,
     BATCH_SIZE,
     runs_at_once=num_slots,
@@ -143,7 +145,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     state = run_steps(self, state, feed, keys, num_steps)
     done[0] += num_steps
     if done[0] >= step:
-      monkeypatch.setattr(preemption, '_requested', True)
+      monkeypatch.setattr(stopping, '_requested', True)
     return state
 
   monkeypatch.setattr(Trainer, 'run_steps', counted)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import parallel
+from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.optimizer import OptimizerSettings, make_schedule
 from datadiet.training.trainer import Trainer
 from tests.training import small_runs
@@ -43,7 +43,7 @@ def reference(run):
   """A run's state after `NUM_STEPS` on a single device."""
   trainer, jobs = make_trainer(1, 1, num_runs=run + 1)
   state = train_steps(trainer, jobs[run:])
-  return parallel.slot_to_host(state, 0)
+  return mesh_lib.slot_to_host(state, 0)
 
 
 def relative_difference(found, expected):
@@ -58,7 +58,7 @@ def test_parameters_agree_with_a_single_device_on_every_mesh(shape):
   trainer, jobs = make_trainer(*shape)
   state = train_steps(trainer, jobs)
   for slot in range(shape[0]):
-    found = parallel.slot_to_host(state, slot)
+    found = mesh_lib.slot_to_host(state, slot)
     expected = reference(slot)
     for part in ('params', 'batch_stats', 'opt_state'):
       pair = getattr(found, part), getattr(expected, part)
@@ -74,7 +74,7 @@ def test_parameters_agree_with_a_single_device_on_every_mesh(shape):
 
 def test_training_changes_parameters_and_runs_differ():
   trainer, jobs = make_trainer(1, 1)
-  before = parallel.slot_to_host(trainer.init(jobs), 0)
+  before = mesh_lib.slot_to_host(trainer.init(jobs), 0)
   kernels = [
     state.params['Dense_0']['kernel']
     for state in (reference(0), before, reference(1))
@@ -163,7 +163,7 @@ def test_one_compilation_serves_all_steps_runs_and_subsets(compilations):
 def test_restored_states_go_on_without_compiling_again(compilations):
   trainer, jobs = make_trainer(2, 1)
   state = train_steps(trainer, jobs, 2)
-  on_host = [parallel.slot_to_host(state, slot) for slot in range(2)]
+  on_host = [mesh_lib.slot_to_host(state, slot) for slot in range(2)]
   keys = trainer.augmentation_keys(jobs)
   feed = trainer.make_feed([next(trainer.index_blocks(jobs, 2))])
   expected = trainer.run_steps(state, feed, keys, 1)
@@ -255,7 +255,7 @@ def test_evaluation_counts_every_test_example_once(shape):
   state = train_steps(trainer, jobs)
   sums = trainer.evaluate(state)
   assert int(sums['count'][0].sum()) == small_runs.NUM_TEST
-  host = parallel.slot_to_host(state, 0)
+  host = mesh_lib.slot_to_host(state, 0)
   images = dataset.test.images.astype(np.float32) / 255
   logits = np.asarray(
     small_runs.SmallNet(small_runs.NUM_CLASSES).apply(

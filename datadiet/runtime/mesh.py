@@ -18,8 +18,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from datadiet import compilation
 from datadiet.errors import ConfigError
+from datadiet.runtime import compilation
 
 RUN_AXIS = 'run'
 DATA_AXIS = 'data'

@@ -1,4 +1,4 @@
-"""Tests datadiet.progress."""
+"""Tests datadiet.runtime.progress."""
 
 import io
 import logging
@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from datadiet import progress as progress_lib
-from datadiet.progress import Progress, format_seconds, progress
+from datadiet.runtime import progress as progress_lib
+from datadiet.runtime.progress import Progress, format_seconds, progress
 
 
 @pytest.fixture

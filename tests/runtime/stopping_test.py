@@ -1,4 +1,4 @@
-"""Tests datadiet.preemption."""
+"""Tests datadiet.runtime.stopping."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from datadiet import preemption
 from datadiet.errors import Preempted
+from datadiet.runtime import stopping
 
 
 @pytest.fixture(autouse=True)
 def _no_request_is_left(monkeypatch):
   """Other tests of this process would stop."""
-  monkeypatch.setattr(preemption, '_requested', False)
+  monkeypatch.setattr(stopping, '_requested', False)
 
 
 def _ask(number):
@@ -27,25 +27,25 @@ def _ask(number):
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_asks_and_the_work_goes_on(number):
-  with preemption.handle_signals(), preemption.unsaved_work():
-    assert not preemption.stop_requested()
-    preemption.raise_if_requested()
+  with stopping.handle_signals(), stopping.unsaved_work():
+    assert not stopping.stop_requested()
+    stopping.raise_if_requested()
     _ask(number)
-    assert preemption.stop_requested()
+    assert stopping.stop_requested()
     with pytest.raises(Preempted):
-      preemption.raise_if_requested()
+      stopping.raise_if_requested()
 
 
 def test_a_new_block_starts_without_a_request():
-  with preemption.handle_signals(), preemption.unsaved_work():
+  with stopping.handle_signals(), stopping.unsaved_work():
     _ask(signal.SIGTERM)
-  with preemption.handle_signals(), preemption.unsaved_work():
-    assert not preemption.stop_requested()
+  with stopping.handle_signals(), stopping.unsaved_work():
+    assert not stopping.stop_requested()
 
 
 def test_earlier_handlers_come_back():
   before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-  with pytest.raises(KeyError), preemption.handle_signals():
+  with pytest.raises(KeyError), stopping.handle_signals():
     assert signal.getsignal(signal.SIGTERM) != before[0]
     raise KeyError
   after = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
@@ -54,15 +54,15 @@ def test_earlier_handlers_come_back():
 
 def test_another_process_is_followed_once_all_is_saved(monkeypatch):
   ended = []
-  monkeypatch.setattr(preemption, 'end_at_once', lambda: ended.append(1))
+  monkeypatch.setattr(stopping, 'end_at_once', lambda: ended.append(1))
   follower = threading.Thread(
-    target=preemption.follow_others, args=(lambda save: save(),)
+    target=stopping.follow_others, args=(lambda save: save(),)
   )
-  with preemption.handle_signals():
-    with preemption.unsaved_work():
+  with stopping.handle_signals():
+    with stopping.unsaved_work():
       follower.start()
       time.sleep(0.3)
-      assert preemption.stop_requested()
+      assert stopping.stop_requested()
       _ask(signal.SIGTERM)  # The first one: a second would end the process.
       assert not ended
     follower.join(5)
@@ -72,18 +72,18 @@ def test_another_process_is_followed_once_all_is_saved(monkeypatch):
 def test_another_process_is_followed_in_the_end(monkeypatch):
   """Where this one hangs, as it waits for the one that is gone."""
   ended = []
-  monkeypatch.setattr(preemption, 'end_at_once', lambda: ended.append(1))
-  monkeypatch.setattr(preemption, '_PATIENCE', 0.2)
-  with preemption.handle_signals(), preemption.unsaved_work():
-    preemption.follow_others(lambda save: save())
+  monkeypatch.setattr(stopping, 'end_at_once', lambda: ended.append(1))
+  monkeypatch.setattr(stopping, '_PATIENCE', 0.2)
+  with stopping.handle_signals(), stopping.unsaved_work():
+    stopping.follow_others(lambda save: save())
     assert ended == [1]
 
 
 def test_a_second_signal_ends_the_process_at_once():
   program = (
     'import signal\n'
-    'from datadiet import preemption\n'
-    'with preemption.handle_signals(), preemption.unsaved_work():\n'
+    'from datadiet.runtime import stopping\n'
+    'with stopping.handle_signals(), stopping.unsaved_work():\n'
     '  signal.raise_signal(signal.SIGTERM)\n'
     '  print("once", flush=True)\n'
     '  signal.raise_signal(signal.SIGINT)\n'
@@ -97,7 +97,7 @@ def test_a_second_signal_ends_the_process_at_once():
     check=False,
   )
   assert done.stdout == 'once\n'
-  assert done.returncode == preemption.EXIT_CODE == 75
+  assert done.returncode == stopping.EXIT_CODE == 75
   assert 'SIGTERM' in done.stderr
 
 
@@ -105,15 +105,15 @@ def test_a_second_signal_ends_the_process_at_once():
 _BUSY = """
 import sys, time
 import numpy as np
-from datadiet import preemption
-with preemption.handle_signals(
+from datadiet.runtime import stopping
+with stopping.handle_signals(
   lambda: time.sleep(100 if sys.argv[1] == 'told' else 0)
 ):
   if sys.argv[1] == 'unsaved':
-    preemption._num_unsaved += 1
+    stopping._num_unsaved += 1
   print('busy', flush=True)
   np.linalg.svd(np.random.default_rng(0).normal(size=(1800, 1800)))
-  print('asked' if preemption.stop_requested() else 'not asked', flush=True)
+  print('asked' if stopping.stop_requested() else 'not asked', flush=True)
 """
 
 
@@ -126,7 +126,7 @@ def test_without_unsaved_work_a_signal_ends_native_code_at_once(work):
   if work == 'unsaved':
     assert output == 'asked\n' and process.returncode == 0
   else:
-    assert output == '' and process.returncode == preemption.EXIT_CODE
+    assert output == '' and process.returncode == stopping.EXIT_CODE
     assert 'Got SIGTERM: stopped, nothing had to be saved' in errors
     assert time.monotonic() - sent < 2
 
@@ -138,7 +138,7 @@ def test_a_second_signal_ends_it_while_others_are_told():
   assert process.poll() is None
   process.send_signal(signal.SIGTERM)
   process.communicate(timeout=2)
-  assert process.returncode == preemption.EXIT_CODE
+  assert process.returncode == stopping.EXIT_CODE
 
 
 def _start_busy(work):

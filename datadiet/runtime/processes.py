@@ -26,8 +26,8 @@ from absl import logging
 from jax._src import distributed as jax_distributed
 from jax.experimental import multihost_utils
 
-from datadiet import preemption
 from datadiet.errors import ConfigError, DataDietError, Preempted
+from datadiet.runtime import stopping
 
 Value = TypeVar('Value')
 
@@ -168,7 +168,7 @@ def stop_if_any_is_asked_to() -> None:
   Raises:
     Preempted: in all of them, if at least one was asked to stop.
   """
-  if any_process(preemption.stop_requested()):
+  if any_process(stopping.stop_requested()):
     raise Preempted
 
 

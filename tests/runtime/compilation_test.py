@@ -1,4 +1,4 @@
-"""Tests datadiet.compilation."""
+"""Tests datadiet.runtime.compilation."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import sys
 import jax
 import pytest
 
-from datadiet import compilation
+from datadiet.runtime import compilation
 from tests import running
 
 
@@ -46,7 +46,7 @@ def test_other_backends_get_no_cpu_options(untried, monkeypatch):
 def test_the_cache_is_filled_where_it_is_told_and_used_again(tmp_path):
   program = (
     'import sys, jax\n'
-    'from datadiet import compilation\n'
+    'from datadiet.runtime import compilation\n'
     'compilation.enable_compilation_cache(sys.argv[1])\n'
     'jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)\n'
     'hits = []\n'
@@ -79,7 +79,7 @@ def test_the_cache_is_filled_where_it_is_told_and_used_again(tmp_path):
 _MAIN = """
 import runpy
 import jax
-from datadiet import compilation
+from datadiet.runtime import compilation
 enable = compilation.enable_compilation_cache
 def enable_for_all(folder):
   enable(folder)

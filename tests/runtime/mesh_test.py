@@ -1,4 +1,4 @@
-"""Tests datadiet.parallel: how runs and batches are laid over devices."""
+"""Tests datadiet.runtime.mesh: how runs and batches are laid over devices."""
 
 import re
 import types
@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from datadiet import parallel
 from datadiet.errors import ConfigError
-from datadiet.parallel import make_run_mesh
+from datadiet.runtime import mesh as mesh_lib
+from datadiet.runtime.mesh import make_run_mesh
 
 SHAPES = [(1, 8), (2, 4), (4, 2), (8, 1)]
 
@@ -94,7 +94,7 @@ def test_a_batch_that_fits_no_arrangement_is_refused():
 
 def test_a_slot_stays_on_one_host_where_numbers_go_to_and_fro(monkeypatch):
   """On two-dimensional slices of TPUs a host has numbers of several rows."""
-  monkeypatch.setattr(parallel, 'Mesh', lambda grid, *unused: grid)
+  monkeypatch.setattr(mesh_lib, 'Mesh', lambda grid, *unused: grid)
   devices = [
     types.SimpleNamespace(id=number, process_index=number // 2 % 2)
     for number in range(8)
@@ -105,7 +105,7 @@ def test_a_slot_stays_on_one_host_where_numbers_go_to_and_fro(monkeypatch):
 
 
 def test_flat_mesh_holds_all_devices_in_one_slot():
-  assert shape_of(parallel.flat_mesh()) == (1, 8)
+  assert shape_of(mesh_lib.flat_mesh()) == (1, 8)
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -173,22 +173,22 @@ def test_slots_come_back_to_the_host_one_by_one():
     'b': np.arange(4, dtype=np.float32),
   }
   placed = run_mesh.put(tree, run_mesh.by_run)
-  assert parallel.own_slots(placed) == [0, 1, 2, 3]
+  assert mesh_lib.own_slots(placed) == [0, 1, 2, 3]
   for slot in range(4):
-    found = parallel.slot_to_host(placed, slot)
+    found = mesh_lib.slot_to_host(placed, slot)
     np.testing.assert_array_equal(found['a'], tree['a'][slot])
     assert found['b'].shape == () and found['b'] == slot
   # A slot held whole on every device has copies, all the same slot.
   wide = mesh_of(1, 8)
   placed = wide.put(np.arange(6).reshape(1, 6), wide.by_run)
-  np.testing.assert_array_equal(parallel.slot_to_host(placed, 0), np.arange(6))
+  np.testing.assert_array_equal(mesh_lib.slot_to_host(placed, 0), np.arange(6))
 
 
 def test_the_host_copy_outlives_donated_memory():
   run_mesh = mesh_of(2, 1)
   step = run_mesh.per_run(lambda value: value + 1, donate=(0,))
   value = run_mesh.put(np.zeros((2, 64), np.float32), run_mesh.by_run)
-  copy = parallel.slot_to_host(value, 1)
+  copy = mesh_lib.slot_to_host(value, 1)
   for _ in range(3):
     value = step(value)
   jax.block_until_ready(value)
@@ -199,12 +199,12 @@ def test_a_slot_that_is_not_there_is_an_error():
   run_mesh = mesh_of(2, 1)
   placed = run_mesh.put(np.zeros((2, 3)), run_mesh.by_run)
   with pytest.raises(ValueError, match='slot 2'):
-    parallel.slot_to_host(placed, 2)
+    mesh_lib.slot_to_host(placed, 2)
 
 
 @pytest.mark.parametrize('num, multiple, padded', [(5, 4, 8), (8, 4, 8)])
 def test_padding_is_minus_one_and_masked(num, multiple, padded):
-  example_index, mask = parallel.pad_to_multiple(np.arange(num), multiple)
+  example_index, mask = mesh_lib.pad_to_multiple(np.arange(num), multiple)
   assert example_index.dtype == np.int32 and mask.dtype == bool
   assert list(example_index) == list(range(num)) + [-1] * (padded - num)
   assert list(mask) == [True] * num + [False] * (padded - num)

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from datadiet import distributed
 from datadiet.errors import ConfigError
+from datadiet.runtime import processes
 from tests import running
 
 
@@ -21,7 +21,7 @@ from tests import running
 )
 def test_flags_that_do_not_fit(given, message):
   with pytest.raises(ConfigError, match=message):
-    distributed.initialize(*given)
+    processes.initialize(*given)
 
 
 @pytest.mark.parametrize(
@@ -40,18 +40,18 @@ def test_environments_that_say_who_takes_part(variables, expected, monkeypatch):
       monkeypatch.delenv(name)
   for name, value in variables.items():
     monkeypatch.setenv(name, value)
-  found = [name for name, here in distributed._clusters().items() if here]
+  found = [name for name, here in processes._clusters().items() if here]
   assert found == expected
 
 
 _VISIBLE = """
 import socket
 from jax._src import xla_bridge
-from datadiet import distributed
+from datadiet.runtime import processes
 with socket.socket() as free:
   free.bind(('localhost', 0))
   port = free.getsockname()[1]
-distributed.initialize(f'localhost:{port}', 1, 0)
+processes.initialize(f'localhost:{port}', 1, 0)
 print(xla_bridge.CUDA_VISIBLE_DEVICES.value)
 """
 
@@ -82,8 +82,8 @@ def test_a_task_alone_on_its_node_of_slurm_has_all_gpus(
 
 
 def test_one_process_waits_for_nobody():
-  assert distributed.decide(lambda: [1, 'a']) == [1, 'a']
-  assert distributed.any_process(True) is True
-  assert distributed.one_a_host_first(lambda: 3) == 3
-  distributed.barrier('nobody')
-  assert distributed.is_first() and not distributed.has_peers()
+  assert processes.decide(lambda: [1, 'a']) == [1, 'a']
+  assert processes.any_process(True) is True
+  assert processes.one_a_host_first(lambda: 3) == 3
+  processes.barrier('nobody')
+  assert processes.is_first() and not processes.has_peers()

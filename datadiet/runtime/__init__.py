@@ -1,0 +1,1 @@
+"""Where and how the program runs: devices, processes, stopping, random keys."""
