@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks import loop, timing
 from configs import base
-from datadiet import checkpoints
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer
+from datadiet.workdir import checkpoints
 
 
 def rows(options: Namespace) -> list[timing.Row]:

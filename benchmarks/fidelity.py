@@ -22,11 +22,11 @@ import numpy as np
 from scipy import stats
 
 from benchmarks import reference
-from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.scoring import aggregate, registry
 from datadiet.selection import SelectionInputs, select_examples
 from datadiet.training.history import read_history
+from datadiet.workdir import artifacts
 
 NUM_RUNS = 10
 NUM_SEEDS = 4

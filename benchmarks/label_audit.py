@@ -21,10 +21,11 @@ from absl import logging
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from configs import simple_cnn_cifar10
-from datadiet import artifacts, main
+from datadiet import main
 from datadiet.data import load_dataset
 from datadiet.reporting import load_results
 from datadiet.reporting.audit import read_audit
+from datadiet.workdir import artifacts
 
 _METHODS = ('self_confidence', 'normalized_margin')
 _FILTERS = ('prune_by_noise_rate', 'confident_learning')

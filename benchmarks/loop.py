@@ -26,7 +26,6 @@ from etils import epath
 from benchmarks import timing
 from configs import resnet18_cifar10
 from datadiet import config as config_lib
-from datadiet.artifacts import Workdir
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.models import make_model
 from datadiet.runtime import compilation
@@ -41,6 +40,7 @@ from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.settings import TrainSettings
 from datadiet.training.state import init_state
 from datadiet.training.steps import make_train_step
+from datadiet.workdir.artifacts import Workdir
 
 # Steps at the start of a measurement of the bare step that are not counted.
 WARM_UP_STEPS = 3

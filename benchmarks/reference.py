@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import datadiet
-from datadiet import artifacts
+from datadiet.workdir import artifacts
 
 FOLDER = Path(datadiet.__file__).parent / 'reference_scores'
 

@@ -10,9 +10,9 @@ import sys
 
 from absl import app, flags, logging
 
-from datadiet import storage
 from datadiet.errors import ConfigError, DataDietError, report
 from datadiet.exporting import EXPORTS, export_selection
+from datadiet.workdir import storage
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results are.')
 _SELECTION = flags.DEFINE_string(

@@ -22,10 +22,11 @@ if __name__ == '__main__':
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from datadiet import command_line, storage, sweep
+from datadiet import command_line, sweep
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError, Preempted, report
 from datadiet.runtime import compilation, processes, stopping
+from datadiet.workdir import storage
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',

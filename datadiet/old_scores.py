@@ -16,10 +16,10 @@ import numpy as np
 from absl import app, flags
 from etils import epath
 
-from datadiet import artifacts
 from datadiet.data import load_dataset
 from datadiet.data.dataset import Dataset
 from datadiet.errors import ConfigError, DataDietError, report
+from datadiet.workdir import artifacts
 
 _SCORES = flags.DEFINE_string('scores', None, 'The old file, a 1-D .npy.')
 _OUTPUT = flags.DEFINE_string('output', None, 'The .npy to write.')

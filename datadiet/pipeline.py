@@ -8,9 +8,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from datadiet import artifacts, workdir_lock
 from datadiet import config as config_lib
-from datadiet.artifacts import Workdir
 from datadiet.config import closest
 from datadiet.data import Dataset, load_dataset
 from datadiet.errors import ConfigError, DataDietError, Preempted
@@ -30,6 +28,8 @@ from datadiet.stages.context import (
 from datadiet.stages.select import check_sizes
 from datadiet.stages.subset import steps_per_epoch
 from datadiet.stages.wanted import check_selected
+from datadiet.workdir import artifacts, lock
+from datadiet.workdir.artifacts import Workdir
 
 
 def check_stages(names: Sequence[str]) -> list[str]:
@@ -79,9 +79,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
     _run(config, root, names)
     return
   with contextlib.ExitStack() as stack:
-    holder = processes.decide(
-      lambda: stack.enter_context(workdir_lock.hold(root.root))
-    )
+    holder = processes.decide(lambda: stack.enter_context(lock.hold(root.root)))
     if holder:
       raise DataDietError(
         f'--workdir: {root.root} is in use by {holder}; wait until that has '

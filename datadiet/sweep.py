@@ -16,11 +16,11 @@ from typing import Any
 import ml_collections
 from absl import logging
 
-from datadiet import artifacts
 from datadiet import config as config_lib
-from datadiet.artifacts import Workdir
 from datadiet.errors import ConfigError
 from datadiet.runtime import processes
+from datadiet.workdir import artifacts
+from datadiet.workdir.artifacts import Workdir
 
 
 @dataclasses.dataclass(frozen=True)

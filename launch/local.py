@@ -22,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from datadiet import storage
+from datadiet.workdir import storage
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _PREEMPTED = 75

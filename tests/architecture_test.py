@@ -19,22 +19,16 @@ FLOORS = [
   {'scoring', 'reporting', 'selection', 'audit'},
   {'training'},
   {'data', 'models'},
-  {
-    'checkpoints',
-    'artifacts',
-    'checkpoint_archives',
-    'own_arrays',
-    'workdir_lock',
-  },
-  {'runtime', 'storage'},
+  {'workdir'},
+  {'runtime'},
   {'errors'},
 ]
 # Parts of the package that a room may not import though they lie below it.
 FORBIDDEN = {
-  'selection': {'training', 'data', 'models', 'runtime', 'checkpoints'},
-  'audit': {'training', 'data', 'models', 'runtime', 'checkpoints'},
-  'reporting': {'training', 'models', 'runtime', 'checkpoints'},
-  'exporting': {'training', 'models', 'runtime', 'checkpoints'},
+  'selection': {'training', 'data', 'models', 'runtime', 'workdir.checkpoints'},
+  'audit': {'training', 'data', 'models', 'runtime', 'workdir.checkpoints'},
+  'reporting': {'training', 'models', 'runtime', 'workdir.checkpoints'},
+  'exporting': {'training', 'models', 'runtime', 'workdir.checkpoints'},
 }
 NUMPY_ONLY = {'selection', 'reporting', 'audit', 'exporting'}
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'chex'}

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from datadiet.artifacts import Workdir
+from datadiet.workdir.artifacts import Workdir
 from tests import running
 from tests.reporting import synthetic
 

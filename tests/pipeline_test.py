@@ -7,9 +7,9 @@ import pytest
 
 from datadiet import config as config_lib
 from datadiet import main, pipeline
-from datadiet.artifacts import Workdir
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.stages import STAGES, context
+from datadiet.workdir.artifacts import Workdir
 from tests import running
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 
-from datadiet import storage
 from datadiet.data import (
   arrays,
   cache,
@@ -20,6 +19,7 @@ from datadiet.data import (
 from datadiet.data.dataset import Dataset, Split
 from datadiet.data.digits import load_digits
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.workdir import storage
 
 __all__ = ['DATASETS', 'Dataset', 'Source', 'Split', 'load_dataset']
 

@@ -21,7 +21,6 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, storage
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -31,6 +30,7 @@ from datadiet.data.dataset import (
 )
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import stopping
+from datadiet.workdir import artifacts, storage
 
 try:
   import fcntl

@@ -14,10 +14,10 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, storage
 from datadiet.data.dataset import Dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime.randomness import LABEL_NOISE_STREAM, generator
+from datadiet.workdir import artifacts, storage
 
 # The confusions of Patrini et al. 2017 (arXiv 1609.03683), where all classes
 # are CIFAR-10's.

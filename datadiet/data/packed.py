@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from etils import epath
 
-from datadiet import artifacts
 from datadiet.data.dataset import Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.workdir import artifacts
 
 _SPLITS = ('train', 'test')
 _NEEDED = tuple(

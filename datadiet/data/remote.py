@@ -15,11 +15,11 @@ import ml_collections
 from absl import logging
 from etils import epath
 
-from datadiet import storage
 from datadiet.data import tfds
 from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import progress
+from datadiet.workdir import storage
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from pathlib import Path
 from etils import epath
 from PIL import Image
 
-from datadiet import storage
 from datadiet.data.image_folder import has_splits
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
 from datadiet.runtime.progress import progress
+from datadiet.workdir import storage
 
 # Sources whose ids are the paths of files.
 _WITH_PATHS = ('image_folder', 'cinic10')

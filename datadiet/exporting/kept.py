@@ -8,10 +8,10 @@ import os
 import ml_collections
 import numpy as np
 
-from datadiet import artifacts
 from datadiet.data import Dataset, load_dataset
 from datadiet.errors import DataDietError
 from datadiet.reporting.results import Results, load_results
+from datadiet.workdir import artifacts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,12 +4,12 @@ import os
 import re
 from pathlib import Path
 
-from datadiet import storage
 from datadiet.data import DATASETS
 from datadiet.data.tfds import prepared_folder
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
 from datadiet.exporting.torch_subset import header
+from datadiet.workdir import storage
 
 # As TFDS itself names a record of a set without ids of its own.
 _TFDS_ID = re.compile(r'.+-of-\d+__\d+')

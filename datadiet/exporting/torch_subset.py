@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datadiet import storage
 from datadiet.data.image_folder import has_splits
 from datadiet.errors import DataDietError
 from datadiet.exporting.files import torchvision_takes
 from datadiet.exporting.kept import Kept
+from datadiet.workdir import storage
 
 # Ids that hold an example's number in the order of the library's own loader.
 # TFDS and the archives store CIFAR's examples in other orders than it.

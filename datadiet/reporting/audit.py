@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.reporting.results import Results
+from datadiet.workdir import artifacts
 
 _COLUMNS = {
   'example_index',

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from etils import epath
 
-from datadiet import artifacts, storage
 from datadiet.errors import DataDietError
+from datadiet.workdir import artifacts, storage
 
 HISTORY_COLUMNS = (
   'step',

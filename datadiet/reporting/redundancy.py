@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datadiet import artifacts
 from datadiet.data.dataset import Dataset
+from datadiet.workdir import artifacts
 
 # Images are compared at this many pixels a side, after their mean was taken
 # away and their contrast made equal: distances are 0 to 2.

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from etils import epath
 
-from datadiet import artifacts, storage
 from datadiet.errors import DataDietError
 from datadiet.reporting import reading
 from datadiet.reporting.selection import Selection
+from datadiet.workdir import artifacts, storage
 
 RETRAIN_COLUMNS = (
   'selection',

@@ -7,12 +7,13 @@ import numpy as np
 from absl import logging
 
 import datadiet
-from datadiet import artifacts, audit
+from datadiet import audit
 from datadiet.errors import DataDietError
 from datadiet.runtime import processes
 from datadiet.stages import threshold_samples
 from datadiet.stages.context import Context
 from datadiet.stages.score_mean import read_mean_score, read_run_score
+from datadiet.workdir import artifacts
 
 TABLE = 'label_issues.csv'
 _COLUMNS = (

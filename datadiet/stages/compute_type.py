@@ -6,8 +6,8 @@ import jax
 import ml_collections
 from absl import logging
 
-from datadiet import artifacts
-from datadiet.artifacts import Workdir
+from datadiet.workdir import artifacts
+from datadiet.workdir.artifacts import Workdir
 
 AUTO = 'auto'
 # NVIDIA's GPUs before this compute capability (Ampere) have no bfloat16.

@@ -14,9 +14,7 @@ import ml_collections
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, storage
 from datadiet import config as config_lib
-from datadiet.artifacts import Workdir
 from datadiet.data import Dataset
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.runtime import processes
@@ -24,6 +22,8 @@ from datadiet.runtime.progress import format_seconds
 from datadiet.selection import num_kept
 from datadiet.stages.score_file import read_score_file
 from datadiet.stages.subset import check_data, steps_per_epoch
+from datadiet.workdir import artifacts, storage
+from datadiet.workdir.artifacts import Workdir
 
 # Settings that may change between two starts on one workdir: they decide where
 # things lie, how fast they go, and which artifacts are added.

@@ -6,9 +6,9 @@ from pathlib import Path
 from absl import logging
 
 import datadiet
-from datadiet import artifacts, storage
 from datadiet.runtime import processes
 from datadiet.stages.context import Context
+from datadiet.workdir import artifacts, storage
 
 # Where the manifests of everything a report is made of lie, and the curves of
 # what has none yet.

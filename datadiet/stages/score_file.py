@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from datadiet import artifacts
 from datadiet.data import Dataset
 from datadiet.errors import ConfigError
 from datadiet.scoring import aggregate
 from datadiet.selection import POLICIES
+from datadiet.workdir import artifacts
 
 
 @dataclasses.dataclass(frozen=True)

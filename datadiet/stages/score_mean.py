@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.scoring import aggregate, registry
 from datadiet.stages import wanted
@@ -14,6 +13,7 @@ from datadiet.stages.context import Context
 from datadiet.stages.settings import optimizer_settings
 from datadiet.stages.statement import statement
 from datadiet.training.optimizer import make_schedule
+from datadiet.workdir import artifacts
 
 
 def read_run_score(

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from absl import logging
 
-from datadiet import artifacts, checkpoints
 from datadiet.errors import Preempted
 from datadiet.models import make_model
 from datadiet.runtime import processes, stopping
@@ -23,6 +22,7 @@ from datadiet.scoring.gradient import LAYERS, GradientSettings, leaf_names
 from datadiet.stages import train, wanted
 from datadiet.stages.context import Context
 from datadiet.stages.statement import statement
+from datadiet.workdir import artifacts, checkpoints
 
 # Seconds between two notes of how far scoring has come.
 _PARTIAL_INTERVAL = 20.0

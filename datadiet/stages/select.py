@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from datadiet import artifacts
 from datadiet.config import policy_options
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import processes
@@ -23,6 +22,7 @@ from datadiet.stages.context import Context
 from datadiet.stages.score_file import read_score_file
 from datadiet.stages.score_mean import read_mean_score, read_run_score
 from datadiet.training.infobatch import InfoBatchSettings
+from datadiet.workdir import artifacts
 
 
 @dataclasses.dataclass(frozen=True)

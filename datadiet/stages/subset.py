@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from datadiet import artifacts
 from datadiet.data.order import held_out_subsets
 from datadiet.errors import DataDietError
+from datadiet.workdir import artifacts
 
 
 def read_example_index(path: Any, num_examples: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from absl import logging
 
-from datadiet import artifacts, audit
+from datadiet import audit
 from datadiet.data import Dataset
 from datadiet.runtime.mesh import make_run_mesh
 from datadiet.runtime.randomness import THRESHOLD_SAMPLE_STREAM, generator
@@ -14,6 +14,7 @@ from datadiet.stages.settings import train_settings
 from datadiet.training.history import read_history
 from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
+from datadiet.workdir import artifacts
 
 GROUP = 'audit'
 # With fewer epochs, wrong labels and threshold samples are not yet told from

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from datadiet import checkpoints
 from datadiet.errors import ConfigError
 from datadiet.runtime.mesh import make_run_mesh
 from datadiet.stages import subset, wanted
@@ -10,6 +9,7 @@ from datadiet.stages.context import Context
 from datadiet.stages.settings import train_settings
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
+from datadiet.workdir import checkpoints
 
 GROUP = 'train'
 

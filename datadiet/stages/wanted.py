@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 
-from datadiet import artifacts
 from datadiet.errors import ConfigError
 from datadiet.models import make_model
 from datadiet.scoring import registry
@@ -12,6 +11,7 @@ from datadiet.stages import subset
 from datadiet.stages.context import Context
 from datadiet.stages.statement import parameters
 from datadiet.training.state import init_variables
+from datadiet.workdir import artifacts
 
 # What in-sample predictions of one network at one step may take on disk.
 _MAX_PRED_PROBS_BYTES = 2**28

@@ -12,7 +12,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, storage
+from datadiet.workdir import artifacts, storage
 
 COLUMNS = (
   'step',

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from etils import epath
 
-from datadiet import checkpoints
 from datadiet.errors import DataDietError
 from datadiet.training.trainer import Trainer
+from datadiet.workdir import checkpoints
 
 
 def start_from(path: str, state: Any, trainer: Trainer) -> Any:

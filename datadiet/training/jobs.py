@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 
-from datadiet import checkpoints
 from datadiet.runtime import processes
+from datadiet.workdir import checkpoints
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,6 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, checkpoints
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError, Preempted
 from datadiet.runtime import mesh as mesh_lib
@@ -26,6 +25,7 @@ from datadiet.training.initial import start_from
 from datadiet.training.jobs import Job, Wave, next_wave
 from datadiet.training.settings import TrainSettings
 from datadiet.training.trainer import Trainer
+from datadiet.workdir import artifacts, checkpoints
 
 
 def train_jobs(

@@ -8,10 +8,10 @@ import pytest
 
 import datadiet
 from benchmarks import fidelity
-from datadiet import artifacts
-from datadiet.artifacts import Workdir
 from datadiet.errors import DataDietError
 from datadiet.reporting import reference
+from datadiet.workdir import artifacts
+from datadiet.workdir.artifacts import Workdir
 
 NUM = 40
 

@@ -22,10 +22,10 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
-from datadiet import artifacts
 from datadiet.data import Dataset, load_dataset
 from datadiet.data.digits import load_digits
 from datadiet.reporting import load_results, write_report
+from datadiet.workdir import artifacts
 from tests.browser import workdirs
 from tests.reporting import synthetic
 

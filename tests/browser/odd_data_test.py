@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from selenium.webdriver import ActionChains
 
-from datadiet import artifacts
 from datadiet.reporting import write_report
+from datadiet.workdir import artifacts
 from tests.browser.conftest import Page
 from tests.reporting import synthetic
 

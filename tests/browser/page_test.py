@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from datadiet import artifacts
 from datadiet.reporting import write_report
+from datadiet.workdir import artifacts
 from tests.browser.conftest import Page
 from tests.reporting import synthetic
 

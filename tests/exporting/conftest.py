@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from datadiet import artifacts
 from datadiet.data import load_dataset
 from datadiet.exporting import open_kept
+from datadiet.workdir import artifacts
 from tests.data import formats
 from tests.reporting import synthetic
 

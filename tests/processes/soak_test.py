@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet import artifacts, checkpoints
+from datadiet.workdir import artifacts, checkpoints
 from tests.processes.soak import Kill, Soak
 from tests.processes.soak_log import read_log, seconds_by_stage
 from tests.processes.whole_files import HalfWritten, check_whole

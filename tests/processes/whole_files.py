@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from datadiet import artifacts, checkpoints
 from datadiet.errors import DataDietError
-from datadiet.workdir_lock import LOCK
+from datadiet.workdir import artifacts, checkpoints
+from datadiet.workdir.lock import LOCK
 
 
 class HalfWritten(Exception):

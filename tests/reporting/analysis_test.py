@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from datadiet import artifacts
 from datadiet.reporting import analysis
 from datadiet.reporting.results import load_results
+from datadiet.workdir import artifacts
 from tests.reporting import synthetic
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.reporting import audit as audit_lib
 from datadiet.reporting import page, sections
 from datadiet.reporting.results import load_results
+from datadiet.workdir import artifacts
 from tests.reporting import synthetic
 
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from datadiet import artifacts
 from datadiet.reporting import format_noise, load_results, write_report
 from datadiet.reporting.noise import changed_labels_found
+from datadiet.workdir import artifacts
 from tests.reporting import synthetic
 
 

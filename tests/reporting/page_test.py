@@ -9,10 +9,10 @@ import re
 import numpy as np
 import pytest
 
-from datadiet import artifacts
 from datadiet.reporting import analysis, page, payload
 from datadiet.reporting.results import load_results
 from datadiet.reporting.summary import build_summary
+from datadiet.workdir import artifacts
 from tests.reporting import synthetic
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datadiet import artifacts
 from datadiet.data.dataset import Split, make_dataset
 from datadiet.data.digits import load_digits
 from datadiet.errors import DataDietError
 from datadiet.reporting import redundancy
+from datadiet.workdir import artifacts
 
 
 @pytest.fixture(scope='module')

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.reporting import figures, load_results, write_report
+from datadiet.workdir import artifacts
 from tests.reporting import synthetic
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import datadiet
-from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.reporting.results import load_results
+from datadiet.workdir import artifacts
 from tests.reporting import synthetic
 
 

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from datadiet import artifacts
 from datadiet.reporting.results import load_results
 from datadiet.reporting.summary import (
   FULL,
@@ -13,6 +12,7 @@ from datadiet.reporting.summary import (
   format_table,
   percent,
 )
+from datadiet.workdir import artifacts
 from tests.reporting import synthetic
 
 

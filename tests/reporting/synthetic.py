@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from datadiet import artifacts
 from datadiet.data.dataset import Dataset, Split, make_dataset
+from datadiet.workdir import artifacts
 
 NUM_RUNS = 3
 STEPS = (20, 60)

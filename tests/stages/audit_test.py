@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from absl import logging as absl_logging
 
-from datadiet import artifacts, checkpoints, main
 from datadiet import audit as audit_lib
 from datadiet import config as config_lib
-from datadiet.artifacts import Workdir
+from datadiet import main
 from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.reporting import audit as reading
 from datadiet.reporting import load_results
 from datadiet.stages import audit, report, threshold_samples
 from datadiet.stages.context import Context
+from datadiet.workdir import artifacts, checkpoints
+from datadiet.workdir.artifacts import Workdir
 from tests import running
 
 STEP = 88

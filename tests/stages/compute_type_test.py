@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from configs import base
-from datadiet import artifacts, main
 from datadiet import config as config_lib
-from datadiet.artifacts import Workdir
+from datadiet import main
 from datadiet.errors import ConfigError
 from datadiet.stages.compute_type import choose_dtype
+from datadiet.workdir import artifacts
+from datadiet.workdir.artifacts import Workdir
 from tests import running
 
 

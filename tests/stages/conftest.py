@@ -6,9 +6,9 @@ import pytest
 
 from datadiet import config as config_lib
 from datadiet import main
-from datadiet.artifacts import Workdir
 from datadiet.data import load_dataset
 from datadiet.stages.context import Context
+from datadiet.workdir.artifacts import Workdir
 from tests import running
 
 ALL_STAGES = ['train', 'score', 'select', 'retrain']

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import artifacts
-from datadiet.artifacts import Workdir
 from datadiet.reporting import load_results
 from datadiet.stages.context import open_dataset, timed
+from datadiet.workdir import artifacts
+from datadiet.workdir.artifacts import Workdir
 from tests.reporting import synthetic
 
 

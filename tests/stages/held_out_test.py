@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from datadiet import artifacts, main
-from datadiet.artifacts import Workdir
+from datadiet import main
 from datadiet.data import load_dataset
 from datadiet.data.order import enough_runs, held_out_subsets
 from datadiet.errors import ConfigError
+from datadiet.workdir import artifacts
+from datadiet.workdir.artifacts import Workdir
 from tests import running
 
 NUM_RUNS, FRACTION, STEP = 4, 0.7, 16

@@ -2,8 +2,8 @@
 
 import json
 
-from datadiet import artifacts
 from datadiet.stages import report
+from datadiet.workdir import artifacts
 
 
 def test_the_report_is_made_of_a_finished_workdir(own):

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from datadiet import artifacts
 from datadiet import config as config_lib
 from datadiet.data.digits import load_digits
 from datadiet.errors import DataDietError
 from datadiet.reporting import load_results
 from datadiet.stages import retrain, select
 from datadiet.stages.context import Context
+from datadiet.workdir import artifacts
 from tests import running
 
 _NAMES = ('full_1437', 'el2n_step_44_keep_max_719', 'random_719')

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints
 from datadiet import config as config_lib
 from datadiet.data.augmentation import normalise
 from datadiet.errors import ConfigError, DataDietError, Preempted
@@ -20,6 +19,7 @@ from datadiet.scoring.engine import ScoringEngine
 from datadiet.stages import score, score_mean, wanted
 from datadiet.stages.score_network import NetworkScorer
 from datadiet.training.steps import apply_model, per_example_loss
+from datadiet.workdir import artifacts, checkpoints
 from tests import running
 
 

@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from datadiet import artifacts
 from datadiet import config as config_lib
 from datadiet.errors import DataDietError
 from datadiet.stages import select
 from datadiet.stages.context import Context, check_against_data
+from datadiet.workdir import artifacts
 from tests import running
 
 

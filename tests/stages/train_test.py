@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError
 from datadiet.stages import train
 from datadiet.training.history import read_history
+from datadiet.workdir import artifacts, checkpoints
 from tests import running
 
 

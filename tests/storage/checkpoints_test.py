@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from datadiet import checkpoints, storage
 from datadiet.errors import DataDietError
+from datadiet.workdir import checkpoints, storage
 from tests import checkpoints_test as local
 
 

@@ -7,7 +7,6 @@ import fsspec
 import pytest
 from etils.epath import backend
 
-import datadiet.storage  # noqa: F401 (sets what the libraries read)
 from tests.storage import stores
 
 # Where the libraries wait between attempts.

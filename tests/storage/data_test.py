@@ -136,6 +136,6 @@ def test_a_full_disk_is_said(store, tmp_path, monkeypatch):
   def fill(*args, **options):
     raise OSError(28, 'No space left on device')
 
-  monkeypatch.setattr('datadiet.storage.copy_here', fill)
+  monkeypatch.setattr('datadiet.workdir.storage.copy_here', fill)
   with pytest.raises(DataDietError, match='cannot be copied to .*: No space'):
     load_dataset(formats.settings('arrays', f'{store.root}/full'))

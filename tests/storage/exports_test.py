@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from datadiet import artifacts, load_results
+from datadiet import load_results
 from datadiet.data import load_dataset
 from datadiet.errors import DataDietError
 from datadiet.exporting import export_selection
+from datadiet.workdir import artifacts
 from tests.data import formats
 from tests.reporting import synthetic
 from tests.storage import stores

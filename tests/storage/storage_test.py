@@ -1,4 +1,4 @@
-"""Tests datadiet.storage against local object stores."""
+"""Tests datadiet.workdir.storage against local object stores."""
 
 import importlib.util
 import os
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from datadiet import artifacts, storage
 from datadiet.errors import ConfigError, DataDietError, Preempted
+from datadiet.workdir import artifacts, storage
 from tests.storage import stores
 
 

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import checkpoints
 from datadiet.data import order
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.training.trainer import Trainer
+from datadiet.workdir import checkpoints
 from tests.training import small_runs
 
 # Eight devices trained so far, for five steps; five are left.

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import artifacts
 from datadiet.errors import DataDietError
 from datadiet.training.infobatch import InfoBatchSettings, epoch_examples
 from datadiet.training.trainer import Trainer
+from datadiet.workdir import artifacts
 from tests.training import small_runs
 from tests.training.resume_test import train_until
 from tests.training.small_runs import assert_same_outcome, outcome, train

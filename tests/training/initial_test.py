@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import checkpoints
 from datadiet.errors import DataDietError
+from datadiet.workdir import checkpoints
 from tests.training.small_runs import train
 
 

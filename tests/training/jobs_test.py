@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from datadiet import checkpoints
 from datadiet.training.jobs import Job, next_wave
+from datadiet.workdir import checkpoints
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints
 from datadiet.data.dataset import Split
 from datadiet.errors import DataDietError
 from datadiet.training import loop
 from datadiet.training.history import read_history
 from datadiet.training.trainer import Trainer
+from datadiet.workdir import artifacts, checkpoints
 from tests.training import small_runs
 from tests.training.small_runs import assert_same_outcome, outcome, train
 

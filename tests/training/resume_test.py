@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datadiet import artifacts, checkpoints
 from datadiet.errors import Preempted
 from datadiet.runtime import stopping
 from datadiet.training.history import read_history
 from datadiet.training.in_flight import InFlight
+from datadiet.workdir import artifacts, checkpoints
 from tests.training.small_runs import (
   assert_same_outcome,
   outcome,

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from etils import epath
 
-from datadiet import artifacts, checkpoints
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.errors import Preempted
 from datadiet.runtime import mesh as mesh_lib
@@ -25,6 +24,7 @@ from datadiet.training.optimizer import OptimizerSettings
 from datadiet.training.settings import TrainSettings
 from datadiet.training.state import TrainState
 from datadiet.training.trainer import Trainer
+from datadiet.workdir import artifacts, checkpoints
 
 NUM_TRAIN, NUM_TEST, NUM_CLASSES, BATCH_SIZE = 64, 22, 3, 16
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from datadiet import storage
 from datadiet.errors import DataDietError
+from datadiet.workdir import storage
 
 MANIFEST = 'manifest.json'
 # Of `write_bytes`.

@@ -11,8 +11,9 @@ import pytest
 from absl import logging
 from etils import epath
 
-from datadiet import artifacts, main, workdir_lock
+from datadiet import main
 from datadiet.errors import DataDietError
+from datadiet.workdir import artifacts, lock
 from tests import running
 
 
@@ -22,33 +23,33 @@ def root(tmp_path):
 
 
 def test_a_second_one_is_told_who_has_it(root):
-  with workdir_lock.hold(root) as holder:
+  with lock.hold(root) as holder:
     assert holder == ''
-    with workdir_lock.hold(root) as holder:
+    with lock.hold(root) as holder:
       assert holder == f'process {os.getpid()} on {socket.gethostname()}'
     # The one that was refused has taken nothing away.
-    with workdir_lock.hold(root) as holder:
+    with lock.hold(root) as holder:
       assert holder
-  with workdir_lock.hold(root) as holder:
+  with lock.hold(root) as holder:
     assert holder == ''
 
 
 def test_nothing_is_left_of_it(root, tmp_path):
-  with workdir_lock.hold(root):
+  with lock.hold(root):
     pass
   assert list(tmp_path.iterdir()) == []
   root.mkdir(parents=True)
-  with workdir_lock.hold(root):
-    assert (root / workdir_lock.LOCK).exists()
+  with lock.hold(root):
+    assert (root / lock.LOCK).exists()
   assert list(root.iterdir()) == []
-  with pytest.raises(KeyError), workdir_lock.hold(root):
+  with pytest.raises(KeyError), lock.hold(root):
     (root / 'file').write_text('')
     raise KeyError
   assert [path.name for path in root.iterdir()] == ['file']
 
 
 def _hold_for_ever(root, pipe):
-  with workdir_lock.hold(epath.Path(root)) as holder:
+  with lock.hold(epath.Path(root)) as holder:
     pipe.send(holder)
     signal.pause()
 
@@ -59,29 +60,29 @@ def test_a_killed_process_holds_nothing(root):
   process = context.Process(target=_hold_for_ever, args=(str(root), there))
   process.start()
   assert here.recv() == ''
-  with workdir_lock.hold(root) as holder:
+  with lock.hold(root) as holder:
     assert holder.startswith(f'process {process.pid} on ')
   process.kill()
   process.join()
-  assert (root / workdir_lock.LOCK).exists()
-  with workdir_lock.hold(root) as holder:
+  assert (root / lock.LOCK).exists()
+  with lock.hold(root) as holder:
     assert holder == ''
-  assert not (root / workdir_lock.LOCK).exists()
+  assert not (root / lock.LOCK).exists()
 
 
 def test_a_file_that_was_removed_meanwhile_is_no_lock(root, monkeypatch):
   """Between its opening and its locking, by the one that had it."""
-  flock, path = fcntl.flock, root / workdir_lock.LOCK
+  flock, path = fcntl.flock, root / lock.LOCK
   opened = []
 
-  def lock(descriptor, flags):
+  def fake_flock(descriptor, flags):
     if not opened:
       path.unlink()
     opened.append(descriptor)
     return flock(descriptor, flags)
 
-  monkeypatch.setattr(fcntl, 'flock', lock)
-  with workdir_lock.hold(root):
+  monkeypatch.setattr(fcntl, 'flock', fake_flock)
+  with lock.hold(root):
     assert len(opened) == 2
     assert path.exists()
 
@@ -91,24 +92,24 @@ def test_a_file_system_without_locks(root, monkeypatch, error):
   warnings = []
   monkeypatch.setattr(logging, 'warning', lambda *args: warnings.append(args))
 
-  def lock(descriptor, flags):
+  def fake_flock(descriptor, flags):
     raise OSError(error, os.strerror(error))
 
-  monkeypatch.setattr(fcntl, 'flock', lock)
-  with workdir_lock.hold(root) as holder:
+  monkeypatch.setattr(fcntl, 'flock', fake_flock)
+  with lock.hold(root) as holder:
     assert holder == ''
   assert os.strerror(error) in warnings[0]
 
 
 def test_remote_workdirs_have_none():
-  with workdir_lock.hold(epath.Path('gs://bucket/run')) as holder:
+  with lock.hold(epath.Path('gs://bucket/run')) as holder:
     assert holder == ''
 
 
 def test_a_workdir_in_use_is_refused_and_left_alone(tmp_path, monkeypatch):
   """Before the data is read."""
   root = epath.Path(tmp_path / 'workdir')
-  with workdir_lock.hold(root):
+  with lock.hold(root):
     before = running.all_bytes(root)
     config = running.tiny_config(
       dataset__name='image_folder', dataset__data_dir='/nowhere'
@@ -134,7 +135,7 @@ def test_a_report_of_a_workdir_in_use_changes_nothing_else(tmp_path):
   live = workdir / 'scores' / '.el2n.npy.0a1b2c3d.tmp'
   live.write_text('half written')
   before = running.all_bytes(workdir)
-  with workdir_lock.hold(epath.Path(workdir)):
+  with lock.hold(epath.Path(workdir)):
     held = running.all_bytes(workdir)
     main.run(config, str(workdir), ['report'])
     found = running.all_bytes(workdir)
@@ -156,7 +157,7 @@ def test_a_report_of_a_workdir_in_use_changes_nothing_else(tmp_path):
 def test_several_processes_are_refused_alike(tmp_path):
   root = epath.Path(tmp_path / 'workdir')
   env = running.environment(tmp_path, num_devices=1)
-  with workdir_lock.hold(root):
+  with lock.hold(root):
     pair = running.Pair(running.tiny_flags(root, stages='train'), env)
     assert pair.wait(100) == [1, 1]
   assert f'in use by process {os.getpid()} on ' in pair.log(0)

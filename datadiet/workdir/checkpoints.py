@@ -24,9 +24,9 @@ from absl import logging
 from etils import epath
 from flax import traverse_util
 
-from datadiet import checkpoint_archives, storage
 from datadiet.errors import DataDietError
-from datadiet.own_arrays import arrays_handler
+from datadiet.workdir import checkpoint_archives, storage
+from datadiet.workdir.own_arrays import arrays_handler
 
 VARIABLES = 'variables'
 _REST = 'rest'

@@ -1,4 +1,4 @@
-"""Tests datadiet.artifacts: where things lie, atomic writes, damage."""
+"""Tests datadiet.workdir.artifacts: where things lie, atomic writes, damage."""
 
 import os
 import resource
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from etils import epath
 
-from datadiet import artifacts
-from datadiet.artifacts import Workdir
 from datadiet.errors import DataDietError
+from datadiet.workdir import artifacts
+from datadiet.workdir.artifacts import Workdir
 
 
 def test_the_layout_is_the_designs():

@@ -1,4 +1,4 @@
-"""Tests datadiet.checkpoints: exact, pruned, and safe against damage."""
+"""Tests of checkpoints: exact, pruned, and safe against damage."""
 
 import logging
 import os
@@ -13,8 +13,8 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet import checkpoints
 from datadiet.errors import DataDietError
+from datadiet.workdir import checkpoints
 
 
 @flax.struct.dataclass
@@ -229,9 +229,9 @@ def assert_one_sentence(message, folder):
 # complain later on, wherever they are collected.
 _SAVE_ON_A_FULL_DISK = """
 import resource, sys
-from datadiet import checkpoints
+from datadiet.workdir import checkpoints
 from datadiet.errors import DataDietError
-from tests.checkpoints_test import make_state
+from tests.workdir.checkpoints_test import make_state
 
 writer = checkpoints.CheckpointWriter(sys.argv[1], ())
 writer.save(1, make_state(1))

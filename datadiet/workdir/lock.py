@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from absl import logging
 from etils import epath
 
-from datadiet import storage
+from datadiet.workdir import storage
 
 LOCK = '.lock'
 

@@ -14,7 +14,7 @@ from typing import Any
 import orbax.checkpoint as ocp
 from etils import epath
 
-from datadiet import storage
+from datadiet.workdir import storage
 
 _MANIFEST = 'manifest/metadata'
 
