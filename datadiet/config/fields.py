@@ -9,8 +9,8 @@ from typing import Any
 
 import ml_collections
 
-from datadiet.data.augmentation import AUGMENTATIONS
 from datadiet.data.labels import NOISES
+from datadiet.feeding.augmentation import AUGMENTATIONS
 from datadiet.models import ALIASES as MODEL_ALIASES
 from datadiet.models import DTYPES, MODELS
 from datadiet.scoring import registry

@@ -5,8 +5,8 @@ from typing import Any
 
 import ml_collections
 
-from datadiet.data.order import enough_runs
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.feeding.order import enough_runs
 from datadiet.scoring import registry
 from datadiet.selection import POLICIES, check_policy
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES

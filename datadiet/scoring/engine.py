@@ -15,10 +15,10 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from datadiet.data.augmentation import normalise
 from datadiet.data.dataset import Split
-from datadiet.data.placement import place
 from datadiet.errors import DataDietError
+from datadiet.feeding.augmentation import normalise
+from datadiet.feeding.placement import place
 from datadiet.runtime import compilation
 from datadiet.runtime.mesh import DATA_AXIS, RunMesh, flat_mesh
 from datadiet.scoring import forward, registry

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from datadiet.data.augmentation import normalise
+from datadiet.feeding.augmentation import normalise
 from datadiet.scoring import forward
 from datadiet.scoring.grad_norm import grad_norm
 from datadiet.scoring.grad_norm.transform import leaf_path

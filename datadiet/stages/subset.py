@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from datadiet.data.order import held_out_subsets
 from datadiet.errors import DataDietError
+from datadiet.feeding.order import held_out_subsets
 from datadiet.workdir import artifacts
 
 

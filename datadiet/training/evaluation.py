@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from datadiet.data.dataset import Split
-from datadiet.data.placement import place
+from datadiet.feeding.placement import place
 from datadiet.runtime.mesh import RunMesh, pad_to_multiple, passing_batch
 from datadiet.training.steps import make_eval_step
 

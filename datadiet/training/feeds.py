@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from datadiet.data.prefetch import prefetched
+from datadiet.feeding.prefetch import prefetched
 from datadiet.training.infobatch import begin_epoch, epoch_examples
 from datadiet.training.jobs import Job
 from datadiet.training.settings import TrainSettings

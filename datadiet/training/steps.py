@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from datadiet.data.augmentation import AUGMENTATIONS, normalise
+from datadiet.feeding.augmentation import AUGMENTATIONS, normalise
 from datadiet.training.dynamics import update_dynamics
 from datadiet.training.infobatch import record_losses
 from datadiet.training.state import Meters, TrainState

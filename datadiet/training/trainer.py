@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from datadiet.data import order
 from datadiet.data.dataset import Dataset
-from datadiet.data.placement import place
+from datadiet.feeding import order
+from datadiet.feeding.placement import place
 from datadiet.models import make_model
 from datadiet.runtime import compilation, randomness
 from datadiet.runtime.mesh import RunMesh

@@ -5,8 +5,8 @@ import pytest
 
 from datadiet import main
 from datadiet.data import load_dataset
-from datadiet.data.order import enough_runs, held_out_subsets
 from datadiet.errors import ConfigError
+from datadiet.feeding.order import enough_runs, held_out_subsets
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from datadiet import config as config_lib
-from datadiet.data.augmentation import normalise
 from datadiet.errors import ConfigError, DataDietError, Preempted
+from datadiet.feeding.augmentation import normalise
 from datadiet.models import make_model
 from datadiet.reporting import load_results
 from datadiet.runtime import stopping

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet.data import order
+from datadiet.feeding import order
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.training.trainer import Trainer

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from datadiet.data.prefetch import prefetched
+from datadiet.feeding.prefetch import prefetched
 
 
 def _num_threads():

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet.data import placement as placement_lib
 from datadiet.data.dataset import Split
-from datadiet.data.placement import DevicePlacement, HostPlacement, place
+from datadiet.feeding import placement as placement_lib
+from datadiet.feeding.placement import DevicePlacement, HostPlacement, place
 from datadiet.runtime import mesh as mesh_lib
 from tests.data import formats
 

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from datadiet.data import order
 from datadiet.errors import DataDietError
+from datadiet.feeding import order
 
 
 def _take(num, **changes):

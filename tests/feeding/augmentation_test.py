@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from datadiet.data import augmentation
+from datadiet.feeding import augmentation
 from tests.data import formats
 
 SIZE, PADDING = 8, 3

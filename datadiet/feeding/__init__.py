@@ -1,0 +1,1 @@
+"""From a split of the data to the batch inside the step."""
