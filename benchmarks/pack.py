@@ -16,8 +16,8 @@ one, and scores made here are joined by id. PNGs come out the same.
 import argparse
 import os
 
-from datadiet.data import tfds as tfds_source
-from datadiet.data.packed import write_packed
+from datadiet.data.sources import tfds as tfds_source
+from datadiet.data.sources.packed import write_packed
 
 
 def pack(name: str, data_dir: str, output: str, limit: int = 0) -> None:

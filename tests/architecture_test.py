@@ -47,7 +47,7 @@ NUMPY_ONLY = {'selection', 'reporting', 'audit', 'exporting'}
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'chex'}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'clu', 'tensorboard'}
 # Who may import TensorFlow, and then within a function only.
-READERS = {'data/tfds.py': {'tensorflow', 'tensorflow_datasets'}}
+READERS = {'data/sources/tfds.py': {'tensorflow', 'tensorflow_datasets'}}
 WRITERS = {
   'training/history.py': {'clu'},
   'exporting/tensorboard.py': {'clu'},

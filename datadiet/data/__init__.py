@@ -4,20 +4,18 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 
-from datadiet.data import (
+from datadiet.data import cache, labels, remote
+from datadiet.data.dataset import Dataset, Split
+from datadiet.data.sources import (
   arrays,
-  cache,
   cifar,
   cinic10,
   hugging_face,
   image_folder,
-  labels,
   packed,
-  remote,
   tfds,
 )
-from datadiet.data.dataset import Dataset, Split
-from datadiet.data.digits import load_digits
+from datadiet.data.sources.digits import load_digits
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.workdir import storage
 

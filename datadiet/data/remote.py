@@ -15,7 +15,7 @@ import ml_collections
 from absl import logging
 from etils import epath
 
-from datadiet.data import tfds
+from datadiet.data.sources import tfds
 from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import progress

@@ -10,7 +10,7 @@ from pathlib import Path
 from etils import epath
 from PIL import Image
 
-from datadiet.data.image_folder import has_splits
+from datadiet.data.sources.image_folder import has_splits
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
 from datadiet.runtime.progress import progress

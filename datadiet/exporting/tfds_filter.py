@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from datadiet.data import DATASETS
-from datadiet.data.tfds import prepared_folder
+from datadiet.data.sources.tfds import prepared_folder
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
 from datadiet.exporting.torch_subset import header

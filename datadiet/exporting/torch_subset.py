@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datadiet.data.image_folder import has_splits
+from datadiet.data.sources.image_folder import has_splits
 from datadiet.errors import DataDietError
 from datadiet.exporting.files import torchvision_takes
 from datadiet.exporting.kept import Kept

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import pack
 from datadiet.data import load_dataset
-from datadiet.data.tfds import STATISTICS
+from datadiet.data.sources.tfds import STATISTICS
 from tests.data import formats
 
 pytestmark = pytest.mark.skipif(

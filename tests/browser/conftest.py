@@ -23,7 +23,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 from datadiet.data import Dataset, load_dataset
-from datadiet.data.digits import load_digits
+from datadiet.data.sources.digits import load_digits
 from datadiet.reporting import load_results, write_report
 from datadiet.workdir import artifacts
 from tests.browser import workdirs

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from datadiet.data.dataset import Split, make_dataset
-from datadiet.data.digits import load_digits
+from datadiet.data.sources.digits import load_digits
 from datadiet.errors import DataDietError
 from datadiet.reporting import redundancy
 from datadiet.workdir import artifacts

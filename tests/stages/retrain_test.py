@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datadiet import config as config_lib
-from datadiet.data.digits import load_digits
+from datadiet.data.sources.digits import load_digits
 from datadiet.errors import DataDietError
 from datadiet.reporting import load_results
 from datadiet.stages import retrain, select

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from datadiet.data import load_dataset, tfds
+from datadiet.data import load_dataset
+from datadiet.data.sources import tfds
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats, tfds_test
 from tests.storage import stores

@@ -11,7 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from datadiet.data import load_dataset, tfds
+from datadiet.data import load_dataset
+from datadiet.data.sources import tfds
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 

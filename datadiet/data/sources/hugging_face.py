@@ -16,7 +16,7 @@ from etils import epath
 from datadiet.data import splitting
 from datadiet.data.dataset import Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
-from datadiet.data.image_folder import files_below, require_folder
+from datadiet.data.sources.image_folder import files_below, require_folder
 from datadiet.errors import ConfigError, DataDietError
 
 _ROWS = 256

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from etils import epath
 
-from datadiet.data import decode_worker, image_folder, splitting
+from datadiet.data import decode_worker, splitting
 from datadiet.data.archives import archive_members
 from datadiet.data.dataset import (
   Allocate,
@@ -22,6 +22,7 @@ from datadiet.data.dataset import (
   make_dataset,
 )
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
+from datadiet.data.sources import image_folder
 from datadiet.errors import ConfigError, DataDietError
 
 ARCHIVE = 'CINIC-10.tar.gz'

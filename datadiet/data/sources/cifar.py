@@ -13,7 +13,7 @@ import pickle
 import numpy as np
 from etils import epath
 
-from datadiet.data import decode_worker, splitting, tfds
+from datadiet.data import decode_worker, splitting
 from datadiet.data.archives import archive_members
 from datadiet.data.dataset import (
   Allocate,
@@ -22,6 +22,7 @@ from datadiet.data.dataset import (
   in_memory,
   make_dataset,
 )
+from datadiet.data.sources import tfds
 from datadiet.errors import ConfigError, DataDietError
 
 _IMAGE_SHAPE = (32, 32, 3)

@@ -78,7 +78,7 @@ def test_names_stored_as_bytes_and_arrays_of_other_names(tmp_path):
 
 
 def test_many_chunks_are_divided_right(tmp_path, monkeypatch):
-  monkeypatch.setattr('datadiet.data.arrays._CHUNK_BYTES', 1000)
+  monkeypatch.setattr('datadiet.data.sources.arrays._CHUNK_BYTES', 1000)
   arrays = _arrays()
   images, labels = arrays['train_images'], arrays['train_labels']
   np.savez(tmp_path / 'mine.npz', images=images, labels=labels)

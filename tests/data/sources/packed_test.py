@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datadiet.data import load_dataset
-from datadiet.data.packed import write_packed
+from datadiet.data.sources.packed import write_packed
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
