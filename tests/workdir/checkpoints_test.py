@@ -253,7 +253,7 @@ def test_a_full_disk_is_one_sentence_and_earlier_states_stay(tmp_path):
     env={
       **os.environ,
       'PYTHONPATH': os.pathsep.join(
-        [*sys.path, str(Path(__file__).parents[1])]
+        [*sys.path, str(Path(__file__).parents[2])]
       ),
     },
     stdout=subprocess.PIPE,

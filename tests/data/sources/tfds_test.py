@@ -16,7 +16,7 @@ from datadiet.data.sources import tfds
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 NAMES = ('cat', 'dog', 'newt')
 
 
