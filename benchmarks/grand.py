@@ -38,11 +38,11 @@ import numpy as np
 import optax
 
 from benchmarks import memory
+from datadiet.gradient_norms import grad_norm
 from datadiet.models import make_model
 from datadiet.runtime import compilation
 from datadiet.runtime.randomness import run_key
 from datadiet.scoring import engine, forward, registry
-from datadiet.scoring.grad_norm import grad_norm
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.state import TrainState, init_state
 from datadiet.training.steps import make_train_step

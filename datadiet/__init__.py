@@ -10,7 +10,7 @@ __version__ = '0.1.0'
 
 # Public name -> the module that defines it.
 _EXPORTS = {
-  'grad_norm': 'datadiet.scoring.grad_norm',
+  'grad_norm': 'datadiet.gradient_norms',
   'score_examples': 'datadiet.scoring.api',
   'export_selection': 'datadiet.exporting',
   'load_reference_scores': 'datadiet.reporting.reference',

@@ -20,7 +20,7 @@ FLOORS = [
   {'training'},
   {'feeding'},
   {'data', 'models'},
-  {'workdir'},
+  {'workdir', 'gradient_norms'},
   {'runtime'},
   {'errors'},
 ]
@@ -58,7 +58,7 @@ MAX_LINES = 350
 LONGER = {
   # Reads every kind of artifact of a workdir, one reader each.
   # One walk over a jaxpr, whose cases share their state.
-  'scoring/grad_norm/walk.py': 360,
+  'gradient_norms/walk.py': 360,
 }
 
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from datadiet.feeding.augmentation import normalise
+from datadiet.gradient_norms import grad_norm
+from datadiet.gradient_norms.transform import leaf_path
 from datadiet.scoring import forward
-from datadiet.scoring.grad_norm import grad_norm
-from datadiet.scoring.grad_norm.transform import leaf_path
 from datadiet.training.steps import apply_model
 
 # Scores of the gradient of the loss; unclog is of the logits' instead.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from datadiet.scoring.grad_norm import sites
-from datadiet.scoring.grad_norm.plan import Step
+from datadiet.gradient_norms import sites
+from datadiet.gradient_norms.plan import Step
 
 
 def run_steps(

@@ -15,12 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from datadiet.scoring.grad_norm import cost
-from datadiet.scoring.grad_norm.convolution import (
-  ConvGeometry,
-  conv_squared_norm,
-)
-from datadiet.scoring.grad_norm.products import (
+from datadiet.gradient_norms import cost
+from datadiet.gradient_norms.convolution import ConvGeometry, conv_squared_norm
+from datadiet.gradient_norms.products import (
   product_squared_norm,
   squared_sum,
   sum_dtype,

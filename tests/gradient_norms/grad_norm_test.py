@@ -1,4 +1,4 @@
-"""Tests datadiet.scoring.grad_norm against one jax.grad an example."""
+"""Tests datadiet.gradient_norms against one jax.grad an example."""
 
 import logging as python_logging
 import re
@@ -11,10 +11,10 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from datadiet.errors import DataDietError
+from datadiet.gradient_norms import cost, explain, grad_norm
 from datadiet.runtime import compilation
-from datadiet.scoring.grad_norm import cost, explain, grad_norm
-from tests.scoring import grad_norm_zoo as zoo
-from tests.scoring.grad_norm_fallbacks import FALLBACKS
+from tests.gradient_norms import zoo
+from tests.gradient_norms.fallbacks import FALLBACKS
 
 TOLERANCE = 1e-5
 

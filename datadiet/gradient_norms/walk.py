@@ -20,15 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from datadiet.scoring.grad_norm import sites
-from datadiet.scoring.grad_norm.plan import (
-  Linear,
-  Obstacle,
-  Plan,
-  Site,
-  Step,
-  Use,
-)
+from datadiet.gradient_norms import sites
+from datadiet.gradient_norms.plan import Linear, Obstacle, Plan, Site, Step, Use
 
 STATIC = 'static'
 DATA = 'data'

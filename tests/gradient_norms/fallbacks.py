@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from tests.scoring.grad_norm_zoo import (
+from tests.gradient_norms.zoo import (
   Case,
   cross_entropy,
   images,

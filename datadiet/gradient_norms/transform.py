@@ -12,9 +12,9 @@ from absl import logging
 from jax import lax
 
 from datadiet.errors import DataDietError
-from datadiet.scoring.grad_norm import sites, walk
-from datadiet.scoring.grad_norm.products import squared_sum, sum_dtype
-from datadiet.scoring.grad_norm.run import run_steps
+from datadiet.gradient_norms import sites, walk
+from datadiet.gradient_norms.products import squared_sum, sum_dtype
+from datadiet.gradient_norms.run import run_steps
 
 
 @dataclasses.dataclass(frozen=True)

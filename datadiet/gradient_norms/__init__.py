@@ -1,5 +1,5 @@
 """Norms of per-example gradients of any JAX loss, without forming them."""
 
-from datadiet.scoring.grad_norm.transform import LeafPlan, explain, grad_norm
+from datadiet.gradient_norms.transform import LeafPlan, explain, grad_norm
 
 __all__ = ['LeafPlan', 'explain', 'grad_norm']

@@ -2,7 +2,7 @@
 
 A case is built by a function without arguments, so that nothing is initialised
 when tests are collected. `ZOO` holds the cases that can be followed, with the
-forms that must be among those chosen; grad_norm_fallbacks.py those that cannot.
+forms that must be among those chosen; fallbacks.py those that cannot.
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from datadiet.scoring.grad_norm import sites
+from datadiet.gradient_norms import sites
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,11 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from datadiet.scoring.grad_norm import cost
-from datadiet.scoring.grad_norm.products import (
-  product_squared_norm,
-  sum_dtype,
-)
+from datadiet.gradient_norms import cost
+from datadiet.gradient_norms.products import product_squared_norm, sum_dtype
 
 
 @dataclasses.dataclass(frozen=True)
