@@ -23,8 +23,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from configs import simple_cnn_cifar10
 from datadiet import main
 from datadiet.data import load_dataset
-from datadiet.reporting import load_results
 from datadiet.reporting.audit import read_audit
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
 
 _METHODS = ('self_confidence', 'normalized_margin')

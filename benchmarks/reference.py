@@ -2,7 +2,7 @@
 
     python -m benchmarks.reference WORKDIR NAME [--step=N] [--scores el2n ...]
 
-writes datadiet/reference_scores/NAME.npz, which
+writes datadiet/results/reference_scores/NAME.npz, which
 `datadiet.load_reference_scores(NAME)` reads.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import datadiet
 from datadiet.workdir import artifacts
 
-FOLDER = Path(datadiet.__file__).parent / 'reference_scores'
+FOLDER = Path(datadiet.__file__).parent / 'results' / 'reference_scores'
 
 
 def pack(workdir: Path, step: int | None, names: list[str]) -> bytes:

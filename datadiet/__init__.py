@@ -13,8 +13,8 @@ _EXPORTS = {
   'grad_norm': 'datadiet.gradient_norms',
   'score_examples': 'datadiet.scoring.api',
   'export_selection': 'datadiet.exporting',
-  'load_reference_scores': 'datadiet.reporting.reference',
-  'load_results': 'datadiet.reporting.results',
+  'load_reference_scores': 'datadiet.results',
+  'load_results': 'datadiet.results',
 }
 
 __all__ = ['__version__', *_EXPORTS]

@@ -7,7 +7,6 @@ Editors that know `# %%` run it by cells; in a notebook, paste them.
 
 # %% Open a workdir, finished or not; everything is read when asked for.
 import sys
-from pathlib import Path
 
 import datadiet
 
@@ -53,9 +52,3 @@ for name, selection in results.selections.items():
 # %% Accuracy after retraining, over runs.
 accuracy = results.retrain.groupby('selection')['test_accuracy']
 print(accuracy.agg(['mean', 'std', 'count']).sort_values('mean'))
-
-# %% Figures are matplotlib's; in a notebook, `results.figures['accuracy']`.
-for name, figure in results.figures.items():
-  path = Path(workdir) / f'{name}.pdf'
-  figure.savefig(path)
-  print(f'wrote {path}')

@@ -16,7 +16,8 @@ FLOORS = [
   {'pipeline', 'command_line', 'sweep'},
   {'stages'},
   {'config', 'exporting'},
-  {'scoring', 'reporting', 'selection', 'audit'},
+  {'reporting', 'scoring', 'selection', 'audit'},
+  {'results'},
   {'training'},
   {'feeding'},
   {'data', 'models'},
@@ -43,7 +44,7 @@ FORBIDDEN = {
   'reporting': {'training', 'models', 'runtime.mesh', 'workdir.checkpoints'},
   'exporting': {'training', 'models', 'runtime.mesh', 'workdir.checkpoints'},
 }
-NUMPY_ONLY = {'selection', 'reporting', 'audit', 'exporting'}
+NUMPY_ONLY = {'selection', 'results', 'reporting', 'audit', 'exporting'}
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'chex'}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'clu', 'tensorboard'}
 # Who may import TensorFlow, and then within a function only.

@@ -7,7 +7,7 @@ import pytest
 
 from datadiet.workdir.artifacts import Workdir
 from tests import running
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 @pytest.fixture
@@ -32,9 +32,6 @@ def test_read_results(tmp_path, run_script, capsys):
   printed = capsys.readouterr().out
   for name in ('el2n_step_60_keep_max_36', 'made up grand', 'retrain/random'):
     assert name in printed
-  for name in ('accuracy', 'histograms'):
-    content = (workdir.root / f'{name}.pdf').read_bytes()
-    assert content.startswith(b'%PDF')
 
 
 def test_read_results_with_other_scores(tmp_path, run_script, capsys):

@@ -10,7 +10,7 @@ import numpy as np
 
 from datadiet.data import Dataset, load_dataset
 from datadiet.errors import DataDietError
-from datadiet.reporting.results import Results, load_results
+from datadiet.results import Results, load_results
 from datadiet.workdir import artifacts
 
 

@@ -2,15 +2,6 @@
 
 from datadiet.reporting.noise import format_noise
 from datadiet.reporting.report import write_report
-from datadiet.reporting.results import Results, Selection, load_results
 from datadiet.reporting.summary import build_summary, format_table
 
-__all__ = [
-  'Results',
-  'Selection',
-  'build_summary',
-  'format_noise',
-  'format_table',
-  'load_results',
-  'write_report',
-]
+__all__ = ['build_summary', 'format_noise', 'format_table', 'write_report']

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datadiet.reporting.results import Results, Selection
 from datadiet.reporting.summary import leaves_out
+from datadiet.results import Results, Selection
 
 # The share of examples that `run_stability` compares between runs.
 TOP_FRACTION = 0.3

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet.errors import DataDietError
-from datadiet.reporting.results import Results
+from datadiet.results import Results
 from datadiet.workdir import artifacts
 
 _COLUMNS = {

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from datadiet.reporting import analysis
-from datadiet.reporting.results import Results
+from datadiet.results import Results
 
 # The share of examples, the hardest, that is looked through.
 TOP_FRACTION = 0.2

@@ -17,9 +17,9 @@ from datadiet.reporting import analysis, charts, sections
 from datadiet.reporting.audit import Audit, confusion, read_audit
 from datadiet.reporting.payload import build_payload
 from datadiet.reporting.redundancy import Duplicates
-from datadiet.reporting.results import Results
 from datadiet.reporting.summary import accuracy_text, percent, points
 from datadiet.reporting.thumbnails import Thumbnails, make_thumbnails
+from datadiet.results import Results
 
 # The page is kept below 25 MB, so that it opens fast and can be mailed.
 MAX_BYTES = 24_000_000

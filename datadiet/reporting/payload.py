@@ -12,9 +12,9 @@ import numpy as np
 
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
-from datadiet.reporting.results import Results
-from datadiet.reporting.selection import Selection
 from datadiet.reporting.thumbnails import Thumbnails
+from datadiet.results import Results
+from datadiet.results.selection import Selection
 
 _SUSPICION = {
   'definition': 'mean percentile rank of what speaks against the label',

@@ -8,8 +8,8 @@ from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
 from datadiet.reporting import analysis, figures, page, redundancy
 from datadiet.reporting.noise import changed_labels_found
-from datadiet.reporting.results import Results, load_results
 from datadiet.reporting.summary import build_summary
+from datadiet.results import Results, load_results
 from datadiet.workdir import artifacts
 
 # More rows than these make a figure that nobody scrolls through.

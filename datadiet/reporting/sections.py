@@ -15,8 +15,8 @@ from datadiet.reporting import audit as audit_lib
 from datadiet.reporting.audit import Audit
 from datadiet.reporting.figures import to_rgb
 from datadiet.reporting.redundancy import NEAR_FRACTION, Duplicates
-from datadiet.reporting.results import Results
 from datadiet.reporting.summary import SCORING_RUNS, TOLERANCE
+from datadiet.results import Results
 
 _MAX_PAIRS = 48
 _MAX_SUSPECTS = 100

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datadiet.reporting.results import Results
+from datadiet.results import Results
 
 FULL = 'full data'
 # What the runs of the train stage are called beside selections.

@@ -4,8 +4,12 @@ A stream is a number that keeps random bits for different purposes apart. Never
 renumber one: resumed runs and published scores depend on them.
 """
 
-import jax
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+  import jax
 
 # Streams of `generator`, on the host.
 ORDER_STREAM = 1
@@ -27,7 +31,10 @@ def generator(
   return np.random.default_rng([seed, run, stream, epoch])
 
 
-def run_key(seed: int, run: int, stream: int) -> jax.Array:
+def run_key(seed: int, run: int, stream: int) -> 'jax.Array':
   """The raw key uint32[2] of one stream of one run."""
+  # Late: whoever reads data or results shuffles too, without JAX.
+  import jax
+
   key = jax.random.fold_in(jax.random.key(seed), run)
   return jax.random.key_data(jax.random.fold_in(key, stream))

@@ -9,7 +9,7 @@ import pytest
 import datadiet
 from benchmarks import fidelity
 from datadiet.errors import DataDietError
-from datadiet.reporting import reference
+from datadiet.results import reference
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 

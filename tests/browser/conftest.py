@@ -24,10 +24,11 @@ from selenium.webdriver.chrome.service import Service
 
 from datadiet.data import Dataset, load_dataset
 from datadiet.data.sources.digits import load_digits
-from datadiet.reporting import load_results, write_report
+from datadiet.reporting import write_report
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
 from tests.browser import workdirs
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 _FOLDER = 'tests/browser'
 _REAL = [

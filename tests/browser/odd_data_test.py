@@ -9,7 +9,7 @@ from selenium.webdriver import ActionChains
 from datadiet.reporting import write_report
 from datadiet.workdir import artifacts
 from tests.browser.conftest import Page
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 @pytest.fixture

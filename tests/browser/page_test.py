@@ -8,7 +8,7 @@ import pytest
 from datadiet.reporting import write_report
 from datadiet.workdir import artifacts
 from tests.browser.conftest import Page
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 def test_the_page_is_small_and_paints_soon(page, measured):

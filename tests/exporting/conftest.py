@@ -7,7 +7,7 @@ from datadiet.data import load_dataset
 from datadiet.exporting import open_kept
 from datadiet.workdir import artifacts
 from tests.data import formats
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 STEP = 60
 

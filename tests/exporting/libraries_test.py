@@ -13,7 +13,7 @@ from datadiet.errors import DataDietError
 from datadiet.exporting import export_selection, tensorboard
 from tests.data import formats
 from tests.exporting import conftest
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 def _export(kept, name, output, **options):

@@ -5,7 +5,8 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.exporting import export_selection
-from tests.data import formats, tfds_test
+from tests.data import formats
+from tests.data.sources import tfds_test
 
 
 @pytest.mark.parametrize('with_id', [True, False])

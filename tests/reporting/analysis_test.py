@@ -6,9 +6,10 @@ import pytest
 from scipy import stats
 
 from datadiet.reporting import analysis
-from datadiet.reporting.results import load_results
+from datadiet.reporting.summary import build_summary
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 def test_rank_correlations_are_spearmans(workdir):
@@ -155,7 +156,7 @@ def test_class_counts_and_shares(workdir, dataset):
 
 def test_cost(workdir):
   results = load_results(workdir)
-  cost = analysis.cost(results, results.summary)
+  cost = analysis.cost(results, build_summary(results))
   stages = [row['stage'] for row in cost['stages']]
   assert stages == ['train', 'score', 'select', 'retrain']
   assert cost['diet_device_seconds'] == pytest.approx(2 * 34.1)
@@ -171,7 +172,7 @@ def test_what_goes_through_all_the_data_saves_none(workdir, dataset):
   for name, num in (('rs2_60', 60), ('infobatch_120', 120)):
     synthetic.write_run(workdir, dataset, f'retrain/{name}', 0, 0.99, num)
   results = load_results(workdir)
-  saved = analysis.cost(results, results.summary)['selections']
+  saved = analysis.cost(results, build_summary(results))['selections']
   names = {row['selection'] for row in saved}
   assert 'random_36' in names and not {'rs2_60', 'infobatch_120'} & names
 
@@ -179,7 +180,7 @@ def test_what_goes_through_all_the_data_saves_none(workdir, dataset):
 def test_cost_while_stages_are_missing(workdir):
   artifacts.write_json(workdir.timing, {'train': {'seconds': 1.0}})
   results = load_results(workdir)
-  cost = analysis.cost(results, results.summary)
+  cost = analysis.cost(results, build_summary(results))
   assert cost['diet_device_seconds'] is None
   assert cost['per_retraining'] is None
   assert cost['selections'][0]['saved_device_seconds'] is None

@@ -9,9 +9,10 @@ import pytest
 from datadiet.errors import DataDietError
 from datadiet.reporting import audit as audit_lib
 from datadiet.reporting import page, sections
-from datadiet.reporting.results import load_results
+from datadiet.reporting.summary import build_summary
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_the_page_says_what_the_audit_warns_of(audited, noisy, text):
   }
   artifacts.write_manifest(audited.root / 'audit', manifest)
   results = load_results(audited)
-  html = page.render_page(results, results.summary)
+  html = page.render_page(results, build_summary(results))
   assert '59.90 %' in html
   assert ('not to be relied on' in html) == bool(text)
   assert 'After 2.0 &lt;epochs&gt;, far too many.' in html or not text
@@ -120,7 +121,7 @@ def test_the_confusion_is_a_table_too(audited):
   assert sum(count for _, _, count in rows) == audit.is_issue.sum()
   assert [row[2] for row in rows] == sorted((r[2] for r in rows), reverse=True)
   assert ('dog', 'cat', audit_lib.confusion(audit, 3)[1, 0]) in rows
-  html = page.render_page(results, results.summary)
+  html = page.render_page(results, build_summary(results))
   assert 'Suspects by given and suggested label"><table>' in html
 
 
@@ -153,7 +154,7 @@ def test_suspects_without_suggestions(audited, noisy):
   assert numbers['suggested_right'] is None and numbers['recall'] == 1
   suspects = sections.audit_context(results, audit)['suspects']
   assert {row['suggested'] for row in suspects} == {'-'}
-  html = page.render_page(results, results.summary)
+  html = page.render_page(results, build_summary(results))
   assert 'data-array="suggested_labels"' not in html
   assert 'data-chart="confusion"' not in html
 
@@ -164,7 +165,7 @@ def test_an_audit_that_finds_nothing_still_has_a_ranking(audited):
   table['is_issue'] = '0'
   path.write_text(table.to_csv(index=False))
   results = load_results(audited)
-  html = page.render_page(results, results.summary)
+  html = page.render_page(results, build_summary(results))
   assert 'No label is declared wrong.' in html
   assert 'Show the most suspicious labels in the gallery' in html
   assert 'id="suspects-caption"' not in html
@@ -172,9 +173,9 @@ def test_an_audit_that_finds_nothing_still_has_a_ranking(audited):
 
 def test_lists_that_are_cut_say_so(audited, monkeypatch):
   results = load_results(audited)
-  html = page.render_page(results, results.summary)
+  html = page.render_page(results, build_summary(results))
   assert 'are listed' not in html
   monkeypatch.setattr(sections, '_MAX_SUSPECTS', 2)
-  html = page.render_page(results, results.summary)
+  html = page.render_page(results, build_summary(results))
   assert 'Only the first 2 are listed' in html
   assert 'Only the 2 most frequent of ' in html

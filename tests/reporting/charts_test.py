@@ -6,7 +6,8 @@ import pytest
 import vl_convert
 
 from datadiet.reporting import analysis, charts
-from datadiet.reporting.results import load_results
+from datadiet.reporting.summary import build_summary
+from datadiet.results import load_results
 
 
 def _rows(spec: dict, layer: int | None = None) -> list[dict]:
@@ -26,7 +27,7 @@ def test_all_charts_compile(results):
   table = analysis.class_shares(results)
   correlations = analysis.rank_correlations(results)
   specs = [
-    charts.accuracy_chart(results.summary['accuracy']),
+    charts.accuracy_chart(build_summary(results)['accuracy']),
     charts.histogram_chart(),
     charts.density_chart(),
     charts.correlation_chart(correlations),
@@ -42,7 +43,7 @@ def test_all_charts_compile(results):
 
 
 def test_the_accuracy_chart_has_error_bars(results):
-  spec = charts.accuracy_chart(results.summary['accuracy'])
+  spec = charts.accuracy_chart(build_summary(results)['accuracy'])
   (full,) = _rows(spec, 0)
   assert full['high'] - full['low'] == pytest.approx(0.4)
   rows = _rows(spec, 2)
@@ -77,7 +78,7 @@ def test_undefined_correlations_are_left_empty():
 
 
 def test_no_colour_comes_twice_before_twenty(results):
-  (row, *_) = results.summary['accuracy'][1:]
+  (row, *_) = build_summary(results)['accuracy'][1:]
   for number, expected in ((10, None), (11, 'tableau20')):
     rows = [
       row | {'selection': f'keep_max_60_{n}', 'num_kept': 60}

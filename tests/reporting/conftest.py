@@ -1,17 +1,5 @@
-"""Fixtures of the report's tests: invented data and a finished workdir."""
+"""An invented workdir for every test here."""
 
-import pytest
+from tests.results.fixtures import dataset, workdir
 
-from tests.reporting import synthetic
-
-
-@pytest.fixture(scope='session')
-def dataset():
-  """120 small colour images of 3 classes."""
-  return synthetic.make_images()
-
-
-@pytest.fixture
-def workdir(tmp_path, dataset):
-  """A finished workdir of `dataset`."""
-  return synthetic.make_workdir(tmp_path / 'workdir', dataset)
+__all__ = ['dataset', 'workdir']

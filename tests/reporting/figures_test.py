@@ -1,6 +1,7 @@
 """Tests the figures' content: what is drawn, and that it can be drawn."""
 
 import io
+import shutil
 import sys
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from PIL import Image
 
 from datadiet.reporting import figures
-from datadiet.reporting.results import load_results
-from tests.reporting import synthetic
+from datadiet.reporting.summary import build_summary
+from datadiet.results import load_results
+from tests.results import synthetic
 
 
 def _pixels(figure) -> np.ndarray:
@@ -18,8 +20,26 @@ def _pixels(figure) -> np.ndarray:
   return np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
 
 
+def _drawn(workdir):
+  results = load_results(workdir)
+  accuracy = build_summary(results)['accuracy']
+  return figures.result_figures(accuracy, results.scores)
+
+
+def test_figures_of_what_there_is(workdir):
+  drawn = _drawn(workdir)
+  assert list(drawn) == ['accuracy', 'histograms']
+  (axes,) = drawn['accuracy'].axes
+  assert axes.get_ylabel() == 'test accuracy (%)'
+  assert len(drawn['histograms'].axes) == len(synthetic.HIGHER_IS)
+  shutil.rmtree(workdir.root / 'retrain')
+  assert list(_drawn(workdir)) == ['histograms']
+  shutil.rmtree(workdir.root / 'scores')
+  assert _drawn(workdir) == {}
+
+
 def test_the_accuracy_figure_has_a_line_a_policy(workdir):
-  accuracy = load_results(workdir).summary['accuracy']
+  accuracy = build_summary(load_results(workdir))['accuracy']
   figure = figures.accuracy_figure(accuracy)
   (axes,) = figure.axes
   labels = axes.get_legend_handles_labels()[1]
@@ -34,7 +54,7 @@ def test_the_accuracy_figure_has_a_line_a_policy(workdir):
 
 
 def test_no_accuracy_figure_before_retraining(workdir):
-  full = load_results(workdir).summary['accuracy'][:1]
+  full = build_summary(load_results(workdir))['accuracy'][:1]
   assert figures.accuracy_figure(full) is None
   assert figures.accuracy_figure([]) is None
 
@@ -78,7 +98,7 @@ def test_grids_show_the_images(channels):
 
 
 def test_figures_leave_pyplot_alone(workdir):
-  accuracy = load_results(workdir).summary['accuracy']
+  accuracy = build_summary(load_results(workdir))['accuracy']
   loaded = 'matplotlib.pyplot' in sys.modules
   figures.render_png(figures.accuracy_figure(accuracy))
   assert ('matplotlib.pyplot' in sys.modules) == loaded
@@ -89,7 +109,7 @@ def test_options_make_lines_of_their_own(workdir, dataset):
   names = [f'el2n_step_60_keep_max_60{end}' for end in ('_balanced', '_by_3')]
   for name in names:
     synthetic.write_selection(workdir, dataset, name, kept)
-  rows = load_results(workdir).summary['accuracy']
+  rows = build_summary(load_results(workdir))['accuracy']
   series = {row['selection']: figures.series_name(row) for row in rows}
   plain = 'keep_max, el2n, step 60'
   assert series['el2n_step_60_keep_max_60'] == plain

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from datadiet.reporting import format_noise, load_results, write_report
+from datadiet.reporting import format_noise, write_report
 from datadiet.reporting.noise import changed_labels_found
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 @pytest.fixture

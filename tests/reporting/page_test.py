@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from datadiet.reporting import analysis, page, payload
-from datadiet.reporting.results import load_results
 from datadiet.reporting.summary import build_summary
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 def _render(workdir, dataset) -> str:
@@ -85,7 +85,9 @@ def test_the_page_is_cut_to_size(tmp_path):
 def test_scores_that_are_too_large_alone_are_said_to_be(workdir, dataset):
   results = load_results(workdir)
   for images in (None, dataset):
-    text = page.render_page(results, results.summary, images, max_bytes=50_000)
+    text = page.render_page(
+      results, build_summary(results), images, max_bytes=50_000
+    )
     assert 'MB without any image' in text
   assert 'no example has a thumbnail' in text
   assert 'MB without any image' not in _render(workdir, dataset)

@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from datadiet.reporting.results import load_results
 from datadiet.reporting.summary import (
   FULL,
   build_summary,
   format_table,
   percent,
 )
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 def _by_name(summary: dict) -> dict:

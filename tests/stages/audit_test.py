@@ -16,7 +16,7 @@ from datadiet import main
 from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.reporting import audit as reading
-from datadiet.reporting import load_results
+from datadiet.results import load_results
 from datadiet.stages import audit, report, threshold_samples
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, checkpoints

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet.reporting import load_results
+from datadiet.results import load_results
 from datadiet.stages.context import open_dataset, timed
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 def test_labels_from_before_they_were_changed_are_kept(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from datadiet import config as config_lib
 from datadiet.data.sources.digits import load_digits
 from datadiet.errors import DataDietError
-from datadiet.reporting import load_results
+from datadiet.reporting.summary import build_summary
+from datadiet.results import load_results
 from datadiet.stages import retrain, select
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts
@@ -110,7 +111,7 @@ def test_subsets_that_change_while_training(own):
     assert visits.sum() == 22 * 64
     # Two epochs of half the data, or one of all of it and its start again.
     assert (visits > 0).sum() >= num_seen - 64
-  rows = load_results(own.workdir).summary['accuracy']
+  rows = build_summary(load_results(own.workdir))['accuracy']
   policies = {row['selection']: row['policy'] for row in rows}
   assert policies['rs2_719'] == 'rs2'
   assert policies['infobatch_1437'] == 'infobatch'

@@ -13,7 +13,7 @@ from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.feeding.augmentation import normalise
 from datadiet.models import make_model
-from datadiet.reporting import load_results
+from datadiet.results import load_results
 from datadiet.runtime import stopping
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.stages import score, score_mean, wanted

@@ -6,7 +6,7 @@ from etils import epath
 
 from datadiet.errors import DataDietError
 from datadiet.workdir import checkpoints, storage
-from tests import checkpoints_test as local
+from tests.workdir import checkpoints_test as local
 
 
 def names_below(folder):

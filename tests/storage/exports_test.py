@@ -9,7 +9,7 @@ from datadiet.errors import DataDietError
 from datadiet.exporting import export_selection
 from datadiet.workdir import artifacts
 from tests.data import formats
-from tests.reporting import synthetic
+from tests.results import synthetic
 from tests.storage import stores
 
 STEP = 60

@@ -15,7 +15,7 @@ from datadiet.errors import DataDietError
 
 
 def _folder():
-  return importlib.resources.files('datadiet') / 'reference_scores'
+  return importlib.resources.files('datadiet.results') / 'reference_scores'
 
 
 def reference_names() -> list[str]:

@@ -8,9 +8,10 @@ import pytest
 
 import datadiet
 from datadiet.errors import DataDietError
-from datadiet.reporting.results import load_results
+from datadiet.reporting.summary import build_summary
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
-from tests.reporting import synthetic
+from tests.results import synthetic
 
 
 def test_scores_are_the_means_of_the_last_step(workdir, dataset):
@@ -107,18 +108,6 @@ def test_retraining_runs(workdir):
   np.testing.assert_allclose(random['test_accuracy'], [0.9, 0.902, 0.904])
 
 
-def test_figures_of_what_there_is(workdir):
-  figures = load_results(workdir).figures
-  assert list(figures) == ['accuracy', 'histograms']
-  (axes,) = figures['accuracy'].axes
-  assert axes.get_ylabel() == 'test accuracy (%)'
-  assert len(figures['histograms'].axes) == len(synthetic.HIGHER_IS)
-  shutil.rmtree(workdir.root / 'retrain')
-  assert list(load_results(workdir).figures) == ['histograms']
-  shutil.rmtree(workdir.root / 'scores')
-  assert load_results(workdir).figures == {}
-
-
 def test_partial_workdirs_are_read(workdir):
   (workdir.run('retrain/random_36', 2) / 'manifest.json').unlink()
   (workdir.selection('random_60', 0) / 'manifest.json').unlink()
@@ -141,7 +130,7 @@ def test_workdirs_without_later_stages(workdir, parts):
   assert list(results.scores.columns[:2]) == ['id', 'label']
   assert results.selections == {}
   assert results.retrain.empty
-  assert results.summary['missing']
+  assert build_summary(results)['missing']
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -10,8 +10,8 @@ import pandas as pd
 from etils import epath
 
 from datadiet.errors import DataDietError
-from datadiet.reporting import reading
-from datadiet.reporting.selection import Selection
+from datadiet.results import reading
+from datadiet.results.selection import Selection
 from datadiet.workdir import artifacts, storage
 
 RETRAIN_COLUMNS = (
@@ -269,20 +269,6 @@ class Results:
       if rows:
         found[group.removeprefix('retrain/')] = np.array(rows, np.float64)
     return found
-
-  @functools.cached_property
-  def summary(self) -> dict[str, Any]:
-    """Accuracy by selection, as in report/summary.json."""
-    from datadiet.reporting.summary import build_summary
-
-    return build_summary(self)
-
-  @functools.cached_property
-  def figures(self) -> dict[str, Any]:
-    """Name -> matplotlib's Figure, as in report/figures but for the images."""
-    from datadiet.reporting.figures import result_figures
-
-    return result_figures(self.summary['accuracy'], self.scores)
 
   @property
   def _retrained(self) -> list[str]:

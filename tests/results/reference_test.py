@@ -6,7 +6,7 @@ import pytest
 import datadiet
 from benchmarks import reference as packing
 from datadiet.errors import DataDietError
-from datadiet.reporting import reference
+from datadiet.results import reference
 
 
 @pytest.mark.parametrize('name', reference.reference_names())
