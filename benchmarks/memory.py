@@ -53,10 +53,9 @@ def _resident(field: str) -> int:
 # Runs the command line and then prints the device's peak, 0 if it counts none.
 _MAIN = """
 import json, sys
-from absl import app
 from datadiet import main
 try:
-  app.run(main._guarded, flags_parser=main._parse_flags)
+  main.main()
 except SystemExit as end:
   import jax
   stats = jax.local_devices()[0].memory_stats() or {}

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from datadiet.runtime import stopping
+from datadiet.errors import EXIT_STOPPED
 
 _STEPS = 8
 _MOST_SECONDS = 10.0
@@ -126,7 +126,7 @@ def measure(
   delay = random.uniform(0, phase.delay)
   time.sleep(delay)
   seconds, used = program.stop()
-  if program.process.returncode != stopping.EXIT_CODE:
+  if program.process.returncode != EXIT_STOPPED:
     raise SystemExit(f'it ended with {program.process.returncode}')
   return delay, seconds, used
 

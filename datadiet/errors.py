@@ -2,6 +2,12 @@
 
 import sys
 
+# Exit codes of the program; 0 means done.
+EXIT_FAILED = 1
+EXIT_WRONG_SETTING = 2
+# sysexits' EX_TEMPFAIL: what launchers take for "start me again".
+EXIT_STOPPED = 75
+
 
 class DataDietError(Exception):
   """Something the user can put right, said in one clear sentence.
@@ -22,4 +28,4 @@ class Preempted(Exception):
 def report(error: DataDietError) -> int:
   """Says an error to the user in one line; returns the exit code it means."""
   print(f'datadiet: {error}', file=sys.stderr)
-  return 2 if isinstance(error, ConfigError) else 1
+  return EXIT_WRONG_SETTING if isinstance(error, ConfigError) else EXIT_FAILED

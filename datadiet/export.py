@@ -10,7 +10,12 @@ import sys
 
 from absl import app, flags, logging
 
-from datadiet.errors import ConfigError, DataDietError, report
+from datadiet.errors import (
+  EXIT_WRONG_SETTING,
+  ConfigError,
+  DataDietError,
+  report,
+)
 from datadiet.exporting import EXPORTS, export_selection
 from datadiet.workdir import storage
 
@@ -59,7 +64,7 @@ def _guarded(argv: list[str]) -> int:
   except DataDietError as error:
     return report(error)
   except Exception as error:
-    if told := storage.error_of_store(error):
+    if told := storage.as_store_error(error):
       return report(told)
     raise
   return 0
@@ -71,7 +76,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
     return flags.FLAGS(argv)
   except flags.Error as error:
     print(f'datadiet: {" ".join(str(error).split())}', file=sys.stderr)
-    sys.exit(2)
+    sys.exit(EXIT_WRONG_SETTING)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,7 @@
 
     python -m datadiet.main --config=configs/cnn_digits.py --workdir=DIR
 
-Overrides are given as --config.train.num_runs=3. Run it again to go on where
+Overrides are given as --config.train.num_runs=3. Run it again to resume where
 it was stopped. Exit codes: 0 done, 1 failed, 2 a wrong setting, 75 stopped by
 SIGTERM or SIGINT with everything saved (start it again).
 """
@@ -10,58 +10,21 @@ SIGTERM or SIGINT with everything saved (start it again).
 import logging as std_logging
 import os
 import signal
-import sys
-from collections.abc import Callable
+
+from datadiet.errors import EXIT_STOPPED, ConfigError
 
 if __name__ == '__main__':
-  # The imports take seconds, in which nothing is unsaved: 75 is
-  # `stopping.EXIT_CODE`, start me again.
+  # The imports take seconds, in which nothing is unsaved.
   for _number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(_number, lambda *unused: os._exit(75))
+    signal.signal(_number, lambda *unused: os._exit(EXIT_STOPPED))
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
-from datadiet import command_line, sweep
 from datadiet import config as config_lib
-from datadiet.errors import ConfigError, DataDietError, Preempted, report
-from datadiet.runtime import compilation, processes, stopping
+from datadiet.config import flags as program_flags
+from datadiet.config import sweep
+from datadiet.runtime import compilation, ending, processes, stopping
 from datadiet.workdir import storage
-
-_CONFIG = config_flags.DEFINE_config_file(
-  'config',
-  None,
-  'The experiment, a file like those in configs/.',
-  # For --config.select.options.NAME; other new settings are refused.
-  lock_config=False,
-  accept_new_attributes=True,
-)
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Where results go; may be on gs:// or s3://.'
-)
-_COORDINATOR_ADDRESS = flags.DEFINE_string(
-  'coordinator_address',
-  None,
-  'HOST:PORT of process 0, where nothing else says who takes part (Slurm, Open '
-  'MPI and TPU hosts do).',
-)
-_NUM_PROCESSES = flags.DEFINE_integer(
-  'num_processes', None, 'How many processes take part.'
-)
-_PROCESS_ID = flags.DEFINE_integer(
-  'process_id', None, 'The number of this one, from 0.'
-)
-_SWEEP_INDEX = flags.DEFINE_integer(
-  'sweep_index',
-  None,
-  "Which combination of config.sweep to run, from 0; all, or Slurm's array "
-  'index, if not given. Not where combinations share a workdir.',
-)
-_STAGES = flags.DEFINE_list(
-  'stages',
-  ['train', 'score', 'audit', 'select', 'retrain', 'report'],
-  'The stages to run, in this order.',
-)
 
 
 def run(config, workdir: str, stage_names: list[str]) -> None:
@@ -111,88 +74,37 @@ def _main(argv: list[str]) -> int:
       f'unexpected argument {argv[1]!r}; settings are given '
       'as --config.SECTION.FIELD=VALUE'
     )
-  for flag, value in (('config', _CONFIG.value), ('workdir', _WORKDIR.value)):
-    if not value:
-      raise ConfigError(f'--{flag} is missing')
+  given = program_flags.given()
   _set_up_logging()
-  children = _children()
+  children = sweep.children_of(given.config, given.workdir, given.sweep_index)
   with stopping.handle_signals():  # The others may take minutes to come.
     processes.initialize(
-      _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+      given.coordinator_address, given.num_processes, given.process_id
     )
-  # Again: joining other processes sets a handler of its own.
-  return _together(lambda: _run_all(children))
 
+  def run_all() -> None:
+    if not children:
+      return run(given.config, given.workdir, given.stages)
+    from datadiet import pipeline
 
-def _together(work: Callable[[], None]) -> int:
-  """Runs what all processes do until all end; the exit code of one alone."""
-  with (
-    stopping.handle_signals(processes.say_stopped),
-    processes.following_stops(stopping.follow_others),
-  ):
-    try:
-      work()
-    except Preempted:
-      logging.info('Stopped; run the same command again to go on')
-      processes.leave_together(stopping.EXIT_CODE)
-      # Taking down all that was imported would take seconds more.
-      sys.stdout.flush()
-      stopping.end_at_once()
-    return processes.leave_together(0)
-
-
-def _run_all(children: list[sweep.Child]) -> None:
-  if children:
-    sweep.run(
+    pipeline.run_sweep(
       children,
-      sweep.chosen(children, _SWEEP_INDEX.value),
-      _WORKDIR.value,
-      lambda config, workdir: run(config, workdir, _STAGES.value),
+      sweep.chosen(children, given.sweep_index),
+      given.workdir,
+      lambda config, workdir: run(config, workdir, given.stages),
     )
-  else:
-    run(_CONFIG.value, _WORKDIR.value, _STAGES.value)
+
+  # Handles signals again: joining other processes sets a handler of its own.
+  return ending.run_to_end(run_all)
 
 
-def _children() -> list[sweep.Child]:
-  """The combinations of a sweep, or none; checks all of them and the flags."""
-  config = _CONFIG.value
-  config_lib.check(config)
-  swept = list(config_lib.flatten(config.sweep))
-  children = sweep.expand(config, _WORKDIR.value) if swept else []
-  sweep.chosen(children, _SWEEP_INDEX.value)
-  return children
-
-
-def _guarded(argv: list[str]) -> int:
-  """Runs, and turns errors meant for the user into one line."""
-  try:
-    return _main(argv)
-  except DataDietError as error:
-    logging.debug('Where it came from:', exc_info=True)
-    return processes.leave(report(error))
-  except Exception as error:
-    if told := storage.error_of_store(error):
-      logging.debug('Where it came from:', exc_info=True)
-      return processes.leave(report(told))
-    if not processes.has_peers():
-      raise
-    if stopping.stop_requested() or processes.others_stopped():
-      logging.info('Stopped, as the others were', exc_info=True)
-      if processes.others_stopped():
-        processes.part()
-      return processes.leave(stopping.EXIT_CODE)
-    logging.exception('Failed')
-    return processes.leave(1)
-
-
-def _parse_flags(argv: list[str]) -> list[str]:
-  """Parses flags; a wrong one ends the program with one line and code 2."""
-  try:
-    return command_line.parse(argv)
-  except ConfigError as error:
-    print(f'datadiet: {error}', file=sys.stderr)
-    sys.exit(2)
+def main() -> None:
+  """Runs the program on the command line and exits."""
+  app.run(
+    ending.guarded(_main, storage.as_store_error),
+    flags_parser=program_flags.parse_or_exit,
+  )
 
 
 if __name__ == '__main__':
-  app.run(_guarded, flags_parser=_parse_flags)
+  main()

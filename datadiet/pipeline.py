@@ -2,17 +2,17 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 from absl import logging
 
 from datadiet import config as config_lib
-from datadiet.config import closest
+from datadiet.config import closest, sweep
 from datadiet.data import Dataset, load_dataset
-from datadiet.errors import ConfigError, DataDietError, Preempted
-from datadiet.runtime import processes, stopping
+from datadiet.errors import EXIT_STOPPED, ConfigError, DataDietError, Preempted
+from datadiet.runtime import ending, processes
 from datadiet.runtime.progress import format_seconds
 from datadiet.stages import STAGES, report
 from datadiet.stages.compute_type import choose_dtype
@@ -72,14 +72,16 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
       f'--workdir: {root.root} holds no results to report on; allowed: a '
       'folder that another stage has made'
     )
-  if not processes.is_first():
+  if not processes.is_lead():
     # One process tells how it goes; all tell of warnings.
     logging.set_verbosity(logging.WARNING)
   if names == ['report']:
     _run(config, root, names)
     return
   with contextlib.ExitStack() as stack:
-    holder = processes.decide(lambda: stack.enter_context(lock.hold(root.root)))
+    holder = processes.broadcast_from_lead(
+      lambda: stack.enter_context(lock.hold(root.root))
+    )
     if holder:
       raise DataDietError(
         f'--workdir: {root.root} is in use by {holder}; wait until that has '
@@ -110,7 +112,7 @@ def _run(config: Any, root: Workdir, names: list[str]) -> None:
     check_sizes(context)
   open_dataset(dataset, root)
   if not only_looks:
-    if processes.is_first():
+    if processes.is_lead():
       artifacts.clear_half_written(root.root)
     write_config(config, root)
   processes.stop_if_any_is_asked_to()
@@ -135,8 +137,8 @@ def _load(settings: Any) -> Dataset:
     return load_dataset(settings)
   except Preempted:
     if processes.has_peers():
-      processes.say_stopped()
-      processes.leave(stopping.EXIT_CODE)
+      ending.tell_peers_stopped()
+      ending.exit_with(EXIT_STOPPED)
     raise
 
 
@@ -155,3 +157,57 @@ def _show_plan(context: Context, names: Sequence[str]) -> None:
   )
   for name in names:
     logging.info('  %-8s %s', name, STAGES[name].plan(context))
+
+
+def run_sweep(
+  children: list[sweep.Child],
+  selected: list[sweep.Child],
+  workdir: str,
+  run_one: Callable[[Any, str], None],
+) -> None:
+  """Runs children one after the other and writes the table of all finished.
+
+  Args:
+    children: of `sweep.expand`.
+    selected: of `sweep.chosen`.
+    workdir: of the sweep; sweep.csv is written there.
+    run_one: (config, workdir), runs all stages.
+  """
+  for child in selected:
+    logging.info(
+      'Sweep %d of %d: %s', child.index + 1, len(children), child.settings
+    )
+    run_one(child.config, child.workdir)
+  if not processes.is_lead():
+    return
+  # A shared workdir has one summary of all.
+  shares = children[0].workdir == workdir
+  tables = children[:1] if shares else children
+  rows = [row for child in tables for row in _sweep_rows(child, shares)]
+  names = [] if shares else ['index', *children[0].settings]
+  header = [*names, *_SWEEP_COLUMNS]
+  root = Workdir.at(workdir).root
+  artifacts.write_csv(root / 'sweep.csv', header, rows)
+  logging.info('Sweep: %d rows in %s', len(rows), root / 'sweep.csv')
+
+
+_SWEEP_COLUMNS = (
+  'selection',
+  'num_kept',
+  'fraction',
+  'num_runs',
+  'mean_accuracy',
+  'std_accuracy',
+)
+
+
+def _sweep_rows(child: sweep.Child, shares: bool) -> list[list]:
+  """The accuracies in a child's workdir, with its settings if it is its own."""
+  path = Workdir.at(child.workdir).report / 'summary.json'
+  if not path.exists():
+    return []
+  own = [] if shares else [child.index, *child.settings.values()]
+  return [
+    [*own, *(row[column] for column in _SWEEP_COLUMNS)]
+    for row in artifacts.read_json(path)['accuracy']
+  ]

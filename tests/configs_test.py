@@ -110,9 +110,8 @@ def watched(self, *inputs):
 
 Trainer.run_steps = watched
 sys.argv = ['datadiet', *sys.argv[1:]]
-from absl import app
 try:
-  app.run(main._guarded, flags_parser=main._parse_flags)
+  main.main()
 except SystemExit as error:
   assert not error.code, error.code
 print('before first step:', seen[0], 'at the end:', 'tensorflow' in sys.modules)

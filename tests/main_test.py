@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from datadiet.runtime import stopping
+from datadiet.errors import EXIT_STOPPED
 from tests import running
 
 # Longer than TINY, so that there is a middle to be killed in.
@@ -93,7 +93,7 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_restores(
   code, log = running.interrupt_main(
     flags, env, when=before.exists, delay=0.0, with_signal=signal.SIGTERM
   )
-  assert code == stopping.EXIT_CODE, log
+  assert code == EXIT_STOPPED, log
   done = running.run_main(
     flags,
     env,
@@ -167,10 +167,10 @@ def test_killed_and_stopped_runs_end_in_the_same_bytes(
   code, log = running.interrupt_main(
     flags, env, when=checkpoint(484), delay=delay, with_signal=signal.SIGTERM
   )
-  assert code == stopping.EXIT_CODE, log
+  assert code == EXIT_STOPPED, log
   assert 'Going on from step' in log
   assert 'Got SIGTERM: saving, then stopping' in log
-  assert 'run the same command again to go on' in log
+  assert 'run the same command again to resume' in log
   assert not (train / 'run_00' / 'manifest.json').exists()
 
   code, log = running.interrupt_main(
@@ -205,7 +205,7 @@ def test_sigterm_while_scoring(env, compilations, uninterrupted, tmp_path):
   code, log = running.interrupt_main(
     flags, env, when=first.exists, delay=0.0, with_signal=signal.SIGTERM
   )
-  assert code == stopping.EXIT_CODE, log
+  assert code == EXIT_STOPPED, log
   # Between two networks there is nothing to save.
   partials = list(workdir.glob('scores/run_*/step_*/partial.npz'))
   done = running.run_main(flags, env)

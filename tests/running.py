@@ -242,7 +242,6 @@ class Refusal:
 
 _FORK = """
 import json, os, sys
-from absl import app
 from datadiet import main, pipeline
 for number, flags in enumerate(json.loads(sys.stdin.read())):
   child = os.fork()
@@ -252,7 +251,7 @@ for number, flags in enumerate(json.loads(sys.stdin.read())):
       os.dup2(file, stream)
     sys.argv = ['datadiet', *flags]
     try:
-      app.run(main._guarded, flags_parser=main._parse_flags)
+      main.main()
     except SystemExit as error:
       # At once: taking down all that is imported takes seconds.
       sys.stdout.flush(), sys.stderr.flush()

@@ -15,10 +15,7 @@ from contextlib import contextmanager, suppress
 
 from absl import logging
 
-from datadiet.errors import Preempted
-
-# sysexits' EX_TEMPFAIL: what launchers take for "start me again".
-EXIT_CODE = 75
+from datadiet.errors import EXIT_STOPPED, Preempted
 
 # Seconds to save in when another process stops.
 _PATIENCE = 10.0
@@ -56,13 +53,13 @@ def unsaved_work() -> Iterator[None]:
 
 
 def end_at_once() -> None:
-  """Ends this process with `EXIT_CODE` and without taking anything down."""
+  """Ends this process with `EXIT_STOPPED`, without taking anything down."""
   # Not sys.exit: another thread may be deep in native code.
   try:
     logging.get_absl_handler().flush()
     sys.stderr.flush()
   finally:  # Also where what is logged to is full or gone.
-    os._exit(EXIT_CODE)
+    os._exit(EXIT_STOPPED)
 
 
 def _say(message: str) -> None:
@@ -71,7 +68,7 @@ def _say(message: str) -> None:
     os.write(2, f'{message}\n'.encode())
 
 
-def follow_others(part: Callable[[Callable[[], None]], None]) -> None:
+def follow_peers(wait_for_peers: Callable[[Callable[[], None]], None]) -> None:
   """Ends this process since another one ends that was asked to stop.
 
   What is being saved has some seconds left; nothing can be done any more for
@@ -79,12 +76,12 @@ def follow_others(part: Callable[[Callable[[], None]], None]) -> None:
   in the meantime does not end this process at once.
 
   Args:
-    part: waits for the others, and calls the function that it is given.
+    wait_for_peers: waits for them, and calls the function that it is given.
   """
   global _requested
   _requested = True
   try:
-    part(_wait_until_saved)
+    wait_for_peers(_wait_until_saved)
     _say('Another process was stopped, and so is this one')
   finally:
     end_at_once()
@@ -119,7 +116,7 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
     if not _num_unsaved:
       _say(
         f'Got {signal.Signals(content[0]).name}: stopped, nothing had to be '
-        'saved; run the same command again to go on'
+        'saved; run the same command again to resume'
       )
       # Not here: the others may let it wait, and a second signal may come.
       threading.Thread(target=end, name='end', daemon=True).start()

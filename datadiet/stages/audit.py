@@ -95,7 +95,7 @@ def run(context: Context) -> None:
     DataDietError: if scores are missing or damaged.
     Preempted: if the process was asked to stop; everything is saved.
   """
-  if processes.decide(lambda: _is_done(context)):
+  if processes.broadcast_from_lead(lambda: _is_done(context)):
     return
   if not _has_evidence(context):
     logging.warning(
@@ -107,7 +107,7 @@ def run(context: Context) -> None:
     return
   if context.config.audit.threshold_samples:
     threshold_samples.train(context)
-  if processes.is_first():
+  if processes.is_lead():
     _write(context)
 
 

@@ -164,7 +164,7 @@ def write_config(config: Any, workdir: Workdir) -> None:
   Raises:
     DataDietError: if it cannot be written.
   """
-  if processes.is_first():
+  if processes.is_lead():
     artifacts.write_json(workdir.config, _provenance(config))
 
 
@@ -230,7 +230,7 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
         f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
         f'{dataset.labels_fingerprint}); use another --workdir'
       )
-  if not processes.is_first():
+  if not processes.is_lead():
     return
   original = dataset.original_labels
   if original is not None and not workdir.original_labels.exists():
@@ -301,7 +301,7 @@ def timed(context: Context, stage: str) -> Iterator[None]:
 
 
 def _add_time(context: Context, stage: str, seconds: float) -> None:
-  if not processes.is_first():
+  if not processes.is_lead():
     return
   path = context.workdir.timing
   timing = artifacts.read_json(path) if path.exists() else {}

@@ -58,7 +58,7 @@ def plan(context: Context) -> str:
 
 def run(context: Context) -> None:
   """Writes the report from what the workdir holds, and prints its table."""
-  if not processes.is_first():
+  if not processes.is_lead():
     return
   if _is_current(context):
     summary = artifacts.read_json(context.workdir.report / 'summary.json')
@@ -86,7 +86,7 @@ def run_without_images(workdir: artifacts.Workdir, reason: Exception) -> None:
   Raises:
     DataDietError: if an artifact is damaged, or the report cannot be written.
   """
-  if not processes.is_first():
+  if not processes.is_lead():
     return
   logging.warning('The report is made without images: %s', reason)
   # Not for good: it is made again when there are images.

@@ -34,7 +34,7 @@ def run(context: Context) -> None:
   scorer = NetworkScorer(context)
   for step in config.score.steps:
     for run_number in context.runs:
-      names, keep = processes.decide(
+      names, keep = processes.broadcast_from_lead(
         lambda run=run_number, step=step: (
           wanted.missing(context, run, step),
           wanted.lacks_kept(context, run, step),
@@ -42,7 +42,7 @@ def run(context: Context) -> None:
       )
       if names or keep:
         scorer.score(run_number, step, tuple(names), keep)
-  if processes.is_first():
+  if processes.is_lead():
     if registry.of_kind(config.score.names, registry.TRAJECTORY):
       score_mean.write_tracin(context)
     for step in config.score.steps:

@@ -56,7 +56,7 @@ def read_score_file(config: Any, dataset: Dataset) -> ScoreFile | None:
     name=name,
     where=str(path),
     advice='scores of the predecessor, which may have infinite ones, are '
-    'converted by python -m datadiet.old_scores',
+    'converted by python -m tools.old_scores',
   )
   manifest = artifacts.read_manifest(path.parent) or {}
   if 'fingerprint' in manifest:

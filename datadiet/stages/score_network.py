@@ -172,7 +172,7 @@ def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
     engine: with a small chunk.
     variables: of a network to be scored.
   """
-  allowed = processes.decide(_free_bytes) * _MEMORY_SHARE
+  allowed = processes.broadcast_from_lead(_free_bytes) * _MEMORY_SHARE
   while engine.chunk_size < _LARGEST_CHUNK:
     before = engine.chunk_size
     engine.use_chunks_of(2 * before)
@@ -220,7 +220,7 @@ class _Notes:
 
   def write(self, partial: Partial, chunk_size: int) -> None:
     self._last = time.monotonic()
-    if processes.is_first():
+    if processes.is_lead():
       arrays = {f'value_{name}': v for name, v in partial.values.items()}
       arrays |= {
         'key': np.array(self._key),
@@ -231,8 +231,8 @@ class _Notes:
 
   def read(self) -> Partial:
     """What is done; of several processes only the first has the values."""
-    found = self._read() if processes.is_first() else Partial(0, {})
-    found.num_done, found.chunk_size = processes.decide(
+    found = self._read() if processes.is_lead() else Partial(0, {})
+    found.num_done, found.chunk_size = processes.broadcast_from_lead(
       lambda: (found.num_done, found.chunk_size)
     )
     return found
@@ -261,7 +261,7 @@ def _write(
   layers: list[str] | None,
 ) -> None:
   """Writes what was computed, then the manifest, and drops the notes."""
-  if not processes.is_first():
+  if not processes.is_lead():
     return
   folder = context.workdir.scores(run, step)
   where = f'run {run} at step {step}'

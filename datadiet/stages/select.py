@@ -230,7 +230,7 @@ def run(context: Context) -> None:
   Raises:
     DataDietError: if a score is missing, or a size cannot be had.
   """
-  if not processes.is_first():
+  if not processes.is_lead():
     return
   missing = _missing(context)
   waiting = {str(folder) for _, _, folder in missing}

@@ -60,5 +60,5 @@ class InFlight:
     if len(self._ends) == _NUM_TIMED:
       pairs = zip(self._ends, self._ends[1:])
       shortest = min(end - before for before, end in pairs)
-      is_slow = processes.decide(lambda: shortest > _SLOW_SECONDS)
+      is_slow = processes.broadcast_from_lead(lambda: shortest > _SLOW_SECONDS)
       self._limit = 0 if is_slow else _MOST

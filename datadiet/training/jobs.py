@@ -59,7 +59,9 @@ def next_wave(pending: Sequence[Job], num_slots: int) -> Wave:
     pending: unfinished jobs, in order; at least one.
     num_slots: how many fit.
   """
-  numbers, first_step = processes.decide(lambda: _next_wave(pending, num_slots))
+  numbers, first_step = processes.broadcast_from_lead(
+    lambda: _next_wave(pending, num_slots)
+  )
   return Wave(tuple(pending[number] for number in numbers), first_step)
 
 

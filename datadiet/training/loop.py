@@ -60,7 +60,7 @@ def train_jobs(
         f'{job.name}: a subset of {smallest} examples is smaller than a batch '
         f'of {settings.batch_size}'
       )
-  pending = processes.decide(
+  pending = processes.broadcast_from_lead(
     lambda: [
       number
       for number, job in enumerate(jobs)
@@ -82,7 +82,7 @@ def train_jobs(
     try:
       _WaveLoop(trainer, wave, dataset, settings).train(label)
     except checkpoints.DamagedCheckpoint:
-      if not processes.decide(lambda wave=wave: _set_aside(wave)):
+      if not processes.broadcast_from_lead(lambda wave=wave: _set_aside(wave)):
         raise  # Damaged once, whole now: a file system to distrust.
       continue
     done = {job.folder for job in wave.jobs}

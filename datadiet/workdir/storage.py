@@ -81,7 +81,7 @@ def check_usable(
     else:
       epath.Path(path).exists()
   except Exception as error:
-    told = error_of_store(error)
+    told = as_store_error(error)
     if told is None:
       raise
     kind = DataDietError if told.is_transient else ConfigError
@@ -127,7 +127,7 @@ _REASONS = {
 }
 
 
-def error_of_store(error: Exception) -> StoreError | None:
+def as_store_error(error: Exception) -> StoreError | None:
   """The error to be told where one came out of an object store; else None."""
   if isinstance(error, DataDietError) or not any(
     frame.f_globals.get('__name__', '').partition('.')[0] == 'fsspec'

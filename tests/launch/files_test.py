@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from datadiet.runtime import stopping
+from datadiet.errors import EXIT_STOPPED
 
 REPOSITORY = Path(__file__).parents[2]
 LAUNCH = REPOSITORY / 'launch'
@@ -95,7 +95,7 @@ def test_kubernetes_exit_codes():
     if 'onExitCodes' in rule
     for code in rule['onExitCodes']['values']
   }
-  assert by_code == {2: 'FailJob', stopping.EXIT_CODE: 'Ignore'}
+  assert by_code == {2: 'FailJob', EXIT_STOPPED: 'Ignore'}
   names = {
     rule['onExitCodes']['containerName']
     for rule in rules
@@ -114,7 +114,7 @@ def skypilot():
 def test_skypilot_recovers_from_preemption_only(skypilot):
   assert skypilot['resources']['use_spot'] is True
   assert skypilot['resources']['job_recovery'] == {
-    'recover_on_exit_codes': [stopping.EXIT_CODE],
+    'recover_on_exit_codes': [EXIT_STOPPED],
     'max_restarts_on_errors': 0,
   }
   # None: sky asks for it.

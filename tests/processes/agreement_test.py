@@ -8,22 +8,22 @@ import time
 
 import pytest
 
-from datadiet.runtime import stopping
+from datadiet.errors import EXIT_STOPPED
 from tests import running
 
 # What a process does, with the real end of the program around it.
 _PROGRAM = """
 import os, pathlib, signal, sys, threading, time
-from datadiet import main, pipeline
-from datadiet.runtime import processes, stopping
+from datadiet import pipeline
+from datadiet.runtime import ending, processes, stopping
 from datadiet.errors import Preempted
 
 number, num_processes, port, case, saved = sys.argv[1:]
 number = int(number)
 # Shorter than what they have to wait for here.
-stopping._PATIENCE = processes._SAVE_SECONDS = 1.0
+stopping._PATIENCE = ending._SAVE_SECONDS = 1.0
 if case == 'while all agree':  # Before anybody has heard of the other way.
-  processes._LISTEN_SECONDS = 60.0
+  ending._LISTEN_SECONDS = 60.0
 
 def load(settings):
   if number == 0:  # Reads first; the other waits for it.
@@ -68,10 +68,9 @@ def work():
 
 def run(argv):
   processes.initialize(f'localhost:{port}', int(num_processes), number)
-  return main._together(work)
+  return ending.run_to_end(work)
 
-main._main = run
-sys.exit(main._guarded([]))
+sys.exit(ending.guarded(run, lambda error: None)([]))
 """
 
 
@@ -112,19 +111,19 @@ def _ends(case, num_processes, tmp_path):
 )
 def test_a_stop_of_one_is_a_stop_of_both(case, tmp_path):
   codes, logs = _ends(case, 2, tmp_path)
-  assert codes == [stopping.EXIT_CODE] * 2, logs
+  assert codes == [EXIT_STOPPED] * 2, logs
 
 
 @pytest.mark.parametrize('case', ['between stages', 'at once'])
 def test_a_stop_of_one_is_a_stop_of_three(case, tmp_path):
   codes, logs = _ends(case, 3, tmp_path)
-  assert codes == [stopping.EXIT_CODE] * 3, logs
+  assert codes == [EXIT_STOPPED] * 3, logs
 
 
 def test_all_wait_for_one_that_saves_for_long(tmp_path):
   """Also one that is asked to stop itself meanwhile."""
   codes, logs = _ends('one saves for long', 2, tmp_path)
-  assert codes == [stopping.EXIT_CODE] * 2, logs
+  assert codes == [EXIT_STOPPED] * 2, logs
   assert (tmp_path / 'saved').exists()
 
 
@@ -149,7 +148,7 @@ def test_an_error_in_one_alone_is_shown_and_ends_both(victim, tmp_path):
   assert time.monotonic() - shown < 60
   assert 'File too large' in pair.log(victim)
   assert codes[victim] == 1, pair.log(0) + pair.log(1)
-  assert codes[1 - victim] not in (0, stopping.EXIT_CODE)
+  assert codes[1 - victim] not in (0, EXIT_STOPPED)
 
 
 def test_a_stop_while_others_are_waited_for(tmp_path):
@@ -173,7 +172,7 @@ def test_a_stop_while_others_are_waited_for(tmp_path):
       time.sleep(0.05)
     time.sleep(1.0)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == stopping.EXIT_CODE
+    assert process.wait(20) == EXIT_STOPPED
   finally:
     process.kill()
 
@@ -190,7 +189,7 @@ def test_a_stop_while_modules_are_imported(tmp_path):
     while process.poll() is None and not _catches(process.pid):
       time.sleep(0.001)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == stopping.EXIT_CODE
+    assert process.wait(20) == EXIT_STOPPED
   finally:
     process.kill()
 

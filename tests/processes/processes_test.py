@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from datadiet.runtime import stopping
+from datadiet.errors import EXIT_STOPPED
 from tests import running
 
 _CHANGES = {
@@ -67,7 +67,7 @@ def _stop_a_pair(flags, env, workdir):
     time.sleep(0.01)
   pair.processes[1].send_signal(signal.SIGTERM)
   codes = pair.wait()
-  assert codes == [stopping.EXIT_CODE] * 2, pair.log(0) + pair.log(1)
+  assert codes == [EXIT_STOPPED] * 2, pair.log(0) + pair.log(1)
   steps = {
     max(
       int(path.name)
@@ -130,7 +130,7 @@ def test_one_stopped_while_compiling_takes_the_other_along(
   codes = pair.wait()
   seconds = time.monotonic() - start
   assert 'Dispatched step' not in pair.log(0)
-  assert codes == [stopping.EXIT_CODE] * 2, pair.log(0) + pair.log(1)
+  assert codes == [EXIT_STOPPED] * 2, pair.log(0) + pair.log(1)
   assert seconds < 10
 
 
@@ -166,4 +166,4 @@ def test_when_one_dies_the_other_ends_within_a_minute(
   codes = pair.wait()
   assert time.monotonic() - start < 60
   assert codes[victim] == -signal.SIGKILL
-  assert codes[1 - victim] not in (0, stopping.EXIT_CODE)
+  assert codes[1 - victim] not in (0, EXIT_STOPPED)

@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from datadiet.runtime import stopping
+from datadiet.errors import EXIT_STOPPED
 from tests import running
 from tests.processes.soak_log import Seen, read_log, seconds_by_stage
 from tests.processes.whole_files import check_whole
@@ -149,7 +149,7 @@ class Soak:
     self._note_lost(pair.log(0))
     kill.seen = read_log(pair.log(0))  # What was done until it ended, too.
     kill.seen.stage = seen.stage
-    allowed = {0, stopping.EXIT_CODE}
+    allowed = {0, EXIT_STOPPED}
     if number == signal.SIGTERM and seen.stage != 'start':
       if not set(codes) <= allowed:
         raise SystemExit(f'{kill}\n{pair.log(0)}\n{pair.log(1)}')

@@ -82,8 +82,8 @@ def test_a_task_alone_on_its_node_of_slurm_has_all_gpus(
 
 
 def test_one_process_waits_for_nobody():
-  assert processes.decide(lambda: [1, 'a']) == [1, 'a']
+  assert processes.broadcast_from_lead(lambda: [1, 'a']) == [1, 'a']
   assert processes.any_process(True) is True
   assert processes.one_a_host_first(lambda: 3) == 3
   processes.barrier('nobody')
-  assert processes.is_first() and not processes.has_peers()
+  assert processes.is_lead() and not processes.has_peers()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from datadiet.errors import Preempted
+from datadiet.errors import EXIT_STOPPED, Preempted
 from datadiet.runtime import stopping
 
 
@@ -56,7 +56,7 @@ def test_another_process_is_followed_once_all_is_saved(monkeypatch):
   ended = []
   monkeypatch.setattr(stopping, 'end_at_once', lambda: ended.append(1))
   follower = threading.Thread(
-    target=stopping.follow_others, args=(lambda save: save(),)
+    target=stopping.follow_peers, args=(lambda save: save(),)
   )
   with stopping.handle_signals():
     with stopping.unsaved_work():
@@ -75,7 +75,7 @@ def test_another_process_is_followed_in_the_end(monkeypatch):
   monkeypatch.setattr(stopping, 'end_at_once', lambda: ended.append(1))
   monkeypatch.setattr(stopping, '_PATIENCE', 0.2)
   with stopping.handle_signals(), stopping.unsaved_work():
-    stopping.follow_others(lambda save: save())
+    stopping.follow_peers(lambda save: save())
     assert ended == [1]
 
 
@@ -97,7 +97,7 @@ def test_a_second_signal_ends_the_process_at_once():
     check=False,
   )
   assert done.stdout == 'once\n'
-  assert done.returncode == stopping.EXIT_CODE == 75
+  assert done.returncode == EXIT_STOPPED == 75
   assert 'SIGTERM' in done.stderr
 
 
@@ -126,7 +126,7 @@ def test_without_unsaved_work_a_signal_ends_native_code_at_once(work):
   if work == 'unsaved':
     assert output == 'asked\n' and process.returncode == 0
   else:
-    assert output == '' and process.returncode == stopping.EXIT_CODE
+    assert output == '' and process.returncode == EXIT_STOPPED
     assert 'Got SIGTERM: stopped, nothing had to be saved' in errors
     assert time.monotonic() - sent < 2
 
@@ -138,7 +138,7 @@ def test_a_second_signal_ends_it_while_others_are_told():
   assert process.poll() is None
   process.send_signal(signal.SIGTERM)
   process.communicate(timeout=2)
-  assert process.returncode == stopping.EXIT_CODE
+  assert process.returncode == EXIT_STOPPED
 
 
 def _start_busy(work):

@@ -84,4 +84,4 @@ def test_a_store_that_fails_damages_nothing(gateway, waits):
   with pytest.raises(Exception) as caught:
     checkpoints.verify(folder, 5)
   assert not isinstance(caught.value, checkpoints.DamagedCheckpoint)
-  assert storage.error_of_store(caught.value).is_transient
+  assert storage.as_store_error(caught.value).is_transient

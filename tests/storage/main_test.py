@@ -5,7 +5,7 @@ import signal
 import pytest
 
 import datadiet
-from datadiet.runtime import stopping
+from datadiet.errors import EXIT_STOPPED
 from tests import running
 from tests.storage import stores
 
@@ -78,7 +78,7 @@ def test_a_stopped_and_resumed_run_gives_the_bytes_of_a_local_one(
     delay=0.1,
     with_signal=signal.SIGTERM,
   )
-  assert code == stopping.EXIT_CODE, log
+  assert code == EXIT_STOPPED, log
   assert not server.files.exists(f'{run}/manifest.json')
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr

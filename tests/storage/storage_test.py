@@ -138,7 +138,7 @@ def test_requests_are_not_tried_for_ever(gateway, waits):
     storage.write_bytes(path, b'content')
   assert len(gateway.seen) == 6
   assert 10 < sum(waits) + 20 < 60
-  told = storage.error_of_store(caught.value)
+  told = storage.as_store_error(caught.value)
   assert told.is_transient
   assert str(told).startswith('the object store failed: ')
   assert '\n' not in str(told)
@@ -215,4 +215,4 @@ def test_other_errors_are_none_of_a_store():
   try:
     raise ValueError('of the program')
   except ValueError as error:
-    assert storage.error_of_store(error) is None
+    assert storage.as_store_error(error) is None

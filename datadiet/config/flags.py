@@ -1,19 +1,111 @@
-"""Parses flags, so that whatever is wrong with them is said in one line."""
+"""The program's flags: whatever is wrong with one is said in one line."""
 
+import dataclasses
 import os
 import re
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 from absl import flags
+from ml_collections import config_flags
 
 from datadiet.config import FIELDS, closest, flatten
-from datadiet.errors import ConfigError
+from datadiet.errors import EXIT_WRONG_SETTING, ConfigError
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config',
+  None,
+  'The experiment, a file like those in configs/.',
+  # For --config.select.options.NAME; other new settings are refused.
+  lock_config=False,
+  accept_new_attributes=True,
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Where results go; may be on gs:// or s3://.'
+)
+_STAGES = flags.DEFINE_list(
+  'stages',
+  ['train', 'score', 'audit', 'select', 'retrain', 'report'],
+  'The stages to run, in this order.',
+)
+_SWEEP_INDEX = flags.DEFINE_integer(
+  'sweep_index',
+  None,
+  "Which combination of config.sweep to run, from 0; all, or Slurm's array "
+  'index, if not given. Not where combinations share a workdir.',
+)
+_COORDINATOR_ADDRESS = flags.DEFINE_string(
+  'coordinator_address',
+  None,
+  'HOST:PORT of process 0, where nothing else says who takes part (Slurm, Open '
+  'MPI and TPU hosts do).',
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  'num_processes', None, 'How many processes take part.'
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  'process_id', None, 'The number of this one, from 0.'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+  """The values of the flags, as given on the command line.
+
+  Attributes:
+    config: the experiment, not yet checked.
+    workdir: where results go.
+    stages: the stages to run.
+    sweep_index: which combination of a sweep to run; None for all.
+    coordinator_address: of the lead process; None to look for a cluster.
+    num_processes: how many take part, or None.
+    process_id: which one this is, or None.
+  """
+
+  config: Any
+  workdir: str
+  stages: list[str]
+  sweep_index: int | None
+  coordinator_address: str | None
+  num_processes: int | None
+  process_id: int | None
+
+
+def given() -> Given:
+  """The values of the flags, once they are parsed.
+
+  Raises:
+    ConfigError: if one that is always needed is missing.
+  """
+  for flag, value in (('config', _CONFIG.value), ('workdir', _WORKDIR.value)):
+    if not value:
+      raise ConfigError(f'--{flag} is missing')
+  return Given(
+    _CONFIG.value,
+    _WORKDIR.value,
+    _STAGES.value,
+    _SWEEP_INDEX.value,
+    _COORDINATOR_ADDRESS.value,
+    _NUM_PROCESSES.value,
+    _PROCESS_ID.value,
+  )
+
 
 _OPTIONS = 'select.options'
 # --config.train.num_runs=3, -config.train.num_runs 3, --noconfig.retrain.full.
 _OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]*)(?:=|$)')
 _WRONG_VALUE = re.compile(r'^flag --([\w.]+)=(.*?): (.*)$', re.DOTALL)
+
+
+def parse_or_exit(argv: Sequence[str]) -> list[str]:
+  """As `parse`; a wrong flag ends the program with one line."""
+  try:
+    return parse(argv)
+  except ConfigError as error:
+    print(f'datadiet: {error}', file=sys.stderr)
+    sys.exit(EXIT_WRONG_SETTING)
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -109,17 +201,9 @@ def _check_setting(name: str) -> None:
 
 
 def _flags_of_this_project() -> list[str]:
-  return [
-    'config',
-    'workdir',
-    'stages',
-    'sweep_index',
-    'coordinator_address',
-    'num_processes',
-    'process_id',
-    'verbosity',
-    'help',
-  ]
+  """Those defined here, and what absl has that people use."""
+  own = flags.FLAGS.flags_by_module_dict()[__name__]
+  return [*(flag.name for flag in own), 'verbosity', 'help']
 
 
 def _wrong_value(error: Exception, path: str | None) -> str:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from configs import paper_figure1
-from datadiet import sweep
+from datadiet.config import sweep
 from datadiet.errors import ConfigError
 from tests import running
 

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from datadiet import old_scores
 from datadiet.errors import DataDietError
+from tools import old_scores
 
 # With these switched off numpy sorts as it did before it had them.
 _FEATURES = 'X86_V3 X86_V4 AVX512_ICL AVX512_SPR'
@@ -95,7 +95,7 @@ def test_scores_that_do_not_fit_are_refused(scores, message):
 
 def _run(*flags):
   return subprocess.run(
-    [sys.executable, '-m', 'datadiet.old_scores', *flags],
+    [sys.executable, '-m', 'tools.old_scores', *flags],
     capture_output=True,
     text=True,
     check=False,

@@ -1,6 +1,6 @@
 """Puts scores of the "Deep Learning on a Data Diet" code in canonical order.
 
-    python -m datadiet.old_scores --scores=OLD.npy --output=NEW.npy \\
+    python -m tools.old_scores --scores=OLD.npy --output=NEW.npy \\
         --dataset=cifar10 [--data_dir=DATA]
 
 That code sorted the data by class and saved scores in that order. Its sort,

@@ -10,17 +10,12 @@ machines.
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable
 from typing import Any
 
 import ml_collections
-from absl import logging
 
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError
-from datadiet.runtime import processes
-from datadiet.workdir import artifacts
-from datadiet.workdir.artifacts import Workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +57,26 @@ def expand(config: ml_collections.ConfigDict, workdir: str) -> list[Child]:
     if not shares:
       folder = os.path.join(workdir, 'sweep', _folder(index, settings))
     children.append(Child(index, settings, child, folder))
+  return children
+
+
+def children_of(
+  config: ml_collections.ConfigDict, workdir: str, index: int | None
+) -> list[Child]:
+  """The combinations of a sweep, or none; all of them are checked.
+
+  Args:
+    config: not yet checked.
+    workdir: of the sweep.
+    index: of --sweep_index.
+
+  Raises:
+    ConfigError: for a wrong setting or a number that no combination has.
+  """
+  config_lib.check(config)
+  swept = list(config_lib.flatten(config.sweep))
+  children = expand(config, workdir) if swept else []
+  chosen(children, index)
   return children
 
 
@@ -139,57 +154,3 @@ _WITHOUT_SWEEP = {
   'SLURM_ARRAY_TASK_ID': ', or unset where each job of the array has a '
   '--workdir of its own'
 }
-
-
-def run(
-  children: list[Child],
-  selected: list[Child],
-  workdir: str,
-  run_one: Callable[[Any, str], None],
-) -> None:
-  """Runs children one after the other and writes the table of all finished.
-
-  Args:
-    children: of `expand`.
-    selected: of `chosen`.
-    workdir: of the sweep; sweep.csv is written there.
-    run_one: (config, workdir), runs all stages.
-  """
-  for child in selected:
-    logging.info(
-      'Sweep %d of %d: %s', child.index + 1, len(children), child.settings
-    )
-    run_one(child.config, child.workdir)
-  if not processes.is_first():
-    return
-  # A shared workdir has one summary of all.
-  shares = children[0].workdir == workdir
-  tables = children[:1] if shares else children
-  rows = [row for child in tables for row in _rows(child, shares)]
-  names = [] if shares else ['index', *children[0].settings]
-  header = [*names, *_COLUMNS]
-  root = Workdir.at(workdir).root
-  artifacts.write_csv(root / 'sweep.csv', header, rows)
-  logging.info('Sweep: %d rows in %s', len(rows), root / 'sweep.csv')
-
-
-_COLUMNS = (
-  'selection',
-  'num_kept',
-  'fraction',
-  'num_runs',
-  'mean_accuracy',
-  'std_accuracy',
-)
-
-
-def _rows(child: Child, shares: bool) -> list[list]:
-  """The accuracies in a child's workdir, with its settings if it is its own."""
-  path = Workdir.at(child.workdir).report / 'summary.json'
-  if not path.exists():
-    return []
-  own = [] if shares else [child.index, *child.settings.values()]
-  return [
-    [*own, *(row[column] for column in _COLUMNS)]
-    for row in artifacts.read_json(path)['accuracy']
-  ]

@@ -1,0 +1,228 @@
+"""Every way in which the program ends: done, failed, stopped, with peers.
+
+An ordinary exit would wait for the other processes, which wait for this one; so
+where there are peers all that end meet first, without their devices, and leave.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import jax
+from absl import logging
+
+from datadiet.errors import (
+  EXIT_FAILED,
+  EXIT_STOPPED,
+  DataDietError,
+  Preempted,
+  report,
+)
+from datadiet.runtime import processes, stopping
+
+_STOPPED = 'datadiet/stopped'
+_LISTEN_SECONDS = 0.5
+# How long a process that stops waits for the others: to hear of it, which comes
+# before they notice that it is gone and take that for a failure, and to save.
+_HEAR_SECONDS = 10.0
+_SAVE_SECONDS = 15.0
+# The lead process takes the store with it, so where the processes have not met
+# it outlives the others by this.
+_LAST_SECONDS = 1.0
+
+
+def run_to_end(work: Callable[[], None]) -> int:
+  """Runs what all processes do until all of them end.
+
+  Args:
+    work: raises `Preempted` where it was stopped and everything is saved.
+
+  Returns:
+    The exit code of a process without peers; one with peers ends in here.
+  """
+  with (
+    stopping.handle_signals(tell_peers_stopped),
+    following_peers(stopping.follow_peers),
+  ):
+    try:
+      work()
+    except Preempted:
+      logging.info('Stopped; run the same command again to resume')
+      exit_together(EXIT_STOPPED)
+      # Taking down all that was imported would take seconds more.
+      sys.stdout.flush()
+      stopping.end_at_once()
+    return exit_together(0)
+
+
+def guarded(
+  program: Callable[[list[str]], int],
+  explain: Callable[[Exception], DataDietError | None],
+) -> Callable[[list[str]], int]:
+  """A program whose errors end all processes, those for the user in one line.
+
+  Args:
+    program: takes the arguments that are no flags, returns the exit code.
+    explain: the sentence for the user behind a library's error, or None.
+  """
+
+  def run(argv: list[str]) -> int:
+    try:
+      return program(argv)
+    except Exception as error:
+      told = error if isinstance(error, DataDietError) else explain(error)
+      if told is not None:
+        logging.debug('Where it came from:', exc_info=True)
+        return exit_with(report(told))
+      if not processes.has_peers():
+        raise
+      if stopping.stop_requested() or peers_stopped():
+        logging.info('Stopped, as the other processes were', exc_info=True)
+        if peers_stopped():
+          wait_for_peers()
+        return exit_with(EXIT_STOPPED)
+      logging.exception('Failed')
+      return exit_with(EXIT_FAILED)
+
+  return run
+
+
+def tell_peers_stopped() -> None:
+  """Tells the other processes that this one ends at once, as it was asked to.
+
+  Otherwise they would wait for it and take it for a failure after half a
+  minute. Does not return where all processes are ending already.
+  """
+  store = processes.store()
+  if store is None:
+    return
+  _parting.acquire()
+  try:
+    store.key_value_set(_STOPPED, processes.own_number(), allow_overwrite=True)
+  except jax.errors.JaxRuntimeError as error:  # All are going.
+    logging.debug('Nobody to tell: %s', error)
+    return
+  wait_for_peers()
+
+
+# Held by the thread that ends this process.
+_parting = threading.RLock()
+
+
+def wait_for_peers(
+  save: Callable[[], None] = lambda: None, patience: float = _HEAR_SECONDS
+) -> None:
+  """Waits until the other processes can do without this one.
+
+  Every end but a failure comes through here, so that all processes meet, for
+  whatever reason each of them ends. Returns in the first thread that calls it,
+  which then ends the process; any other thread waits here.
+
+  Args:
+    save: called once all know that they stop; this process ends after it.
+    patience: seconds to wait for that.
+  """
+  _parting.acquire()
+  _meet('heard', patience)
+  save()
+  if _meet('saved', _SAVE_SECONDS):
+    _leave_store()
+  elif processes.own_number() == '0':
+    time.sleep(_LAST_SECONDS)
+
+
+def _meet(name: str, seconds: float) -> bool:
+  """Waits until all processes are here, without their devices."""
+  try:
+    processes.store().wait_at_barrier(f'datadiet/{name}', round(1000 * seconds))
+  except jax.errors.JaxRuntimeError as error:  # Some are gone.
+    logging.debug('Not all met: %s', error)
+    return False
+  return True
+
+
+def _leave_store() -> None:
+  """Waits until all leave the store, which goes with process 0.
+
+  A process that is still there when it goes is ended by JAX, as failed.
+  """
+  state = processes.global_state()
+  try:
+    if state.preemption_sync_manager is not None:  # It uses the client.
+      state.preemption_sync_manager.shutdown()
+    state.client.shutdown()
+    if state.service is not None:
+      state.service.shutdown()
+  except jax.errors.JaxRuntimeError as error:
+    logging.debug('Left alone: %s', error)
+
+
+def peers_stopped() -> bool:
+  """Whether another process has said that it ends, as it was asked to."""
+  store = processes.store()
+  if store is None:
+    return False
+  try:
+    return store.key_value_try_get(_STOPPED) != processes.own_number()
+  except jax.errors.JaxRuntimeError:  # Nobody has, or the store is gone.
+    return False
+
+
+@contextmanager
+def following_peers(
+  follow: Callable[[Callable], None],
+) -> Iterator[None]:
+  """Within it, `follow` is called when another process says that it stops.
+
+  Args:
+    follow: ends this process; is given `wait_for_peers`.
+  """
+  ended = threading.Event()
+
+  def listen() -> None:
+    # Asks over and over: a thread in a call that waits cannot be ended.
+    while not ended.wait(_LISTEN_SECONDS):
+      if peers_stopped():
+        return follow(wait_for_peers)
+
+  listener = threading.Thread(target=listen, name='stops', daemon=True)
+  has_others = processes.store() is not None
+  if has_others:
+    listener.start()
+  try:
+    yield
+  finally:
+    ended.set()
+    if has_others:
+      listener.join()
+
+
+def exit_with(code: int) -> int:
+  """The exit code of a process that failed; with others it ends here.
+
+  An ordinary exit would wait for the others, which wait for this one: it is
+  noticed that it is gone, and they end too.
+  """
+  if not processes.has_peers():
+    return code
+  try:
+    # Any of them may be on a full disk, or have lost its reader.
+    logging.get_absl_handler().flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+  finally:
+    os._exit(code)
+
+
+def exit_together(code: int) -> int:
+  """The exit code of a process that is done; with others all end here.
+
+  For those that came to the end, and those that agreed to stop: others may be
+  saving for long.
+  """
+  if processes.has_peers():
+    wait_for_peers(patience=processes.JOIN_SECONDS)
+  return exit_with(code)

@@ -1,0 +1,1 @@
+"""What is for users of the code before this one alone."""
