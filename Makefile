@@ -75,6 +75,10 @@ bench: $(STAMP) ## Measure all, beside PyTorch: DATA_DIR=... has CIFAR-10.
 	  --json=build/bench.json $(BENCH_FLAGS) \
 	  $(if $(wildcard $(DATA_DIR)),--data_dir=$(DATA_DIR))
 
+.PHONY: map
+map: $(STAMP) ## Draw the rooms of the package and the imports between them.
+	@$(VENV)/bin/python -m tools.house
+
 .PHONY: lint
 lint: $(STAMP) ## Check the style alone.
 	@$(VENV)/bin/ruff check --quiet .

@@ -1,30 +1,14 @@
 """Tests that imports between modules go one way, as the design wants."""
 
 import ast
-import functools
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
-PACKAGE = REPOSITORY / 'datadiet'
-MODULES = sorted(PACKAGE.rglob('*.py'))
+from tools import house
+from tools.house import PACKAGE, imports_of, name_of, room_of
 
-# From the top of the house to its ground; a room may import from rooms below.
-FLOORS = [
-  {'main', 'export'},
-  {'pipeline'},
-  {'stages'},
-  {'config', 'exporting'},
-  {'reporting', 'scoring', 'selection', 'audit'},
-  {'results'},
-  {'training'},
-  {'feeding'},
-  {'data', 'models'},
-  {'workdir', 'gradient_norms'},
-  {'runtime'},
-  {'errors'},
-]
+MODULES = house.modules()
+
 # Parts of the package that a room may not import though they lie below it.
 FORBIDDEN = {
   'selection': {
@@ -63,77 +47,39 @@ LONGER = {
 }
 
 
-def name_of(path):
-  return path.relative_to(PACKAGE).as_posix()
-
-
-def room_of(path):
-  """The folder or module directly below the package."""
-  first = path.relative_to(PACKAGE).parts[0]
-  return first.removesuffix('.py')
-
-
-@functools.cache
-def imports_of(path):
-  """(full name, whether within a function) of everything imported."""
-  found = []
-
-  def visit(node, in_function):
-    if isinstance(node, ast.Import):
-      found.extend((alias.name, in_function) for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-      assert node.level == 0, f'{path}: relative import'
-      found.extend(
-        (f'{node.module}.{alias.name}', in_function) for alias in node.names
-      )
-    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    for child in ast.iter_child_nodes(node):
-      visit(child, in_function or is_function)
-
-  visit(ast.parse(path.read_text()), False)
-  return found
-
-
-def rooms_used(path):
-  """Rooms of this package that a module imports from, but its own."""
-  rooms = {
-    name.split('.')[1]
-    for name, _ in imports_of(path)
-    if name.startswith('datadiet.')
-  }
-  return rooms - {room_of(path)}
-
-
-def floor_of(room):
-  for floor, rooms in enumerate(FLOORS):
-    if room in rooms:
-      return floor
-  raise AssertionError(f'{room} has no place in the house: see FLOORS')
-
-
 modules = pytest.mark.parametrize('path', MODULES, ids=name_of)
 
 
 def test_every_room_has_a_floor():
-  rooms = {room_of(path) for path in MODULES} - {'__init__'}
-  assert rooms == set().union(*FLOORS)
+  found = {room_of(path) for path in MODULES} - {'__init__'}
+  assert found == {*house.rooms()}
+
+
+def test_imports_go_down_without_circles():
+  found = house.arrows()
+  assert not list(house.upward(found))
+  assert not house.circles(found)
+
+
+def test_upward_imports_and_circles_are_seen():
+  """Otherwise the test above would hold for nothing."""
+  found = {room: set() for room in house.rooms()}
+  found['errors'] = {'data'}
+  found['data'] = {'errors'}
+  assert list(house.upward(found)) == [('errors', 'data')]
+  assert house.circles(found) == [['data', 'errors']]
+
+
+def test_the_map_names_every_room():
+  drawn = house.draw()
+  assert all(f' {room} ' in drawn for room in house.rooms())
+  assert drawn.endswith('circles: 0\nupward: 0')
 
 
 @modules
-def test_imports_go_down(path):
-  if path == PACKAGE / '__init__.py':
-    pytest.skip('the public names, from anywhere')
-  floor = floor_of(room_of(path))
-  ground = len(FLOORS) - 1
-  for room in rooms_used(path):
-    below = floor_of(room)
-    ground = {FLOORS.index(f) for f in FLOORS[-3:]}
-    assert below > floor or below == floor and floor in ground, (
-      f'{name_of(path)} imports {room}, which is not below it'
-    )
-  forbidden = FORBIDDEN.get(room_of(path), ())
-  for name, _ in imports_of(path):
-    for part in forbidden:
+def test_parts_that_a_room_must_not_know(path):
+  for part in FORBIDDEN.get(room_of(path), ()):
+    for name, _ in imports_of(path):
       assert not f'{name}.'.startswith(f'datadiet.{part}.'), (
         f'{name_of(path)} must not know {part}'
       )

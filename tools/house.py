@@ -1,0 +1,155 @@
+"""The rooms of the package and the imports between them, as a map.
+
+    python -m tools.house          rooms, lines, imports; circles, upward arrows
+
+tests/architecture_test.py holds the house to it.
+"""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGE = REPOSITORY / 'datadiet'
+
+# From the top of the house to its ground; a room imports from lower floors.
+FLOORS = (
+  ('main', 'export'),
+  ('pipeline',),
+  ('stages',),
+  ('config', 'exporting'),
+  ('reporting', 'scoring', 'selection', 'audit'),
+  ('results', 'training'),
+  ('feeding',),
+  ('data', 'models'),
+  ('workdir', 'gradient_norms'),
+  ('runtime',),
+  ('errors',),
+)
+
+
+def modules() -> list[Path]:
+  """All modules of the package."""
+  return sorted(PACKAGE.rglob('*.py'))
+
+
+def name_of(path: Path) -> str:
+  """A module's path below the package."""
+  return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path: Path) -> str:
+  """The folder or module directly below the package."""
+  return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+
+
+def floor_of(room: str) -> int:
+  """The floor of a room, 0 being the top.
+
+  Raises:
+    KeyError: if the room is on no floor.
+  """
+  for floor, rooms in enumerate(FLOORS):
+    if room in rooms:
+      return floor
+  raise KeyError(f'{room} is on no floor: see FLOORS in tools/house.py')
+
+
+@functools.cache
+def imports_of(path: Path) -> tuple[tuple[str, bool], ...]:
+  """(full name, whether within a function) of everything a module imports."""
+  found: list[tuple[str, bool]] = []
+
+  def visit(node: ast.AST, in_function: bool) -> None:
+    if isinstance(node, ast.Import):
+      found.extend((alias.name, in_function) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f'{path}: relative import'
+      found.extend(
+        (f'{node.module}.{alias.name}', in_function) for alias in node.names
+      )
+    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    for child in ast.iter_child_nodes(node):
+      visit(child, in_function or is_function)
+
+  visit(ast.parse(path.read_text()), False)
+  return tuple(found)
+
+
+def rooms_used(path: Path) -> set[str]:
+  """Rooms of this package that a module imports from, but its own."""
+  rooms = {
+    name.split('.')[1]
+    for name, _ in imports_of(path)
+    if name.startswith('datadiet.')
+  }
+  return rooms - {room_of(path), '__version__'}
+
+
+def arrows() -> dict[str, set[str]]:
+  """Room -> the rooms it imports from."""
+  found: dict[str, set[str]] = {room: set() for room in rooms()}
+  for path in modules():
+    if room_of(path) in found:
+      found[room_of(path)] |= rooms_used(path)
+  return found
+
+
+def rooms() -> list[str]:
+  """All rooms, the top of the house first."""
+  return [room for floor in FLOORS for room in floor]
+
+
+def circles(found: dict[str, set[str]]) -> list[list[str]]:
+  """Groups of rooms that import each other, directly or not."""
+  remaining = {room: set(used) for room, used in found.items()}
+  while True:
+    free = [room for room in remaining if not remaining[room] & {*remaining}]
+    if not free:
+      return [sorted(remaining)] if remaining else []
+    for room in free:
+      del remaining[room]
+
+
+def upward(found: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
+  """Imports that go to the same floor or up."""
+  for room, used in found.items():
+    for other in sorted(used):
+      if floor_of(other) <= floor_of(room):
+        yield room, other
+
+
+def lines_of(room: str) -> int:
+  """Lines of a room's modules and templates."""
+  folder = PACKAGE / room
+  files = [PACKAGE / f'{room}.py']
+  if folder.is_dir():
+    suffixes = ('.py', '.html', '.css', '.js')
+    files = [path for path in folder.rglob('*') if path.suffix in suffixes]
+  return sum(len(path.read_text().splitlines()) for path in files)
+
+
+def draw() -> str:
+  """The map, as lines of text."""
+  found = arrows()
+  lines = []
+  for number, floor in enumerate(FLOORS):
+    for room in floor:
+      used = ' '.join(other for other in rooms() if other in found[room])
+      lines.append(
+        f'{number:2}  {room:15} {lines_of(room):6,}  {used}'.rstrip()
+      )
+  num_arrows = sum(map(len, found.values()))
+  total = sum(map(lines_of, rooms()))
+  lines += [
+    '',
+    f'{len(rooms())} rooms, {num_arrows} imports between them, {total:,} lines',
+    f'circles: {circles(found) or 0}',
+    f'upward: {list(upward(found)) or 0}',
+  ]
+  return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+  print(draw())
