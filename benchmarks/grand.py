@@ -45,7 +45,7 @@ from datadiet.runtime.randomness import run_key
 from datadiet.scoring import engine, forward, registry
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.state import TrainState, init_state
-from datadiet.training.steps import make_train_step
+from datadiet.training.steps import make_train_step, step_keys
 
 IMAGE_SHAPE = (32, 32, 3)
 NUM_CLASSES = 10
@@ -97,7 +97,7 @@ class Subject:
     self.tx = make_optimizer(OptimizerSettings())
     key = run_key(0, 0, 0)
     self.state: TrainState = compilation.jit(self._init, run_once=True)(key)
-    self.key = key
+    self.keys = step_keys(0, 0)
 
   def _init(self, key):
     return init_state(
@@ -196,7 +196,7 @@ class Subject:
     """Compiles one function for one batch size."""
     batch = self.batch(batch_size)
     if name == 'train_step':
-      function, inputs = self.train_step(), (self.state, batch, self.key)
+      function, inputs = self.train_step(), (self.state, batch, self.keys)
     else:
       # The rest of the state is not an input of the scores.
       function, inputs = getattr(self, name), (self.state.params, batch)

@@ -39,7 +39,7 @@ from datadiet.training.jobs import Job
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.settings import TrainSettings
 from datadiet.training.state import init_state
-from datadiet.training.steps import make_train_step
+from datadiet.training.steps import make_train_step, step_keys
 from datadiet.workdir.artifacts import Workdir
 
 # Steps at the start of a measurement of the bare step that are not counted.
@@ -87,7 +87,7 @@ def bare_step(dataset: Dataset, settings: TrainSettings):
     ),
     donate_argnums=0,
   )
-  key = run_key(0, 0, 1)
+  keys = step_keys(0, 0)
   # Compiled as one: each operation on its own takes far longer.
   state = compilation.jit(
     functools.partial(
@@ -98,7 +98,7 @@ def bare_step(dataset: Dataset, settings: TrainSettings):
       num_examples=dataset.train.num_examples,
     ),
     run_once=True,
-  )(key)
+  )(run_key(0, 0, 1))
   index = np.arange(settings.batch_size, dtype=np.int32)
   batch = jax.device_put(
     {
@@ -114,7 +114,7 @@ def bare_step(dataset: Dataset, settings: TrainSettings):
       if position == WARM_UP_STEPS:
         jax.block_until_ready(state)
         start = time.perf_counter()
-      state = step(state, batch, key)
+      state = step(state, batch, keys)
     jax.block_until_ready(state)
     return time.perf_counter() - start
 

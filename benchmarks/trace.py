@@ -122,7 +122,7 @@ def record(config, num_steps: int, folder: str) -> Recorded:
   everything = np.arange(dataset.train.num_examples)
   jobs = [Job('trace', epath.Path(folder), 0, everything)]
   state = trainer.init(jobs)
-  keys = trainer.augmentation_keys(jobs)
+  keys = trainer.step_keys(jobs)
   indices = trainer.index_blocks(jobs, 0)
   per_call = settings.steps_per_call
 

@@ -22,6 +22,7 @@ THRESHOLD_SAMPLE_STREAM = 6
 # Streams of `run_key`, on the devices.
 INIT_STREAM = 1
 AUGMENTATION_STREAM = 2
+MODEL_STREAM = 3
 
 
 def generator(

@@ -21,7 +21,7 @@ from datadiet.feeding.augmentation import normalise
 from datadiet.feeding.placement import place
 from datadiet.runtime import compilation
 from datadiet.runtime.mesh import DATA_AXIS, RunMesh, flat_mesh
-from datadiet.scoring import forward, registry
+from datadiet.scoring import features, forward, registry
 from datadiet.scoring.gradient import (
   UNCLOG,
   GradientSettings,
@@ -261,15 +261,15 @@ def make_score_step(
     if gradient_names:
       scores |= gradient_step(variables, images, labels)
     if forward_names or keep:
-      logits, features = forward_pass(model, variables, images, needs_features)
-      outputs = forward.make_outputs(logits, labels, features)
+      logits, sown = forward_pass(model, variables, images, needs_features)
+      outputs = forward.make_outputs(logits, labels, sown)
       for name in forward_names:
         scores[name] = registry.SCORES[name].function(outputs)
       scores[PREDICTION] = logits.argmax(-1).astype('int32')
       if PRED_PROBS in keep:
         scores[PRED_PROBS] = outputs.probs
       if FEATURES in keep:
-        scores[FEATURES] = features
+        scores[FEATURES] = sown
     return scores
 
   return score_step
@@ -293,15 +293,15 @@ def forward_pass(
     return logits, None
   inputs = {name: variables[name] for name in ('params', 'batch_stats')}
   logits, sown = model.apply(
-    inputs, images, train=False, mutable=['intermediates']
+    inputs, images, train=False, mutable=[features.COLLECTION]
   )
-  intermediates = sown.get('intermediates', {})
-  if 'features' not in intermediates:
+  sown = sown.get(features.COLLECTION, {})
+  if features.NAME not in sown:
     raise DataDietError(
       f'{type(model).__name__} sows no features: grand_last and kept features '
-      "need self.sow('intermediates', 'features', INPUT_OF_THE_LAST_LAYER)"
+      f'need {features.HOW}'
     )
-  return logits, intermediates['features'][0].astype(jnp.float32)
+  return logits, sown[features.NAME][0].astype(jnp.float32)
 
 
 def pass_groups(

@@ -94,8 +94,19 @@ def loss(outputs: Outputs) -> jax.Array:
 
 
 def entropy(outputs: Outputs) -> jax.Array:
-  """Entropy of p in nats."""
-  return -jnp.sum(outputs.probs * outputs.log_probs, -1)
+  """Entropy of p in nats.
+
+  With m the largest logit and R the sum over k != m of exp(z_k - z_m), log p_m
+  is -log(1 + R), which keeps its digits where p_m is nearly 1.
+  """
+  top = jnp.argmax(outputs.logits, -1)
+  is_top = jax.nn.one_hot(top, outputs.logits.shape[-1], dtype=bool)
+  below = outputs.logits.max(-1, keepdims=True) - outputs.logits
+  others = jnp.where(is_top, 0.0, jnp.exp(-below))
+  rest = others.sum(-1)
+  # A logit of -inf has no probability, and no part in the sum.
+  terms = jnp.where(others > 0, others * below, 0.0).sum(-1)
+  return jnp.log1p(rest) + terms / (1.0 + rest)
 
 
 def confidence(outputs: Outputs) -> jax.Array:

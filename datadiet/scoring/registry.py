@@ -1,21 +1,25 @@
 """All scores by name, each with the statement that goes into its manifest."""
 
-import dataclasses
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import jax.numpy as jnp
 
 from datadiet.errors import DataDietError
 from datadiet.scoring import dynamics, forward
-
-# What a score is computed from.
-FORWARD = 'forward'  # One forward pass.
-GRADIENT = 'gradient'  # One gradient pass.
-DYNAMICS = 'dynamics'  # The training visits.
-DATA = 'data'  # The images alone.
-TRAJECTORY = 'trajectory'  # Other scores of a run at all its scored steps.
-HELD_OUT = 'held_out'  # Runs that trained on subsets of the data.
+from datadiet.scoring.score import (
+  DATA,
+  DYNAMICS,
+  FEATURES,
+  FORWARD,
+  GRADIENT,
+  HELD_OUT,
+  TRAJECTORY,
+  WINDOWS,
+  Score,
+)
+from datadiet.training import recorders
+from datadiet.training.recorders import Recorder
 
 # What checkpoint scores may compute in -> the type of activations.
 # Products are of this precision too: left alone, GPUs round those of float32 to
@@ -25,49 +29,6 @@ PRECISIONS = {
   'tensorfloat32': 'float32',
   'bfloat16': 'bfloat16',
 }
-
-# What some scores need beside.
-FEATURES = 'features'
-WINDOWS = 'windows'
-CHANGES = 'prediction_changes'
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-  """One score and what it is.
-
-  Attributes:
-    kind: one of the kinds above.
-    function: forward: Outputs -> float32[batch]; dynamics: {name: array} ->
-      [N]; data: normalised images -> float32[batch]; None for the kinds that
-      have a module of their own.
-    definition: in a formula.
-    higher_is: 'harder', 'easier' or 'neither': which end is hard.
-    based_on: 'probabilities', 'logits', 'gradients', 'pixels', 'steps'.
-    source: where it was defined.
-    needs: what has to be recorded or kept for it.
-  """
-
-  kind: str
-  function: Callable | None
-  definition: str
-  higher_is: str
-  based_on: str
-  source: str
-  needs: frozenset[str] = frozenset()
-
-  def statement(self) -> dict:
-    """What a manifest says of this score."""
-    trained = self.kind == DYNAMICS
-    return {
-      'definition': self.definition,
-      'higher_is': self.higher_is,
-      'based_on': self.based_on,
-      'mode': 'train' if trained else 'eval',
-      'augmentation': trained,
-      'kind': self.kind,
-      'source': self.source,
-    }
 
 
 def _input_norm(images):
@@ -81,198 +42,218 @@ _TONEVA = 'Toneva et al. 2019, arXiv 1812.05159'
 _SWAYAMDIPTA = 'Swayamdipta et al. 2020, arXiv 2009.10795'
 
 SCORES: dict[str, Score] = {
+  # Of one forward pass.
   'el2n': Score(
-    FORWARD,
-    forward.el2n,
-    '|| p - onehot(y) ||_2',
-    'harder',
-    'probabilities',
-    _PAUL,
+    kind=FORWARD,
+    function=forward.el2n,
+    definition='|| p - onehot(y) ||_2',
+    higher_is='harder',
+    based_on='probabilities',
+    source=_PAUL,
   ),
   'el1n': Score(
-    FORWARD,
-    forward.el1n,
-    '|| p - onehot(y) ||_1',
-    'harder',
-    'probabilities',
-    _PREDECESSOR,
+    kind=FORWARD,
+    function=forward.el1n,
+    definition='|| p - onehot(y) ||_1',
+    higher_is='harder',
+    based_on='probabilities',
+    source=_PREDECESSOR,
   ),
   'max_margin': Score(
-    FORWARD,
-    forward.max_margin,
-    'max over k != y of p_k - p_y',
-    'harder',
-    'probabilities',
-    _PREDECESSOR,
+    kind=FORWARD,
+    function=forward.max_margin,
+    definition='max over k != y of p_k - p_y',
+    higher_is='harder',
+    based_on='probabilities',
+    source=_PREDECESSOR,
   ),
   'sum_margin': Score(
-    FORWARD,
-    forward.sum_margin,
-    'sum over k != y of (p_k - p_y)',
-    'harder',
-    'probabilities',
-    _PREDECESSOR,
+    kind=FORWARD,
+    function=forward.sum_margin,
+    definition='sum over k != y of (p_k - p_y)',
+    higher_is='harder',
+    based_on='probabilities',
+    source=_PREDECESSOR,
   ),
   'loss': Score(
-    FORWARD, forward.loss, '-log p_y', 'harder', 'logits', 'cross-entropy'
+    kind=FORWARD,
+    function=forward.loss,
+    definition='-log p_y',
+    higher_is='harder',
+    based_on='logits',
+    source='cross-entropy',
   ),
   'entropy': Score(
-    FORWARD,
-    forward.entropy,
-    '-sum over k of p_k log p_k',
-    'harder',
-    'probabilities',
-    'Shannon entropy',
+    kind=FORWARD,
+    function=forward.entropy,
+    definition='-sum over k of p_k log p_k',
+    higher_is='harder',
+    based_on='probabilities',
+    source='Shannon entropy',
   ),
   'confidence': Score(
-    FORWARD,
-    forward.confidence,
-    'p_y',
-    'easier',
-    'probabilities',
-    'probability of the label',
-  ),
-  'grand': Score(
-    GRADIENT,
-    None,
-    'norm of the gradient of -log p_y in all trainable parameters',
-    'harder',
-    'gradients',
-    _PAUL,
-  ),
-  'input_norm': Score(
-    DATA,
-    _input_norm,
-    'norm of the normalised input',
-    'neither',
-    'pixels',
-    'control of Kirsch 2023, arXiv 2303.14753',
-  ),
-  'forgetting': Score(
-    DYNAMICS,
-    dynamics.forgetting,
-    'times right at one visit and wrong at the next; never right: visits + 1',
-    'harder',
-    'probabilities',
-    _TONEVA,
-  ),
-  'never_learned': Score(
-    DYNAMICS,
-    dynamics.never_learned,
-    '1 if wrong at every visit',
-    'harder',
-    'probabilities',
-    _TONEVA,
-  ),
-  'aum': Score(
-    DYNAMICS,
-    dynamics.aum,
-    'mean over visits of z_y - max over k != y of z_k',
-    'easier',
-    'logits',
-    'Pleiss et al. 2020, arXiv 2001.10528',
-  ),
-  'correctness': Score(
-    DYNAMICS,
-    dynamics.correctness,
-    'share of visits at which it was right',
-    'easier',
-    'probabilities',
-    _SWAYAMDIPTA,
-  ),
-  'mean_confidence': Score(
-    DYNAMICS,
-    dynamics.mean_confidence,
-    'mean over visits of p_y',
-    'easier',
-    'probabilities',
-    _SWAYAMDIPTA,
-  ),
-  'variability': Score(
-    DYNAMICS,
-    dynamics.variability,
-    'standard deviation over visits of p_y',
-    'neither',
-    'probabilities',
-    _SWAYAMDIPTA,
-  ),
-  'first_learned': Score(
-    DYNAMICS,
-    dynamics.first_learned,
-    'step of the first visit at which it was right; never: the number of steps',
-    'harder',
-    'steps',
-    _TONEVA,
-  ),
-  'dual': Score(
-    DYNAMICS,
-    dynamics.dual,
-    'mean over windows of J visits of std(p_y) (1 - mean(p_y))',
-    'harder',
-    'probabilities',
-    'Cho et al. 2025, arXiv 2502.06905',
-    frozenset({WINDOWS}),
-  ),
-  'dyn_unc': Score(
-    DYNAMICS,
-    dynamics.dyn_unc,
-    'mean over windows of J visits of std(p_y)',
-    'harder',
-    'probabilities',
-    'He et al. 2024, arXiv 2306.05175',
-    frozenset({WINDOWS}),
-  ),
-  'tdds': Score(
-    DYNAMICS,
-    dynamics.tdds,
-    'exponential mean (0.9 on the newest) over windows of J visits of the norm '
-    'of KL(p_t+1 || p_t) minus its mean',
-    'harder',
-    'probabilities',
-    'Zhang et al. 2024, arXiv 2311.13613',
-    frozenset({WINDOWS, CHANGES}),
+    kind=FORWARD,
+    function=forward.confidence,
+    definition='p_y',
+    higher_is='easier',
+    based_on='probabilities',
+    source='probability of the label',
   ),
   'grand_last': Score(
-    FORWARD,
-    forward.grand_last,
-    'norm of the gradient of -log p_y in the last dense layer',
-    'harder',
-    'gradients',
-    'last-layer GraNd, as in DeepCore',
-    frozenset({FEATURES}),
+    kind=FORWARD,
+    function=forward.grand_last,
+    definition='norm of the gradient of -log p_y in the last dense layer',
+    higher_is='harder',
+    based_on='gradients',
+    source='last-layer GraNd, as in DeepCore',
+    needs=frozenset({FEATURES}),
+  ),
+  # Of the images alone.
+  'input_norm': Score(
+    kind=DATA,
+    function=_input_norm,
+    definition='norm of the normalised input',
+    higher_is='neither',
+    based_on='pixels',
+    source='control of Kirsch 2023, arXiv 2303.14753',
+  ),
+  # Of one gradient pass.
+  'grand': Score(
+    kind=GRADIENT,
+    definition=('norm of the gradient of -log p_y in all trainable parameters'),
+    higher_is='harder',
+    based_on='gradients',
+    source=_PAUL,
   ),
   'grand_subset': Score(
-    GRADIENT,
-    None,
-    'norm of the gradient of -log p_y in the params whose path matches '
-    'score.grand_subset',
-    'harder',
-    'gradients',
-    _PAUL,
+    kind=GRADIENT,
+    definition=(
+      'norm of the gradient of -log p_y in the params whose path matches '
+      'score.grand_subset'
+    ),
+    higher_is='harder',
+    based_on='gradients',
+    source=_PAUL,
   ),
   'unclog': Score(
-    GRADIENT,
-    None,
-    'norm of sum over k of (grad z_k - its mean over a class-balanced sample)',
-    'neither',
-    'gradients',
-    _PREDECESSOR,
+    kind=GRADIENT,
+    definition=(
+      'norm of sum over k of (grad z_k - its mean over a class-balanced sample)'
+    ),
+    higher_is='neither',
+    based_on='gradients',
+    source=_PREDECESSOR,
   ),
+  # Of the training visits.
+  'forgetting': Score(
+    kind=DYNAMICS,
+    function=dynamics.forgetting,
+    definition=(
+      'times right at one visit and wrong at the next; never right: visits + 1'
+    ),
+    higher_is='harder',
+    based_on='probabilities',
+    source=_TONEVA,
+  ),
+  'never_learned': Score(
+    kind=DYNAMICS,
+    function=dynamics.never_learned,
+    definition='1 if wrong at every visit',
+    higher_is='harder',
+    based_on='probabilities',
+    source=_TONEVA,
+  ),
+  'aum': Score(
+    kind=DYNAMICS,
+    function=dynamics.aum,
+    definition='mean over visits of z_y - max over k != y of z_k',
+    higher_is='easier',
+    based_on='logits',
+    source='Pleiss et al. 2020, arXiv 2001.10528',
+  ),
+  'correctness': Score(
+    kind=DYNAMICS,
+    function=dynamics.correctness,
+    definition='share of visits at which it was right',
+    higher_is='easier',
+    based_on='probabilities',
+    source=_SWAYAMDIPTA,
+  ),
+  'mean_confidence': Score(
+    kind=DYNAMICS,
+    function=dynamics.mean_confidence,
+    definition='mean over visits of p_y',
+    higher_is='easier',
+    based_on='probabilities',
+    source=_SWAYAMDIPTA,
+  ),
+  'variability': Score(
+    kind=DYNAMICS,
+    function=dynamics.variability,
+    definition='standard deviation over visits of p_y',
+    higher_is='neither',
+    based_on='probabilities',
+    source=_SWAYAMDIPTA,
+  ),
+  'first_learned': Score(
+    kind=DYNAMICS,
+    function=dynamics.first_learned,
+    definition=(
+      'step of the first visit at which it was right; never: the number of '
+      'steps'
+    ),
+    higher_is='harder',
+    based_on='steps',
+    source=_TONEVA,
+  ),
+  'dual': Score(
+    kind=DYNAMICS,
+    function=dynamics.dual,
+    definition='mean over windows of J visits of std(p_y) (1 - mean(p_y))',
+    higher_is='harder',
+    based_on='probabilities',
+    source='Cho et al. 2025, arXiv 2502.06905',
+    needs=frozenset({WINDOWS}),
+    recorders=(recorders.WINDOWS,),
+  ),
+  'dyn_unc': Score(
+    kind=DYNAMICS,
+    function=dynamics.dyn_unc,
+    definition='mean over windows of J visits of std(p_y)',
+    higher_is='harder',
+    based_on='probabilities',
+    source='He et al. 2024, arXiv 2306.05175',
+    needs=frozenset({WINDOWS}),
+    recorders=(recorders.WINDOWS,),
+  ),
+  'tdds': Score(
+    kind=DYNAMICS,
+    function=dynamics.tdds,
+    definition=(
+      'exponential mean (0.9 on the newest) over windows of J visits of the '
+      'norm of KL(p_t+1 || p_t) minus its mean'
+    ),
+    higher_is='harder',
+    based_on='probabilities',
+    source='Zhang et al. 2024, arXiv 2311.13613',
+    needs=frozenset({WINDOWS}),
+    recorders=(recorders.CHANGES,),
+  ),
+  # Of several steps.
   'tracin_self': Score(
-    TRAJECTORY,
-    None,
-    'sum over scored steps t of learning_rate_t grand_t^2',
-    'harder',
-    'gradients',
-    'Pruthi et al. 2020, arXiv 2002.08484',
+    kind=TRAJECTORY,
+    definition='sum over scored steps t of learning_rate_t grand_t^2',
+    higher_is='harder',
+    based_on='gradients',
+    source='Pruthi et al. 2020, arXiv 2002.08484',
   ),
+  # Of runs that left the example out.
   'memorization': Score(
-    HELD_OUT,
-    None,
-    'P(right | run trained on it) - P(right | run did not)',
-    'harder',
-    'probabilities',
-    'Feldman and Zhang 2020, arXiv 2008.03703',
+    kind=HELD_OUT,
+    definition='P(right | run trained on it) - P(right | run did not)',
+    higher_is='harder',
+    based_on='probabilities',
+    source='Feldman and Zhang 2020, arXiv 2008.03703',
   ),
 }
 
@@ -328,3 +309,20 @@ def of_kind(names: Iterable[str], *kinds: str) -> tuple[str, ...]:
 def needing(names: Iterable[str], need: str) -> tuple[str, ...]:
   """The names whose scores have a need, in order."""
   return tuple(name for name in names if need in SCORES[name].needs)
+
+
+def recorders_for(names: Iterable[str]) -> tuple[Recorder, ...]:
+  """What training has to record for some scores, each once.
+
+  Raises:
+    DataDietError: if two of them mean different recorders by one name.
+  """
+  found: dict[str, Recorder] = {}
+  for name in names:
+    for recorder in SCORES[name].recorders:
+      if found.setdefault(recorder.name, recorder) != recorder:
+        raise DataDietError(
+          f'the score {name!r} has a recorder {recorder.name!r} that is not '
+          'the one of that name of another score; give it another name'
+        )
+  return tuple(found.values())

@@ -58,9 +58,8 @@ def train_settings(
 def _dynamics_settings(config: Any) -> DynamicsSettings:
   """Records only what the scores asked for need: windows take memory."""
   names = config.score.names
-  if not registry.needing(names, registry.WINDOWS):
-    return DynamicsSettings()
+  needs_window = registry.needing(names, registry.WINDOWS)
   return DynamicsSettings(
-    window=config.train.dynamics_window,
-    prediction_changes=bool(registry.needing(names, registry.CHANGES)),
+    window=config.train.dynamics_window if needs_window else 0,
+    recorders=registry.recorders_for(names),
   )

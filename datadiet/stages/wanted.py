@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from datadiet.errors import ConfigError
-from datadiet.models import make_model
-from datadiet.scoring import registry
+from datadiet.models import MODELS, make_model
+from datadiet.scoring import features, registry
 from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
 from datadiet.stages import subset
 from datadiet.stages.context import Context
@@ -135,10 +135,11 @@ def check_selected(context: Context) -> None:
   """Checks, before anything is trained, that what is asked for can be had.
 
   Raises:
-    ConfigError: if a score to select by is not defined at its step, or
-      grand_subset matches no parameters.
+    ConfigError: if a score to select by is not defined at its step, the model
+      sows no features that are needed, or grand_subset matches no parameters.
   """
   config = context.config
+  _check_features(context)
   if not config.select.scores_path:
     for selected in config.select.scores:
       name, step = registry.split_step(selected)
@@ -165,16 +166,47 @@ def check_selected(context: Context) -> None:
       )
 
 
+def _check_features(context: Context) -> None:
+  """Refuses, before anything is trained, features that no network gives.
+
+  Raises:
+    ConfigError: if they are needed and the model sows none.
+  """
+  config = context.config
+  needed_by = [
+    f'score.names={name}'
+    for name in registry.needing(config.score.names, registry.FEATURES)
+  ]
+  if registry.FEATURES in config.score.keep:
+    needed_by.append('score.keep=features')
+  if not needed_by or _sows(context, config.model.name):
+    return
+  known = ', '.join(name for name in MODELS if _sows(context, name)) or 'none'
+  raise ConfigError(
+    f'config.model.name: {config.model.name!r} sows no features, which '
+    f'{" and ".join(needed_by)} need; allowed: a model that does (of those '
+    f'known: {known}), by {features.HOW}'
+  )
+
+
+def _sows(context: Context, model: str) -> bool:
+  network = _network(context, model)
+  return features.sows_features(network, context.dataset.image_shape)
+
+
+def _network(context: Context, name: str):
+  model = context.config.model
+  return make_model(
+    name,
+    num_classes=context.dataset.num_classes,
+    width=model.width,
+    dtype=model.dtype,
+  )
+
+
 def network_shapes(context: Context) -> dict:
   """Shapes of {'params': ..., 'batch_stats': ...}; computes nothing."""
-  config, dataset = context.config, context.dataset
-  model = make_model(
-    config.model.name,
-    num_classes=dataset.num_classes,
-    width=config.model.width,
-    dtype=config.model.dtype,
-  )
+  model = _network(context, context.config.model.name)
+  shape = context.dataset.image_shape
   key = np.zeros(2, np.uint32)
-  return jax.eval_shape(
-    lambda key: init_variables(model, dataset.image_shape, key), key
-  )
+  return jax.eval_shape(lambda key: init_variables(model, shape, key), key)

@@ -1,20 +1,20 @@
 """What each example did while a run trained on it: forgetting, AUM, ...
 
 The arrays live in the train state, one row per example of the whole train
-split, and are updated inside the step by a scatter at example_index. They cost
-29 bytes per example; with the windows of J visits that DUAL and Dyn-Unc need,
-4 J + 8 more; with what TDDS needs of C classes, 4 (C + J) more. That is 29, 77
-and 157 bytes for CIFAR-10 with J = 10.
+split, and are updated inside the step by a scatter at example_index. The basics
+cost 29 bytes per example; what `recorders.WINDOWS` adds for DUAL and Dyn-Unc
+with windows of J visits 4 J + 8, what `recorders.CHANGES` adds for TDDS with C
+classes 4 (C + J). That is 29, 77 and 109 bytes for CIFAR-10 with J = 10.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 
-# Weight of the newest window in TDDS, as in its paper's experiments.
-TDDS_DECAY = 0.9
+from datadiet.training.recorders import Arrays, Recorder, Sizes, Visit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,44 +22,12 @@ class DynamicsSettings:
   """What is recorded beside the basics.
 
   Attributes:
-    window: visits in a window of DUAL, Dyn-Unc and TDDS; 0 to record none.
-    prediction_changes: whether TDDS's are recorded too; needs a window.
+    window: visits in a window, for the recorders that have windows.
+    recorders: what the scores asked for need.
   """
 
   window: int = 0
-  prediction_changes: bool = False
-
-
-@flax.struct.dataclass
-class Windows:
-  """Statistics over the sliding windows of the last J visits.
-
-  Attributes:
-    confidence: float32[N, J], p_y of the last visits, a ring buffer.
-    std_sum: float32[N], sum over windows of std(p_y), divisor J - 1.
-    dual_sum: float32[N], sum over windows of std(p_y) (1 - mean(p_y)).
-  """
-
-  confidence: jax.Array
-  std_sum: jax.Array
-  dual_sum: jax.Array
-
-
-@flax.struct.dataclass
-class PredictionChanges:
-  """What TDDS goes by.
-
-  Attributes:
-    probs: float32[N, num_classes], the prediction at the last visit.
-    divergence: float32[N, J - 1], KL(this visit || the visit before) of the
-      last visits, a ring buffer.
-    score: float32[N], exponential mean over windows of the norm of the
-      divergences' deviations from their mean.
-  """
-
-  probs: jax.Array
-  divergence: jax.Array
-  score: jax.Array
+  recorders: tuple[Recorder, ...] = ()
 
 
 @flax.struct.dataclass
@@ -75,8 +43,7 @@ class Dynamics:
     margin_mean: float32[N], mean of z_y - max over k != y of z_k (AUM).
     confidence_mean: float32[N], mean of p_y.
     confidence_m2: float32[N], sum of squared deviations of p_y.
-    windows: over the last visits; None if not recorded.
-    changes: of predictions; None if not recorded.
+    recorded: the arrays of each recorder, by its name.
   """
 
   visits: jax.Array
@@ -87,8 +54,7 @@ class Dynamics:
   margin_mean: jax.Array
   confidence_mean: jax.Array
   confidence_m2: jax.Array
-  windows: Windows | None = None
-  changes: PredictionChanges | None = None
+  recorded: dict[str, Arrays] = flax.struct.field(default_factory=dict)
 
 
 def init_dynamics(
@@ -101,24 +67,18 @@ def init_dynamics(
 
   Args:
     num_examples: of the whole train split.
-    num_classes: needed for the changes of predictions only.
+    num_classes: number of logits, for recorders whose arrays depend on it.
     settings: what is recorded beside the basics.
   """
 
   # One array a field: states are donated, and no buffer can be given twice.
-  def values(*shape):
-    return jnp.zeros((num_examples, *shape), jnp.float32)
+  def values():
+    return jnp.zeros(num_examples, jnp.float32)
 
   def counts():
     return jnp.zeros(num_examples, jnp.int32)
 
-  windows = changes = None
-  if settings.window:
-    windows = Windows(values(settings.window), values(), values())
-  if settings.prediction_changes:
-    changes = PredictionChanges(
-      values(num_classes), values(settings.window - 1), values()
-    )
+  sizes = Sizes(num_examples, num_classes, settings.window)
   return Dynamics(
     visits=counts(),
     last_correct=jnp.zeros(num_examples, jnp.int8),
@@ -128,8 +88,9 @@ def init_dynamics(
     margin_mean=values(),
     confidence_mean=values(),
     confidence_m2=values(),
-    windows=windows,
-    changes=changes,
+    recorded={
+      recorder.name: recorder.init(sizes) for recorder in settings.recorders
+    },
   )
 
 
@@ -154,6 +115,7 @@ def update_dynamics(
   logits: jax.Array,
   labels: jax.Array,
   step: jax.Array | int,
+  recorders: Sequence[Recorder] = (),
 ) -> Dynamics:
   """Adds one visit of each example of a batch.
 
@@ -163,6 +125,7 @@ def update_dynamics(
     logits: float32[batch, num_classes], from the training pass.
     labels: int32[batch].
     step: int32[], the optimizer step of the visit.
+    recorders: those that the dynamics were made with.
 
   Returns:
     The dynamics after the visit. Means and deviations follow Welford, so that
@@ -178,11 +141,15 @@ def update_dynamics(
   margin = logit_margin(logits, labels)
   forgotten = (at.last_correct == 1) & ~correct
   is_first = correct & (at.num_correct == 0)
-  windows = changes = None
-  if at.windows is not None:
-    windows = _update_windows(at.windows, at.visits, confidence)
-  if at.changes is not None:
-    changes = _update_changes(at.changes, at.visits, log_probs)
+  visit = Visit(
+    step=step,
+    labels=labels,
+    logits=logits,
+    log_probs=log_probs,
+    confidence=confidence,
+    correct=correct,
+    visits_before=at.visits,
+  )
   new = Dynamics(
     visits=visits,
     last_correct=correct.astype(jnp.int8),
@@ -192,8 +159,10 @@ def update_dynamics(
     margin_mean=at.margin_mean + (margin - at.margin_mean) / visits,
     confidence_mean=confidence_mean,
     confidence_m2=at.confidence_m2 + deviation * (confidence - confidence_mean),
-    windows=windows,
-    changes=changes,
+    recorded={
+      recorder.name: recorder.update(at.recorded[recorder.name], visit)
+      for recorder in recorders
+    },
   )
   return jax.tree.map(
     lambda array, value: array.at[example_index].set(
@@ -204,63 +173,13 @@ def update_dynamics(
   )
 
 
-def _put_in_ring(ring: jax.Array, position: jax.Array, value: jax.Array):
-  """Replaces one column in each row of float32[batch, size]."""
-  size = ring.shape[1]
-  is_here = jnp.arange(size) == (position % size)[:, None]
-  return jnp.where(is_here, value[:, None], ring)
-
-
-def _update_windows(
-  at: Windows, visits_before: jax.Array, confidence: jax.Array
-) -> Windows:
-  """One more visit; the window that ends with it counts once it is full."""
-  ring = _put_in_ring(at.confidence, visits_before, confidence)
-  is_full = visits_before + 1 >= ring.shape[1]
-  std = jnp.std(ring, axis=1, ddof=1)
-  return Windows(
-    confidence=ring,
-    std_sum=at.std_sum + jnp.where(is_full, std, 0.0),
-    dual_sum=at.dual_sum + jnp.where(is_full, std * (1.0 - ring.mean(1)), 0.0),
-  )
-
-
-def _update_changes(
-  at: PredictionChanges, visits_before: jax.Array, log_probs: jax.Array
-) -> PredictionChanges:
-  """One more visit; its divergence needs a visit before it."""
-  probs = jnp.exp(log_probs)
-  # p log(p / q) is 0 at p = 0; q is bounded away from 0, as probabilities
-  # that underflow say nothing of their ratio.
-  tiny = jnp.float32(1e-8)
-  log_ratio = jnp.log(probs + tiny) - jnp.log(at.probs + tiny)
-  divergence = jnp.sum(probs * log_ratio, 1)
-  size = at.divergence.shape[1]
-  ring = _put_in_ring(at.divergence, visits_before - 1, divergence)
-  ring = jnp.where((visits_before > 0)[:, None], ring, at.divergence)
-  # Until it is full, the window is of what there is.
-  num_filled = jnp.minimum(visits_before, size)[:, None]
-  is_filled = jnp.arange(size) < num_filled
-  mean = jnp.sum(ring, 1, keepdims=True) / jnp.maximum(num_filled, 1)
-  deviations = jnp.where(is_filled, ring - mean, 0.0)
-  depth = jnp.sqrt(jnp.sum(jnp.square(deviations), 1))
-  # What is not of a full window counts for nothing once there is one.
-  before = jnp.where(visits_before > size, at.score, 0.0)
-  return PredictionChanges(
-    probs=probs,
-    divergence=ring,
-    score=TDDS_DECAY * depth + (1.0 - TDDS_DECAY) * before,
-  )
-
-
 def dynamics_arrays(dynamics: Dynamics) -> dict[str, jax.Array]:
   """All arrays by name, such as 'visits' and 'windows.std_sum'."""
-  arrays = {}
-  for field in dataclasses.fields(dynamics):
-    value = getattr(dynamics, field.name)
-    if dataclasses.is_dataclass(value):
-      for inner in dataclasses.fields(value):
-        arrays[f'{field.name}.{inner.name}'] = getattr(value, inner.name)
-    elif value is not None:
-      arrays[field.name] = value
+  arrays = {
+    field.name: getattr(dynamics, field.name)
+    for field in dataclasses.fields(dynamics)
+    if field.name != 'recorded'
+  }
+  for recorder, recorded in dynamics.recorded.items():
+    arrays |= {f'{recorder}.{name}': recorded[name] for name in recorded}
   return arrays

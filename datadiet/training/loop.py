@@ -1,7 +1,6 @@
 """The training loop: waves of runs, history, checkpoints, stopping in time."""
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -212,7 +211,7 @@ class _WaveLoop:
     settings, step = self._settings, self._first_step
     if step == 0 and 0 in settings.keep_steps:
       self._save(0, state)
-    keys = self._trainer.augmentation_keys(self._slots)
+    keys = self._trainer.step_keys(self._slots)
     # Compiled now, while a stop has nothing to save.
     self._trainer.evaluate.warm_up(state)
     stop = False
@@ -316,7 +315,7 @@ class _WaveLoop:
         'run': job.run,
         'num_examples': job.num_kept,
         'num_steps': self._settings.num_steps,
-        'settings': dataclasses.asdict(self._settings),
+        'settings': self._settings.statement(),
         'keep_steps': [
           step
           for step in checkpoints.variable_steps(job.folder)

@@ -1,6 +1,7 @@
 """What a training needs to know, resolved from the config by the stages."""
 
 import dataclasses
+from typing import Any
 
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.infobatch import InfoBatchSettings
@@ -55,6 +56,14 @@ class TrainSettings:
   dynamics: DynamicsSettings = DynamicsSettings()
   init_from: str = ''
   infobatch: InfoBatchSettings | None = None
+
+  def statement(self) -> dict[str, Any]:
+    """What a manifest says of them."""
+    names = [recorder.name for recorder in self.dynamics.recorders]
+    return {
+      **dataclasses.asdict(self),
+      'dynamics': {'window': self.dynamics.window, 'recorders': names},
+    }
 
   def next_event(self, step: int) -> int:
     """The first step after `step` at which something is due."""

@@ -1,6 +1,6 @@
 """The pure train and evaluation steps of one run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -9,11 +9,14 @@ import jax.numpy as jnp
 import optax
 
 from datadiet.feeding.augmentation import AUGMENTATIONS, normalise
+from datadiet.runtime import randomness
 from datadiet.training.dynamics import update_dynamics
 from datadiet.training.infobatch import record_losses
+from datadiet.training.recorders import Recorder
 from datadiet.training.state import Meters, TrainState
 
 Batch = dict[str, jax.Array]
+StepKeys = dict[str, jax.Array]
 
 
 def apply_model(
@@ -23,6 +26,7 @@ def apply_model(
   images: jax.Array,
   *,
   train: bool,
+  rngs: dict[str, jax.Array] | None = None,
 ) -> tuple[jax.Array, Any]:
   """Runs the network, with or without updating its batch statistics.
 
@@ -31,7 +35,10 @@ def apply_model(
     params: its parameters.
     batch_stats: its running statistics; may be empty.
     images: float32[batch, height, width, channels], normalised.
-    train: whether batch norm uses and updates the batch's statistics.
+    train: whether batch norm uses and updates the batch's statistics, and
+      dropout drops.
+    rngs: keys by the names of flax's random streams; needed where the network
+      draws, as dropout does in training.
 
   Returns:
     logits float32[batch, num_classes] and the new batch statistics.
@@ -39,10 +46,12 @@ def apply_model(
   variables = {'params': params}
   if batch_stats:
     variables['batch_stats'] = batch_stats
+  options = {'rngs': rngs} if rngs else {}
   if not (train and batch_stats):
-    return model.apply(variables, images, train=train), batch_stats
+    logits = model.apply(variables, images, train=train, **options)
+    return logits, batch_stats
   logits, updates = model.apply(
-    variables, images, train=True, mutable=['batch_stats']
+    variables, images, train=True, mutable=['batch_stats'], **options
   )
   return logits, updates['batch_stats']
 
@@ -50,6 +59,39 @@ def apply_model(
 def per_example_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """Cross-entropy, float32[batch]."""
   return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def step_keys(seed: int, run: int) -> StepKeys:
+  """What is random in the steps of a run, each uint32[2].
+
+  Args:
+    seed: `data_seed`.
+    run: the run's number.
+
+  Returns:
+    'augmentation', and 'model' for what the network draws, such as dropout.
+  """
+  return {
+    'augmentation': randomness.run_key(
+      seed, run, randomness.AUGMENTATION_STREAM
+    ),
+    'model': randomness.run_key(seed, run, randomness.MODEL_STREAM),
+  }
+
+
+def model_rngs(key: jax.Array) -> dict[str, jax.Array]:
+  """What `flax.linen.Module.apply` draws from in training.
+
+  Flax takes a stream that has no key of its own, say 'stochastic_depth', from
+  'params', and never the same bits for two streams or layers.
+
+  Args:
+    key: of one step of one run.
+  """
+  return {
+    name: jax.random.fold_in(key, number)
+    for number, name in enumerate(('params', 'dropout'))
+  }
 
 
 def make_train_step(
@@ -60,7 +102,8 @@ def make_train_step(
   std: jax.Array,
   augmentation: str,
   crop_padding: int,
-) -> Callable[[TrainState, Batch, jax.Array], TrainState]:
+  recorders: Sequence[Recorder] = (),
+) -> Callable[[TrainState, Batch, StepKeys], TrainState]:
   """Builds the train step of one run.
 
   Args:
@@ -70,31 +113,34 @@ def make_train_step(
     std: float32[channels].
     augmentation: a key of `AUGMENTATIONS`.
     crop_padding: pixels by which crops may shift.
+    recorders: of the state's dynamics.
 
   Returns:
-    (state, batch, key uint32[2]) -> state. `batch` has 'image' uint8[batch,
-    height, width, channels], 'label' int32[batch], 'example_index'
-    int32[batch], and 'weight' float32[batch] if losses are weighted; `key` is
-    of `randomness.run_key`.
+    (state, batch, keys) -> state. `batch` has 'image' uint8[batch, height,
+    width, channels], 'label' int32[batch], 'example_index' int32[batch], and
+    'weight' float32[batch] if losses are weighted; `keys` is of `step_keys`.
   """
   augment = AUGMENTATIONS[augmentation]
 
-  def loss_and_outputs(params, batch_stats, images, batch):
+  def loss_and_outputs(params, batch_stats, images, batch, rngs):
     logits, batch_stats = apply_model(
-      model, params, batch_stats, images, train=True
+      model, params, batch_stats, images, train=True, rngs=rngs
     )
     losses = per_example_loss(logits, batch['label'])
     weighted = losses * batch['weight'] if 'weight' in batch else losses
     return weighted.mean(), (losses, logits, batch_stats)
 
-  def train_step(state, batch, key):
-    rng = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
-    images = augment(batch['image'], rng, crop_padding)
+  def train_step(state, batch, keys):
+    rngs = jax.tree.map(
+      lambda key: jax.random.fold_in(jax.random.wrap_key_data(key), state.step),
+      keys,
+    )
+    images = augment(batch['image'], rngs['augmentation'], crop_padding)
     images = normalise(images, mean, std)
     labels = batch['label']
     gradient = jax.value_and_grad(loss_and_outputs, has_aux=True)
     (loss, (losses, logits, batch_stats)), grads = gradient(
-      state.params, state.batch_stats, images, batch
+      state.params, state.batch_stats, images, batch, model_rngs(rngs['model'])
     )
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     pruning = state.pruning
@@ -107,7 +153,12 @@ def make_train_step(
       opt_state=opt_state,
       pruning=pruning,
       dynamics=update_dynamics(
-        state.dynamics, batch['example_index'], logits, labels, state.step
+        state.dynamics,
+        batch['example_index'],
+        logits,
+        labels,
+        state.step,
+        recorders,
       ),
       meters=_update_meters(
         state.meters, loss, losses, logits, labels, state.step

@@ -23,7 +23,7 @@ from datadiet.training.state import (
   init_meters,
   init_state,
 )
-from datadiet.training.steps import make_train_step
+from datadiet.training.steps import StepKeys, make_train_step, step_keys
 
 
 class Trainer:
@@ -65,6 +65,7 @@ class Trainer:
       std=dataset.std,
       augmentation=settings.augmentation,
       crop_padding=settings.crop_padding,
+      recorders=settings.dynamics.recorders,
     )
     self._steps = run_mesh.per_run(self._run_steps, shared=(3, 4), donate=(0,))
     # On the devices, of `_run_steps`: sent once each.
@@ -93,13 +94,13 @@ class Trainer:
     """Of an optimizer step, from 0; asks no device."""
     return float(self._learning_rates[step])
 
-  def _run_steps(self, state, feed, key, num_steps, resident):
+  def _run_steps(self, state, feed, keys, num_steps, resident):
     """Trains one run for `num_steps` of the steps in `feed`."""
 
     def one_step(position, state):
       at_step = jax.tree.map(lambda leaf: leaf[position], feed)
       batch = self._placement.gather(resident, at_step)
-      return self._train_step(state, batch, key)
+      return self._train_step(state, batch, keys)
 
     if self._settings.steps_per_call == 1:
       return one_step(0, state)
@@ -107,9 +108,11 @@ class Trainer:
 
   def init(self, jobs: Sequence[Job]) -> TrainState:
     """The stacked states of jobs before their first step."""
-    return self._init(
-      self._keys(jobs, self._settings.model_seed, randomness.INIT_STREAM)
-    )
+    seed = self._settings.model_seed
+    keys = [
+      randomness.run_key(seed, job.run, randomness.INIT_STREAM) for job in jobs
+    ]
+    return self._init(self._stack_keys(keys))
 
   def state_shapes(self) -> TrainState:
     """Shapes and types of one run's state, for restoring it."""
@@ -124,16 +127,14 @@ class Trainer:
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
     return self.run_mesh.put(stacked, self.run_mesh.by_run)
 
-  def augmentation_keys(self, jobs: Sequence[Job]) -> jax.Array:
-    """uint32[slots, 2], for `run_steps`."""
+  def step_keys(self, jobs: Sequence[Job]) -> StepKeys:
+    """Keys uint32[slots, 2] by name, for `run_steps`."""
     seed = self._settings.data_seed
-    return self._keys(jobs, seed, randomness.AUGMENTATION_STREAM)
+    return self._stack_keys([step_keys(seed, job.run) for job in jobs])
 
-  def _keys(self, jobs: Sequence[Job], seed: int, stream: int) -> jax.Array:
-    keys = np.stack(
-      [np.asarray(randomness.run_key(seed, job.run, stream)) for job in jobs]
-    )
-    return self.run_mesh.put(keys, self.run_mesh.by_run)
+  def _stack_keys(self, keys: Sequence[Any]) -> Any:
+    stacked = jax.tree.map(lambda *slots: np.stack(slots), *keys)
+    return self.run_mesh.put(stacked, self.run_mesh.by_run)
 
   def index_blocks(
     self, jobs: Sequence[Job], first_step: int
@@ -176,7 +177,7 @@ class Trainer:
     return np.stack([*steps, *[steps[-1]] * padding], axis=1)
 
   def run_steps(
-    self, state: TrainState, feed: Any, keys: jax.Array, num_steps: int
+    self, state: TrainState, feed: Any, keys: StepKeys, num_steps: int
   ) -> TrainState:
     """Trains all slots for `num_steps` steps, without waiting for them."""
     if num_steps not in self._counts:

@@ -1,6 +1,7 @@
 """Tests of the dynamics' scores against what numpy makes of all visits."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.scoring import dynamics as scores
+from datadiet.scoring import registry
 from datadiet.training import dynamics as recorded
 
 _NUM_EXAMPLES, _NUM_CLASSES, _NUM_EPOCHS = 12, 4, 9
@@ -158,11 +160,14 @@ def test_variability(arrays, visits, seen):
 def windowed(request, visits):
   """As `arrays`, with windows; of 8 visits some examples have too few."""
   logits, labels = visits
-  settings = recorded.DynamicsSettings(request.param, prediction_changes=True)
+  recorders = registry.recorders_for(('dual', 'tdds'))
+  settings = recorded.DynamicsSettings(request.param, recorders)
   state = recorded.init_dynamics(
     _NUM_EXAMPLES, num_classes=_NUM_CLASSES, settings=settings
   )
-  step = jax.jit(recorded.update_dynamics)
+  step = jax.jit(
+    functools.partial(recorded.update_dynamics, recorders=recorders)
+  )
   rng = np.random.default_rng(1)
   for epoch in range(_NUM_EPOCHS):
     for batch in np.split(rng.permutation(_NUM_EXAMPLES - 1)[:10], 2):

@@ -1,9 +1,14 @@
 """Tests of the table of scores."""
 
+import dataclasses
+import re
+from pathlib import Path
+
 import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.scoring import registry
+from datadiet.training import recorders
 
 
 def test_aliases_are_resolved_and_repetitions_dropped():
@@ -34,6 +39,41 @@ def test_which_end_is_hard():
     assert registry.SCORES[name].higher_is == 'harder', name
   for name in easier:
     assert registry.SCORES[name].higher_is == 'easier', name
+
+
+def _documented():
+  """The rows of the table of docs/scores.md, by name."""
+  text = (Path(__file__).parents[2] / 'docs' / 'scores.md').read_text()
+  rows = re.findall(r'^\| `(\w+)` \| (.*) \|$', text, re.MULTILINE)
+  cells = {name: re.split(r' (?<!\\)\| ', row) for name, row in rows}
+  return {name: cells[name] for name in cells if len(cells[name]) == 4}
+
+
+def test_the_documentation_says_what_the_registry_does():
+  ends = {'harder': 'higher', 'easier': 'lower', 'neither': 'neither end'}
+  expected = {
+    name: [
+      score.definition.replace('|', r'\|'),
+      ends[score.higher_is],
+      score.kind,
+      score.source,
+    ]
+    for name, score in registry.SCORES.items()
+  }
+  documented = _documented()
+  assert documented == expected
+  assert list(documented) == list(expected)
+
+
+def test_two_recorders_of_one_name_are_refused(monkeypatch):
+  aum, dual = registry.SCORES['aum'], registry.SCORES['dual']
+  other = dataclasses.replace(recorders.WINDOWS, update=lambda at, visit: at)
+  mine = dataclasses.replace(aum, recorders=(other,))
+  monkeypatch.setitem(registry.SCORES, 'mine', mine)
+  assert registry.recorders_for(['mine', 'aum']) == (other,)
+  assert registry.recorders_for(['dual', 'dyn_unc']) == dual.recorders
+  with pytest.raises(DataDietError, match="'mine' has a recorder 'windows'"):
+    registry.recorders_for(['dual', 'mine'])
 
 
 def test_aliases_are_no_scores():

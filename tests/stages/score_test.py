@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.feeding.augmentation import normalise
-from datadiet.models import make_model
+from datadiet.models import MODELS, make_model
 from datadiet.results import load_results
 from datadiet.runtime import stopping
 from datadiet.scoring.engine import ScoringEngine
@@ -330,6 +331,42 @@ def test_features_are_kept_without_any_forward_score(own):
 def test_what_cannot_be_had_is_refused_at_the_start(finished, changes, message):
   with pytest.raises(ConfigError, match=message):
     wanted.check_selected(_with(finished, **changes))
+
+
+class _SowsNothing(nn.Module):
+  num_classes: int
+  width: int = 4
+  dtype: str = 'float32'
+
+  @nn.compact
+  def __call__(self, images, train=False):
+    return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
+
+
+@pytest.mark.parametrize(
+  'changes, needed_by',
+  [
+    ({'score__names': ('el2n', 'grand_last')}, 'score.names=grand_last need'),
+    ({'score__keep': ('features',)}, 'score.keep=features need'),
+    (
+      {'score__names': ('grand_last',), 'score__keep': ('features',)},
+      'score.names=grand_last and score.keep=features need',
+    ),
+  ],
+)
+def test_features_that_the_model_does_not_sow_are_refused_at_the_start(
+  finished, monkeypatch, changes, needed_by
+):
+  monkeypatch.setitem(MODELS, 'plain', _SowsNothing)
+  wanted.check_selected(_with(finished, model__name='plain'))
+  context = _with(
+    finished, model__name='plain', select__scores=('loss',), **changes
+  )
+  with pytest.raises(ConfigError) as caught:
+    wanted.check_selected(context)
+  message = str(caught.value)
+  assert f"'plain' sows no features, which {needed_by}" in message
+  assert 'known: simple_cnn, resnet18_lowres, resnet50_lowres)' in message
 
 
 def test_tracin_is_the_sum_of_rates_times_squared_norms(own):

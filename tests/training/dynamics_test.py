@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from datadiet.training import dynamics as dynamics_lib
 from datadiet.training.dynamics import (
   DynamicsSettings,
   dynamics_arrays,
@@ -14,10 +13,13 @@ from datadiet.training.dynamics import (
   logit_margin,
   update_dynamics,
 )
+from datadiet.training.recorders import CHANGES, TDDS_DECAY, WINDOWS
 
 NUM_EXAMPLES, NUM_CLASSES, BATCH_SIZE, NUM_STEPS = 12, 4, 5, 60
 WINDOW = 4
+RECORDERS = (WINDOWS, CHANGES)
 update = jax.jit(update_dynamics)
+update_all = jax.jit(functools.partial(update_dynamics, recorders=RECORDERS))
 
 
 def make_visits():
@@ -39,12 +41,12 @@ def make_visits():
 
 @functools.cache
 def recorded():
-  settings = DynamicsSettings(window=WINDOW, prediction_changes=True)
+  settings = DynamicsSettings(WINDOW, RECORDERS)
   dynamics = init_dynamics(
     NUM_EXAMPLES, num_classes=NUM_CLASSES, settings=settings
   )
   for step, visit in enumerate(make_visits()):
-    dynamics = update(dynamics, *visit, np.int32(step))
+    dynamics = update_all(dynamics, *visit, np.int32(step))
   return jax.tree.map(np.asarray, dynamics)
 
 
@@ -138,14 +140,14 @@ def windows(visits):
 
 
 def test_windows_are_summed_as_soon_as_they_are_full():
-  dynamics = recorded().windows
+  windows_of = recorded().recorded['windows']
   np.testing.assert_allclose(
-    dynamics.std_sum,
+    windows_of['std_sum'],
     expect(lambda v: sum(np.std(w, ddof=1) for w in windows(v))),
     rtol=1e-4,
   )
   np.testing.assert_allclose(
-    dynamics.dual_sum,
+    windows_of['dual_sum'],
     expect(
       lambda v: sum(np.std(w, ddof=1) * (1 - np.mean(w)) for w in windows(v))
     ),
@@ -161,11 +163,11 @@ def tdds(visits):
   size = WINDOW - 1
   if 0 < len(divergence) < size:  # One window, of all there is.
     depth = np.linalg.norm(np.array(divergence) - np.mean(divergence))
-    return dynamics_lib.TDDS_DECAY * depth
+    return TDDS_DECAY * depth
   for end in range(size, len(divergence) + 1):
     window = np.array(divergence[end - size : end])
     depth = np.linalg.norm(window - window.mean())
-    decay = dynamics_lib.TDDS_DECAY
+    decay = TDDS_DECAY
     score = decay * depth + (1 - decay) * score
   return score
 
@@ -174,7 +176,7 @@ def test_prediction_changes_are_the_papers():
   expected = expect(tdds)
   assert np.ptp(expected) > 0.1
   np.testing.assert_allclose(
-    recorded().changes.score, expected, rtol=1e-4, atol=1e-5
+    recorded().recorded['changes']['score'], expected, rtol=1e-4, atol=1e-5
   )
 
 
@@ -196,7 +198,8 @@ def test_examples_outside_the_batch_keep_every_bit():
   before = recorded()
   index = np.int32([3, 7])
   logits = np.ones((2, NUM_CLASSES), np.float32)
-  after = update(before, index, logits, np.zeros(2, np.int32), np.int32(99))
+  labels = np.zeros(2, np.int32)
+  after = update_all(before, index, logits, labels, np.int32(99))
   others = np.delete(np.arange(NUM_EXAMPLES), index)
   for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before)):
     assert a.dtype == b.dtype

@@ -111,7 +111,7 @@ def test_weights_scale_the_gradient():
     small_runs.run_mesh(1, 1),
   )
   jobs = small_runs.small_jobs('', [0], small_runs.small_dataset())
-  keys = trainer.augmentation_keys(jobs)
+  keys = trainer.step_keys(jobs)
   block = next(trainer.index_blocks(jobs, 0))
   moved = []
   for factor in (1.0, 2.0):

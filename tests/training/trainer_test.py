@@ -31,7 +31,7 @@ def make_trainer(slots, per_slot, num_runs=None, **changes):
 def train_steps(trainer, jobs, num_steps=NUM_STEPS):
   """The stacked state after some steps of a new wave."""
   state = trainer.init(jobs)
-  keys = trainer.augmentation_keys(jobs)
+  keys = trainer.step_keys(jobs)
   blocks = trainer.index_blocks(jobs, 0)
   for _ in range(num_steps):
     state = trainer.run_steps(state, trainer.make_feed([next(blocks)]), keys, 1)
@@ -89,7 +89,7 @@ def test_the_work_of_a_step_is_split_over_the_devices_of_a_slot(shape):
   state = trainer.init(jobs)
   feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
   count = trainer.run_mesh.put(np.int32(1), trainer.run_mesh.replicated)
-  keys = trainer.augmentation_keys(jobs)
+  keys = trainer.step_keys(jobs)
   compiled = (
     trainer._steps.lower(state, feed, keys, count, trainer._placement.resident)
     .compile()
@@ -113,7 +113,7 @@ def test_nothing_crosses_between_slots():
   state = trainer.init(jobs)
   feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
   count = trainer.run_mesh.put(np.int32(1), trainer.run_mesh.replicated)
-  keys = trainer.augmentation_keys(jobs)
+  keys = trainer.step_keys(jobs)
   compiled = trainer._steps.lower(
     state, feed, keys, count, trainer._placement.resident
   ).compile()
@@ -164,7 +164,7 @@ def test_restored_states_go_on_without_compiling_again(compilations):
   trainer, jobs = make_trainer(2, 1)
   state = train_steps(trainer, jobs, 2)
   on_host = [mesh_lib.slot_to_host(state, slot) for slot in range(2)]
-  keys = trainer.augmentation_keys(jobs)
+  keys = trainer.step_keys(jobs)
   feed = trainer.make_feed([next(trainer.index_blocks(jobs, 2))])
   expected = trainer.run_steps(state, feed, keys, 1)
   restored = trainer.put(on_host)
@@ -180,7 +180,7 @@ def test_several_steps_a_call_are_the_single_steps(compilations):
   several, _ = make_trainer(1, 1, steps_per_call=4)
   expected = train_steps(single, jobs)
   blocks = several.index_blocks(jobs, 0)
-  keys = several.augmentation_keys(jobs)
+  keys = several.step_keys(jobs)
   state = several.init(jobs)
   compiled = []
   for count in (4, 1):  # The second call is padded to four.
@@ -219,7 +219,7 @@ def test_steps_take_the_memory_of_the_state_before():
   trainer, jobs = make_trainer(2, 1)
   before = trainer.init(jobs)
   feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
-  keys = trainer.augmentation_keys(jobs)
+  keys = trainer.step_keys(jobs)
   after = trainer.run_steps(before, feed, keys, 1)
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before))
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(after))
@@ -238,7 +238,8 @@ def test_seeds_are_told_apart():
     return next(trainer.index_blocks(jobs, 0)).tolist()
 
   def augmentation(trainer):
-    return np.asarray(trainer.augmentation_keys(jobs)).tolist()
+    keys = trainer.step_keys(jobs)
+    return {name: np.asarray(key).tolist() for name, key in keys.items()}
 
   same = [np.array_equal(a, b) for a, b in zip(start(base), start(model))]
   assert not all(same)

@@ -1,0 +1,61 @@
+"""What a score is: its kind, its definition, what it needs."""
+
+import dataclasses
+from collections.abc import Callable
+
+from datadiet.training.recorders import Recorder
+
+# What a score is computed from.
+FORWARD = 'forward'  # One forward pass.
+GRADIENT = 'gradient'  # One gradient pass.
+DYNAMICS = 'dynamics'  # The training visits.
+DATA = 'data'  # The images alone.
+TRAJECTORY = 'trajectory'  # Other scores of a run at all its scored steps.
+HELD_OUT = 'held_out'  # Runs that trained on subsets of the data.
+
+# What some scores need.
+FEATURES = 'features'
+WINDOWS = 'windows'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score:
+  """One score and what it is.
+
+  Attributes:
+    kind: one of the kinds above.
+    definition: in a formula.
+    higher_is: 'harder', 'easier' or 'neither': which end is hard.
+    based_on: 'probabilities', 'logits', 'gradients', 'pixels', 'steps'.
+    source: where it was defined.
+    function: forward: Outputs -> float32[batch]; dynamics: {name: array} ->
+      [N]; data: normalised images -> float32[batch]; None for the kinds that
+      have a module of their own.
+    needs: FEATURES if the network has to sow its features; WINDOWS if it is
+      defined from train.dynamics_window visits on, and its recorders are told
+      that number.
+    recorders: dynamics: what training records for it beside the basics. The
+      arrays [N] of recorder 'r' are handed to `function` as 'r.<array>'.
+  """
+
+  kind: str
+  definition: str
+  higher_is: str
+  based_on: str
+  source: str
+  function: Callable | None = None
+  needs: frozenset[str] = frozenset()
+  recorders: tuple[Recorder, ...] = ()
+
+  def statement(self) -> dict:
+    """What a manifest says of this score."""
+    trained = self.kind == DYNAMICS
+    return {
+      'definition': self.definition,
+      'higher_is': self.higher_is,
+      'based_on': self.based_on,
+      'mode': 'train' if trained else 'eval',
+      'augmentation': trained,
+      'kind': self.kind,
+      'source': self.source,
+    }
