@@ -23,11 +23,11 @@ WORKDIR /datadiet
 
 # The dependencies, in a layer that a change of the code leaves alone. The
 # package is installed as editable: its code arrives in the next layer.
-COPY LICENSE constraints.txt pyproject.toml setup.py ./
+COPY LICENSE README.md constraints.txt pyproject.toml ./
 COPY datadiet/__init__.py datadiet/
 RUN case "${ACCELERATOR}" in \
-    cpu) package=".[gcs,s3]" ;; \
-    cuda | tpu) package=".[${ACCELERATOR},gcs,s3]" ;; \
+    cpu) package=".[gcs,report,s3,tfds]" ;; \
+    cuda | tpu) package=".[${ACCELERATOR},gcs,report,s3,tfds]" ;; \
     *) echo "ACCELERATOR is cpu, cuda or tpu, not ${ACCELERATOR}." >&2; \
       exit 1 ;; \
   esac \

@@ -25,6 +25,11 @@ demo: $(STAMP) ## Put the digits data set on a diet, in workdirs/digits.
 test: lint ## Check the style and run the tests.
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile
 
+.PHONY: test-fast
+test-fast: $(STAMP) ## Run the tests that take no time: under a minute.
+	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile \
+	  -m 'not slow and not processes and not network'
+
 .PHONY: test-browser
 test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
 	@tests/browser/install.sh
@@ -57,6 +62,16 @@ test-storage: $(STAMP) ## Run the program on local object stores, S3 and GCS.
 	  -c constraints.txt -e '.[gcs,s3,stores]'
 	@$(VENV)/bin/python -m pytest tests/storage
 
+.PHONY: wheel
+wheel: $(STAMP) ## Build dist/, install it in empty environments, run it.
+	@$(VENV)/bin/python -m pytest tests/wheel
+
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation site in build/site.
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[docs]'
+	@$(VENV)/bin/python -m mkdocs build --quiet --strict --site-dir=build/site
+
 .PHONY: soak
 soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change.
 	@$(VENV)/bin/python -m tests.processes.soak --rounds=20
@@ -65,7 +80,6 @@ soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change
 soak-short: $(STAMP) ## The same with three kills, for CI.
 	@$(VENV)/bin/python -m tests.processes.soak --rounds=3
 
-DATA_DIR ?= ../shared/data
 .PHONY: bench
 bench: $(STAMP) ## Measure all, beside PyTorch: DATA_DIR=... has CIFAR-10.
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
@@ -73,7 +87,7 @@ bench: $(STAMP) ## Measure all, beside PyTorch: DATA_DIR=... has CIFAR-10.
 	@mkdir -p build
 	@$(VENV)/bin/python -m benchmarks.bench --markdown=build/bench.md \
 	  --json=build/bench.json $(BENCH_FLAGS) \
-	  $(if $(wildcard $(DATA_DIR)),--data_dir=$(DATA_DIR))
+	  $(if $(DATA_DIR),--data_dir=$(DATA_DIR))
 
 .PHONY: map
 map: $(STAMP) ## Draw the rooms of the package and the imports between them.
@@ -100,7 +114,7 @@ clean: ## Remove .venv and what the tools left; the workdirs stay.
 # TensorFlow, as pinned in constraints.txt, has no release for Python 3.14.
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
-$(STAMP): setup.py constraints.txt
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { \
 	  echo "datadiet needs Python 3.11, 3.12 or 3.13; '$(PYTHON) --version'" \
 	    "says: $$($(PYTHON) --version 2>&1 | head -n 1)." \

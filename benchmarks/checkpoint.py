@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from benchmarks import loop, timing
-from configs import base
+from datadiet.configs import base
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer

@@ -5,7 +5,7 @@ import time
 from argparse import Namespace
 
 from benchmarks import decode, timing
-from configs import base
+from datadiet.configs import base
 from datadiet.data import load_dataset
 
 

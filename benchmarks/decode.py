@@ -19,7 +19,7 @@ import time
 import numpy as np
 from PIL import Image
 
-from configs import base
+from datadiet.configs import base
 from datadiet.data import decode_worker, decoding, load_dataset
 
 

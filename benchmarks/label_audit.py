@@ -20,8 +20,8 @@ import numpy as np
 from absl import logging
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from configs import simple_cnn_cifar10
 from datadiet import main
+from datadiet.configs import simple_cnn_cifar10
 from datadiet.data import load_dataset
 from datadiet.reporting.audit import read_audit
 from datadiet.results import load_results

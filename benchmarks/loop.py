@@ -24,8 +24,8 @@ from absl import logging
 from etils import epath
 
 from benchmarks import timing
-from configs import resnet18_cifar10
 from datadiet import config as config_lib
+from datadiet.configs import resnet18_cifar10
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.models import make_model
 from datadiet.runtime import compilation

@@ -15,7 +15,7 @@ import jax
 
 from benchmarks import loop, timing
 from benchmarks.grand import Subject, Timed
-from configs import base
+from datadiet.configs import base
 from datadiet.runtime import compilation
 from datadiet.runtime.mesh import flat_mesh
 from datadiet.scoring.engine import ScoringEngine

@@ -134,7 +134,7 @@ def rows_of(
 def markdown(rows: Sequence[Row]) -> str:
   """All rows as one table."""
   lines = [
-    '| part | measured | median | from, to | ratio | against | asked |',
+    '| part | measured | median | from, to | ratio | against | target |',
     '| --- | --- | ---: | ---: | ---: | --- | ---: |',
   ]
   for row in rows:

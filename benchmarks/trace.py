@@ -21,8 +21,8 @@ import jax
 import numpy as np
 from etils import epath
 
-from configs import resnet18_cifar10
 from datadiet import config as config_lib
+from datadiet.configs import resnet18_cifar10
 from datadiet.data import load_dataset
 from datadiet.runtime import compilation
 from datadiet.runtime import mesh as mesh_lib

@@ -6,7 +6,7 @@ Cost: 43 s on two CPU cores, 1.41 GB. Result to expect: full data 98.3 %, half
 kept by EL2N 97.9 %, at random 96.5 %.
 """
 
-from configs import base
+from datadiet.configs import base
 
 
 def get_config():

@@ -11,7 +11,7 @@ images/s at 32 x 32 on two cores. Take --config.model.name=resnet18_lowres on an
 accelerator. Result to expect: a report, and the scores in scores/scores.csv.
 """
 
-from configs import base
+from datadiet.configs import base
 
 
 def get_config():

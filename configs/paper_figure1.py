@@ -14,7 +14,7 @@ of 10 million images; on which machine that takes how long: docs/scaling.md.
 Result to expect: the figures in configs/resnet18_cifar10.py.
 """
 
-from configs import resnet18_cifar10
+from datadiet.configs import resnet18_cifar10
 
 
 def get_config():

@@ -12,7 +12,7 @@ accuracy: half the data kept by EL2N 95.3 %, by GraNd 95.2 %, at random 93.7 %;
 90 % at random 95.0 %.
 """
 
-from configs import base
+from datadiet.configs import base
 
 
 def get_config():

@@ -6,7 +6,7 @@ Cost: as many images as with ResNet-18, each about three times the work; not
 measured on an accelerator yet. Result to expect: not measured.
 """
 
-from configs import base
+from datadiet.configs import base
 
 
 def get_config():

@@ -7,7 +7,7 @@ configs/resnet50_cifar10.py, which has as many images. Result to expect: not
 measured.
 """
 
-from configs import resnet50_cifar10
+from datadiet.configs import resnet50_cifar10
 
 
 def get_config():

@@ -8,7 +8,7 @@ Epochs are those of CIFAR-10; with 180,000 images each has 1,406 steps. Cost:
 3.6 times that of configs/resnet50_cifar10.py. Result to expect: not measured.
 """
 
-from configs import resnet18_cinic10, resnet50_cifar10
+from datadiet.configs import resnet18_cinic10, resnet50_cifar10
 
 
 def get_config():

@@ -8,7 +8,7 @@ half at random 58 %, half by EL2N 32 %: so short a training of so small a
 network needs easy examples.
 """
 
-from configs import base
+from datadiet.configs import base
 
 
 def get_config():

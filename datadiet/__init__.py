@@ -22,5 +22,13 @@ __all__ = ['__version__', *_EXPORTS]
 
 def __getattr__(name: str):
   if name in _EXPORTS:
-    return getattr(importlib.import_module(_EXPORTS[name]), name)
+    try:
+      return getattr(importlib.import_module(_EXPORTS[name]), name)
+    except ModuleNotFoundError as error:
+      from datadiet.runtime import extras
+
+      if error.name not in extras.EXTRA_OF:
+        raise
+      needed_by = f'datadiet.{name}'
+      raise extras.missing_library(needed_by, error.name) from error
   raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

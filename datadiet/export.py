@@ -16,6 +16,14 @@ from datadiet.errors import (
   DataDietError,
   report,
 )
+from datadiet.runtime import extras
+
+if __name__ == '__main__':
+  try:
+    extras.require('python -m datadiet.export', 'pandas')
+  except DataDietError as _error:
+    sys.exit(report(_error))
+
 from datadiet.exporting import EXPORTS, export_selection
 from datadiet.workdir import storage
 

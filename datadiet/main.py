@@ -9,14 +9,12 @@ SIGTERM or SIGINT with everything saved (start it again).
 
 import logging as std_logging
 import os
-import signal
 
-from datadiet.errors import EXIT_STOPPED, ConfigError
+from datadiet.errors import ConfigError
+from datadiet.runtime import starting
 
 if __name__ == '__main__':
-  # The imports take seconds, in which nothing is unsaved.
-  for _number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(_number, lambda *unused: os._exit(EXIT_STOPPED))
+  starting.stop_while_importing()
 
 from absl import app, flags, logging
 

@@ -25,6 +25,7 @@ from datadiet.stages.context import (
   timed,
   write_config,
 )
+from datadiet.stages.libraries import check_libraries
 from datadiet.stages.select import check_sizes
 from datadiet.stages.subset import steps_per_epoch
 from datadiet.stages.wanted import check_selected
@@ -62,6 +63,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
     Preempted: if the process was asked to stop; everything is saved.
   """
   names = check_stages(stage_names)
+  check_libraries(config, names)
   root = Workdir.at(workdir)
   # All checks first: a start that is refused changes nothing in the workdir.
   check_paths(config, root)

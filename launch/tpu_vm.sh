@@ -144,7 +144,7 @@ install_program() {
   local source="${scratch}/datadiet.tgz"
   run tar --create --gzip --file="${source}" --directory="${directory}/.." \
     --exclude=__pycache__ LICENSE configs constraints.txt datadiet launch \
-    pyproject.toml setup.py &&
+    README.md pyproject.toml &&
     run gcloud compute tpus tpu-vm scp "${source}" "${name}:datadiet.tgz" \
       --worker=all "${flags[@]}" &&
     on_workers all 'set -e
@@ -153,7 +153,7 @@ tar -xzf datadiet.tgz -C datadiet
 cd datadiet
 PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv
 python3 -m uv venv --quiet --clear --python 3.12
-python3 -m uv pip install --quiet -c constraints.txt -e ".[tpu,gcs]"'
+python3 -m uv pip install --quiet -c constraints.txt -e ".[tpu,gcs,report,tfds]"'
 }
 
 start_program() {

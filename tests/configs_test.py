@@ -13,9 +13,6 @@ from tests.data import formats
 
 NUM_TRAIN, NUM_TEST = 320, 100
 
-needs_cifar10 = pytest.mark.skipif(
-  not (formats.SHARED_DATA / 'cifar10').exists(), reason='needs ../shared/data'
-)
 # ResNet-50 alone takes a minute to compile on two cores.
 slow = pytest.mark.skipif(
   'DATADIET_SLOW_TESTS' not in os.environ,
@@ -79,18 +76,18 @@ def _run_all_stages(config: str, few_images, env, workdir) -> None:
   assert (workdir / 'report' / 'index.html').exists()
 
 
-@needs_cifar10
+@formats.needs_cifar10
 def test_simple_cnn(few_images, env, tmp_path):
   _run_all_stages('simple_cnn_cifar10', few_images, env, tmp_path / 'workdir')
 
 
-@needs_cifar10
+@formats.needs_cifar10
 def test_resnet18(few_images, env, tmp_path):
   _run_all_stages('resnet18_cifar10', few_images, env, tmp_path / 'workdir')
 
 
 @slow
-@needs_cifar10
+@formats.needs_cifar10
 def test_resnet50(few_images, env, tmp_path):
   _run_all_stages('resnet50_cifar10', few_images, env, tmp_path / 'workdir')
 
@@ -120,7 +117,7 @@ print('before first step:', seen[0], 'at the end:', 'tensorflow' in sys.modules)
 
 _DECODE = """
 import sys
-from configs import simple_cnn_cifar10
+from datadiet.configs import simple_cnn_cifar10
 from datadiet.data import load_dataset
 
 config = simple_cnn_cifar10.get_config()
@@ -129,7 +126,7 @@ load_dataset(config.dataset)
 """
 
 
-@needs_cifar10
+@formats.needs_cifar10
 def test_no_tensorflow_before_the_first_step(few_images, env, tmp_path):
   flags = [
     '--config=configs/simple_cnn_cifar10.py',
@@ -167,7 +164,7 @@ def test_no_tensorflow_before_the_first_step(few_images, env, tmp_path):
   assert list(tmp_path.glob('workdir/train/run_00/events.out.tfevents.*'))
 
 
-@needs_cifar10
+@formats.needs_cifar10
 def test_a_data_dir_without_the_set_says_how_to_get_it(env, tmp_path):
   (tmp_path / 'data').mkdir()
   done = running.run_main(

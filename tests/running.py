@@ -14,7 +14,7 @@ from pathlib import Path
 
 import ml_collections
 
-from configs import cnn_digits
+from datadiet.configs import cnn_digits
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -15,6 +15,7 @@ PACKAGE = REPOSITORY / 'datadiet'
 
 # From the top of the house to its ground; a room imports from lower floors.
 FLOORS = (
+  ('__main__',),
   ('main', 'export'),
   ('pipeline',),
   ('stages',),

@@ -199,7 +199,7 @@ def _check_order_is_known(dataset: Dataset, name: str) -> None:
 
 
 def _load(name: str, data_dir: str) -> Dataset:
-  from configs import base
+  from datadiet.configs import base
 
   config = ml_collections.ConfigDict(base.get_config().dataset.to_dict())
   config.name, config.data_dir = name, data_dir

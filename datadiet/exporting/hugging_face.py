@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from datadiet.data.dataset import Split
-from datadiet.errors import DataDietError
 from datadiet.exporting.files import pil_image
 from datadiet.exporting.kept import Kept
+from datadiet.runtime import extras
 
 
 def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
@@ -20,15 +20,14 @@ def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
   and example_index. `datasets.load_from_disk` reads the folder.
 
   Raises:
-    DataDietError: if the library is not installed.
+    MissingLibraryError: if the library is not installed.
   """
   del final
   try:
     import datasets
   except ImportError as error:
-    raise DataDietError(
-      'the format hugging_face needs the library datasets; install it by '
-      '`pip install datasets`'
+    raise extras.missing_library(
+      'the format hugging_face', 'datasets'
     ) from error
   data = kept.dataset
   pil_image(data.train.images[0])  # Refuses what cannot be written.

@@ -8,6 +8,7 @@ import pandas as pd
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
 from datadiet.reporting.audit import read_audit
+from datadiet.runtime import extras
 
 
 def write_parquet(kept: Kept, path: Path, final: Path) -> None:
@@ -26,10 +27,7 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet
   except ImportError as error:
-    raise DataDietError(
-      'the format parquet needs the library pyarrow; install it by '
-      '`pip install pyarrow`'
-    ) from error
+    raise extras.missing_library('the format parquet', 'pyarrow') from error
   results = kept.results
   table = results.scores_at(kept.step)
   if not len(table):

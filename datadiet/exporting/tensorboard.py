@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from datadiet.errors import DataDietError
 from datadiet.exporting.files import pil_image
 from datadiet.exporting.kept import Kept
+from datadiet.runtime import extras
 
 # More images under one tag than these are nothing to look at.
 MAX_IMAGES_A_CLASS = 50
@@ -17,15 +17,14 @@ def write_tensorboard(kept: Kept, folder: Path, final: Path) -> None:
   """Writes the first kept images of each class as one tag, in order.
 
   Raises:
-    DataDietError: if CLU's writer or TensorFlow is not installed.
+    MissingLibraryError: if CLU's writer or TensorFlow is not installed.
   """
   del final
   try:
     from clu.metric_writers import SummaryWriter
   except ImportError as error:
-    raise DataDietError(
-      'the format tensorboard needs the libraries clu and tensorflow; install '
-      'them by `pip install clu tensorflow-cpu`'
+    raise extras.missing_library(
+      'the format tensorboard', 'clu', 'tensorflow'
     ) from error
   train = kept.dataset.train
   pil_image(train.images[0])  # Refuses what cannot be shown.

@@ -17,9 +17,10 @@ import fsspec.callbacks
 from etils import epath
 
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.runtime import extras
 
 # What reads and writes each kind of path, and the extra that installs it.
-_SCHEMES = {'gs': ('gcsfs', 'gcs'), 's3': ('s3fs', 's3')}
+_SCHEMES = {'gs': 'gcsfs', 's3': 's3fs'}
 # A bound on what waits in memory to be copied.
 _FILES_AT_A_TIME = 4096
 
@@ -95,12 +96,9 @@ def _check_library(path: epath.PathLike, name: str) -> None:
       f'{name}: {os.fspath(path)!r} is not allowed; allowed: a local path or '
       f'one on {known}'
     )
-  library, extra = _SCHEMES[_scheme(path)]
+  library = _SCHEMES[_scheme(path)]
   if importlib.util.find_spec(library) is None:
-    raise ConfigError(
-      f'{name}: {path} needs the library {library}; install it by '
-      f"`pip install -c constraints.txt -e '.[{extra}]'`"
-    )
+    raise ConfigError(str(extras.missing_library(f'{name}: {path}', library)))
 
 
 class StoreError(DataDietError):

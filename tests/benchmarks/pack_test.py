@@ -1,16 +1,13 @@
 """Tests of packing a TFDS set: the same examples, in the same order."""
 
 import numpy as np
-import pytest
 
 from benchmarks import pack
 from datadiet.data import load_dataset
 from datadiet.data.sources.tfds import STATISTICS
 from tests.data import formats
 
-pytestmark = pytest.mark.skipif(
-  not (formats.SHARED_DATA / 'cifar10').exists(), reason='needs ../shared/data'
-)
+pytestmark = formats.needs_cifar10
 
 
 def test_a_pack_holds_the_examples_of_the_prepared_set(tmp_path):

@@ -36,17 +36,15 @@ def make_digits() -> Path:
 def make_cifar10() -> Path:
   """A short run of the small network on the real CIFAR-10.
 
-  DATADIET_CIFAR10_WORKDIR names a finished one to be taken instead, and
-  DATADIET_DATA_DIR where TensorFlow Datasets has put the data; otherwise it is
-  looked for in ../shared/data. Where there is neither, tests are skipped.
+  DATADIET_CIFAR10_WORKDIR names a finished one to be taken instead. Where
+  neither it nor DATADIET_TEST_DATA is set, tests are skipped.
   """
   finished = os.environ.get('DATADIET_CIFAR10_WORKDIR')
   if finished:
     return Path(finished)
-  data_dir = Path(os.environ.get('DATADIET_DATA_DIR') or formats.SHARED_DATA)
-  if not (data_dir / 'cifar10').exists():
-    pytest.skip(f'CIFAR-10 is not in {data_dir}; see docs/report.md')
-  settings = {**_CIFAR10, 'dataset.data_dir': data_dir.resolve()}
+  if not formats.HAS_CIFAR10:
+    pytest.skip(formats.NEEDS_CIFAR10)
+  settings = {**_CIFAR10, 'dataset.data_dir': formats.TEST_DATA.resolve()}
   return _make('cifar10', 'configs/simple_cnn_cifar10.py', settings)
 
 

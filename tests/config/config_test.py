@@ -3,8 +3,8 @@
 import ml_collections
 import pytest
 
-from configs import base
 from datadiet import config as config_lib
+from datadiet.configs import base
 from datadiet.errors import ConfigError
 from tests import running
 

@@ -120,7 +120,7 @@ _CONFIG_FILES = {
     "line 2: ValueError: invalid literal for int() with base 10: 'three'",
   ),
   'imports': (
-    'from configs import bass',
+    'from datadiet.configs import bass',
     "line 1: ImportError: cannot import name 'bass' from 'configs'",
   ),
   'syntax': ('def get_config(:\n', 'line 1: SyntaxError: invalid syntax'),

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from configs import paper_figure1
 from datadiet.config import sweep
+from datadiet.configs import paper_figure1
 from datadiet.errors import ConfigError
 from tests import running
 

@@ -16,22 +16,25 @@ from datadiet.data import load_dataset
 from datadiet.models import make_model
 from datadiet.runtime.randomness import INIT_STREAM, run_key
 from datadiet.training.state import init_variables
-from tests.data.formats import SHARED_DATA, settings, write_first_cifar10
+from tests.data.formats import (
+  TEST_DATA,
+  needs_cifar10,
+  settings,
+  write_first_cifar10,
+)
 
 NUM_TRAIN, NUM_TEST = 300, 100
 # Here every one of eight virtual devices holds the images in float32.
 NUM_SCORED = 2000
 
-pytestmark = pytest.mark.skipif(
-  not (SHARED_DATA / 'cifar10').exists(), reason='needs ../shared/data'
-)
+pytestmark = needs_cifar10
 
 
 @pytest.fixture(scope='module')
 def original(tmp_path_factory):
   """The real CIFAR-10 of TFDS, or the first images of it."""
   folder = tmp_path_factory.mktemp('original')
-  data_dir = SHARED_DATA
+  data_dir = TEST_DATA
   if 'DATADIET_SLOW_TESTS' not in os.environ:
     data_dir = folder / 'data'
     write_first_cifar10(data_dir, NUM_TRAIN, NUM_TEST)

@@ -2,20 +2,30 @@
 
 import io
 import json
+import os
 import pathlib
 import shutil
 import struct
 import tarfile
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from configs import base
+from datadiet.configs import base
 
 CIFAR10_NAMES = (
   'airplane automobile bird cat deer dog frog horse ship truck'.split()
 )
-SHARED_DATA = pathlib.Path(__file__).parents[2] / '../shared/data'
+# Where TensorFlow Datasets has put the real CIFAR-10; some tests need it.
+TEST_DATA = pathlib.Path(os.environ.get('DATADIET_TEST_DATA') or 'not set')
+HAS_CIFAR10 = (TEST_DATA / 'cifar10').exists()
+if 'DATADIET_TEST_DATA' in os.environ and not HAS_CIFAR10:
+  raise ValueError(f'DATADIET_TEST_DATA: there is no {TEST_DATA}/cifar10')
+NEEDS_CIFAR10 = (
+  'needs DATADIET_TEST_DATA, a folder of TensorFlow Datasets with cifar10'
+)
+needs_cifar10 = pytest.mark.skipif(not HAS_CIFAR10, reason=NEEDS_CIFAR10)
 
 
 def settings(name, data_dir, cache_dir='none', **changes):
@@ -196,7 +206,7 @@ def _first_records(source, target, num_records: int) -> int:
 
 def write_first_cifar10(folder, num_train: int, num_test: int) -> None:
   """Writes a TFDS folder with the first images of the real CIFAR-10."""
-  (source,) = (SHARED_DATA / 'cifar10').iterdir()
+  (source,) = (TEST_DATA / 'cifar10').iterdir()
   target = folder / 'cifar10' / source.name
   target.mkdir(parents=True)
   for name in ('features.json', 'label.labels.txt'):

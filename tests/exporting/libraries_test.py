@@ -130,9 +130,9 @@ def test_tensorboard(cifar, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
   ('name', 'library', 'install'),
   [
-    ('hugging_face', 'datasets', 'pip install datasets'),
-    ('parquet', 'pyarrow', 'pip install pyarrow'),
-    ('tensorboard', 'clu.metric_writers', 'pip install clu tensorflow-cpu'),
+    ('hugging_face', 'datasets', r'datadiet\[export\]'),
+    ('parquet', 'pyarrow', r'datadiet\[export\]'),
+    ('tensorboard', 'clu.metric_writers', r'datadiet\[tfds\]'),
   ],
 )
 def test_a_library_that_is_missing_is_named(

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from configs import base
 from datadiet import config as config_lib
 from datadiet import main
+from datadiet.configs import base
 from datadiet.errors import ConfigError
 from datadiet.stages.compute_type import choose_dtype
 from datadiet.workdir import artifacts

@@ -3,6 +3,7 @@
 import numpy as np
 
 from datadiet.data.dataset import Dataset, Split, make_dataset
+from datadiet.runtime import extras
 
 
 def load_digits(settings) -> Dataset:
@@ -12,6 +13,7 @@ def load_digits(settings) -> Dataset:
   data comes with the library.
   """
   del settings
+  extras.require('config.dataset.name: digits', 'sklearn')
   from sklearn import datasets, model_selection
 
   digits = datasets.load_digits()

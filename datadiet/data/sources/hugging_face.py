@@ -18,6 +18,7 @@ from datadiet.data.dataset import Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
 from datadiet.data.sources.image_folder import files_below, require_folder
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.runtime import extras
 
 _ROWS = 256
 
@@ -44,9 +45,8 @@ def _import_pyarrow() -> Any:
     import pyarrow
     import pyarrow.parquet
   except ImportError as error:
-    raise DataDietError(
-      'config.dataset.name: hugging_face needs the library pyarrow; install it '
-      'by `pip install pyarrow`'
+    raise extras.missing_library(
+      'config.dataset.name: hugging_face', 'pyarrow'
     ) from error
   return pyarrow
 

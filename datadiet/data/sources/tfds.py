@@ -20,7 +20,7 @@ from datadiet.data.dataset import (
   make_dataset,
 )
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.runtime import stopping
+from datadiet.runtime import extras, stopping
 from datadiet.runtime.progress import progress
 
 # Mean and standard deviation of the train split's pixels in [0, 1], as the
@@ -123,10 +123,10 @@ def _import_tensorflow():
     import tensorflow as tf
     import tensorflow_datasets as tfds
   except ImportError as error:
-    raise DataDietError(
-      'reading a set of TensorFlow Datasets for the first time needs '
-      'TensorFlow; install it by `pip install tensorflow-cpu '
-      'tensorflow-datasets`'
+    raise extras.missing_library(
+      'reading a set of TensorFlow Datasets for the first time',
+      'tensorflow',
+      'tensorflow_datasets',
     ) from error
   tf.config.set_visible_devices([], 'GPU')
   return tf, tfds

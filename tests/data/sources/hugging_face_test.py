@@ -215,7 +215,7 @@ def test_duplicate_ids_and_broken_images_are_named(tmp_path, pyarrow):
 
 def test_missing_pyarrow_is_said(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'pyarrow', None)
-  with pytest.raises(DataDietError, match='pip install pyarrow'):
+  with pytest.raises(DataDietError, match=r'pip install .datadiet\[export\]'):
     _load(tmp_path)
 
 

@@ -201,10 +201,10 @@ def test_unknown_name_lists_the_known(tmp_path, monkeypatch):
 @pytest.fixture(scope='module')
 def cifar10(tmp_path_factory):
   """The real set, its settings, and the seconds of its first read."""
-  if not (formats.SHARED_DATA / 'cifar10').exists():
-    pytest.skip('needs ../shared/data')
+  if not formats.HAS_CIFAR10:
+    pytest.skip(formats.NEEDS_CIFAR10)
   settings = formats.settings(
-    'cifar10', formats.SHARED_DATA, tmp_path_factory.mktemp('cache')
+    'cifar10', formats.TEST_DATA, tmp_path_factory.mktemp('cache')
   )
   start = time.monotonic()
   dataset = load_dataset(settings)

@@ -1,0 +1,16 @@
+"""The command `datadiet`, also `python -m datadiet`: runs `datadiet.main`."""
+
+from datadiet.runtime import starting
+
+
+def main() -> None:
+  """Runs the program on the command line and exits."""
+  starting.stop_while_importing()
+  # Imported late: this takes seconds.
+  from datadiet import main as program
+
+  program.main()
+
+
+if __name__ == '__main__':
+  main()

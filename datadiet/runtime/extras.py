@@ -1,0 +1,58 @@
+"""Libraries that come with an extra of the package, and what to say without."""
+
+import importlib.util
+
+from datadiet.errors import DataDietError
+
+# Module -> the extra in pyproject.toml that installs it.
+EXTRA_OF = {
+  'altair': 'report',
+  'clu': 'tfds',
+  'datasets': 'export',
+  'gcsfs': 'gcs',
+  'jinja2': 'report',
+  'markupsafe': 'report',
+  'matplotlib': 'report',
+  'pandas': 'report',
+  'pyarrow': 'export',
+  's3fs': 's3',
+  'sklearn': 'report',
+  'tensorflow': 'tfds',
+  'tensorflow_datasets': 'tfds',
+  'threadpoolctl': 'report',
+  'vl_convert': 'report',
+}
+
+
+class MissingLibraryError(DataDietError, ImportError):
+  """A library that is needed is not installed; says how to install it."""
+
+
+def missing_library(needed_by: str, *modules: str) -> MissingLibraryError:
+  """The error that says which command installs what is missing.
+
+  Args:
+    needed_by: the setting or function that cannot do without, for the user.
+    *modules: keys of `EXTRA_OF` that are not installed.
+  """
+  extra = ','.join(sorted({EXTRA_OF[module] for module in modules}))
+  return MissingLibraryError(
+    f'{needed_by} needs {", ".join(modules)}, not installed here; install with '
+    f"`pip install 'datadiet[{extra}]'`, or in a clone of the repository "
+    f"`pip install -c constraints.txt -e '.[{extra}]'`"
+  )
+
+
+def require(needed_by: str, *modules: str) -> None:
+  """Checks that libraries are installed, without importing them.
+
+  Args:
+    needed_by: the setting or function that cannot do without, for the user.
+    *modules: keys of `EXTRA_OF`.
+
+  Raises:
+    MissingLibraryError: naming all that are not.
+  """
+  missing = [name for name in modules if not importlib.util.find_spec(name)]
+  if missing:
+    raise missing_library(needed_by, *missing)
