@@ -32,6 +32,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.dataset.test_fraction = 0.2
   # Leave out images that cannot be read, and list them, instead of stopping.
   config.dataset.skip_unreadable = False
+  # What transparent images are laid on: 'white', 'black' or '#rrggbb'.
+  config.dataset.background = 'white'
   # Other train labels: a .npy of integers in order, or a CSV with id,label.
   config.dataset.labels_path = ''
   # Share of the train labels that are drawn to be changed, and how:

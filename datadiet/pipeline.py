@@ -11,6 +11,7 @@ from absl import logging
 from datadiet import config as config_lib
 from datadiet.config import closest, sweep
 from datadiet.data import Dataset, load_dataset
+from datadiet.data.checks import class_counts
 from datadiet.errors import EXIT_STOPPED, ConfigError, DataDietError, Preempted
 from datadiet.runtime import ending, processes
 from datadiet.runtime.progress import format_seconds
@@ -136,7 +137,10 @@ def _load(settings: Any) -> Dataset:
   They cannot agree on it, since each reads on its own.
   """
   try:
-    return load_dataset(settings)
+    dataset = load_dataset(settings)
+    names, labels = dataset.class_names, dataset.train.labels
+    logging.info('%s: %s', dataset.name, class_counts(labels, names))
+    return dataset
   except Preempted:
     if processes.has_peers():
       ending.tell_peers_stopped()

@@ -108,6 +108,15 @@ def _is_pattern(value: Any) -> bool:
 
 _PATTERN = Check(_is_pattern, 'a regular expression')
 
+_BACKGROUND = Check(
+  lambda value: (
+    isinstance(value, str)
+    and bool(re.fullmatch('white|black|#[0-9a-fA-F]{6}', value))
+  ),
+  "'white', 'black' or a colour as '#rrggbb'",
+  ('white', 'black'),
+)
+
 # Every field of configs/base.py, which a test holds to be the same.
 FIELDS: dict[str, Check] = {
   'dataset.name': _NAME,
@@ -122,6 +131,7 @@ FIELDS: dict[str, Check] = {
     0.001, 0.999, 'a number from 0.001 to 0.999'
   ),
   'dataset.skip_unreadable': _BOOLEAN,
+  'dataset.background': _BACKGROUND,
   'dataset.labels_path': _TEXT,
   'dataset.label_noise.fraction': _SHARE,
   'dataset.label_noise.seed': _integer(0),

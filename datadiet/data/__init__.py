@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 
-from datadiet.data import cache, labels, remote
+from datadiet.data import cache, identity, labels, remote
 from datadiet.data.dataset import Dataset, Split
 from datadiet.data.sources import (
   arrays,
@@ -62,6 +62,7 @@ _OPTIONS = (
   'test_split',
   'test_fraction',
   'skip_unreadable',
+  'background',
 )
 
 
@@ -84,8 +85,8 @@ def load_dataset(settings) -> Dataset:
   else:
     options = {name: _plain(settings[name]) for name in _OPTIONS}
     files = _files(source, settings)
-    identity = {**options, 'files': cache.source_identity(files)}
-    place = (settings.name, identity)
+    what = {**options, 'files': identity.source_identity(files)}
+    place = (settings.name, what)
 
     def load(allocate):
       if not storage.is_remote(files):

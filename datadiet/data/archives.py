@@ -1,59 +1,59 @@
-"""Reads .tar.gz archives in one pass, without extracting them."""
+"""Unpacks .tar.gz archives for the time that they are read."""
 
-import gzip
+import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etils import epath
 
+from datadiet.data import cache
 from datadiet.errors import DataDietError
-
-
-def archive_members(
-  path: epath.Path,
-) -> Iterator[tuple[str, Callable[[], bytes]]]:
-  """Names of the files in a .tar.gz, and for each how to read it, in order.
-
-  A file must be read before the next is asked for.
-
-  Args:
-    path: of the archive; may be remote.
-
-  Raises:
-    DataDietError: if the archive is cut short or damaged.
-  """
-
-  def reader(member: tarfile.TarInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-      with _errors_of(path):
-        return archive.extractfile(member).read()
-
-    return read
-
-  with (
-    _errors_of(path),
-    path.open('rb') as file,
-    gzip.GzipFile(fileobj=file) as unzipped,
-    tarfile.open(fileobj=unzipped, mode='r|') as archive,
-  ):
-    for member in archive:
-      # tarfile remembers all members, which may be many.
-      archive.members.clear()
-      if member.isfile():
-        yield member.name.removeprefix('./'), reader(member)
-    # Only its end tells whether an archive is complete.
-    while unzipped.read(2**20):
-      pass
+from datadiet.runtime import stopping
 
 
 @contextmanager
-def _errors_of(path: epath.Path) -> Iterator[None]:
+def unpacked(path: epath.Path, cache_dir: str) -> Iterator[epath.Path]:
+  """A folder with what an archive holds, removed again on leaving.
+
+  Args:
+    path: of the archive, which is local.
+    cache_dir: `config.dataset.cache_dir`, beside which there is space.
+
+  Raises:
+    DataDietError: if the archive is cut short or damaged, or the disk is full;
+      or what is raised while the folder is read, with the archive in its place.
+    Preempted: if the process was asked to stop.
+  """
+  folder = cache.scratch_folder(path.name, {'archive': str(path)}, cache_dir)
   try:
-    yield
+    _unpack(path, folder)
+    try:
+      yield folder
+    except DataDietError as error:
+      message = str(error).replace(str(folder), str(path))
+      raise type(error)(message) from error
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unpack(path: epath.Path, folder: epath.Path) -> None:
+  try:
+    with tarfile.open(path) as archive:
+      for member in archive:
+        if member.isfile() or member.isdir():
+          archive.extract(member, folder, filter='data')
+        stopping.raise_if_requested()
+      # Only its end tells whether an archive is complete.
+      while archive.fileobj.read(2**20):
+        pass
   except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if getattr(error, 'errno', None):
+      raise DataDietError(
+        f'{path} cannot be unpacked to {folder.parent}: {reason}'
+      ) from error
     raise DataDietError(
       f'{path} is cut short or damaged ({reason}); download it again'
     ) from error

@@ -2,8 +2,8 @@
 
 The first read of a source decodes it straight into the files; later reads take
 the arrays from `<cache_dir>/<name>-<key>/`, where the key says what was read
-(source, options, and size and time of its files), so that changed files are
-read anew. Nothing here holds a split's pixels in memory.
+(source, options, and `identity` of its files), so that changed files are read
+anew. Nothing here holds a split's pixels in memory.
 """
 
 import errno
@@ -39,7 +39,7 @@ except ImportError:  # Not on Windows: two processes may then decode at once.
 
 DEFAULT_CACHE_DIR = '~/.cache/datadiet'
 # Raise it when the meaning of the cached arrays changes.
-_FORMAT = 2
+_FORMAT = 3
 _SPLITS = ('train', 'test')
 
 
@@ -304,39 +304,3 @@ def _remove_left_behind(folder: epath.Path) -> None:
   for path in folder.parent.iterdir():
     if path.name.startswith(f'.{folder.name}.') and path.suffix == '.tmp':
       shutil.rmtree(path, ignore_errors=True)
-
-
-def source_identity(root: os.PathLike | str) -> list:
-  """A hash of names, sizes and times of the files below a folder, or of one.
-
-  Returns:
-    [number of files, hash], for `identity`.
-  """
-  digest = hashlib.sha256()
-  count = 0
-  is_remote = storage.is_remote(root)
-  listing = _remote_files if is_remote else _local_files
-  for entry in listing(root):
-    digest.update(repr(entry).encode(errors='surrogateescape'))
-    count += 1
-  return [count, digest.hexdigest()[:32]]
-
-
-def _remote_files(root: os.PathLike | str) -> Iterator[tuple]:
-  for name, marks in storage.files_below(root).items():
-    yield name, *marks
-
-
-def _local_files(root: os.PathLike | str) -> Iterator[tuple]:
-  root = os.path.expanduser(root)
-  if not os.path.isdir(root):
-    stat = os.stat(root)
-    yield os.path.basename(root), stat.st_size, stat.st_mtime_ns
-    return
-  for folder, names, file_names in os.walk(root, followlinks=True):
-    names.sort()
-    for name in sorted(file_names):
-      path = os.path.join(folder, name)
-      # A broken link is found, and named, when the images are read.
-      stat = os.stat(path) if os.path.exists(path) else os.lstat(path)
-      yield path[len(root) :], stat.st_size, stat.st_mtime_ns

@@ -7,20 +7,17 @@ and shuffles carry indices instead.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
-from absl import logging
 
+from datadiet.data import checks, pixels
+from datadiet.data.pixels import channel_statistics, chunks
 from datadiet.errors import DataDietError
 
 # (split name, shape) -> uint8 array to decode into: in memory or, with the
 # cache, a memory-mapped file, so that a set may be larger than memory.
 Allocate = Callable[[str, tuple[int, ...]], np.ndarray]
-# Bytes of pixels looked at in one go.
-_CHUNK_BYTES = 2**24
-# Names listed in a log line.
-_NUM_LISTED = 10
 
 
 def in_memory(split_name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -160,17 +157,23 @@ def make_dataset(
 
   Raises:
     DataDietError: for labels out of range, duplicate ids, different image
-      shapes, or an empty split.
+      shapes, an empty split, fewer than two classes, or images without content
+      (`pixels.check`).
   """
+  checks.check_class_names(class_names, source or name)
   for split_name, split in (('train', train), ('test', test)):
     where = f'{source or name}, {split_name}'
     _check_split(where, split, len(class_names))
-    _warn_of_empty_classes(where, split.labels, class_names)
+    checks.warn_of_empty_classes(split.labels, class_names, where)
+  checks.check_labels(train.labels, class_names, f'{source or name}, train')
   if train.images.shape[1:] != test.images.shape[1:]:
     raise DataDietError(
       f'{source or name}: train images have shape {train.images.shape[1:]}, '
       f'test images {test.images.shape[1:]}; they must be the same'
     )
+  for split_name, split in (('train', train), ('test', test)):
+    where = f'{source or name}, {split_name}'
+    pixels.check(split.images, split.ids, where)
   if mean is None or std is None:
     mean, std = channel_statistics(train.images)
   return Dataset(
@@ -183,22 +186,6 @@ def make_dataset(
     fingerprint=fingerprint(train, test),
     skipped=tuple(skipped),
   )
-
-
-def _warn_of_empty_classes(
-  where: str, labels: np.ndarray, class_names: tuple[str, ...]
-) -> None:
-  counts = np.bincount(labels, minlength=len(class_names))
-  empty = [class_names[label] for label in np.flatnonzero(counts == 0)]
-  if empty:
-    logging.warning(
-      '%s has no examples of %d of %d classes: %s%s',
-      where,
-      len(empty),
-      len(class_names),
-      ', '.join(empty[:_NUM_LISTED]),
-      ', ...' if len(empty) > _NUM_LISTED else '',
-    )
 
 
 def _check_split(where: str, split: Split, num_classes: int) -> None:
@@ -217,37 +204,6 @@ def _check_split(where: str, split: Split, num_classes: int) -> None:
       f'{where}: the id {str(unique[np.argmax(counts)])!r} occurs '
       f'{counts.max()} times; ids must be unique'
     )
-
-
-def chunks(images: np.ndarray) -> Iterator[np.ndarray]:
-  """Consecutive parts of images, small enough to work on in memory."""
-  rows = max(1, _CHUNK_BYTES // max(1, int(np.prod(images.shape[1:]))))
-  for start in range(0, len(images), rows):
-    yield images[start : start + rows]
-
-
-def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Mean and standard deviation by channel of pixels scaled to [0, 1].
-
-  Args:
-    images: uint8[num_examples, height, width, channels].
-
-  Returns:
-    mean and std, float32[channels] each; a std of 0 is returned as 1.
-  """
-  channels = images.shape[-1]
-  # Counting the 256 values is exact, whatever the number of pixels.
-  histogram = np.zeros((channels, 256), np.int64)
-  for chunk in chunks(images):
-    for channel, counts in enumerate(histogram):
-      counts += np.bincount(chunk[..., channel].reshape(-1), minlength=256)
-  values = np.arange(256) / 255.0
-  share = histogram / histogram.sum(1, keepdims=True)
-  mean = share @ values
-  variance = (share * np.square(values - mean[:, None])).sum(1)
-  std = np.sqrt(variance)
-  std[std == 0.0] = 1.0
-  return mean.astype(np.float32), std.astype(np.float32)
 
 
 def fingerprint(train: Split, test: Split) -> str:

@@ -5,63 +5,160 @@ project: a worker starts in a fraction of a second, without JAX, and serves
 callers whose main module cannot be imported again.
 """
 
+import errno
 import io
 import os
 import pickle
 import signal
 import sys
+import warnings
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageColor
 
-UNREADABLE, OTHER_SIZE = 'unreadable', 'other size'
+# What can be wrong with an image: its content, its size, or that the system
+# does not let it be read, which says nothing of its content.
+UNREADABLE, OTHER_SIZE, NOT_READ = 'unreadable', 'other size', 'not read'
 # JPEGs are decoded at a fraction of their size if that leaves this many times
 # the pixels needed along each side.
 _SHRINK_GAP = 2
+# Bits a value that cameras and scanners store in 16.
+_DEPTHS = (8, 10, 12, 14, 16)
+# How to turn an image that was noted to lie in one of EXIF's orientations.
+_TURNS = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
 
 
-def decode(content: str | bytes, image_size: int) -> np.ndarray:
+class Notes(NamedTuple):
+  """What else there is to say of a decoded image.
+
+  Attributes:
+    is_transparent: some pixel let the background through.
+    has_frames: it is the first of several.
+    has_bad_exif: its EXIF block cannot be read.
+    maximum: the largest value of an image with 16 bits a pixel; else -1.
+    shift: bits of such values that were dropped at their lower end.
+    deep_colour: the largest value of the upper 8 bits of an image with 16 bits
+      a colour, of which Pillow drops the others; else -1.
+  """
+
+  is_transparent: bool = False
+  has_frames: bool = False
+  has_bad_exif: bool = False
+  maximum: int = -1
+  shift: int = 0
+  deep_colour: int = -1
+
+
+def decode(
+  content: str | bytes, image_size: int, background: str = 'white'
+) -> tuple[np.ndarray, Notes]:
   """Decodes one image.
 
-  Grey, palette and 16-bit images become RGB, an alpha channel is dropped, and
-  the orientation that a camera noted is applied.
+  Grey and palette images become RGB, transparent ones are laid on a
+  background, and the orientation that a camera noted is applied. Of 16 bits a
+  pixel as many lower ones are dropped as leave 8 that hold the image's maximum
+  (`Notes.shift`).
 
   Args:
     content: a path, or the bytes of a file.
     image_size: height and width to resize to; 0 to leave the size.
+    background: 'white', 'black' or '#rrggbb'.
 
   Returns:
-    uint8[height, width, 3].
+    uint8[height, width, 3], and notes.
 
   Raises:
     Exception: of many kinds, if it cannot be read.
   """
   source = content if isinstance(content, str) else io.BytesIO(content)
-  with Image.open(source) as image:
+  with warnings.catch_warnings():
+    # Of large pictures and odd metadata: whatever can be decoded is.
+    warnings.simplefilter('ignore')
+    image = Image.open(source)
+  with image:
     if image_size:
       image.draft(None, (_SHRINK_GAP * image_size,) * 2)
-    if 'exif' in image.info:
-      image = ImageOps.exif_transpose(image)
-    image = _to_rgb(image)
+    has_frames = getattr(image, 'is_animated', False)
+    is_deep_colour = _is_deep_colour(image)
+    # TIFFs are turned by this; some PNGs have their EXIF block at the end.
+    image.load()
+    orientation, has_bad_exif = _orientation(image)
+    rgb, notes = _to_rgb(image, background)
+    if is_deep_colour:
+      # Of the colours: a fourth channel is alpha.
+      brightest = max(high for _, high in image.getextrema()[:3])
+      notes = notes._replace(deep_colour=brightest)
+    if orientation in _TURNS:
+      rgb = rgb.transpose(_TURNS[orientation])
     if image_size:
-      image = _resize(image, image_size)
-    return np.asarray(image)
+      rgb = _resize(rgb, image_size)
+    return np.asarray(rgb), notes._replace(
+      has_frames=has_frames, has_bad_exif=has_bad_exif
+    )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-  if image.mode == 'RGB':
-    return image
+def _orientation(image: Image.Image) -> tuple[int, bool]:
+  """EXIF's or XMP's number, and whether there is an EXIF block of no use."""
+  try:
+    return image.getexif().get(ExifTags.Base.Orientation, 1), False
+  # A damaged block raises many things, and says nothing of the pixels.
+  except Exception:
+    return 1, True
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+  """Whether Pillow drops the lower 8 bits of each colour of an image."""
+  options = [tile[3] for tile in getattr(image, 'tile', ())]
+  return image.mode in ('RGB', 'RGBA', 'LA', 'CMYK') and any(
+    ';16' in str(option) for option in options
+  )
+
+
+def _to_rgb(image: Image.Image, background: str) -> tuple[Image.Image, Notes]:
+  if image.mode.startswith('I;16') or (
+    # Pillow's mode for greys of a PGM file, which have up to 16 bits.
+    image.mode == 'I' and image.format == 'PPM'
+  ):
+    return _shallow(image)
   if image.mode in ('I', 'F'):
     # Their range is not known: what is white is for somebody to say.
     kind = 'integer' if image.mode == 'I' else 'floating-point'
     raise ValueError(f'it has 32-bit {kind} pixels; allowed: up to 16 bits')
-  if image.mode.startswith('I;16'):
-    # 16 bits a pixel, which Pillow would clip at 255.
-    values = np.asarray(image).astype(np.int64) >> 8
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert('RGB')
+  if not image.has_transparency_data:
+    return image.convert('RGB'), Notes()
+  with_alpha = image.convert('RGBA')
+  alpha = with_alpha.getchannel('A')
+  if alpha.getextrema()[0] == 255:
+    return with_alpha.convert('RGB'), Notes()
+  laid_on = Image.new('RGBA', image.size, ImageColor.getrgb(background))
+  laid_on.alpha_composite(with_alpha)
+  return laid_on.convert('RGB'), Notes(is_transparent=True)
+
+
+def _shallow(image: Image.Image) -> tuple[Image.Image, Notes]:
+  """An image of 16 bits a pixel in 8."""
   if 'transparency' in image.info:
-    image = image.convert('RGBA')
-  return image.convert('RGB')
+    raise ValueError('it has 16 bits a pixel and a transparent one among them')
+  values = np.asarray(image).astype(np.int64)
+  maximum = int(values.max(initial=0))
+  shift = shift_for(maximum)
+  grey = Image.fromarray((values >> shift).clip(0, 255).astype(np.uint8))
+  return grey.convert('RGB'), Notes(maximum=maximum, shift=shift)
+
+
+def shift_for(maximum: int) -> int:
+  """Lower bits to drop so that values up to a maximum fit 8 bits."""
+  bits = next(bits for bits in _DEPTHS if maximum < 2**bits)
+  return bits - 8
 
 
 def _resize(image: Image.Image, image_size: int) -> Image.Image:
@@ -92,8 +189,12 @@ def resize(images: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def decode_chunk(
-  contents: list[str | bytes], height: int, width: int, image_size: int
-) -> tuple[np.ndarray, list[tuple[int, str, str]]]:
+  contents: list[str | bytes],
+  height: int,
+  width: int,
+  image_size: int,
+  background: str = 'white',
+) -> tuple[np.ndarray, list[tuple[int, str, str]], list[tuple[int, Notes]]]:
   """Decodes images that must all have one size.
 
   Args:
@@ -101,33 +202,50 @@ def decode_chunk(
     height: of the decoded images.
     width: likewise.
     image_size: height and width to resize to; 0 to leave the size.
+    background: see `decode`.
 
   Returns:
-    uint8[num, height, width, 3], and what went wrong: position, UNREADABLE or
-    OTHER_SIZE, and a reason; the image is then black.
+    uint8[num, height, width, 3]; what went wrong: position, UNREADABLE,
+    NOT_READ or OTHER_SIZE, and a reason, the image being black then; and the
+    notes of positions of which there is something to say.
   """
   images = np.zeros((len(contents), height, width, 3), np.uint8)
-  errors = []
+  errors, all_notes = [], []
   for position, content in enumerate(contents):
     try:
-      image = decode(content, image_size)
+      image, notes = decode(content, image_size, background)
     # Broken files make Pillow raise OSError, SyntaxError, ValueError, struct's
     # and zlib's errors and its own; each is told to the user.
     except Exception as error:
-      errors.append((position, UNREADABLE, reason(error)))
+      errors.append((position, kind(error), reason(error)))
       continue
-    if image.shape == images.shape[1:]:
-      images[position] = image
-    else:
+    if image.shape != images.shape[1:]:
       found = f'{image.shape[1]}x{image.shape[0]}'
       errors.append((position, OTHER_SIZE, found))
-  return images, errors
+      continue
+    images[position] = image
+    if notes != Notes():
+      all_notes.append((position, notes))
+  return images, errors, all_notes
+
+
+def kind(error: Exception) -> str:
+  """Whether an image is damaged or missing, or the system cannot read it."""
+  # Pillow's own errors of damaged files have no number.
+  number = error.errno if isinstance(error, OSError) else None
+  missing = (None, errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
+  return UNREADABLE if number in missing else NOT_READ
 
 
 def reason(error: Exception) -> str:
   """Why an image cannot be read, without the name of the file."""
   if isinstance(error, Image.UnidentifiedImageError):
     return 'not an image of a known format'
+  if isinstance(error, Image.DecompressionBombError):
+    return (
+      f'it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, where Pillow '
+      'suspects an attack: save it smaller'
+    )
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
   return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -3,14 +3,9 @@
 import dataclasses
 import itertools
 import os
-import pickle
-import queue
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +13,8 @@ from absl import logging
 
 from datadiet.data import decode_worker
 from datadiet.data.dataset import Allocate, Dataset, Split, make_dataset
+from datadiet.data.decode_pool import decoders
+from datadiet.data.findings import Findings
 from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import Progress, progress
@@ -29,6 +26,7 @@ _CHUNK_BYTES = 2**22
 _IMAGES_A_WORKER = 64
 # Names listed in a log line or a message.
 _NUM_LISTED = 10
+_NUM_UNREADABLE_LISTED = 20
 
 
 class EncodedImage(NamedTuple):
@@ -83,21 +81,22 @@ def decoded_dataset(
     listings: of 'train' and 'test'.
     encoded: every listed image once, in any order.
     class_names: one per class, in label order.
-    settings: `config.dataset`; uses `image_size` and `skip_unreadable`.
+    settings: `config.dataset`; uses `image_size`, `background` and
+      `skip_unreadable`.
     allocate: for the decoded images.
     source: the folder or file, for messages.
     mean: see `make_dataset`.
     std: see `make_dataset`.
 
   Raises:
-    DataDietError: if an image cannot be read and is not to be skipped, if
-      sizes differ and none was chosen, or for what `make_dataset` refuses.
+    DataDietError: if images cannot be read and are not to be skipped, or a
+      class would be left without any, if sizes differ and none was chosen, or
+      for what `make_dataset` refuses.
   """
   decoder = _Decoder(
     {split_name: len(listing.ids) for split_name, listing in listings.items()},
     allocate,
-    settings.image_size,
-    settings.skip_unreadable,
+    settings,
   )
   decoder.decode(iter(encoded), name, source)
   splits = {
@@ -118,6 +117,7 @@ def decoded_dataset(
       len(skipped),
       shown(skipped),
     )
+    _check_classes_are_left(listings['train'], splits['train'], class_names)
   return make_dataset(
     name,
     splits['train'],
@@ -128,6 +128,17 @@ def decoded_dataset(
     source=source,
     skipped=tuple(skipped),
   )
+
+
+def _check_classes_are_left(
+  listing: Listing, split: Split, class_names: tuple[str, ...]
+) -> None:
+  gone = sorted({*np.unique(listing.labels)} - {*np.unique(split.labels)})
+  if gone:
+    raise DataDietError(
+      f'no image of the class {class_names[gone[0]]!r} can be read; repair '
+      'one, or remove the class'
+    )
 
 
 def shown(names: list[str]) -> str:
@@ -173,13 +184,15 @@ class _Decoder:
     self,
     counts: Mapping[str, int],
     allocate: Allocate,
-    image_size: int,
-    skip_unreadable: bool,
+    settings,
   ):
     self._counts = counts
     self._allocate = allocate
-    self._image_size = image_size
-    self._skip_unreadable = skip_unreadable
+    self._image_size = settings.image_size
+    self._background = settings.background
+    self._skip_unreadable = settings.skip_unreadable
+    self._findings = Findings()
+    self._refused: dict[str, str] = {}
     self.images: dict[str, np.ndarray] = {}
     self.skipped: dict[str, set[int]] = {name: set() for name in counts}
 
@@ -198,14 +211,20 @@ class _Decoder:
     num_workers = max(1, min(num_cores(), total // _IMAGES_A_WORKER))
     waiting: deque[tuple[list[EncodedImage], Future]] = deque()
     with (
-      _decoders(num_workers) as decode_chunk,
+      decoders(num_workers) as decode_chunk,
       ThreadPoolExecutor(num_workers) as threads,
       progress(f'Decoding {name}', total, 'images') as bar,
     ):
       try:
         for chunk in _chunks(encoded, num_images):
           contents = [image.content for image in chunk]
-          request = (contents, height, width, self._image_size)
+          request = (
+            contents,
+            height,
+            width,
+            self._image_size,
+            self._background,
+          )
           waiting.append((chunk, threads.submit(decode_chunk, *request)))
           # No more in flight than keeps the workers busy, to bound memory.
           if len(waiting) > 2 * num_workers:
@@ -214,6 +233,8 @@ class _Decoder:
           self._store(*waiting.popleft(), bar)
       finally:
         threads.shutdown(cancel_futures=True)
+    self._raise_if_refused()
+    self._findings.settle(self.images, source, self._background)
 
   def _first_size(self, encoded: Iterator[EncodedImage], source: str):
     """Height and width of all images, and all of them again."""
@@ -223,17 +244,19 @@ class _Decoder:
       try:
         height, width, _ = decode_worker.decode(
           image.content, self._image_size
-        ).shape
+        )[0].shape
       except Exception as error:
-        self._refuse(image, decode_worker.reason(error))
+        kind, reason = decode_worker.kind(error), decode_worker.reason(error)
+        self._refuse(image, kind, reason)
         continue
       return height, width, itertools.chain(seen, encoded)
+    self._raise_if_refused()
     raise DataDietError(f'{source} holds no image that can be read')
 
   def _store(
     self, chunk: list[EncodedImage], future: Future, bar: Progress
   ) -> None:
-    images, errors = future.result()
+    images, errors, all_notes = future.result()
     for position, kind, reason in errors:
       if kind == decode_worker.OTHER_SIZE:
         height, width = images.shape[1:3]
@@ -242,7 +265,10 @@ class _Decoder:
           f'{width}x{height}; set config.dataset.image_size to resize all to '
           'one size'
         )
-      self._refuse(chunk[position], reason)
+      self._refuse(chunk[position], kind, reason)
+    for position, notes in all_notes:
+      image = chunk[position]
+      self._findings.add(image.split_name, image.position, notes)
     for split_name, destination in self.images.items():
       rows = [i for i, image in enumerate(chunk) if image[0] == split_name]
       if rows:
@@ -250,13 +276,31 @@ class _Decoder:
     bar.advance(len(chunk))
     stopping.raise_if_requested()
 
-  def _refuse(self, image: EncodedImage, reason: str) -> None:
+  def _refuse(self, image: EncodedImage, kind: str, reason: str) -> None:
+    # What the system does not let be read may be a good picture.
+    if self._skip_unreadable and kind != decode_worker.NOT_READ:
+      self.skipped[image.split_name].add(image.position)
+    else:
+      self._refused[image.name] = reason
+
+  def _raise_if_refused(self) -> None:
+    """All images that cannot be read are told at once."""
+    names = list(self._refused)
+    if not names:
+      return
+    name, reason = names[0], self._refused[names[0]]
+    if len(names) > 1:
+      others = ', '.join(names[1:_NUM_UNREADABLE_LISTED])
+      more = len(names) - _NUM_UNREADABLE_LISTED
+      others += f' and {more} more' if more > 0 else ''
+      reason += f'), nor {len(names) - 1} others ({others}'
+    remedy = 'remove it' if len(names) == 1 else 'remove them'
     if not self._skip_unreadable:
-      raise DataDietError(
-        f'{image.name} cannot be read as an image ({reason}); remove it, or '
-        'leave out such files by config.dataset.skip_unreadable=True'
-      )
-    self.skipped[image.split_name].add(image.position)
+      remedy += ', or leave out such files by '
+      remedy += 'config.dataset.skip_unreadable=True'
+    raise DataDietError(
+      f'{name} cannot be read as an image ({reason}); {remedy}'
+    )
 
 
 def _chunks(
@@ -280,51 +324,3 @@ def num_cores() -> int:
   if hasattr(os, 'sched_getaffinity'):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
-
-
-@contextmanager
-def _decoders(num_workers: int) -> Iterator[Callable]:
-  """A thread-safe `decode_chunk` that spreads calls over worker processes."""
-  if num_workers == 1:
-    yield decode_worker.decode_chunk
-    return
-  # Linear algebra's threads would only take memory there.
-  environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
-  workers = []
-  free: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
-
-  def decode_chunk(*request):
-    worker = free.get()
-    try:
-      pickle.dump(request, worker.stdin, pickle.HIGHEST_PROTOCOL)
-      worker.stdin.flush()
-      return pickle.load(worker.stdout)
-    except (OSError, EOFError, pickle.UnpicklingError) as error:
-      raise DataDietError(
-        'a process that decodes images ended unexpectedly (exit code '
-        f'{worker.poll()}); the machine may be out of memory'
-      ) from error
-    finally:
-      free.put(worker)
-
-  try:
-    for _ in range(num_workers):
-      # -P: this folder must not hide modules of the standard library.
-      worker = subprocess.Popen(
-        [sys.executable, '-P', decode_worker.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-      )
-      workers.append(worker)
-      free.put(worker)
-    yield decode_chunk
-  finally:
-    for worker in workers:
-      worker.kill()
-    for worker in workers:
-      worker.wait()
-      worker.stdout.close()
-      # What a dead worker was never sent is of no use.
-      with suppress(BrokenPipeError):
-        worker.stdin.close()

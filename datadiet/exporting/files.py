@@ -10,7 +10,7 @@ from pathlib import Path
 from etils import epath
 from PIL import Image
 
-from datadiet.data.sources.image_folder import has_splits
+from datadiet.data.sources.folder_layout import class_folders
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
 from datadiet.runtime.progress import progress
@@ -120,7 +120,9 @@ def _write_tree(
   keep_paths = originals is not None and not kept.labels_are_changed
   names = kept.dataset.class_names
   names = list(names) if keep_paths else _folder_names(names)
-  depth = 2 if keep_paths and has_splits(epath.Path(originals)) else 1
+  homes = [names[label] for label in train.labels]
+  if keep_paths:
+    homes = class_folders(train.ids.tolist(), homes)
   width = len(str(train.num_examples - 1))
   rows, num_kept, filled = [], len(kept.example_index), set()
   with progress(f'Writing {kept.name}', num_kept, 'images') as bar:
@@ -133,7 +135,7 @@ def _write_tree(
           stem, extension = name, '.png'
         stem = re.sub(r'[^\w.-]+', '_', stem)
         path = f'{names[label]}/{i:0{width}d}_{stem}{extension}'
-      filled.add('/'.join(path.split('/')[:depth]))
+      filled.add(homes[i])
       (folder / path).parent.mkdir(parents=True, exist_ok=True)
       write(i, folder / path)
       rows.append((path, i, name, label))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datadiet.data.sources.image_folder import has_splits
+from datadiet.data.sources.folder_layout import class_folders
 from datadiet.errors import DataDietError
 from datadiet.exporting.files import torchvision_takes
 from datadiet.exporting.kept import Kept
@@ -150,13 +150,17 @@ def _folders(kept: Kept) -> dict[str, str]:
       f'{kept.settings.data_dir} are not; use the format image_folder'
     )
   data_dir = Path(kept.settings.data_dir).expanduser().absolute()
-  root = data_dir
-  if has_splits(data_dir):
-    splits = {name.split('/')[0] for name in kept.dataset.train.ids}
-    if len(splits) > 1:
-      raise DataDietError(
-        'the format torch takes one folder of classes, these examples are in '
-        f'{", ".join(sorted(splits))}; use the format file_list'
-      )
-    root = data_dir / splits.pop()
+  dataset = kept.dataset
+  labels = dataset.original_labels
+  labels = dataset.train.labels if labels is None else labels
+  homes = class_folders(
+    dataset.train.ids.tolist(), [dataset.class_names[i] for i in labels]
+  )
+  roots = {os.path.dirname(home) for home in homes}
+  if len(roots) > 1:
+    raise DataDietError(
+      'the format torch takes one folder of classes, these examples are in '
+      f'{", ".join(sorted(roots))}; use the format file_list'
+    )
+  root = data_dir / roots.pop()
   return {'data_dir': os.fspath(data_dir), 'root': os.fspath(root)}

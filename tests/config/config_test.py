@@ -27,6 +27,7 @@ WRONG = {
   'dataset.test_split': _TEXT,
   'dataset.test_fraction': (0.0, 1.0, *_NUMBER),
   'dataset.skip_unreadable': (1, 'yes', None),
+  'dataset.background': ('', 'red', '#12', None),
   'dataset.labels_path': _TEXT,
   'dataset.label_noise.fraction': (-0.1, 1.1, *_NUMBER),
   'dataset.label_noise.seed': _SEED,

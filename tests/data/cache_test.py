@@ -194,20 +194,3 @@ def test_space_that_cannot_be_promised_is_filled(tmp_path, monkeypatch):
   _same(cache.cached('set', {}, _never, str(tmp_path)), first)
   images = _only_folder(tmp_path) / 'train_images.npy'
   assert images.stat().st_blocks * 512 >= images.stat().st_size
-
-
-def test_identity_tells_changed_files(tmp_path):
-  formats.write(tmp_path / 'a/1.png', b'one')
-  formats.write(tmp_path / 'b/2.png', b'two')
-  before = cache.source_identity(tmp_path)
-  assert before[0] == 2
-  assert cache.source_identity(tmp_path) == before
-  os.utime(tmp_path / 'b/2.png', (1, 1))
-  touched = cache.source_identity(tmp_path)
-  os.rename(tmp_path / 'b/2.png', tmp_path / 'b/3.png')
-  renamed = cache.source_identity(tmp_path)
-  formats.write(tmp_path / 'a/1.png', b'longer')
-  longer = cache.source_identity(tmp_path)
-  known = {str(x) for x in (before, touched, renamed, longer)}
-  assert len(known) == 4
-  assert cache.source_identity(tmp_path / 'a/1.png')[0] == 1

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from datadiet.data import DATASETS, load_dataset
+from datadiet.data import DATASETS, load_dataset, pixels
 from datadiet.data import dataset as dataset_lib
 from datadiet.data.dataset import Split, make_dataset
 from datadiet.errors import ConfigError, DataDietError
@@ -71,12 +71,12 @@ def test_classes_without_examples_are_told_of(caplog):
 
 @pytest.mark.parametrize('chunk_bytes', [1, 100, 2**24])
 def test_statistics_are_exact_in_chunks(monkeypatch, chunk_bytes):
-  monkeypatch.setattr(dataset_lib, '_CHUNK_BYTES', chunk_bytes)
+  monkeypatch.setattr(pixels, '_CHUNK_BYTES', chunk_bytes)
   images = formats.random_images(50, 6)
   mean, std = dataset_lib.channel_statistics(images)
-  pixels = images.astype(np.float64) / 255
-  np.testing.assert_allclose(mean, pixels.mean((0, 1, 2)), rtol=1e-6)
-  np.testing.assert_allclose(std, pixels.std((0, 1, 2)), rtol=1e-6)
+  scaled = images.astype(np.float64) / 255
+  np.testing.assert_allclose(mean, scaled.mean((0, 1, 2)), rtol=1e-6)
+  np.testing.assert_allclose(std, scaled.std((0, 1, 2)), rtol=1e-6)
   constant = np.full((2, 4, 4, 3), 7, np.uint8)
   assert dataset_lib.channel_statistics(constant)[1].tolist() == [1, 1, 1]
 
@@ -84,7 +84,7 @@ def test_statistics_are_exact_in_chunks(monkeypatch, chunk_bytes):
 def test_fingerprint_depends_on_pixels_ids_labels_and_order(monkeypatch):
   split = _split()
   before = dataset_lib.fingerprint(split, split)
-  monkeypatch.setattr(dataset_lib, '_CHUNK_BYTES', 100)
+  monkeypatch.setattr(pixels, '_CHUNK_BYTES', 100)
   assert dataset_lib.fingerprint(split, split) == before
   images = split.images.copy()
   images[9, 3, 3, 2] ^= 1

@@ -17,6 +17,7 @@ from datadiet.runtime import stopping
 from tests.data import formats
 
 ROOT = pathlib.Path(__file__).parents[2]
+_TWO_CLASSES = {'train/a': 150, 'train/b': 150, 'test/a': 2, 'test/b': 2}
 
 
 def test_workers_give_what_one_process_gives(tmp_path, monkeypatch):
@@ -41,7 +42,7 @@ def test_pixels_of_unknown_range_are_refused(dtype):
 
 
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
-  formats.write_image_folder(tmp_path, {'train/a': 300, 'test/a': 2})
+  formats.write_image_folder(tmp_path, _TWO_CLASSES)
   dying = tmp_path / 'dying.py'
   dying.write_text('import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n')
   monkeypatch.setattr(decoding, 'num_cores', lambda: 2)
@@ -51,7 +52,7 @@ def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
 
 
 def test_request_to_stop_ends_decoding(tmp_path, monkeypatch):
-  formats.write_image_folder(tmp_path, {'train/a': 300, 'test/a': 2})
+  formats.write_image_folder(tmp_path, _TWO_CLASSES)
   monkeypatch.setattr(stopping, '_requested', True)
   with pytest.raises(Preempted):
     load_dataset(formats.settings('image_folder', tmp_path))
@@ -64,7 +65,7 @@ def test_rate_on_one_core():
   best = 0.0
   for _ in range(5):
     start = time.process_time()
-    _, errors = decode_worker.decode_chunk(contents, 32, 32, 0)
+    _, errors, _ = decode_worker.decode_chunk(contents, 32, 32, 0)
     best = max(best, len(contents) / (time.process_time() - start))
   assert not errors
   assert best > 1500
@@ -93,8 +94,9 @@ def test_set_larger_than_memory(tmp_path):
   one[::7] = 200
   content = formats.encode(one)
   for i in range(120):
-    formats.write(tmp_path / f'data/train/a/{i:03d}.png', content)
-  formats.write(tmp_path / 'data/test/a/000.png', content)
+    formats.write(tmp_path / f'data/train/{"ab"[i % 2]}/{i:03d}.png', content)
+  for name in 'ab':
+    formats.write(tmp_path / f'data/test/{name}/000.png', content)
   limit = 180 * 2**20
   command = [sys.executable, '-c', _LIMITED, str(limit), str(tmp_path / 'data')]
   environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}

@@ -99,11 +99,11 @@ def test_flat_images_are_compared_exactly_only():
   images[10], images[20], images[30] = 40, 40, 90
   split = Split(
     images.astype(np.uint8),
-    np.zeros(50, np.int32),
+    (np.arange(50) % 2).astype(np.int32),
     np.array([f'i{n}' for n in range(50)]),
   )
   test = Split(255 - split.images[:1], split.labels[:1], np.array(['only']))
-  dataset = make_dataset('flat', split, test, ('a',))
+  dataset = make_dataset('flat', split, test, ('a', 'b'))
   assert _pairs(redundancy.find_duplicates(dataset)) == {(10, 20)}
 
 

@@ -13,8 +13,7 @@ import pickle
 import numpy as np
 from etils import epath
 
-from datadiet.data import decode_worker, splitting
-from datadiet.data.archives import archive_members
+from datadiet.data import archives, decode_worker, splitting
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -135,10 +134,23 @@ def load_cifar(settings, allocate: Allocate = in_memory) -> Dataset:
       f'{settings.name}: {", ".join(form.labels)}'
     )
   splitting.check_usual_splits(settings, os.fspath(archive))
-  labels_key, names_key = form.labels[label_key]
-  wanted = [*form.train, form.test, form.meta]
-  read = _read_folder if archive.is_dir() else _read_archive
-  batches = read(archive, form.folder, wanted)
+  if archive.is_dir():
+    return _load_batches(archive, form.labels[label_key], settings, allocate)
+  with archives.unpacked(archive, settings.cache_dir) as root:
+    folder = root / form.folder
+    return _load_batches(folder, form.labels[label_key], settings, allocate)
+
+
+def _load_batches(
+  archive: epath.Path,
+  keys: tuple[str, str],
+  settings,
+  allocate: Allocate,
+) -> Dataset:
+  """Reads the extracted folder of an archive."""
+  form = FORMATS[settings.name]
+  labels_key, names_key = keys
+  batches = _read_folder(archive, [*form.train, form.test, form.meta])
   names = _value(batches[form.meta], names_key, archive / form.meta)
   expected = batches[form.meta].get('num_cases_per_batch')
   splits = []
@@ -200,31 +212,13 @@ def _pixels(batch: dict, where: epath.Path, expected: int | None) -> np.ndarray:
   return data.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
 
 
-def _read_folder(
-  folder: epath.Path, _: str, wanted: list[str]
-) -> dict[str, dict]:
+def _read_folder(folder: epath.Path, wanted: list[str]) -> dict[str, dict]:
   batches = {}
   for name in wanted:
     path = folder / name
     if not path.exists():
       raise DataDietError(f'{folder} is not complete: it has no file {name}')
     batches[name] = _unpickle(path, path.read_bytes())
-  return batches
-
-
-def _read_archive(
-  archive: epath.Path, folder: str, wanted: list[str]
-) -> dict[str, dict]:
-  batches = {}
-  for name, read in archive_members(archive):
-    below, _, file_name = name.rpartition('/')
-    if below == folder and file_name in wanted:
-      batches[file_name] = _unpickle(archive / file_name, read())
-  for name in wanted:
-    if name not in batches:
-      raise DataDietError(
-        f'{archive} is not complete: it has no file {folder}/{name}'
-      )
   return batches
 
 

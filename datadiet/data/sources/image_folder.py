@@ -1,14 +1,14 @@
 """Folders of images: one folder per class, in split folders or without."""
 
 import os
-import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet.data import splitting
+from datadiet.data import splitting, tree
 from datadiet.data.dataset import Allocate, Dataset, in_memory
 from datadiet.data.decoding import (
   EncodedImage,
@@ -16,68 +16,109 @@ from datadiet.data.decoding import (
   decoded_dataset,
   shown,
 )
+from datadiet.data.sources import folder_classes, folder_layout
+from datadiet.data.sources.folder_layout import EXTENSIONS
 from datadiet.errors import ConfigError, DataDietError
-
-_LIKE_A_SPLIT = re.compile(r'(train|test|valid|val)(ing|ation|set)?\d*')
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff')
 
 
 def load_image_folder(settings, allocate: Allocate = in_memory) -> Dataset:
   """Reads `data_dir`/train/<class>/*.jpg and `data_dir`/test/<class>/*.jpg.
 
-  Without a folder `train`, the folders in `data_dir` are the classes, and
+  Without split folders, the folders in `data_dir` are the classes, and
   `test_fraction` of each becomes the test split. Ids are paths relative to
-  `data_dir`; sorted, they are the canonical order.
+  `data_dir`; sorted, they are the canonical order. `folder_layout` says which
+  folders are splits and classes.
 
   Args:
     settings: `config.dataset`; uses `data_dir`, `train_splits`, `test_split`,
-      `test_fraction`, `image_size` and `skip_unreadable`.
+      `test_fraction`, `image_size`, `background` and `skip_unreadable`.
     allocate: for the decoded images.
 
   Raises:
-    DataDietError: if there are no images, a class is missing in a split, or an
-      image cannot be read; names the folder or file.
+    DataDietError: if there are no images or fewer than two classes, if the
+      folders can be read in several ways, if a class is missing in a split, or
+      if a folder or an image cannot be read; names the folder or file.
   """
   root = require_folder(settings.data_dir, 'image_folder')
   source = os.fspath(root)
-  if has_splits(root):
-    train_splits, test_split = splitting.choose_splits(
-      folders(root), settings.train_splits, settings.test_split, source
-    )
-    train = [path for name in train_splits for path in image_paths(root, name)]
-    test = list(image_paths(root, test_split)) if test_split else None
-    depth = 1
-  else:
-    _check_has_no_splits(root, settings)
-    train = list(image_paths(root, ''))
-    test, depth = None, 0
-  train.sort()
-  class_names = _class_names(train, depth, source)
-  if test is None:
-    labels = labels_of(train, depth, class_names, source)
+  files = list_images(root)
+  layout = folder_layout.find(files, settings, source)
+  paths = {
+    split_name: [path for path in files if layout.class_of(path, bases)]
+    for split_name, bases in layout.bases.items()
+  }
+  _tell_left_over(files, paths, source)
+  class_of = layout.class_by_path(paths)
+  class_names = tuple(sorted({class_of[path] for path in paths['train']}))
+  folder_classes.check_classes(layout, paths, class_names, source)
+  if 'test' not in paths:
+    labels = labels_of(paths['train'], class_of, class_names, source)
     records = splitting.stratified_split(
       labels, settings.test_fraction, class_names, source
     )
+    train = paths['train']
     paths = {
       split_name: [train[number] for number in numbers]
       for split_name, numbers in records.items()
     }
-  else:
-    test.sort()
-    _check_test_classes(test, class_names, source)
-    paths = {'train': train, 'test': test}
+  return load_paths(
+    'image_folder',
+    root,
+    paths,
+    class_of,
+    class_names,
+    settings=settings,
+    allocate=allocate,
+  )
+
+
+def load_paths(
+  name: str,
+  root: epath.Path,
+  paths: Mapping[str, list[str]],
+  class_of: Mapping[str, str],
+  class_names: tuple[str, ...],
+  *,
+  settings,
+  allocate: Allocate,
+  columns: Callable[[list[str]], dict[str, list]] = lambda _: {},
+  mean: np.ndarray | None = None,
+  std: np.ndarray | None = None,
+) -> Dataset:
+  """Decodes image files of known classes.
+
+  Args:
+    name: the data set's name.
+    root: the folder that paths are relative to.
+    paths: of 'train' and 'test', in canonical order.
+    class_of: the class of each path.
+    class_names: in label order.
+    settings: `config.dataset`.
+    allocate: for the decoded images.
+    columns: paths -> `Split.columns`.
+    mean: see `make_dataset`.
+    std: see `make_dataset`.
+
+  Raises:
+    DataDietError: as `load_image_folder` does.
+  """
+  source = os.fspath(root)
   listings = {
-    split_name: Listing(ids, labels_of(ids, depth, class_names, source))
+    split_name: Listing(
+      ids, labels_of(ids, class_of, class_names, source), columns(ids)
+    )
     for split_name, ids in paths.items()
   }
   return decoded_dataset(
-    'image_folder',
+    name,
     listings,
-    encoded_files(root, listings),
+    _encoded_files(source, listings),
     class_names,
     settings=settings,
     allocate=allocate,
     source=source,
+    mean=mean,
+    std=std,
   )
 
 
@@ -100,106 +141,105 @@ def require_folder(data_dir: str, name: str) -> epath.Path:
   return root
 
 
-def has_splits(root: epath.Path) -> bool:
-  """Whether there is a folder `train` with a folder for each class."""
-  train = root / 'train'
-  return train.is_dir() and bool(folders(train))
+def files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
+  """Paths of all files in a folder and below, with `prefix` in its place."""
+  for path in tree.walk(folder).files:
+    yield f'{prefix}/{path}'
 
 
-def _check_has_no_splits(root: epath.Path, settings) -> None:
-  """Refuses to take splits for classes, and splits that are not there."""
-  names = folders(root)
-  if names and all(_LIKE_A_SPLIT.fullmatch(name.lower()) for name in names):
-    raise DataDietError(
-      f'{os.fspath(root)} holds the folders {", ".join(names)}, which by their '
-      'names are splits, not classes; allowed: train/CLASS/FILE and '
-      'test/CLASS/FILE, or CLASS/FILE'
-    )
-  for name in ('train_splits', 'test_split'):
-    if settings[name]:
-      raise ConfigError(
-        f'config.dataset.{name}: {settings[name]!r} is not allowed, as '
-        f'{os.fspath(root)} has no folder train with a folder for each class'
-      )
+def list_images(root: epath.Path) -> list[str]:
+  """Sorted paths of all images below a folder, relative to it.
 
+  What else lies there is told in a line a kind.
 
-def folders(root: epath.Path) -> list[str]:
-  """The names of the folders in a folder, without hidden ones."""
-  return sorted(
-    path.name
-    for path in root.iterdir()
-    if not path.name.startswith('.') and path.is_dir()
-  )
-
-
-def image_paths(root: epath.Path, below: str) -> Iterator[str]:
-  """Paths of all images below `root/below`, relative to `root`.
-
-  Files directly in `root/below` belong to no class and are passed over, as are
-  hidden files and, with a warning, files of other kinds.
+  Raises:
+    DataDietError: if a folder cannot be listed, or there are no images.
   """
-  others = []
-  for folder_name in folders(root / below):
-    prefix = f'{below}/{folder_name}' if below else folder_name
-    for path in files_below(root / prefix, prefix):
-      name = path.rpartition('/')[2]
-      if name.startswith('.'):
-        continue
-      if name.lower().endswith(EXTENSIONS):
-        yield path
-      else:
-        others.append(path)
+  source = os.fspath(root)
+  found = tree.walk(source)
+  images, others = [], []
+  for path in found.files:
+    is_image = path.lower().endswith(EXTENSIONS)
+    (images if is_image else others).append(path)
+  if found.left_out:
+    kinds = (f'{name} ({num})' for name, num in found.left_out.most_common())
+    logging.info(
+      '%s: left out what systems and tools keep there: %s',
+      source,
+      shown(list(kinds)),
+    )
+  if found.loops:
+    logging.info(
+      '%s: did not follow links to folders that they lie in: %s',
+      source,
+      shown(found.loops),
+    )
+  if not images:
+    raise DataDietError(
+      f'{source} holds no images{_endings(others)}; allowed: '
+      f'{folder_layout.ALLOWED}, with {", ".join(EXTENSIONS)}'
+    )
+  others = [path for path in others if '/' in path]
   if others:
     logging.warning(
       '%s: passed over %d files whose names do not end like those of images '
       '(%s): %s',
-      os.fspath(root),
+      source,
       len(others),
       ', '.join(EXTENSIONS),
       shown(others),
     )
-
-
-def files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
-  """Paths of all files in a folder and below, with `prefix` in its place.
-
-  Hidden folders are passed over: thumbnails, and copies that tools keep.
-  """
-  start = len(os.fspath(folder))
-  for parent, inner, names in os.walk(os.fspath(folder), followlinks=True):
-    inner[:] = [
-      name
-      for name in inner
-      if not name.startswith('.') and not _leads_back(f'{parent}/{name}')
-    ]
-    between = parent[start:].replace(os.sep, '/')
-    for name in names:
-      yield f'{prefix}{between}/{name}'
-
-
-def _leads_back(path: str) -> bool:
-  """Whether it is a link to a folder that it lies in."""
-  if not os.path.islink(path):
-    return False
-  target = os.path.realpath(path)
-  parent = os.path.realpath(os.path.dirname(path))
-  return os.path.commonpath([target, parent]) == target
-
-
-def _class_names(paths: list[str], depth: int, source: str) -> tuple[str, ...]:
-  names = tuple(sorted({path.split('/')[depth] for path in paths}))
-  if not names:
-    raise DataDietError(
-      f'{source} holds no images; allowed: train/CLASS/FILE and '
-      f'test/CLASS/FILE, or CLASS/FILE, with {", ".join(EXTENSIONS)}'
+  filled = {*folder_layout.folders_of(images)}
+  empty = [name for name in found.folders if name not in filled]
+  if empty:
+    logging.warning(
+      '%s: %d folders hold no images and are no classes: %s',
+      source,
+      len(empty),
+      shown(empty),
     )
-  return names
+  return images
+
+
+def _endings(paths: Sequence[str]) -> str:
+  """How the names of files end that are no images, the most common first."""
+  endings = Counter(os.path.splitext(path)[1].lower() for path in paths)
+  if not endings:
+    return ''
+  named = (
+    f'{num} {ending or "without an ending"}'
+    for ending, num in endings.most_common()
+  )
+  return f' but files of other kinds ({shown(list(named))})'
+
+
+def _tell_left_over(
+  files: list[str], paths: Mapping[str, list[str]], source: str
+) -> None:
+  used = {path for split in paths.values() for path in split}
+  left = [path for path in files if path not in used]
+  if left:
+    by_folder = Counter(path.rpartition('/')[0].split('/')[0] for path in left)
+    named = (
+      f'{num} in {folder}' if folder else f'{num} in no folder'
+      for folder, num in sorted(by_folder.items())
+    )
+    logging.warning(
+      '%s: left out %d images that are in no folder of a class, or in none of '
+      'the splits in use: %s',
+      source,
+      len(left),
+      shown(list(named)),
+    )
 
 
 def labels_of(
-  paths: list[str], depth: int, class_names: tuple[str, ...], source: str
+  paths: Sequence[str],
+  class_of: Mapping[str, str],
+  class_names: tuple[str, ...],
+  source: str,
 ) -> np.ndarray:
-  """int32 labels, from the folder at `depth` of each path.
+  """int32 labels of paths.
 
   Raises:
     DataDietError: for a folder that is not a class, or a name that is not
@@ -208,7 +248,7 @@ def labels_of(
   numbers = {name: label for label, name in enumerate(class_names)}
   labels = np.zeros(len(paths), np.int32)
   for position, path in enumerate(paths):
-    name = path.split('/')[depth]
+    name = class_of[path]
     if name not in numbers:
       raise DataDietError(
         f'{source}/{path}: {name!r} is not a class; the train split has '
@@ -225,22 +265,11 @@ def labels_of(
   return labels
 
 
-def _check_test_classes(
-  paths: list[str], class_names: tuple[str, ...], source: str
-) -> None:
-  missing = sorted(set(class_names) - {path.split('/')[1] for path in paths})
-  if missing:
-    raise DataDietError(
-      f'{source}: the test split has no images of the '
-      f'{"class" if len(missing) == 1 else "classes"} {shown(missing)}'
-    )
-
-
-def encoded_files(
-  root: epath.Path, listings: dict[str, Listing]
+def _encoded_files(
+  source: str, listings: Mapping[str, Listing]
 ) -> Iterator[EncodedImage]:
-  """The files of listings whose ids are paths relative to `root`."""
+  """The files of listings whose ids are paths relative to a folder."""
   for split_name, listing in listings.items():
     for position, relative in enumerate(listing.ids):
-      path = f'{os.fspath(root)}/{relative}'
+      path = f'{source}/{relative}'
       yield EncodedImage(split_name, position, path, path)

@@ -117,7 +117,9 @@ def test_archive_cut_short_is_named(tmp_path, images, share):
 def test_missing_class_and_missing_data_are_named(tmp_path, images):
   left = {k: v for k, v in images.items() if not k.startswith('valid/frog/')}
   _write_folder(tmp_path / 'data', left)
-  with pytest.raises(DataDietError, match='no images in valid/frog'):
+  with pytest.raises(
+    DataDietError, match='valid has no images of the class frog'
+  ):
     load_dataset(formats.settings('cinic10', tmp_path / 'data'))
   with pytest.raises(DataDietError, match='holds neither CINIC-10.tar.gz'):
     load_dataset(formats.settings('cinic10', tmp_path))

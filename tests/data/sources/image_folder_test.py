@@ -79,17 +79,22 @@ def _kinds():
   palette = image.convert('P', palette=Image.Palette.ADAPTIVE)
   alpha = image.convert('RGBA')
   alpha.putalpha(7)
+  white = Image.new('RGBA', (8, 8), 'white')
   deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
   cmyk = image.convert('CMYK')
   exif = Image.Exif()
   exif[0x0112] = 6  # Turned by 90 degrees.
   flat = Image.new('RGB', (8, 8), (10, 20, 30))
+  flat.paste((200, 20, 30), (0, 0, 4, 4))
   return {
     'png': (formats.encode(image), rgb),
     'webp': (formats.encode(image, 'WEBP', lossless=True), rgb),
     'grey': (formats.encode(grey), np.asarray(grey.convert('RGB'))),
     'palette': (formats.encode(palette), np.asarray(palette.convert('RGB'))),
-    'alpha': (formats.encode(alpha), rgb),
+    'alpha': (
+      formats.encode(alpha),
+      np.asarray(Image.alpha_composite(white, alpha).convert('RGB')),
+    ),
     '16 bits': (formats.encode(deep), np.asarray(grey.convert('RGB'))),
     'turned': (
       formats.encode(image, 'PNG', exif=exif),
@@ -111,14 +116,15 @@ def _kinds():
 @pytest.mark.parametrize('kind', list(_kinds()))
 def test_every_kind_of_image_becomes_rgb(tmp_path, kind):
   content, expected = _kinds()[kind]
-  for folder in ('train', 'test'):
-    formats.write(tmp_path / folder / 'a' / 'image.png', content)
+  for folder in ('train/a', 'train/b', 'test/a', 'test/b'):
+    formats.write(tmp_path / folder / 'image.png', content)
   dataset = load_dataset(_settings(tmp_path))
   np.testing.assert_array_equal(dataset.train.images[0], expected)
 
 
 def test_other_sizes_are_refused_or_resized(tmp_path):
-  formats.write_image_folder(tmp_path, {'train/a': 2, 'test/a': 1})
+  counts = {'train/a': 2, 'train/b': 1, 'test/a': 1, 'test/b': 1}
+  formats.write_image_folder(tmp_path, counts)
   odd = formats.random_images(1, 48)[0][:24]
   formats.write(tmp_path / 'train/a/odd.png', formats.encode(odd))
   with pytest.raises(DataDietError, match='odd.png has 48x24.*32x32'):
@@ -133,9 +139,9 @@ def test_large_jpegs_keep_their_look_when_shrunk(tmp_path):
   """JPEGs are decoded at a fraction of their size, close to the exact way."""
   across = np.linspace(0, 255, 640).astype(np.uint8)
   image = np.stack([np.tile(across, (480, 1))] * 3, -1)
-  for folder in ('train', 'test'):
+  for folder in ('train/a', 'train/b', 'test/a', 'test/b'):
     content = formats.encode(image, 'JPEG', quality=95)
-    formats.write(tmp_path / folder / 'a/large.jpg', content)
+    formats.write(tmp_path / folder / 'large.jpg', content)
   dataset = load_dataset(_settings(tmp_path, image_size=32))
   exact = Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR)
   difference = dataset.train.images[0].astype(int) - np.asarray(exact)
@@ -193,9 +199,7 @@ def test_faults_are_named(tmp_path):
   'names', [('Train', 'Test'), ('training', 'validation'), ('train', 'test2')]
 )
 def test_splits_are_not_taken_for_classes(tmp_path, names):
-  below = '' if names[0] == 'train' else '/a'
-  counts = {f'{name}{below}': 3 for name in names}
-  formats.write_image_folder(tmp_path, counts)
+  formats.write_image_folder(tmp_path, dict.fromkeys(names, 3))
   with pytest.raises(DataDietError, match='are splits, not classes; allowed'):
     load_dataset(_settings(tmp_path))
 

@@ -1,0 +1,94 @@
+"""What is checked of the classes of every data set."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from datadiet.errors import DataDietError
+
+# Names listed in a log line or a message.
+_NUM_LISTED = 10
+
+
+def check_class_names(class_names: Sequence[str], where: str) -> None:
+  """Checks that there are several classes, which can be told apart.
+
+  Args:
+    class_names: in label order.
+    where: the file or folder, for messages.
+
+  Raises:
+    DataDietError: if there are fewer than two, or two are the same but for
+      spaces at their ends or for how Unicode writes their letters.
+  """
+  if len(class_names) < 2:
+    named = f': {class_names[0]!r}' if len(class_names) else ''
+    raise DataDietError(
+      f'{where} has {len(class_names)} classes{named}; two or more are needed'
+    )
+  by_text: dict[str, str] = {}
+  for name in class_names:
+    text = unicodedata.normalize('NFC', name).strip()
+    if text in by_text:
+      raise DataDietError(
+        f'{where} has two classes that read {text!r}: {ascii(by_text[text])} '
+        f'and {ascii(name)}; rename or join them'
+      )
+    by_text[text] = name
+  folded = Counter(text.casefold() for text in by_text)
+  alike = [text for text in by_text if folded[text.casefold()] > 1]
+  if alike:
+    logging.warning(
+      '%s has classes that differ by case alone: %s', where, listed(alike)
+    )
+
+
+def check_labels(
+  labels: np.ndarray, class_names: Sequence[str], where: str
+) -> None:
+  """Checks that the train labels are of several classes.
+
+  Raises:
+    DataDietError: if all are the same.
+  """
+  if len(labels) and (labels == labels[0]).all():
+    raise DataDietError(
+      f'{where}: all {len(labels)} examples are of the class '
+      f'{class_names[labels[0]]!r}; two or more classes are needed'
+    )
+
+
+def warn_of_empty_classes(
+  labels: np.ndarray, class_names: Sequence[str], where: str
+) -> None:
+  """Tells of classes without examples."""
+  counts = np.bincount(labels, minlength=len(class_names))
+  empty = [class_names[label] for label in np.flatnonzero(counts == 0)]
+  if empty:
+    logging.warning(
+      '%s has no examples of %d of %d classes: %s',
+      where,
+      len(empty),
+      len(class_names),
+      listed(empty),
+    )
+
+
+def class_counts(labels: np.ndarray, class_names: Sequence[str]) -> str:
+  """The classes with their numbers of examples, in a line."""
+  counts = np.bincount(labels, minlength=len(class_names))
+  named = [f'{name} {num:,}' for name, num in zip(class_names, counts)]
+  text = f'{len(class_names)} classes in train: {listed(named)}'
+  if len(class_names) > _NUM_LISTED:
+    text += f'; {counts.min():,} to {counts.max():,} examples each'
+  return text
+
+
+def listed(names: Sequence[str]) -> str:
+  """The first few of some names, and how many more there are."""
+  more = len(names) - _NUM_LISTED
+  text = ', '.join(names[:_NUM_LISTED])
+  return f'{text} and {more} more' if more > 0 else text

@@ -1,0 +1,60 @@
+"""Worker processes that decode images, beside each other."""
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from datadiet.data import decode_worker
+from datadiet.errors import DataDietError
+
+
+@contextmanager
+def decoders(num_workers: int) -> Iterator[Callable]:
+  """A thread-safe `decode_chunk` that spreads calls over worker processes."""
+  if num_workers == 1:
+    yield decode_worker.decode_chunk
+    return
+  # Linear algebra's threads would only take memory there.
+  environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
+  workers = []
+  free: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
+
+  def decode_chunk(*request):
+    worker = free.get()
+    try:
+      pickle.dump(request, worker.stdin, pickle.HIGHEST_PROTOCOL)
+      worker.stdin.flush()
+      return pickle.load(worker.stdout)
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
+      raise DataDietError(
+        'a process that decodes images ended unexpectedly (exit code '
+        f'{worker.poll()}); the machine may be out of memory'
+      ) from error
+    finally:
+      free.put(worker)
+
+  try:
+    for _ in range(num_workers):
+      # -P: this folder must not hide modules of the standard library.
+      worker = subprocess.Popen(
+        [sys.executable, '-P', decode_worker.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+      )
+      workers.append(worker)
+      free.put(worker)
+    yield decode_chunk
+  finally:
+    for worker in workers:
+      worker.kill()
+    for worker in workers:
+      worker.wait()
+      worker.stdout.close()
+      # What a dead worker was never sent is of no use.
+      with suppress(BrokenPipeError):
+        worker.stdin.close()
