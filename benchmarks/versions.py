@@ -17,7 +17,7 @@ PACKAGES = (
   'nvidia-cudnn-cu13',
   'flax',
   'optax',
-  'orbax-checkpoint',
+  'safetensors',
   'numpy',
   'torch',
 )

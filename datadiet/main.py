@@ -55,13 +55,7 @@ def _set_up_logging() -> None:
   def is_shown(record: std_logging.LogRecord) -> bool:
     if record.pathname.startswith(package):
       return True
-    # Orbax warns of every checkpoint that a process writes for itself, and says
-    # in its threads, with tracebacks, what it raises, too.
-    is_noise = 'Skipping merge of OCDBT' in record.getMessage() or (
-      record.levelno >= std_logging.ERROR
-      and '/orbax/checkpoint/' in record.pathname
-    )
-    return record.levelno >= std_logging.WARNING and not is_noise
+    return record.levelno >= std_logging.WARNING
 
   logging.get_absl_handler().addFilter(is_shown)
 

@@ -30,7 +30,7 @@ from datadiet.stages.libraries import check_libraries
 from datadiet.stages.select import check_sizes
 from datadiet.stages.subset import steps_per_epoch
 from datadiet.stages.wanted import check_selected
-from datadiet.workdir import artifacts, lock
+from datadiet.workdir import artifacts, atomic, lock
 from datadiet.workdir.artifacts import Workdir
 
 
@@ -116,7 +116,7 @@ def _run(config: Any, root: Workdir, names: list[str]) -> None:
   open_dataset(dataset, root)
   if not only_looks:
     if processes.is_lead():
-      artifacts.clear_half_written(root.root)
+      atomic.clear_half_written(root.root)
     write_config(config, root)
   processes.stop_if_any_is_asked_to()
   _show_plan(context, names)

@@ -29,7 +29,7 @@ FORBIDDEN = {
   'exporting': {'training', 'models', 'runtime.mesh', 'workdir.checkpoints'},
 }
 NUMPY_ONLY = {'selection', 'results', 'reporting', 'audit', 'exporting'}
-JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'chex'}
+JAX = {'jax', 'jaxlib', 'flax', 'optax', 'chex'}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'clu', 'tensorboard'}
 # Who may import TensorFlow, and then within a function only.
 READERS = {'data/sources/tfds.py': {'tensorflow', 'tensorflow_datasets'}}

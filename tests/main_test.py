@@ -80,7 +80,7 @@ def test_a_workdir_below_a_file_is_refused(env, tmp_path):
 def test_a_full_disk_is_said_and_the_checkpoint_before_restores(
   env, compilations, tmp_path
 ):
-  workdir = tmp_path / 'workdir'
+  workdir = tmp_path / 'a[1] b*'
   flags = running.tiny_flags(
     workdir,
     stages='train',

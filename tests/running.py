@@ -15,6 +15,7 @@ from pathlib import Path
 import ml_collections
 
 from datadiet.configs import cnn_digits
+from datadiet.workdir import checkpoints
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -299,8 +300,8 @@ def results(workdir: Path) -> dict[str, bytes]:
   """What a resumed workdir must share with an uninterrupted one, bit by bit.
 
   Everything but what tells the time (timing.json, event files) or the commit
-  (config.json), the report, and Orbax's own files, of which the checksums of
-  all arrays stand for the checkpoints of scored steps and of the last step.
+  (config.json), the report, and checkpoints but those of scored steps, of which
+  the networks stay, and of the last step.
   """
   kept = {}
   for name, content in all_bytes(workdir).items():
@@ -315,8 +316,12 @@ def results(workdir: Path) -> dict[str, bytes]:
     folder, content = manifest.parent, json.loads(manifest.read_text())
     steps = {content['num_steps'], *content['settings']['keep_steps']}
     for step in sorted(steps):
-      checksums = folder / 'checkpoints' / str(step) / 'manifest' / 'metadata'
-      kept[str(checksums.relative_to(workdir))] = checksums.read_bytes()
+      step_folder = folder / 'checkpoints' / str(step)
+      names = [checkpoints.VARIABLES]
+      if step == content['num_steps']:
+        names.append(checkpoints.REST)
+      for path in (step_folder / name for name in names):
+        kept[str(path.relative_to(workdir))] = path.read_bytes()
   return kept
 
 

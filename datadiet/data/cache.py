@@ -15,7 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 from absl import logging
@@ -30,12 +30,7 @@ from datadiet.data.dataset import (
 )
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import stopping
-from datadiet.workdir import artifacts, storage
-
-try:
-  import fcntl
-except ImportError:  # Not on Windows: two processes may then decode at once.
-  fcntl = None
+from datadiet.workdir import artifacts, lock, storage
 
 DEFAULT_CACHE_DIR = '~/.cache/datadiet'
 # Raise it when the meaning of the cached arrays changes.
@@ -268,35 +263,26 @@ def _read(folder: epath.Path, manifest: dict) -> Dataset:
 @contextmanager
 def _lock(folder: epath.Path) -> Iterator[bool]:
   """Lets one process at a time decode a folder; yields whether it could."""
-  path = folder.parent / f'.{folder.name}.lock'
-  try:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, 'w') if fcntl else None
-  except OSError:
-    file = None  # The writer will say that nothing can be written there.
-  if file is None:
-    yield False
-    return
-  with file:
-    locked = _wait_for(file, folder)
-    # Closing the file lets go of the lock.
-    yield locked
 
-
-def _wait_for(file, folder: epath.Path) -> bool:
   said = False
-  while True:
+
+  def wait(holder: str) -> None:
+    nonlocal said
+    if not said:
+      logging.info('Waiting for %s to decode %s', holder, folder)
+      said = True
+    stopping.raise_if_requested()
+    time.sleep(0.2)
+
+  with ExitStack() as stack:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      return True
-    except BlockingIOError:
-      if not said:
-        logging.info('Waiting for another process to decode %s', folder)
-        said = True
-      stopping.raise_if_requested()
-      time.sleep(0.2)
-    except OSError:  # A file system without locks.
-      return False
+      folder.parent.mkdir(parents=True, exist_ok=True)
+      path = folder.parent / f'.{folder.name}.lock'
+      stack.enter_context(lock.hold_file(path, wait))
+      locked = True
+    except OSError:  # A file system without locks, or a folder that the writer
+      locked = False  # will say that nothing can be written to.
+    yield locked
 
 
 def _remove_left_behind(folder: epath.Path) -> None:

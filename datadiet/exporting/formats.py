@@ -3,14 +3,12 @@
 import dataclasses
 import difflib
 import os
-import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from absl import logging
 
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError
 from datadiet.exporting.files import (
   write_file_list,
   write_image_folder,
@@ -22,6 +20,7 @@ from datadiet.exporting.table import write_parquet
 from datadiet.exporting.tensorboard import write_tensorboard
 from datadiet.exporting.tfds_filter import write_tfds
 from datadiet.exporting.torch_subset import write_indices, write_torch
+from datadiet.workdir.atomic import atomic_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,19 +122,9 @@ def export_selection(
     )
   final = _check_output(output)
   kept = open_kept(workdir, selection, run=run, step=step)
-  temporary = final.with_name(f'.{final.name}.{uuid.uuid4().hex[:8]}.tmp')
-  try:
-    final.parent.mkdir(parents=True, exist_ok=True)
-    try:
-      use = EXPORTS[format_name].write(kept, temporary, final)
-      _check_output(final)  # Somebody may have made it meanwhile.
-      temporary.rename(final)
-    except BaseException:
-      _remove(temporary)
-      raise
-  except OSError as error:
-    reason = error.strerror or str(error)
-    raise DataDietError(f'cannot write {final}: {reason}') from error
+  with atomic_path(final) as temporary:
+    use = EXPORTS[format_name].write(kept, Path(temporary), final)
+    _check_output(final)  # Somebody may have made it meanwhile.
   if use is None:
     use = EXPORTS[format_name].use.format(output=os.fspath(final))
   logging.info('%d examples in %s', len(kept.example_index), final)
@@ -155,10 +144,3 @@ def _check_output(output: str | os.PathLike) -> Path:
       f'--output: {final} exists; allowed: a path that does not exist yet'
     )
   return final
-
-
-def _remove(path: Path) -> None:
-  if path.is_dir() and not path.is_symlink():
-    shutil.rmtree(path)
-  else:
-    path.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ _PACKAGES = (
   'jaxlib',
   'flax',
   'optax',
-  'orbax-checkpoint',
+  'safetensors',
   'numpy',
 )
 

@@ -34,10 +34,8 @@ def _made_from(context: Context) -> str:
   for path in sorted(package.rglob('*.*')):
     if path.suffix in _PROGRAM:
       digest.update(path.read_bytes())
-  root = context.workdir.root
-  for pattern in _SOURCES:
-    for path in sorted(root.glob(pattern)):
-      digest.update(storage.read_bytes(path))
+  for path in storage.matching(context.workdir.root, _SOURCES):
+    digest.update(storage.read_bytes(path))
   return digest.hexdigest()[:16]
 
 
@@ -90,7 +88,7 @@ def run_without_images(workdir: artifacts.Workdir, reason: Exception) -> None:
     return
   logging.warning('The report is made without images: %s', reason)
   # Not for good: it is made again when there are images.
-  (workdir.report / artifacts.MANIFEST).unlink(missing_ok=True)
+  storage.remove(workdir.report / artifacts.MANIFEST)
   _show(_reporting().write_report(workdir, None))
 
 

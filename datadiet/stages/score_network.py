@@ -22,7 +22,7 @@ from datadiet.scoring.gradient import LAYERS, GradientSettings, leaf_names
 from datadiet.stages import train, wanted
 from datadiet.stages.context import Context
 from datadiet.stages.statement import statement
-from datadiet.workdir import artifacts, checkpoints
+from datadiet.workdir import artifacts, checkpoints, storage
 
 # Seconds between two notes of how far scoring has come.
 _PARTIAL_INTERVAL = 20.0
@@ -286,4 +286,4 @@ def _write(
   if layers is not None or 'layers' in before:
     manifest['layers'] = layers or before['layers']
   artifacts.write_manifest(folder, manifest)
-  (folder / _PARTIAL).unlink(missing_ok=True)
+  storage.remove(folder / _PARTIAL)

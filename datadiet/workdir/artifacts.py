@@ -11,8 +11,6 @@ import dataclasses
 import io
 import json
 import os
-import re
-import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,10 +20,7 @@ from etils import epath
 
 from datadiet.errors import DataDietError
 from datadiet.workdir import storage
-
-MANIFEST = 'manifest.json'
-# Of `write_bytes`.
-_TEMPORARY = re.compile(r'\..*\.[0-9a-f]{8}\.tmp')
+from datadiet.workdir.atomic import MANIFEST, write_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,48 +86,6 @@ def run_name(run: int) -> str:
 def step_name(step: int) -> str:
   """The folder name of an optimizer step: `step_7800`."""
   return f'step_{step}'
-
-
-def write_bytes(path: epath.PathLike, content: bytes) -> None:
-  """Writes a file so that readers see the old content or the new, whole.
-
-  Raises:
-    DataDietError: if the file cannot be written (disk full, read-only, ...).
-  """
-  path = epath.Path(path)
-  if storage.is_remote(path):
-    storage.write_bytes(path, content)
-    return
-  temporary = path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-      with temporary.open('wb') as file:
-        file.write(content)
-        file.flush()
-        # Or a machine that loses power may keep the new name of nothing.
-        os.fsync(file.fileno())
-      temporary.replace(path)
-    except BaseException:
-      temporary.unlink(missing_ok=True)
-      raise
-  except OSError as error:
-    reason = error.strerror or str(error)
-    raise DataDietError(f'cannot write {path}: {reason}') from error
-
-
-def clear_half_written(root: epath.PathLike) -> None:
-  """Removes what killed processes left below a folder, under temporary names.
-
-  Checkpoints clear up after themselves. For a workdir in which nobody writes.
-  """
-  if storage.is_remote(root):  # Objects come into being whole.
-    return
-  for folder, below, names in epath.Path(root).walk():
-    below[:] = [name for name in below if name != 'checkpoints']
-    for name in names:
-      if _TEMPORARY.fullmatch(name):
-        (folder / name).unlink(missing_ok=True)
 
 
 def write_json(path: epath.PathLike, content: Any) -> None:

@@ -1,106 +1,41 @@
-"""Checkpoints by Orbax: one folder a run and step, whatever the mesh was.
+"""Checkpoints: one folder a run and step, the same on disks and in buckets.
 
-`<run>/checkpoints/<step>/variables` holds params and batch_stats,
-`<step>/rest` what training needs beside them (opt_state, dynamics, meters).
-Both are committed by one rename; on an object store each is an archive, see
-`checkpoint_archives`. A step that is only kept to be scored loses
-its `rest`; others are deleted when two newer full states exist.
+`<run>/checkpoints/<step>/variables.safetensors` holds params and batch_stats,
+`rest.safetensors` all else that training needs to go on (opt_state, dynamics,
+meters), each array under its path such as `params/Dense_0/kernel`. The step's
+`manifest.json` is written last and lists the files with their hashes: it alone
+says what there is. A step without one was cut off and does not count; a file
+that it lists and that is missing or has another hash is damage.
 
-Since a run's state is whole on every process that trains it, each run is saved
-by one process from host memory: the layout knows no devices, and a run can be
-resumed on any number of them.
+A step that is only kept to be scored loses its `rest`; others are deleted when
+two newer full states exist. Since a run's state is whole on every process that
+trains it, each run is saved by one process from host memory: the layout knows
+no devices, and a run can be resumed on any number of them.
 """
 
-import zlib
+import hashlib
+import json
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import flax.serialization
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 from flax import traverse_util
 
 from datadiet.errors import DataDietError
-from datadiet.workdir import checkpoint_archives, storage
-from datadiet.workdir.own_arrays import arrays_handler
+from datadiet.workdir import arrays, artifacts, atomic, storage
 
-VARIABLES = 'variables'
-_REST = 'rest'
-_ITEMS = (VARIABLES, _REST)
-_MANIFEST = 'manifest'
+VARIABLES = 'variables.safetensors'
+REST = 'rest.safetensors'
 _NUM_FULL_STATES = 2
+# What a manifest that cannot be read may have listed.
+_UNREADABLE: dict[str, Any] = {VARIABLES: None, REST: None}
 
 
-def _flatten(tree: Any) -> dict[str, np.ndarray]:
-  """A pytree as {'path/to/leaf': array}; fields that are None are left out."""
-  state_dict = flax.serialization.to_state_dict(tree)
-  flat = traverse_util.flatten_dict(state_dict, sep='/')
-  return {
-    path: np.asarray(leaf) for path, leaf in flat.items() if leaf is not None
-  }
-
-
-def _unflatten(flat: dict[str, np.ndarray], template: Any, source: Any) -> Any:
-  """The inverse of `_flatten`, checked against a template's shapes."""
-  state_dict = flax.serialization.to_state_dict(template)
-  expected = traverse_util.flatten_dict(
-    state_dict, sep='/', keep_empty_nodes=True
-  )
-  filled = {}
-  for path, leaf in expected.items():
-    if leaf is traverse_util.empty_node or leaf is None:
-      filled[path] = leaf
-      continue
-    if path not in flat:
-      raise DataDietError(
-        f'{source} has no {path}: it is of another model, or score.names now '
-        'has scores for which more has to be recorded; use another --workdir'
-      )
-    if flat[path].shape != leaf.shape:
-      raise DataDietError(
-        f'{source} has {path} of shape {flat[path].shape}, the model needs '
-        f'{leaf.shape}'
-      )
-    filled[path] = flat[path]
-  nested = traverse_util.unflatten_dict(filled, sep='/')
-  return flax.serialization.from_state_dict(template, nested)
-
-
-def _checksum(flat: dict[str, np.ndarray]) -> int:
-  value = 0
-  for path in sorted(flat):
-    value = zlib.crc32(path.encode(), value)
-    value = zlib.crc32(np.ascontiguousarray(flat[path]), value)
-  return value
-
-
-def _checkpointer() -> ocp.AsyncCheckpointer:
-  # Each process writes runs of its own: no process waits for another here.
-  process = jax.process_index()
-  options = ocp.options.MultiprocessingOptions(
-    primary_host=process,
-    active_processes={process},
-    barrier_sync_key_prefix=f'process_{process}',
-  )
-  # Made in the background, one process's signal that a folder is there would
-  # be taken for another's.
-  at_once = ocp.options.AsyncOptions(create_directories_asynchronously=False)
-  return ocp.AsyncCheckpointer(
-    ocp.CompositeCheckpointHandler(
-      variables=arrays_handler(options),
-      rest=arrays_handler(options),
-      manifest=ocp.JsonCheckpointHandler(multiprocessing_options=options),
-      composite_options=ocp.CompositeOptions(
-        multiprocessing_options=options, async_options=at_once
-      ),
-    ),
-    async_options=at_once,
-    multiprocessing_options=options,
-  )
+class DamagedCheckpoint(DataDietError):
+  """A checkpoint with a file that is missing or not what was written."""
 
 
 class CheckpointWriter:
@@ -115,7 +50,6 @@ class CheckpointWriter:
     """
     self._folder = folder_of(run_folder)
     self._keep_steps = frozenset(keep_steps)
-    self._checkpointer = _checkpointer()
     self._background = ThreadPoolExecutor(1, 'checkpoints')
     self._saving: Future | None = None
     _clear_half_written(self._folder)
@@ -134,25 +68,19 @@ class CheckpointWriter:
     self._saving = self._background.submit(self._save, step, state)
 
   def _save(self, step: int, state: Any) -> None:
-    """Writes and commits a state; checksums alone take a while."""
-    flat = _flatten(state)
+    flat = arrays.flatten(state)
     variables = {k: v for k, v in flat.items() if _is_variable(k)}
     rest = {k: v for k, v in flat.items() if not _is_variable(k)}
-    manifest = {VARIABLES: _checksum(variables), _REST: _checksum(rest)}
-    target = self._folder / str(step)
-    if target.exists():  # Left by an attempt that was set back.
-      checkpoint_archives.remove(target, _ITEMS)
-    content = ocp.args.Composite(
-      variables=ocp.args.PyTreeSave(variables),
-      rest=ocp.args.PyTreeSave(rest),
-      manifest=ocp.args.JsonSave(manifest),
-    )
-    # Orbax knows some object stores; to them all its files are uploaded here.
-    if storage.is_remote(target):
-      checkpoint_archives.save(self._checkpointer, target, _ITEMS, content)
-    else:
-      self._checkpointer.save(target, args=content)
-      self._checkpointer.wait_until_finished()
+    with atomic.atomic_folder(self._folder / str(step)) as folder:
+      files = {}
+      for name, part in ((VARIABLES, variables), (REST, rest)):
+        content = arrays.pack(part)
+        atomic.write_file(folder / name, content)
+        files[name] = {
+          'num_bytes': len(content),
+          'sha256': hashlib.sha256(content).hexdigest(),
+        }
+      _write_manifest(folder, files)
 
   def wait(self) -> None:
     """Returns when the last save is committed and older ones are pruned.
@@ -160,12 +88,14 @@ class CheckpointWriter:
     Raises:
       DataDietError: if the save failed.
     """
+    if self._saving is None:
+      return
     try:
-      if self._saving is not None:
-        self._saving.result()
+      self._saving.result()
       self._prune()
     except Exception as error:
       raise _save_error(self._folder, error) from error
+    self._saving = None
 
   def close(self) -> None:
     """Waits and frees the writer, also where the last save fails.
@@ -175,17 +105,21 @@ class CheckpointWriter:
     """
     try:
       self.wait()
-      self._checkpointer.close()
     finally:
       self._background.shutdown()
 
   def _prune(self) -> None:
     for step in full_steps(self._folder.parent)[:-_NUM_FULL_STATES]:
       folder = self._folder / str(step)
-      if step in self._keep_steps:
-        checkpoint_archives.remove_item(folder, _REST)
-      else:
-        checkpoint_archives.remove(folder, _ITEMS)
+      if step not in self._keep_steps:
+        _remove(folder)
+      elif (files := _listed(folder)) is not _UNREADABLE:
+        _write_manifest(folder, {VARIABLES: files[VARIABLES]})
+        storage.remove(folder / REST)
+
+
+def _write_manifest(folder: epath.Path, files: dict[str, Any]) -> None:
+  artifacts.write_manifest(folder, {'kind': 'checkpoint', 'files': files})
 
 
 def _save_error(folder: epath.Path, error: Exception) -> DataDietError:
@@ -197,39 +131,72 @@ def _save_error(folder: epath.Path, error: Exception) -> DataDietError:
 
 
 def _clear_half_written(folder: epath.Path) -> None:
-  """Removes what a killed process had not committed: it fills the disk."""
-  if folder.is_dir():
-    for path in folder.iterdir():
-      if '.orbax-checkpoint-tmp' in path.name:
-        path.rmtree()
+  """Removes what no manifest lists: killed processes left it, and it is big."""
+  atomic.clear_half_written(folder)
+  for step_folder in _step_folders(folder):
+    files = _listed(step_folder)
+    if files is None:
+      logging.warning(
+        '%s has no %s: it was cut off and is removed',
+        step_folder,
+        artifacts.MANIFEST,
+      )
+      storage.remove_folder(step_folder)
+    elif REST not in files:
+      storage.remove(step_folder / REST)
 
 
-def _is_variable(path: str) -> bool:
-  return path.startswith(('params/', 'batch_stats/'))
+def _remove(folder: epath.Path) -> None:
+  """Removes a checkpoint; cut off, it is none any more."""
+  storage.remove(folder / artifacts.MANIFEST)
+  storage.remove_folder(folder)
 
 
 def folder_of(run_folder: epath.PathLike) -> epath.Path:
   """Where a run's checkpoints lie."""
-  folder = epath.Path(run_folder)
-  if not storage.is_remote(folder):
-    folder = folder.resolve()  # Orbax takes no others.
-  return folder / 'checkpoints'
+  return epath.Path(run_folder) / 'checkpoints'
 
 
-def _committed_steps(run_folder: epath.PathLike, item: str) -> list[int]:
-  folder = folder_of(run_folder)
+def _step_folders(folder: epath.Path) -> list[epath.Path]:
   if not folder.is_dir():
     return []
-  return sorted(
-    int(path.name)
-    for path in folder.iterdir()
-    if path.name.isdigit() and checkpoint_archives.path_of(path, item).exists()
-  )
+  found = [path for path in folder.iterdir() if path.name.isdigit()]
+  return sorted(found, key=lambda path: int(path.name))
+
+
+def _listed(folder: epath.Path) -> dict[str, Any] | None:
+  """The files of a checkpoint by its manifest; None if it has none.
+
+  Raises:
+    DataDietError: if another version of datadiet wrote the checkpoint.
+  """
+  try:
+    content = storage.read_bytes(folder / artifacts.MANIFEST)
+  except FileNotFoundError:
+    if (folder / 'manifest' / 'metadata').exists():
+      raise DataDietError(
+        f'{folder} was written by Orbax, with an earlier version of datadiet; '
+        'use that version or another --workdir'
+      ) from None
+    return None
+  try:
+    files = json.loads(content)['files']
+    return {name: files[name] for name in (VARIABLES, REST) if name in files}
+  except (ValueError, KeyError, TypeError):
+    return _UNREADABLE
+
+
+def _committed_steps(run_folder: epath.PathLike, name: str) -> list[int]:
+  return [
+    int(folder.name)
+    for folder in _step_folders(folder_of(run_folder))
+    if name in (_listed(folder) or ())
+  ]
 
 
 def full_steps(run_folder: epath.PathLike) -> list[int]:
-  """Steps from which the run can go on, ascending."""
-  return _committed_steps(run_folder, _REST)
+  """Steps from which the run can be resumed, ascending."""
+  return _committed_steps(run_folder, REST)
 
 
 def variable_steps(run_folder: epath.PathLike) -> list[int]:
@@ -245,7 +212,7 @@ def remove_after(run_folder: epath.PathLike, step: int) -> None:
   """
   for later in full_steps(run_folder):
     if later > step:
-      checkpoint_archives.remove(folder_of(run_folder) / str(later), _ITEMS)
+      _remove(folder_of(run_folder) / str(later))
 
 
 def restore_state(run_folder: epath.PathLike, step: int, template: Any) -> Any:
@@ -259,9 +226,8 @@ def restore_state(run_folder: epath.PathLike, step: int, template: Any) -> Any:
   Raises:
     DataDietError: if the checkpoint is missing, damaged or of another model.
   """
-  flat = _restore_item(run_folder, step, VARIABLES)
-  flat |= _restore_item(run_folder, step, _REST)
-  return _unflatten(flat, template, folder_of(run_folder) / str(step))
+  flat = verify(run_folder, step)
+  return arrays.unflatten(flat, template, folder_of(run_folder) / str(step))
 
 
 def load_variables(run_folder: epath.PathLike, step: int) -> dict[str, Any]:
@@ -277,7 +243,7 @@ def load_variables(run_folder: epath.PathLike, step: int) -> dict[str, Any]:
   Raises:
     DataDietError: if the checkpoint is missing or damaged.
   """
-  flat = _restore_item(run_folder, step, VARIABLES)
+  flat = _read(run_folder, step, VARIABLES)
   nested = traverse_util.unflatten_dict(flat, sep='/')
   return {
     'params': nested['params'],
@@ -285,64 +251,62 @@ def load_variables(run_folder: epath.PathLike, step: int) -> dict[str, Any]:
   }
 
 
-def _restore_item(
-  run_folder: epath.PathLike, step: int, item: str
-) -> dict[str, np.ndarray]:
-  folder = folder_of(run_folder) / str(step)
-  if not checkpoint_archives.path_of(folder, item).exists():
-    have = ', '.join(map(str, variable_steps(run_folder))) or 'none'
-    raise DataDietError(
-      f'{folder_of(run_folder)} has no checkpoint of step {step}; it has {have}'
-    )
-  with checkpoint_archives.on_disk(folder, item) as local:
-    try:
-      flat = _read_item(local / item)
-      manifest = ocp.JsonCheckpointHandler().restore(local / _MANIFEST)
-      damaged = _checksum(flat) != manifest[item]
-    except Exception as error:  # Orbax and tensorstore raise many kinds.
-      logging.debug('Restoring %s failed: %s', folder, error)
-      damaged = True
-  if damaged:
-    raise DamagedCheckpoint(
-      f'the checkpoint {folder} is damaged; delete the folder of that run to '
-      'have it trained again'
-    )
-  return flat
+def verify(run_folder: epath.PathLike, step: int) -> dict[str, np.ndarray]:
+  """Reads a full state by the hashes in its manifest.
 
-
-def _read_item(path: epath.Path) -> dict[str, np.ndarray]:
-  handler = ocp.PyTreeCheckpointHandler()
-  structure = handler.metadata(path).tree
-  restored = handler.restore(
-    path,
-    args=ocp.args.PyTreeRestore(
-      restore_args=jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), structure
-      )
-    ),
-  )
-  return {name: np.asarray(leaf) for name, leaf in restored.items()}
-
-
-def verify(run_folder: epath.PathLike, step: int) -> None:
-  """Reads a full state, only to see that it is whole.
+  Returns:
+    {'params/Dense_0/kernel': array, ...}.
 
   Raises:
-    DamagedCheckpoint: if it is not.
+    DataDietError: if there is none.
+    DamagedCheckpoint: if a file is missing or not what was written.
   """
-  _restore_item(run_folder, step, VARIABLES)
-  _restore_item(run_folder, step, _REST)
-
-
-class DamagedCheckpoint(DataDietError):
-  """A checkpoint that cannot be read or fails its checksum."""
+  variables = _read(run_folder, step, VARIABLES)
+  return variables | _read(run_folder, step, REST)
 
 
 def set_aside(run_folder: epath.PathLike, step: int) -> None:
   """Renames a damaged checkpoint, so that the one before is used."""
   folder = folder_of(run_folder) / str(step)
   target = folder.parent / f'{step}.damaged'
-  if target.exists():
-    target.rmtree()
+  storage.remove_folder(target)
   storage.move(folder, target)
   logging.warning('%s is damaged; it was put aside as %s', folder, target.name)
+
+
+def _read(
+  run_folder: epath.PathLike, step: int, name: str
+) -> dict[str, np.ndarray]:
+  """The arrays of one file of a checkpoint, once its hash is checked."""
+  folder = folder_of(run_folder) / str(step)
+  path, damage = folder / name, ''
+  files = _listed(folder)
+  if files is None and folder.is_dir():
+    path, damage = folder / artifacts.MANIFEST, 'is missing'
+  elif files is _UNREADABLE:
+    path, damage = folder / artifacts.MANIFEST, 'is damaged'
+  elif files is None or name not in files:
+    have = ', '.join(map(str, variable_steps(run_folder))) or 'none'
+    raise DataDietError(
+      f'{folder.parent} has no checkpoint of step {step}; it has {have}'
+    )
+  else:
+    try:
+      content = storage.read_bytes(path)
+      if hashlib.sha256(content).hexdigest() == files[name]['sha256']:
+        return arrays.unpack(content)
+      damage = 'is damaged (its content is not what was written)'
+    except FileNotFoundError:
+      damage = 'is missing'
+    except OSError as error:
+      if storage.is_remote(path):
+        raise  # It says nothing of what is in the object.
+      damage = f'cannot be read ({error.strerror})'
+  raise DamagedCheckpoint(
+    f'{path} {damage}; delete the folder of that run, {run_folder}, to have it '
+    'trained again'
+  )
+
+
+def _is_variable(path: str) -> bool:
+  return path.startswith(('params/', 'batch_stats/'))

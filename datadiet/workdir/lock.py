@@ -1,15 +1,25 @@
-"""One program at a time in a workdir: a lock that ends with its process."""
+"""A lock on a local file that ends with its process, and says who has it.
 
-import fcntl
+The library filelock was looked at: its lock names nobody and leaves its file
+behind, and where a network file system cannot lock it falls back to a file that
+outlives a killed process.
+"""
+
+import errno
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from absl import logging
 from etils import epath
 
 from datadiet.workdir import storage
+
+try:
+  import fcntl
+except ImportError:  # Not on Windows.
+  fcntl = None
 
 LOCK = '.lock'
 
@@ -31,27 +41,56 @@ def hold(root: epath.Path) -> Iterator[str]:
   if storage.is_remote(root):
     yield ''
     return
-  path = os.path.join(os.fspath(root), LOCK)
   above = [folder for folder in (root, *root.parents) if not folder.exists()]
-  descriptor, holder = None, ''
-  try:
-    root.mkdir(parents=True, exist_ok=True)
+  with ExitStack() as stack:
+    stack.callback(_remove_empty, above)
+    holder = ''
+    try:
+      root.mkdir(parents=True, exist_ok=True)
+      holder = stack.enter_context(hold_file(root / LOCK))
+    except OSError as error:
+      logging.warning(
+        '%s cannot be locked (%s): start nothing else on it',
+        root,
+        error.strerror,
+      )
+    yield holder
+
+
+@contextmanager
+def hold_file(
+  path: epath.PathLike, wait: Callable[[str], None] | None = None
+) -> Iterator[str]:
+  """Holds the lock of a local file, which is made for it and removed again.
+
+  Args:
+    path: of the file, in a folder that is there.
+    wait: told who has the lock as long as somebody else does; what it raises
+      ends the waiting. None does not wait.
+
+  Yields:
+    '' where the lock is held here; else who has it.
+
+  Raises:
+    OSError: if this file system knows no locks, or the file cannot be made.
+  """
+  path = os.fspath(path)
+  descriptor, holder = _lock(path)
+  while descriptor is None and wait is not None:
+    wait(holder)
     descriptor, holder = _lock(path)
-  except OSError as error:
-    logging.warning(
-      '%s cannot be locked (%s): start nothing else on it', root, error.strerror
-    )
   try:
     yield holder
   finally:
     if descriptor is not None:
       os.unlink(path)
       os.close(descriptor)
-    _remove_empty(above)
 
 
 def _lock(path: str) -> tuple[int | None, str]:
   """The locked file's descriptor, or None and who has it."""
+  if fcntl is None:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
   while True:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -5,9 +5,13 @@ are renamed nor files that grow. Transient errors are tried again by the
 libraries: here is where they are told how often, with waits that double.
 """
 
+import contextlib
+import glob
 import importlib.util
 import logging as std_logging
 import os
+import re
+import shutil
 import traceback
 import uuid
 from collections.abc import Callable, Sequence
@@ -78,7 +82,7 @@ def check_usable(
     if to_write:
       probe = epath.Path(path) / f'.probe.{uuid.uuid4().hex[:8]}'
       write_bytes(probe, b'')
-      probe.unlink()
+      remove(probe)
     else:
       epath.Path(path).exists()
   except Exception as error:
@@ -195,6 +199,34 @@ def files_below(root: epath.PathLike) -> dict[str, tuple]:
   }
 
 
+def matching(root: epath.PathLike, patterns: Sequence[str]) -> list[epath.Path]:
+  """The files below a folder whose paths in it match one of some patterns.
+
+  Args:
+    root: the folder, with any characters in its name.
+    patterns: such as '*/manifest.json': each * is one name.
+  """
+  if is_remote(root):
+    names = [
+      name
+      for name in files_below(root)
+      if any(_matches(name, pattern) for pattern in patterns)
+    ]
+  else:
+    names = [
+      name
+      for pattern in patterns
+      for name in glob.glob(pattern, root_dir=os.fspath(root))
+    ]
+  return [epath.Path(root) / name for name in sorted(names)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+  return (
+    re.fullmatch(re.escape(pattern).replace(r'\*', '[^/]*'), name) is not None
+  )
+
+
 def copy_here(
   root: epath.PathLike,
   target: epath.PathLike,
@@ -234,12 +266,34 @@ class _Callback(fsspec.callbacks.Callback):
     return child
 
 
+def remove(path: epath.PathLike) -> None:
+  """Removes a file or an object, if it is there."""
+  with contextlib.suppress(FileNotFoundError):
+    if is_remote(path):
+      # `rm`, which `epath` would call, takes [, ? and * for patterns.
+      _filesystem(path).rm_file(os.fspath(path))
+    else:
+      os.unlink(path)
+
+
+def remove_folder(folder: epath.PathLike) -> None:
+  """Removes a folder and all that is in it, if it is there."""
+  with contextlib.suppress(FileNotFoundError):
+    if not is_remote(folder):
+      shutil.rmtree(folder)
+    elif not glob.has_magic(os.fspath(folder)):
+      _filesystem(folder).rm(os.fspath(folder), recursive=True)
+    else:  # `rm` would take the folder's name for a pattern.
+      for name in files_below(folder):
+        remove(epath.Path(folder) / name)
+
+
 def move(folder: epath.Path, target: epath.Path) -> None:
   """Renames a folder, local or remote; there one object after the other."""
   if not is_remote(folder):
-    folder.rename(target)
+    os.rename(folder, target)
     return
   filesystem = _filesystem(folder)
   for name in files_below(folder):
     filesystem.cp_file(os.fspath(folder / name), os.fspath(target / name))
-  folder.rmtree()
+  remove_folder(folder)

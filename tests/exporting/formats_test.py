@@ -33,7 +33,7 @@ def _broken(error):
   ('error', 'message'),
   [
     (DataDietError('no'), '^no$'),
-    (OSError(28, 'No space left on device'), 'cannot write .*out: No space'),
+    (OSError(28, 'No space left on device'), 'cannot write .*out: no space'),
   ],
 )
 def test_what_fails_leaves_nothing(root, tmp_path, monkeypatch, error, message):

@@ -43,9 +43,11 @@ _READERS = {
 
 
 def _check_checkpoints(folder: Path, is_finished: bool) -> None:
-  """Those that a start would use, by their checksums."""
-  for step in checkpoints.full_steps(folder.parent)[-2:]:
+  """All that a start would use, by their hashes."""
+  for step in checkpoints.full_steps(folder.parent):
     checkpoints.verify(folder.parent, step)
+  for step in checkpoints.variable_steps(folder.parent):
+    checkpoints.load_variables(folder.parent, step)
   for path in folder.iterdir():
     if path.name.endswith('.damaged'):
       raise DataDietError(f'{path.name} was put aside')

@@ -1,14 +1,18 @@
 """Tests of the train stage's artifacts."""
 
 import dataclasses
+import importlib.util
 import json
+import re
 
+import flax
 import jax
 import numpy as np
 import pytest
 
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError
+from datadiet.models import make_model
 from datadiet.stages import train
 from datadiet.training.history import read_history
 from datadiet.workdir import artifacts, checkpoints
@@ -23,6 +27,24 @@ def test_every_scored_step_has_a_network(finished):
   for run in finished.runs:
     steps = checkpoints.variable_steps(_run(finished, run))
     assert {0, 44} <= set(steps)
+
+
+def test_a_trained_network_opens_as_the_docs_say(finished):
+  text = (running.REPOSITORY / 'docs' / 'workdir.md').read_text()
+  codes = re.findall(r'```python\n(.*?)```', text, re.S)
+  where = 'workdirs/digits/train/run_00/checkpoints/440'
+  folder = checkpoints.folder_of(_run(finished)) / '44'
+  in_flax, in_torch = (code.replace(where, str(folder)) for code in codes)
+  model = make_model('simple_cnn', num_classes=10, width=4)
+  images = finished.dataset.train.images[:5].astype(np.float32)
+  names = {'flax': flax, 'model': model, 'images': images}
+  exec(in_flax, names)
+  variables = checkpoints.load_variables(_run(finished), 44)
+  expected = model.apply(variables, images, train=False)
+  np.testing.assert_array_equal(names['logits'], expected)
+  if importlib.util.find_spec('torch'):
+    exec(in_torch, names)
+    assert names['tensors'].keys() == names['flat'].keys()
 
 
 def test_networks_of_different_steps_and_runs_differ(finished):

@@ -17,14 +17,14 @@ def test_checkpoints_are_pruned_and_restored(store):
   folder = epath.Path(store.root) / 'pruned'
   local.save(folder, [0, 5, 10, 15], keep_steps=[0])
   assert names_below(folder) == [
-    '0/manifest/metadata',
-    '0/variables.tar',
-    '10/manifest/metadata',
-    '10/rest.tar',
-    '10/variables.tar',
-    '15/manifest/metadata',
-    '15/rest.tar',
-    '15/variables.tar',
+    '0/manifest.json',
+    '0/variables.safetensors',
+    '10/manifest.json',
+    '10/rest.safetensors',
+    '10/variables.safetensors',
+    '15/manifest.json',
+    '15/rest.safetensors',
+    '15/variables.safetensors',
   ]
   assert checkpoints.full_steps(folder) == [10, 15]
   assert checkpoints.variable_steps(folder) == [0, 10, 15]
@@ -38,7 +38,7 @@ def test_checkpoints_are_pruned_and_restored(store):
     checkpoints.load_variables(folder, 5)
 
 
-@pytest.mark.parametrize('cut_at', ['metadata', 'variables.tar', 'rest.tar'])
+@pytest.mark.parametrize('cut_at', ['variables', 'rest', 'manifest'])
 def test_a_save_that_is_cut_off_is_no_full_state(gateway, waits, cut_at):
   folder = epath.Path(gateway.store.root) / f'cut_{len(cut_at)}'
   local.save(folder, [5])
@@ -64,23 +64,25 @@ def test_a_save_that_is_cut_off_is_no_full_state(gateway, waits, cut_at):
 @pytest.mark.parametrize(
   'change', [lambda content: content[:-2000], lambda content: b'']
 )
-def test_a_damaged_archive_is_noticed_and_put_aside(store, change):
+def test_a_damaged_object_is_noticed_and_put_aside(store, change):
   folder = epath.Path(store.root) / 'damaged'
   local.save(folder, [5, 10])
-  path = checkpoints.folder_of(folder) / '10' / 'rest.tar'
+  path = checkpoints.folder_of(folder) / '10' / 'rest.safetensors'
   storage.write_bytes(path, change(storage.read_bytes(path))[:6000])
   with pytest.raises(checkpoints.DamagedCheckpoint):
     checkpoints.verify(folder, 10)
   checkpoints.set_aside(folder, 10)
   assert checkpoints.full_steps(folder) == [5]
-  assert '10.damaged/rest.tar' in names_below(folder)
+  assert '10.damaged/rest.safetensors' in names_below(folder)
   folder.rmtree()
 
 
 def test_a_store_that_fails_damages_nothing(gateway, waits):
   folder = epath.Path(gateway.store.root) / 'whole'
   local.save(folder, [5])
-  gateway.fail(lambda method, path, number: 503 if 'rest.tar' in path else 0)
+  gateway.fail(
+    lambda method, path, number: 503 if 'rest.safetensors' in path else 0
+  )
   with pytest.raises(Exception) as caught:
     checkpoints.verify(folder, 5)
   assert not isinstance(caught.value, checkpoints.DamagedCheckpoint)

@@ -6,6 +6,7 @@ import pytest
 
 import datadiet
 from datadiet.errors import EXIT_STOPPED
+from datadiet.workdir import checkpoints
 from tests import running
 from tests.storage import stores
 
@@ -47,12 +48,17 @@ def local(env, compilations, tmp_path_factory):
   return workdir
 
 
-def _fetched(store, folder, target):
-  """What a workdir on a store must share with a local one."""
+def _fetch(store, folder, target):
+  """Copies a workdir from a store to the disk."""
   for name, content in store.contents(folder).items():
     path = target / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+
+
+def _fetched(store, folder, target):
+  """What a workdir on a store must share with a local one."""
+  _fetch(store, folder, target)
   return running.results(target)
 
 
@@ -60,7 +66,7 @@ def _check_same(found, expected):
   names = found.keys() | expected.keys()
   assert {n for n in names if found.get(n) != expected.get(n)} == set()
   kinds = ('history.csv', 'el2n.npy', 'example_index.npy', 'scores.csv')
-  for kind in (*kinds, 'manifest/metadata'):
+  for kind in (*kinds, '.safetensors'):
     assert any(name.endswith(kind) for name in found), kind
 
 
@@ -74,7 +80,7 @@ def test_a_stopped_and_resumed_run_gives_the_bytes_of_a_local_one(
   code, log = running.interrupt_main(
     flags,
     env,
-    when=lambda: server.files.exists(f'{run}/checkpoints/44/rest.tar'),
+    when=lambda: server.files.exists(f'{run}/checkpoints/44/manifest.json'),
     delay=0.1,
     with_signal=signal.SIGTERM,
   )
@@ -102,6 +108,46 @@ def test_a_stopped_and_resumed_run_gives_the_bytes_of_a_local_one(
   assert not [n for n in changed if '/run_' in n or '/report/' in n]
 
 
+def test_a_workdir_copied_from_a_bucket_to_a_disk_and_back_goes_on(
+  server, env, compilations, local, tmp_path
+):
+  env = {**env, **server.env}
+
+  def stop(workdir, when):
+    code, log = running.interrupt_main(
+      _flags(workdir, compilations),
+      env,
+      when=when,
+      delay=0.1,
+      with_signal=signal.SIGTERM,
+    )
+    assert code == EXIT_STOPPED, log
+    return log
+
+  # Names that are patterns to whoever takes them for some.
+  run = f'{stores.BUCKET}/copied [1]/train/run_01/checkpoints'
+  stop(
+    f'{server.root}/copied [1]',
+    lambda: server.files.exists(f'{run}/44/manifest.json'),
+  )
+  workdir = tmp_path / 'a[1] b*'
+  _fetch(server, 'copied [1]', workdir)
+  assert checkpoints.full_steps(workdir / 'train' / 'run_01')
+  log = stop(
+    workdir,
+    lambda: checkpoints.full_steps(workdir / 'train' / 'run_01')[-1] >= 132,
+  )
+  assert 'Going on from step ' in log
+  for name, content in running.all_bytes(workdir).items():
+    server.files.pipe_file(f'{stores.BUCKET}/back/{name}', content)
+  done = running.run_main(_flags(f'{server.root}/back', compilations), env)
+  assert done.returncode == 0, done.stderr
+  assert 'Going on from step ' in done.stderr
+  _check_same(
+    _fetched(server, 'back', tmp_path / 'fetched'), running.results(local)
+  )
+
+
 def _times(store, folder):
   """When each object of a workdir was written."""
   found = store.files.find(f'{stores.BUCKET}/{folder}', detail=True)
@@ -118,7 +164,7 @@ def test_a_killed_run_goes_on(s3_server, env, compilations, local, tmp_path):
   code, log = running.interrupt_main(
     flags,
     env,
-    when=lambda: s3_server.files.exists(f'{start}/66/manifest/metadata'),
+    when=lambda: s3_server.files.exists(f'{start}/66/rest.safetensors'),
     delay=0.0,
     with_signal=signal.SIGKILL,
   )

@@ -35,6 +35,28 @@ def test_what_is_written_is_read(store):
     artifacts.read_npy(folder / 'g.npy')
 
 
+@pytest.mark.parametrize('name', ['plain', 'x[1] y*', 'x?', '[xy]'])
+def test_folders_may_have_any_name(store, name):
+  root = epath.Path(store.root) / 'names'
+  for folder in (name, 'x1 yz', 'x', 'xy'):
+    for path in ('a/manifest.json', 'a/b/manifest.json', 'c.csv'):
+      artifacts.write_json(root / folder / path, 1)
+  found = storage.matching(root / name, ['*/manifest.json', '*.csv'])
+  assert found == [root / name / 'a' / 'manifest.json', root / name / 'c.csv']
+  storage.move(root / name, root / 'moved *')
+  storage.remove(root / 'moved *' / 'c.csv')
+  storage.remove(root / 'moved *' / 'c.csv')
+  assert sorted(storage.files_below(root / 'moved *')) == [
+    'a/b/manifest.json',
+    'a/manifest.json',
+  ]
+  storage.remove_folder(root / 'moved *')
+  storage.remove_folder(root / 'moved *')
+  left = {path.split('/')[0] for path in storage.files_below(root)}
+  assert left == {'x1 yz', 'x', 'xy'}
+  storage.remove_folder(root)
+
+
 def test_what_others_write_is_seen_at_once(store):
   folder = epath.Path(store.root) / 'shared'
   artifacts.write_json(folder / 'a.json', 1)

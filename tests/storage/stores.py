@@ -64,7 +64,9 @@ class Store:
     """Every object below a folder of the bucket, by its path in there."""
     start = f'{BUCKET}/{folder}/'
     names = self.files.find(start)
-    return {name.removeprefix(start): self.files.cat(name) for name in names}
+    return {
+      name.removeprefix(start): self.files.cat_file(name) for name in names
+    }
 
 
 @contextmanager

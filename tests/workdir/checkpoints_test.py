@@ -1,10 +1,9 @@
 """Tests of checkpoints: exact, pruned, and safe against damage."""
 
+import errno
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +13,8 @@ import numpy as np
 import pytest
 
 from datadiet.errors import DataDietError
-from datadiet.workdir import checkpoints
+from datadiet.workdir import arrays, atomic, checkpoints
+from tests import running
 
 
 @flax.struct.dataclass
@@ -64,9 +64,9 @@ def assert_same(found, expected):
     np.testing.assert_array_equal(a, b)
 
 
-def largest_file(folder):
-  files = [path for path in Path(folder).rglob('*') if path.is_file()]
-  return max(files, key=lambda path: path.stat().st_size)
+def file_of(run_folder, step, name):
+  """Of a checkpoint's three."""
+  return Path(checkpoints.folder_of(run_folder)) / str(step) / name
 
 
 def flip_bytes(path):
@@ -96,7 +96,10 @@ def test_two_full_states_and_the_networks_to_be_scored_remain(tmp_path):
   folder = checkpoints.folder_of(tmp_path)
   assert sorted(path.name for path in folder.iterdir()) == ['0', '4', '6', '8']
   for step in (0, 4):
-    assert not (folder / str(step) / 'rest').exists()
+    assert sorted(path.name for path in (folder / str(step)).iterdir()) == [
+      'manifest.json',
+      'variables.safetensors',
+    ]
     found = checkpoints.load_variables(tmp_path, step)
     assert_same(found['params'], make_state(step).params)
     assert_same(found['batch_stats'], make_state(step).batch_stats)
@@ -135,13 +138,13 @@ def test_a_folder_without_checkpoints_has_none(tmp_path):
 
 
 def test_a_save_holds_nobody_up(tmp_path, monkeypatch):
-  checksum, may_go_on = checkpoints._checksum, threading.Event()
+  pack, may_go_on = arrays.pack, threading.Event()
 
   def late(flat):
     assert may_go_on.wait(30)
-    return checksum(flat)
+    return pack(flat)
 
-  monkeypatch.setattr(checkpoints, '_checksum', late)
+  monkeypatch.setattr(arrays, 'pack', late)
   writer = checkpoints.CheckpointWriter(tmp_path, ())
   writer.save(1, make_state(1))
   assert checkpoints.full_steps(tmp_path) == []
@@ -151,20 +154,58 @@ def test_a_save_holds_nobody_up(tmp_path, monkeypatch):
 
 
 def test_half_written_checkpoints_do_not_count(tmp_path):
+  """As of a kill, or of a copy from a bucket that is under way."""
   save(tmp_path, [1])
   folder = checkpoints.folder_of(tmp_path)
-  shutil.copytree(folder / '1', folder / '2.orbax-checkpoint-tmp-123')
+  shutil.copytree(folder / '1', folder / '.2.0a1b2c3d.tmp')
+  shutil.copytree(folder / '1', folder / '3')
+  (folder / '3' / 'manifest.json').unlink()
   assert checkpoints.full_steps(tmp_path) == [1]
   assert checkpoints.variable_steps(tmp_path) == [1]
+  with pytest.raises(checkpoints.DamagedCheckpoint, match='json is missing'):
+    checkpoints.load_variables(tmp_path, 3)
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path):
-  save(tmp_path, [1])
+def test_what_a_killed_process_left_is_cleared_away(tmp_path, caplog):
+  save(tmp_path, [1, 2, 3, 4], keep_steps=[1])
   folder = checkpoints.folder_of(tmp_path)
-  for name in ('2.orbax-checkpoint-tmp', '7.orbax-checkpoint-tmp-123'):
-    shutil.copytree(folder / '1', folder / name)
-  save(tmp_path, [2, 3])
-  assert sorted(path.name for path in folder.iterdir()) == ['2', '3']
+  shutil.copytree(folder / '3', folder / '.7.0a1b2c3d.tmp')
+  shutil.copytree(folder / '3', folder / '8')
+  (folder / '8' / 'manifest.json').unlink()
+  # Of a network that is only kept to be scored.
+  (folder / '1' / 'rest.safetensors').write_bytes(b'half')
+  with caplog.at_level(logging.WARNING, logger='absl'):
+    save(tmp_path, [5], keep_steps=[1])
+  assert 'checkpoints/8 has no manifest.json: it was cut off' in caplog.text
+  assert sorted(path.name for path in folder.iterdir()) == ['1', '4', '5']
+  assert not (folder / '1' / 'rest.safetensors').exists()
+  checkpoints.load_variables(tmp_path, 1)
+
+
+@pytest.mark.parametrize('cut_at', [0, 1, 2, 3])
+def test_a_save_cut_off_anywhere_is_none(tmp_path, monkeypatch, cut_at):
+  save(tmp_path, [4], size=20)
+  before = running.all_bytes(tmp_path)
+  write_file, num_written = atomic.write_file, []
+
+  def cut_off(path, content):
+    if len(num_written) == cut_at:
+      raise KeyboardInterrupt
+    num_written.append(path)
+    write_file(path, content)
+
+  monkeypatch.setattr(atomic, 'write_file', cut_off)
+  writer = checkpoints.CheckpointWriter(tmp_path, ())
+  # The same step again replaces what is there once it is whole, not before.
+  writer.save(4, make_state(5))
+  if cut_at < 3:
+    with pytest.raises(KeyboardInterrupt):
+      writer.close()
+    assert running.all_bytes(tmp_path) == before
+  else:
+    writer.close()
+    state = checkpoints.restore_state(tmp_path, 4, template())
+    assert_same(state, make_state(5))
 
 
 def test_a_step_saved_again_replaces_what_was_there(tmp_path):
@@ -177,25 +218,50 @@ def test_a_step_saved_again_replaces_what_was_there(tmp_path):
 
 
 @pytest.mark.parametrize('damage', [flip_bytes, truncate, Path.unlink])
-@pytest.mark.parametrize('item', ['variables', 'rest', 'manifest'])
-def test_damage_is_noticed(tmp_path, damage, item):
+@pytest.mark.parametrize(
+  'name', ['variables.safetensors', 'rest.safetensors', 'manifest.json']
+)
+def test_damage_is_noticed_and_the_file_named(tmp_path, damage, name):
   save(tmp_path, [4], size=5000)
-  folder = Path(checkpoints.folder_of(tmp_path) / '4' / item)
-  damage(folder / 'metadata' if item == 'manifest' else largest_file(folder))
-  with pytest.raises(checkpoints.DamagedCheckpoint) as error:
-    checkpoints.verify(tmp_path, 4)
-  assert 'checkpoints/4 is damaged; delete the folder' in str(error.value)
-  with pytest.raises(checkpoints.DamagedCheckpoint):
-    checkpoints.restore_state(tmp_path, 4, template(size=5000))
+  path = file_of(tmp_path, 4, name)
+  damage(path)
+  for read in (
+    lambda: checkpoints.verify(tmp_path, 4),
+    lambda: checkpoints.restore_state(tmp_path, 4, template(size=5000)),
+  ):
+    with pytest.raises(checkpoints.DamagedCheckpoint) as error:
+      read()
+    how = 'missing' if damage is Path.unlink else 'damaged'
+    assert str(error.value).startswith(f'{path} is {how}')
+    assert f'delete the folder of that run, {tmp_path}, to' in str(error.value)
+  # Of a step without a manifest nobody knows whether it ever was one.
+  is_none = damage is Path.unlink and name == 'manifest.json'
+  assert checkpoints.full_steps(tmp_path) == [] if is_none else [4]
 
 
 def test_damage_of_the_rest_does_not_spoil_the_network(tmp_path):
   save(tmp_path, [4], size=5000)
-  flip_bytes(largest_file(checkpoints.folder_of(tmp_path) / '4' / 'rest'))
+  flip_bytes(file_of(tmp_path, 4, checkpoints.REST))
   with pytest.raises(checkpoints.DamagedCheckpoint):
     checkpoints.verify(tmp_path, 4)
   found = checkpoints.load_variables(tmp_path, 4)
   assert_same(found['params'], make_state(4, size=5000).params)
+
+
+def test_checkpoints_by_orbax_are_refused(tmp_path):
+  manifest = checkpoints.folder_of(tmp_path) / '4' / 'manifest' / 'metadata'
+  manifest.parent.mkdir(parents=True)
+  manifest.write_text('{}')
+  with pytest.raises(DataDietError, match='4 was written by Orbax, with an ea'):
+    checkpoints.full_steps(tmp_path)
+
+
+def test_folders_may_have_any_name(tmp_path):
+  run_folder = tmp_path / 'a[1] b*' / '%20?' / 'run_00'
+  save(run_folder, [0, 1, 2, 3], keep_steps=[0])
+  assert checkpoints.variable_steps(run_folder) == [0, 2, 3]
+  state = checkpoints.restore_state(run_folder, 3, template())
+  assert_same(state, make_state(3))
 
 
 def test_a_damaged_checkpoint_is_put_aside_with_a_warning(tmp_path, caplog):
@@ -225,44 +291,24 @@ def assert_one_sentence(message, folder):
   assert '\n' not in message and len(message) < 600
 
 
-# In a process of its own: writes that Orbax leaves behind when one fails
-# complain later on, wherever they are collected.
-_SAVE_ON_A_FULL_DISK = """
-import resource, sys
-from datadiet.workdir import checkpoints
-from datadiet.errors import DataDietError
-from tests.workdir.checkpoints_test import make_state
+def test_a_full_disk_is_one_sentence_and_earlier_states_stay(
+  tmp_path, monkeypatch
+):
+  save(tmp_path, [1])
+  writer = checkpoints.CheckpointWriter(tmp_path, ())
 
-writer = checkpoints.CheckpointWriter(sys.argv[1], ())
-writer.save(1, make_state(1))
-writer.wait()
-limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-# Files longer than this cannot be written, as on a disk that is full.
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-try:
-  writer.save(2, make_state(2, size=100_000))
-  writer.wait()
-except DataDietError as error:
-  print(error)
-"""
+  def full(descriptor):
+    raise OSError(errno.ENOSPC, 'Auf dem Gerät ist kein Platz mehr')
 
-
-def test_a_full_disk_is_one_sentence_and_earlier_states_stay(tmp_path):
-  done = subprocess.run(
-    [sys.executable, '-c', _SAVE_ON_A_FULL_DISK, str(tmp_path)],
-    env={
-      **os.environ,
-      'PYTHONPATH': os.pathsep.join(
-        [*sys.path, str(Path(__file__).parents[2])]
-      ),
-    },
-    stdout=subprocess.PIPE,
-    stderr=subprocess.DEVNULL,
-    text=True,
-    check=True,
-  )
-  assert_one_sentence(done.stdout.strip(), checkpoints.folder_of(tmp_path))
+  monkeypatch.setattr(os, 'fsync', full)
+  writer.save(2, make_state(2))
+  with pytest.raises(DataDietError) as error:
+    writer.close()
+  assert_one_sentence(str(error.value), checkpoints.folder_of(tmp_path))
+  assert 'checkpoints/2: no space left on device;' in str(error.value)
   assert checkpoints.full_steps(tmp_path) == [1]
+  folder = checkpoints.folder_of(tmp_path)
+  assert [path.name for path in folder.iterdir()] == ['1']
   assert_same(checkpoints.restore_state(tmp_path, 1, template()), make_state(1))
 
 

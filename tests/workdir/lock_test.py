@@ -1,5 +1,6 @@
 """Tests of the lock of a workdir, and that two programs never share one."""
 
+import contextlib
 import errno
 import fcntl
 import multiprocessing
@@ -104,6 +105,33 @@ def test_a_file_system_without_locks(root, monkeypatch, error):
 def test_remote_workdirs_have_none():
   with lock.hold(epath.Path('gs://bucket/run')) as holder:
     assert holder == ''
+
+
+def test_a_file_is_waited_for(tmp_path):
+  path, told = tmp_path / 'a.lock', []
+  with contextlib.ExitStack() as first:
+    assert first.enter_context(lock.hold_file(path)) == ''
+
+    def wait(holder):
+      told.append(holder)
+      if len(told) == 3:
+        first.close()
+
+    with lock.hold_file(path, wait) as holder:
+      assert holder == ''
+      assert path.exists()
+  assert told == 3 * [f'process {os.getpid()} on {socket.gethostname()}']
+  assert not list(tmp_path.iterdir())
+
+
+def test_waiting_for_a_file_can_be_ended(tmp_path):
+  def wait(holder):
+    raise KeyError(holder)
+
+  with lock.hold_file(tmp_path / 'a.lock'):
+    with pytest.raises(KeyError), lock.hold_file(tmp_path / 'a.lock', wait):
+      raise AssertionError
+    assert (tmp_path / 'a.lock').exists()
 
 
 def test_a_workdir_in_use_is_refused_and_left_alone(tmp_path, monkeypatch):
