@@ -94,9 +94,10 @@ map: $(STAMP) ## Draw the rooms of the package and the imports between them.
 	@$(VENV)/bin/python -m tools.house
 
 .PHONY: lint
-lint: $(STAMP) ## Check the style alone.
+lint: $(STAMP) ## Check the style and the workflows alone.
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/ruff format --quiet --check .
+	@$(VENV)/bin/actionlint
 
 .PHONY: format
 format: $(STAMP) ## Put the style right where ruff can.

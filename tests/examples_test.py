@@ -1,12 +1,17 @@
-"""Runs the example scripts on invented workdirs."""
+"""Runs the example script and the notebook on invented workdirs."""
 
+import json
 import runpy
 import sys
 
+import numpy as np
 import pytest
 
+from datadiet.data import load_dataset
+from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running
+from tests.data import formats
 from tests.results import synthetic
 
 
@@ -50,3 +55,23 @@ def test_read_results_before_anything_was_scored(tmp_path, run_script):
   workdir = Workdir.at(tmp_path)
   synthetic.write_description(workdir, synthetic.make_images())
   assert run_script(workdir)['scores'].empty
+
+
+def test_the_notebook_shows_the_hardest_images(tmp_path, monkeypatch):
+  settings = formats.settings('digits', '')
+  dataset = load_dataset(settings)
+  workdir = synthetic.make_workdir(tmp_path / 'workdir', dataset)
+  config = {'config': {'dataset': settings.to_dict()}}
+  artifacts.write_json(workdir.config, config)
+  monkeypatch.setenv('WORKDIR', str(workdir.root))
+  notebook = running.REPOSITORY / 'examples' / 'open_a_workdir.ipynb'
+  names: dict = {}
+  for cell in json.loads(notebook.read_text())['cells']:
+    if cell['cell_type'] == 'code':
+      assert not cell['outputs'], 'commit it without outputs'
+      exec(''.join(cell['source']), names)
+  mean = synthetic.mean_scores(dataset, names['results'].steps[-1])
+  hardest = mean[names['score']].argmax()
+  assert names['hardest'].index[0] == hardest
+  first = names['sheet'][:8, :8, 0]
+  np.testing.assert_array_equal(first, dataset.train.images[hardest, ..., 0])

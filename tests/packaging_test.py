@@ -159,7 +159,10 @@ def test_digits_say_that_they_need_scikit_learn(tmp_path):
 def test_policies_say_what_they_need(tmp_path):
   script = 'from datadiet import main\nmain.main()'
   flags = running.tiny_flags(
-    tmp_path / 'workdir', stages='select', select__policies='prototypes'
+    tmp_path / 'workdir',
+    stages='select',
+    select__policies='prototypes',
+    score__keep='features',
   )
   ended = run_without_extras(tmp_path, script, *flags)
   assert 'config.select.policies: prototypes needs sklearn' in ended.stderr

@@ -81,6 +81,12 @@ def api_pages() -> dict[str, str]:
   return pages
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+  """Lists the pages of the rooms in the navigation, the top floor first."""
+  config.nav.append({'Modules': list(api_pages())})
+  return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
   """Adds the pages and files from outside docs/."""
   for page, source in PAGES.items():
