@@ -1,6 +1,6 @@
 """A profile of some training steps: how busy the device is, and with what.
 
-    python -m benchmarks.trace --data cifar10.npz [--batch_size 128] [...]
+    python -m benchmarks.trace --data CIFAR10_PARQUET [--batch_size 128] [...]
 
 Trains with the project's own trainer, as the training loop calls it, measures
 how fast it is, records some more steps by `jax.profiler`, and prints the share
@@ -189,7 +189,7 @@ def _peak_memory() -> str:
 def main() -> None:
   """Trains, records and prints."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--data', required=True)
+  parser.add_argument('--data', required=True, help='a folder of Parquet')
   parser.add_argument('--model', default='resnet18_lowres')
   parser.add_argument('--width', type=int, default=0)
   parser.add_argument('--dtype', default='bfloat16')
@@ -200,7 +200,10 @@ def main() -> None:
   parser.add_argument('--compilation_cache_dir', default='')
   options = parser.parse_args()
   config = resnet18_cifar10.get_config()
-  config.dataset.name, config.dataset.data_dir = 'packed', options.data
+  config.dataset.name, config.dataset.data_dir = (
+    'hugging_face',
+    options.data,
+  )
   config.dataset.cache_dir = options.cache_dir
   config.model.name, config.model.width = options.model, options.width
   config.model.dtype = options.dtype

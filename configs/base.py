@@ -20,6 +20,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.dataset.cache_dir = ''
   # The feature that holds the label; '' for the usual one.
   config.dataset.label_key = ''
+  # The feature that holds the ids; '' for 'id' where there is one, 'none' to
+  # number the examples.
+  config.dataset.id_key = ''
   # Images are resized to this height and width; 0 to leave them.
   config.dataset.image_size = 0
   # Pixels on the 'device' or the 'host'; 'auto' by its memory.
@@ -34,8 +37,14 @@ def get_config() -> ml_collections.ConfigDict:
   config.dataset.skip_unreadable = False
   # What transparent images are laid on: 'white', 'black' or '#rrggbb'.
   config.dataset.background = 'white'
-  # Other train labels: a .npy of integers in order, or a CSV with id,label.
+  # Other train labels: a table (.csv, .parquet) with id and label, or an array
+  # (.npy, .npz, .pt) in order; PATH:NAME for one of its columns or arrays.
   config.dataset.labels_path = ''
+  # Whether they are 'names' or 'numbers' of classes; '' where that is plain.
+  config.dataset.labels_are = ''
+  # The order of an array: 'index' for example_index, 'ids' for the numbers in
+  # ids (for CIFAR, torchvision's order); '' where that is plain.
+  config.dataset.labels_order = ''
   # Share of the train labels that are drawn to be changed, and how:
   # 'permute', 'uniform' or 'asymmetric'.
   config.dataset.label_noise = ml_collections.ConfigDict()

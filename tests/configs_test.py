@@ -65,9 +65,13 @@ def _run_all_stages(config: str, few_images, env, workdir) -> None:
   )
   assert done.returncode == 0, done.stderr
   header, *rows = (workdir / 'scores' / 'scores.csv').read_text().splitlines()
-  assert header.split(',') == ['example_index', 'id', 'label'] + list(
-    module.score.names
-  )
+  assert header.split(',') == [
+    'example_index',
+    'id',
+    'label',
+    'label_name',
+    *module.score.names,
+  ]
   assert len(rows) == NUM_TRAIN
   assert rows[0].split(',')[1].startswith('train_')
   for name in ('el2n_step_6_keep_max_160', 'random_160'):

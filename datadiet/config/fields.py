@@ -9,6 +9,8 @@ from typing import Any
 
 import ml_collections
 
+from datadiet.data.label_arrays import ORDERS
+from datadiet.data.label_columns import READINGS
 from datadiet.data.labels import NOISES
 from datadiet.feeding.augmentation import AUGMENTATIONS
 from datadiet.models import ALIASES as MODEL_ALIASES
@@ -123,6 +125,7 @@ FIELDS: dict[str, Check] = {
   'dataset.data_dir': _TEXT,
   'dataset.cache_dir': _TEXT,
   'dataset.label_key': _TEXT,
+  'dataset.id_key': _TEXT,
   'dataset.image_size': _integer(0, 'an integer of pixels, 0 to leave images'),
   'dataset.placement': _one_of(*PLACEMENTS),
   'dataset.train_splits': _each(_NAME),
@@ -133,6 +136,8 @@ FIELDS: dict[str, Check] = {
   'dataset.skip_unreadable': _BOOLEAN,
   'dataset.background': _BACKGROUND,
   'dataset.labels_path': _TEXT,
+  'dataset.labels_are': _one_of(*READINGS),
+  'dataset.labels_order': _one_of(*ORDERS),
   'dataset.label_noise.fraction': _SHARE,
   'dataset.label_noise.seed': _integer(0),
   'dataset.label_noise.kind': _one_of(*NOISES),

@@ -12,7 +12,6 @@ from datadiet.data.sources import (
   cinic10,
   hugging_face,
   image_folder,
-  packed,
   tfds,
 )
 from datadiet.data.sources.digits import load_digits
@@ -50,7 +49,6 @@ DATASETS: dict[str, Source] = {
   'cinic10': Source(cinic10.load_cinic10, cinic10.find_cinic10),
   'image_folder': Source(image_folder.load_image_folder, _folder_files),
   'arrays': Source(arrays.load_arrays, arrays.find_arrays),
-  'packed': Source(packed.load_packed, packed.packed_file),
   'hugging_face': Source(hugging_face.load_hugging_face, _folder_files),
 }
 # Fields of `config.dataset` that change what a source gives.

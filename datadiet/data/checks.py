@@ -13,6 +13,14 @@ from datadiet.errors import DataDietError
 _NUM_LISTED = 10
 
 
+def plain_name(name: str) -> str:
+  """A class name as names are compared: without blanks around it, in NFC.
+
+  File systems and spreadsheets change both without anybody seeing it.
+  """
+  return unicodedata.normalize('NFC', name.strip())
+
+
 def check_class_names(class_names: Sequence[str], where: str) -> None:
   """Checks that there are several classes, which can be told apart.
 
@@ -31,7 +39,7 @@ def check_class_names(class_names: Sequence[str], where: str) -> None:
     )
   by_text: dict[str, str] = {}
   for name in class_names:
-    text = unicodedata.normalize('NFC', name).strip()
+    text = plain_name(name)
     if text in by_text:
       raise DataDietError(
         f'{where} has two classes that read {text!r}: {ascii(by_text[text])} '

@@ -4,20 +4,16 @@ Only the labels of the train split change: the examples, their order, their ids
 and the fingerprint stay, and the original labels are kept beside.
 """
 
-import csv
 import dataclasses
-import io
-import os
 from collections.abc import Callable
 
 import numpy as np
 from absl import logging
-from etils import epath
 
 from datadiet.data.dataset import Dataset
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.data.label_files import read_labels
+from datadiet.errors import ConfigError
 from datadiet.runtime.randomness import LABEL_NOISE_STREAM, generator
-from datadiet.workdir import artifacts, storage
 
 # The confusions of Patrini et al. 2017 (arXiv 1609.03683), where all classes
 # are CIFAR-10's.
@@ -39,8 +35,8 @@ def apply_labels(dataset: Dataset, settings) -> Dataset:
 
   Args:
     dataset: as read from its source.
-    settings: `config.dataset`; uses `label_noise.fraction`, `.seed`, `.kind`
-      and `labels_path`.
+    settings: `config.dataset`; uses `label_noise.fraction`, `.seed`, `.kind`,
+      `labels_path`, `labels_are` and `labels_order`.
 
   Returns:
     `dataset` itself, or a copy with other `train.labels` and with
@@ -56,7 +52,12 @@ def apply_labels(dataset: Dataset, settings) -> Dataset:
       f'{noise.fraction} is not allowed with dataset.labels_path; allowed: 0.0'
     )
   if settings.labels_path:
-    labels = read_labels(settings.labels_path, dataset)
+    labels = read_labels(
+      settings.labels_path,
+      dataset,
+      are=settings.labels_are,
+      order=settings.labels_order,
+    )
   elif noise.fraction:
     labels = noisy_labels(
       dataset.train.labels,
@@ -68,6 +69,15 @@ def apply_labels(dataset: Dataset, settings) -> Dataset:
   else:
     return dataset
   changed = labels != dataset.train.labels
+  if settings.labels_path and 2 * changed.sum() > len(labels):
+    logging.warning(
+      '%s changes more than half of the labels. Likely causes: its rows are in '
+      'another order than the examples (a table with a column id cannot be), '
+      'it numbers the classes in another order than %s (names of classes '
+      'cannot), or it belongs to other data',
+      settings.labels_path,
+      ', '.join(dataset.class_names[:10]),
+    )
   logging.info(
     '%s: %d of %d train labels changed (%s)',
     dataset.name,
@@ -160,99 +170,3 @@ NOISES: dict[str, Callable[..., np.ndarray]] = {
   'uniform': _uniform,
   'asymmetric': _asymmetric,
 }
-
-
-def read_labels(path: str, dataset: Dataset) -> np.ndarray:
-  """Reads labels for the train split from a file.
-
-  Args:
-    path: a .npy file of one integer per example in canonical order, or a CSV
-      file with columns `id` and `label` and one row per example in any order;
-      a label is a number or the name of a class.
-    dataset: which the labels are for.
-
-  Returns:
-    int32[num_examples].
-
-  Raises:
-    DataDietError: if they do not fit; names the file and the example.
-  """
-  where = epath.Path(path).expanduser()
-  if where.name.endswith('.npy'):
-    labels = artifacts.read_npy(
-      where, dataset.train.num_examples, made_here=False
-    )
-    if labels.ndim != 1 or labels.dtype.kind not in 'iu':
-      raise DataDietError(
-        f'{where} must hold {dataset.train.num_examples} integers, it has '
-        f'{labels.dtype} {list(labels.shape)}'
-      )
-  elif where.name.endswith('.csv'):
-    labels = _read_csv(where, dataset)
-  else:
-    raise ConfigError(
-      f'config.dataset.labels_path: {path!r} is not allowed; allowed: a .npy '
-      'or a .csv file'
-    )
-  outside = (labels < 0) | (labels >= dataset.num_classes)
-  if outside.any():
-    index = int(np.argmax(outside))
-    raise DataDietError(
-      f'{where}: example {str(dataset.train.ids[index])!r} has label '
-      f'{labels[index]}, allowed are 0 to {dataset.num_classes - 1}'
-    )
-  return labels.astype(np.int32)
-
-
-def _read_csv(path: epath.Path, dataset: Dataset) -> np.ndarray:
-  try:
-    # Spreadsheets put a mark before the first column's name.
-    text = storage.read_bytes(path).decode('utf-8-sig')
-    reader = csv.DictReader(io.StringIO(text))
-    header = reader.fieldnames or []
-    rows = list(reader)
-  except FileNotFoundError as error:
-    raise DataDietError(f'{os.fspath(path)} does not exist') from error
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise DataDietError(f'{path} is not a CSV file ({error})') from error
-  for needed in ('id', 'label'):
-    if needed not in header:
-      raise DataDietError(
-        f'{path} has no column {needed!r}, it has {", ".join(header)}'
-      )
-  numbers = {name: label for label, name in enumerate(dataset.class_names)}
-  index_of = {name: index for index, name in enumerate(dataset.train.ids)}
-  labels = np.full(dataset.train.num_examples, -1, np.int64)
-  seen = np.zeros(dataset.train.num_examples, bool)
-  for row in rows:
-    index = index_of.get(row['id'])
-    if index is None:
-      raise DataDietError(
-        f'{path}: {row["id"]!r} is no id of a train example of {dataset.name}'
-      )
-    if seen[index]:
-      raise DataDietError(f'{path} has the id {row["id"]!r} twice')
-    seen[index] = True
-    labels[index] = _label_number(row, numbers, path)
-  if not seen.all():
-    missing = dataset.train.ids[np.argmin(seen)]
-    raise DataDietError(
-      f'{path} has labels for {seen.sum()} of {len(seen)} train examples; '
-      f'{str(missing)!r} is missing'
-    )
-  return labels
-
-
-def _label_number(row: dict, numbers: dict[str, int], path) -> int:
-  """A class name where there is one of that name, or else a number."""
-  text = (row['label'] or '').strip()
-  if text in numbers:
-    return numbers[text]
-  try:
-    # Within what a label may be; the range is checked with all of them.
-    return max(-1, min(int(text), 2**31))
-  except ValueError as error:
-    raise DataDietError(
-      f'{path}: {row["id"]!r} has label {text!r}, which is neither a class '
-      'name nor a number'
-    ) from error

@@ -138,11 +138,11 @@ def _write_tree(
       filled.add(homes[i])
       (folder / path).parent.mkdir(parents=True, exist_ok=True)
       write(i, folder / path)
-      rows.append((path, i, name, label))
+      rows.append((path, i, name, label, kept.dataset.class_names[label]))
       bar.advance(1)
   with (folder / _INDEX).open('w', newline='') as file:
     writer = csv.writer(file, lineterminator='\n')
-    writer.writerow(('path', 'example_index', 'id', 'label'))
+    writer.writerow(('path', 'example_index', 'id', 'label', 'label_name'))
     writer.writerows(rows)
   roots = {os.path.dirname(path) for path in filled}
   folders = {os.path.join(root, name) for root in roots for name in names}

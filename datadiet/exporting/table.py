@@ -14,9 +14,10 @@ from datadiet.runtime import extras
 def write_parquet(kept: Kept, path: Path, final: Path) -> None:
   """Writes one row an example of the whole train split, in canonical order.
 
-  Columns: example_index, id, label; kept, whether the selection has it; all
-  mean scores (float32); and where labels were audited, suspicion, is_issue and
-  suggested_label (null where none is). Needs no images.
+  Columns: example_index, id, label, label_name; kept, whether the selection
+  has it; all mean scores (float32); and where labels were audited, suspicion,
+  is_issue, suggested_label and suggested_label_name (null where none is). Needs
+  no images.
 
   Raises:
     DataDietError: if the library pyarrow is not installed, or nothing was
@@ -37,13 +38,17 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
     )
   is_kept = np.zeros(len(table), bool)
   is_kept[kept.example_index] = True
-  table.insert(2, 'kept', is_kept)
+  names = np.array(results.dataset['class_names'])
+  table.insert(2, 'label_name', names[table['label']])
+  table.insert(3, 'kept', is_kept)
   audit = read_audit(results)
   if audit is not None:
     table['suspicion'] = audit.suspicion
     table['is_issue'] = audit.is_issue
     suggested = pd.Series(audit.suggested_labels, table.index, 'Int32')
     table['suggested_label'] = suggested.mask(suggested < 0)
+    named = pd.Series(names[audit.suggested_labels], table.index)
+    table['suggested_label_name'] = named.mask(suggested < 0)
   arrow = pa.Table.from_pandas(table.reset_index(), preserve_index=False)
   facts = {
     'selection': kept.name,

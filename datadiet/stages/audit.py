@@ -20,7 +20,9 @@ _COLUMNS = (
   'example_index',
   'id',
   'given_label',
+  'given_label_name',
   'suggested_label',
+  'suggested_label_name',
   'suspicion',
   'rank',
   'is_issue',
@@ -251,12 +253,18 @@ def _write_table(
   """Writes label_issues.csv, the most suspicious label first."""
   train = context.dataset.train
   by_rank = np.argsort(-suspicion, kind='stable')
-  suggestions = [''] * len(by_rank) if suggested is None else suggested[by_rank]
+  class_names = np.array(context.dataset.class_names)
+  suggestions = suggested_names = [''] * len(by_rank)
+  if suggested is not None:
+    suggestions = suggested[by_rank]
+    suggested_names = class_names[suggestions]
   rows = zip(
     by_rank,
     train.ids[by_rank],
     train.labels[by_rank],
+    class_names[train.labels[by_rank]],
     suggestions,
+    suggested_names,
     (f'{value:.9g}' for value in suspicion[by_rank]),
     range(1, len(by_rank) + 1),
     is_issue[by_rank].astype(int),

@@ -162,6 +162,7 @@ def write_table(
   comes after the scores.
   """
   split = context.dataset.train
+  names = np.array(context.dataset.class_names)
   columns = [[f'{value:.9g}' for value in means[name]] for name in means]
   columns += [array.tolist() for array in split.columns.values()]
   rows = list(
@@ -169,11 +170,13 @@ def write_table(
       range(split.num_examples),
       split.ids.tolist(),
       split.labels.tolist(),
+      names[split.labels].tolist(),
       *columns,
       strict=True,
     )
   )
-  header = ['example_index', 'id', 'label', *means, *split.columns]
+  header = ['example_index', 'id', 'label', 'label_name']
+  header += [*means, *split.columns]
   artifacts.write_csv(context.workdir.scores_csv(step), header, rows)
   if step == context.config.score.steps[-1]:
     artifacts.write_csv(context.workdir.scores_csv(), header, rows)

@@ -130,7 +130,6 @@ def test_every_named_set_is_known():
     'cifar100',
     'cinic10',
     'image_folder',
-    'packed',
     'arrays',
     'hugging_face',
   }

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from datadiet.data import load_dataset
+from datadiet.data.label_files import read_labels
 from datadiet.errors import DataDietError
 from datadiet.exporting import export_selection, tensorboard
 from tests.data import formats
@@ -77,7 +78,15 @@ def test_parquet(cifar, tmp_path):
   for name in synthetic.HIGHER_IS:
     np.testing.assert_array_equal(table[name], scores[name])
     assert table[name].dtype == np.float32
+  names = np.array(cifar.dataset.class_names)
+  assert table['label_name'].tolist() == names[table['label']].tolist()
   assert {'suspicion', 'is_issue', 'suggested_label'} <= set(table)
+  suggested = table.dropna(subset='suggested_label')
+  assert len(suggested)
+  expected = names[suggested['suggested_label'].astype(int)].tolist()
+  assert suggested['suggested_label_name'].tolist() == expected
+  found = read_labels(str(output), cifar.dataset)
+  assert found.tolist() == cifar.dataset.train.labels.tolist()
   metadata = parquet.read_schema(output).metadata
   assert metadata[b'selection'] == b'some'
   assert metadata[b'fingerprint'].decode() == cifar.dataset.fingerprint

@@ -105,6 +105,10 @@ def test_every_label_is_ranked_once(audited):
   assert [row['id'] for row in rows] == train.ids[index].tolist()
   given = [int(row['given_label']) for row in rows]
   assert given == train.labels[index].tolist()
+  names = audited.dataset.class_names
+  for kind in ('given', 'suggested'):
+    for row in rows:
+      assert row[f'{kind}_label_name'] == names[int(row[f'{kind}_label'])]
 
 
 def test_wrong_labels_come_first(audited):

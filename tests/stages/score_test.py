@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from datadiet import config as config_lib
+from datadiet.data.label_files import read_labels
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.feeding.augmentation import normalise
 from datadiet.models import MODELS, make_model
@@ -117,6 +118,11 @@ def test_the_table_has_one_row_an_example(finished):
   assert [int(row['example_index']) for row in rows] == list(range(1437))
   assert [row['id'] for row in rows] == train.ids.tolist()
   assert [int(row['label']) for row in rows] == train.labels.tolist()
+  names = finished.dataset.class_names
+  assert all(row['label_name'] == names[int(row['label'])] for row in rows)
+  path = str(finished.workdir.scores_csv())
+  read_back = read_labels(path, finished.dataset)
+  np.testing.assert_array_equal(read_back, train.labels)
   for name in ('el2n', 'grand', 'forgetting', 'aum', 'input_norm'):
     column = np.array([row[name] for row in rows], np.float32)
     np.testing.assert_array_equal(column, _scores(finished, None, 44, name))

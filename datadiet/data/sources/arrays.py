@@ -1,15 +1,12 @@
-"""Your own arrays: one .npz file, or .npy files of the same names in a folder.
+"""Your own arrays: .npy files in a folder, or one .npz file with them.
 
 The names are train_images, train_labels, test_images and test_labels, or
 images and labels, of which a part becomes the test split. Optional: class_names
 and train_ids, test_ids or ids.
 """
 
-import dataclasses
 import os
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 
 import numpy as np
 from etils import epath
@@ -25,7 +22,6 @@ from datadiet.data.dataset import (
 )
 from datadiet.errors import ConfigError, DataDietError
 
-_CHUNK_BYTES = 2**24
 _NAMES = (
   *(
     f'{prefix}{what}'
@@ -34,34 +30,13 @@ _NAMES = (
   ),
   'class_names',
 )
-_LAYOUTS = (
-  'train_images, train_labels, test_images and test_labels, or images and '
-  'labels'
+_ALLOWED = (
+  'a folder with .npy files called train_images.npy, train_labels.npy, '
+  'test_images.npy and test_labels.npy, or images.npy and labels.npy; or one '
+  '.npz file with arrays of these names'
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Member:
-  """One stored array, whose data is read in chunks.
-
-  Attributes:
-    shape: of the array.
-    dtype: likewise.
-    chunks: consecutive parts of it, along the first axis.
-  """
-
-  shape: tuple[int, ...]
-  dtype: np.dtype
-  chunks: Callable[[], Iterator[np.ndarray]]
-
-  def whole(self) -> np.ndarray:
-    """All of it, in memory."""
-    parts = list(self.chunks())
-    return np.concatenate(parts) if parts else np.zeros(self.shape, self.dtype)
-
-
-# By name; None for arrays under names that mean nothing here.
-_Members = dict[str, _Member | None]
+# Above this a label is no class but a mistake, such as a hash or an id.
+_HIGHEST_LABEL = 2**20
 
 
 def find_arrays(settings) -> epath.Path:
@@ -72,23 +47,26 @@ def find_arrays(settings) -> epath.Path:
   """
   if not settings.data_dir:
     raise ConfigError(
-      "config.dataset.data_dir: '' is not allowed with arrays; allowed: a .npz "
-      'file, or a folder with one or with .npy files'
+      f"config.dataset.data_dir: '' is not allowed with arrays; allowed: "
+      f'{_ALLOWED}'
     )
   root = epath.Path(settings.data_dir).expanduser()
-  if root.is_file():
-    return root
   if not root.exists():
     raise ConfigError(f'config.dataset.data_dir: {root} does not exist')
-  names = [path.name for path in root.iterdir()] if root.is_dir() else []
-  if any(name.endswith('images.npy') for name in names):
+  if not root.is_dir():
+    if root.suffix == '.npz':
+      return root
+    raise ConfigError(
+      f'config.dataset.data_dir: {root} is no .npz file; allowed: {_ALLOWED}'
+    )
+  names = sorted(path.name for path in root.iterdir())
+  if any(name.removesuffix('.npy') in _NAMES for name in names):
     return root
   archives = [name for name in names if name.endswith('.npz')]
   if len(archives) != 1:
     raise ConfigError(
       f'config.dataset.data_dir: {root} holds {len(archives)} .npz files and '
-      'no images.npy or train_images.npy; allowed: a .npz file, or a folder '
-      'with one or with .npy files'
+      f'no images.npy or train_images.npy; allowed: {_ALLOWED}'
     )
   return root / archives[0]
 
@@ -113,60 +91,91 @@ def load_arrays(settings, allocate: Allocate = in_memory) -> Dataset:
   path = find_arrays(settings)
   source = os.fspath(path)
   splitting.check_usual_splits(settings, source)
-  members = _folder_members(path) if path.is_dir() else _archive_members(path)
-  if 'train_images' in members:
+  arrays = _read(path)
+  parts = {'example': ''}
+  if 'train_images' in arrays:
     parts = {'train': 'train_', 'test': 'test_'}
-  else:
-    parts = {'example': ''}
   labels = {
-    name: _labels(members, f'{prefix}labels', source)
+    name: _labels(arrays, f'{prefix}labels', source)
     for name, prefix in parts.items()
   }
-  class_names = _class_names(members, labels, source)
-  ids = {
-    name: _ids(members, name, prefix, len(labels[name]), source)
-    for name, prefix in parts.items()
-  }
+  class_names = _class_names(arrays, labels, source)
   splits = {}
   for name, prefix in parts.items():
-    records = {name: np.arange(len(labels[name]))}
+    ids = _ids(arrays, name, prefix, len(labels[name]), source)
+    _check_range(labels[name], ids, class_names, source)
+    records = {name: np.arange(len(ids))}
     if not prefix:
-      _check_range(labels[name], class_names, source)
       records = splitting.stratified_split(
         labels[name], settings.test_fraction, class_names, source
       )
     images = _read_images(
-      members, f'{prefix}images', records, allocate, settings, source
+      arrays, f'{prefix}images', records, allocate, settings, source
     )
     for split_name, numbers in records.items():
       splits[split_name] = Split(
-        images[split_name], labels[name][numbers], ids[name][numbers]
+        images[split_name], labels[name][numbers], ids[numbers]
       )
   return make_dataset(
     'arrays', splits['train'], splits['test'], class_names, source=source
   )
 
 
-def _read_images(members, key, records, allocate, settings, source):
+def _read(path: epath.Path) -> dict[str, np.ndarray | None]:
+  """The arrays of a folder, memory-mapped, or of a .npz file, in memory.
+
+  Arrays of names that mean nothing here are None: they are not looked at.
+  """
+  arrays, name = {}, ''
+  try:
+    if path.is_dir():
+      for file in sorted(path.glob('*.npy')):
+        name = file.name.removesuffix('.npy')
+        arrays[name] = None
+        if name in _NAMES:
+          arrays[name] = np.lib.format.open_memmap(os.fspath(file), mode='r')
+      return arrays
+    # numpy would leave a file open that is no archive.
+    with path.open('rb') as file:
+      archive = np.load(file, allow_pickle=False)
+      if isinstance(archive, np.ndarray):
+        raise ValueError('it is a .npy file, one array without a name')
+      for name in archive:
+        arrays[name] = archive[name] if name in _NAMES else None
+    return arrays
+  except MemoryError as error:
+    raise DataDietError(
+      f'{path}: {name} does not fit into memory; save each array as a .npy '
+      'file in a folder (np.save): those are memory-mapped'
+    ) from error
+  # Each part of a damaged file makes numpy and zipfile raise something else.
+  except Exception as error:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    if 'allow_pickle' in reason or 'Array can' in reason:
+      reason = 'it holds Python objects, which are not read'
+    where, name = (path / f'{name}.npy', '') if path.is_dir() else (path, name)
+    raise DataDietError(
+      f'{where} cannot be read as arrays: {f"{name}: " if name else ""}{reason}'
+    ) from error
+
+
+def _require(arrays: Mapping, key: str, source: str) -> np.ndarray:
+  if arrays.get(key) is None:
+    raise DataDietError(
+      f'{source} has no array {key!r}, it has '
+      f'{", ".join(sorted(arrays)) or "none"}; allowed: {_ALLOWED}'
+    )
+  if not arrays[key].ndim:
+    raise DataDietError(f'{source}: {key} is a single value, not an array')
+  return arrays[key]
+
+
+def _read_images(arrays, key, records, allocate, settings, source):
   """Reads images into an array for each split."""
-  member = _require(members, key, source)
-  shape = member.shape
-  if member.dtype != np.uint8 or len(shape) not in (3, 4):
-    raise DataDietError(
-      f'{source}: {key} must be uint8 [num, height, width, channels] with '
-      f'values from 0 to 255, it is {member.dtype} {list(shape)}'
-    )
-  if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):
-    raise DataDietError(
-      f'{source}: {key} has shape {list(shape)}, with the channels first; '
-      'store it as [num, height, width, channels]'
-    )
+  array = _require(arrays, key, source)
   num_records = sum(map(len, records.values()))
-  if shape[0] != num_records:
-    raise DataDietError(
-      f'{source}: {key} has {shape[0]} images for {num_records} labels'
-    )
-  image_shape = (*shape[1:3], shape[3] if len(shape) == 4 else 1)
+  _check_images(array, key, num_records, source)
+  image_shape = (*array.shape[1:3], array.shape[3] if array.ndim == 4 else 1)
   if settings.image_size:
     if image_shape[2] not in (1, 3):
       raise DataDietError(
@@ -179,7 +188,7 @@ def _read_images(members, key, records, allocate, settings, source):
     for split_name, numbers in records.items()
   }
   start = 0
-  for chunk in member.chunks():
+  for chunk in chunks(array):
     images = chunk if chunk.ndim == 4 else chunk[..., None]
     images = decode_worker.resize(images, settings.image_size)
     splitting.scatter(destinations, records, start, images)
@@ -187,17 +196,39 @@ def _read_images(members, key, records, allocate, settings, source):
   return destinations
 
 
-def _require(members: _Members, key: str, source: str) -> _Member:
-  if key not in members:
+def _check_images(array, key: str, num_records: int, source: str) -> None:
+  shape = array.shape
+  if array.dtype != np.uint8 or len(shape) not in (3, 4):
     raise DataDietError(
-      f'{source} has no array {key!r}, it has '
-      f'{", ".join(sorted(members)) or "none"}; needed are {_LAYOUTS}'
+      f'{source}: {key} must be uint8 [num, height, width, channels] with '
+      f'values from 0 to 255, it is {array.dtype} {list(shape)}'
     )
-  return members[key]
+  if 0 in shape[1:]:
+    raise DataDietError(f'{source}: {key} has no pixels: {list(shape)}')
+  if len(shape) == 4 and _channels_first(*shape[1:]):
+    raise DataDietError(
+      f'{source}: {key} has shape {list(shape)}, with the channels first; '
+      'store it as [num, height, width, channels], by '
+      'np.moveaxis(images, 1, -1)'
+    )
+  if shape[0] != num_records:
+    raise DataDietError(
+      f'{source}: {key} has {shape[0]} images for {num_records} labels'
+    )
 
 
-def _labels(members, key: str, source: str) -> np.ndarray:
-  labels = _require(members, key, source).whole()
+def _channels_first(first: int, second: int, last: int) -> bool:
+  """Whether the first axis of an image can only be that of the channels.
+
+  A few bands, or as many of them as the patch has pixels a side, stay.
+  """
+  if first in (1, 3) and last not in (1, 3):
+    return True
+  return last > 4 and (first < min(second, last) or first == second == last)
+
+
+def _labels(arrays: Mapping, key: str, source: str) -> np.ndarray:
+  labels = _require(arrays, key, source)
   if labels.dtype.kind not in 'iu' or labels.size != len(labels):
     raise DataDietError(
       f'{source}: {key} must be one integer per image, it is {labels.dtype} '
@@ -208,12 +239,12 @@ def _labels(members, key: str, source: str) -> np.ndarray:
   return labels.reshape(-1).astype(np.int32)
 
 
-def _class_names(members, labels, source: str) -> tuple[str, ...]:
-  if 'class_names' in members:
-    names = members['class_names'].whole()
-    return tuple(_texts(names, 'class_names', (len(names),), source).tolist())
+def _class_names(arrays: Mapping, labels, source: str) -> tuple[str, ...]:
+  if 'class_names' in arrays:
+    names = _require(arrays, 'class_names', source)
+    return tuple(_texts(names, 'class_names', len(names), source).tolist())
   highest = max(int(part.max(initial=-1)) for part in labels.values())
-  if highest > 2**20:
+  if highest > _HIGHEST_LABEL:
     raise DataDietError(
       f'{source}: the label {highest} is too high; allowed: 0 to the number of '
       'classes minus 1'
@@ -221,27 +252,27 @@ def _class_names(members, labels, source: str) -> tuple[str, ...]:
   return tuple(map(str, range(highest + 1)))
 
 
-def _check_range(labels: np.ndarray, class_names, source: str) -> None:
+def _check_range(labels: np.ndarray, ids, class_names, source: str) -> None:
   outside = (labels < 0) | (labels >= len(class_names))
   if outside.any():
     index = int(np.argmax(outside))
     raise DataDietError(
-      f'{source}: example {index} has label {labels[index]}, allowed are 0 to '
-      f'{len(class_names) - 1}'
+      f'{source}: example {str(ids[index])!r} has label {labels[index]}, '
+      f'allowed are 0 to {len(class_names) - 1}'
     )
 
 
-def _ids(members, name: str, prefix: str, num_examples: int, source: str):
+def _ids(arrays, name: str, prefix: str, num_examples: int, source: str):
   key = f'{prefix}ids'
-  if key not in members:
+  if key not in arrays:
     return np.array([f'{name}_{i:05d}' for i in range(num_examples)])
-  return _texts(members[key].whole(), key, (num_examples,), source)
+  return _texts(_require(arrays, key, source), key, num_examples, source)
 
 
-def _texts(array: np.ndarray, key: str, shape: tuple, source: str):
-  if array.shape != shape or array.dtype.kind not in 'USiu':
+def _texts(array: np.ndarray, key: str, num: int, source: str) -> np.ndarray:
+  if array.shape != (num,) or array.dtype.kind not in 'USiu':
     raise DataDietError(
-      f'{source}: {key} must be {shape[0]} texts or integers, it is '
+      f'{source}: {key} must be {num} texts or integers, it is '
       f'{array.dtype} {list(array.shape)}'
     )
   if array.dtype.kind != 'S':
@@ -250,86 +281,3 @@ def _texts(array: np.ndarray, key: str, shape: tuple, source: str):
     return np.char.decode(array, 'utf-8')
   except UnicodeDecodeError as error:
     raise DataDietError(f'{source}: {key} is not UTF-8 ({error})') from error
-
-
-def _folder_members(folder: epath.Path) -> _Members:
-  members = {}
-  for path in folder.iterdir():
-    if path.suffix != '.npy':
-      continue
-    if path.name.removesuffix('.npy') not in _NAMES:
-      members[path.name.removesuffix('.npy')] = None
-      continue
-    try:
-      array = np.load(os.fspath(path), mmap_mode='r')
-    except (OSError, ValueError, EOFError) as error:
-      raise _damaged(path, error) from error
-    members[path.name.removesuffix('.npy')] = _Member(
-      array.shape, array.dtype, lambda array=array: chunks(array)
-    )
-  return members
-
-
-def _archive_members(path: epath.Path) -> _Members:
-  """The arrays of a .npz file, none of them read yet."""
-  members, name = {}, ''
-  try:
-    with path.open('rb') as file, zipfile.ZipFile(file) as archive:
-      for name in archive.namelist():
-        if name.removesuffix('.npy') not in _NAMES:
-          members[name.removesuffix('.npy')] = None
-          continue
-        with archive.open(name) as stored:
-          shape, _, dtype = _read_header(stored)
-        members[name.removesuffix('.npy')] = _Member(
-          shape, dtype, lambda name=name: _member_chunks(path, name)
-        )
-  except _DAMAGE as error:
-    raise _damaged(path, error, name) from error
-  return members
-
-
-def _member_chunks(path: epath.Path, name: str) -> Iterator[np.ndarray]:
-  try:
-    with (
-      path.open('rb') as file,
-      zipfile.ZipFile(file) as archive,
-      archive.open(name) as stored,
-    ):
-      shape, fortran_order, dtype = _read_header(stored)
-      if fortran_order and len(shape) > 1:
-        stored.seek(0)
-        yield np.lib.format.read_array(stored, allow_pickle=False)
-        return
-      row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
-      rows = max(1, _CHUNK_BYTES // max(1, row_bytes))
-      for start in range(0, shape[0], rows):
-        num_rows = min(rows, shape[0] - start)
-        content = stored.read(num_rows * row_bytes)
-        yield np.frombuffer(content, dtype).reshape(num_rows, *shape[1:])
-  except _DAMAGE as error:
-    raise _damaged(path, error, name) from error
-
-
-_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-
-
-def _read_header(stored) -> tuple[tuple[int, ...], bool, np.dtype]:
-  version = np.lib.format.read_magic(stored)
-  if version == (1, 0):
-    header = np.lib.format.read_array_header_1_0(stored)
-  else:
-    header = np.lib.format.read_array_header_2_0(stored)
-  shape, _, dtype = header
-  if dtype.hasobject:
-    raise ValueError('it holds Python objects, which are not read')
-  if not shape:
-    raise ValueError('it holds a single number where an array is needed')
-  return header
-
-
-def _damaged(
-  path: epath.Path, error: Exception, name: str = ''
-) -> DataDietError:
-  where = f'{name}: ' if name else ''
-  return DataDietError(f'{path} cannot be read as arrays: {where}{error}')

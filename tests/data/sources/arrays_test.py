@@ -78,7 +78,7 @@ def test_names_stored_as_bytes_and_arrays_of_other_names(tmp_path):
 
 
 def test_many_chunks_are_divided_right(tmp_path, monkeypatch):
-  monkeypatch.setattr('datadiet.data.sources.arrays._CHUNK_BYTES', 1000)
+  monkeypatch.setattr('datadiet.data.pixels._CHUNK_BYTES', 1000)
   arrays = _arrays()
   images, labels = arrays['train_images'], arrays['train_labels']
   np.savez(tmp_path / 'mine.npz', images=images, labels=labels)
@@ -103,6 +103,11 @@ _IMAGES = formats.random_images(30, 8)
     ({'train_images': _IMAGES / 255}, 'uint8.*it is float64'),
     ({'train_images': _IMAGES[:29]}, '29 images for 30 labels'),
     ({'train_images': np.moveaxis(_IMAGES, 3, 1)}, 'channels first'),
+    ({'train_images': np.zeros((30, 13, 64, 64), np.uint8)}, 'channels first'),
+    ({'train_images': np.zeros((30, 3, 24, 20), np.uint8)}, 'channels first'),
+    ({'train_images': np.zeros((30, 2, 8, 8), np.uint8)}, 'channels first'),
+    ({'train_images': np.zeros((30, 28, 28, 28), np.uint8)}, 'channels first'),
+    ({'train_images': np.zeros((30, 8, 0, 3), np.uint8)}, 'no pixels'),
     ({'train_labels': np.zeros(30)}, 'one integer per image.*float64'),
     ({'train_labels': np.zeros((30, 2), int)}, 'one integer per image'),
     ({'train_labels': np.arange(30) - 1}, "'train_00000' has label -1"),
@@ -110,7 +115,7 @@ _IMAGES = formats.random_images(30, 8)
     ({'class_names': np.array(['a', 'b'])}, "'train_00002' has label 2"),
     ({'train_ids': np.array(['x'] * 30)}, "the id 'x' occurs 30 times"),
     ({'train_ids': np.arange(29)}, 'train_ids must be 30'),
-    ({'train_ids': np.array([None] * 30)}, 'train_ids.npy: it holds Python'),
+    ({'train_ids': np.array([None] * 30)}, 'train_ids: it holds Python'),
     ({'class_names': np.zeros(3)}, 'class_names must be 3 texts'),
     ({'test_images': formats.random_images(9, 9)}, 'must be the same'),
   ],
@@ -127,7 +132,7 @@ def test_labels_out_of_range_of_a_single_split(tmp_path):
   images = formats.random_images(5, 8)
   names = np.array(['a', 'b'])
   np.savez(tmp_path / 'm.npz', images=images, labels=labels, class_names=names)
-  with pytest.raises(DataDietError, match='example 2 has label 5'):
+  with pytest.raises(DataDietError, match="'example_00002' has label 5"):
     _load(tmp_path)
 
 
