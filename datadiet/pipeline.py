@@ -30,7 +30,7 @@ from datadiet.stages.libraries import check_libraries
 from datadiet.stages.select import check_sizes
 from datadiet.stages.subset import steps_per_epoch
 from datadiet.stages.wanted import check_selected
-from datadiet.workdir import artifacts, atomic, lock
+from datadiet.workdir import artifacts, atomic, claim, lock
 from datadiet.workdir.artifacts import Workdir
 
 
@@ -179,6 +179,7 @@ def run_sweep(
     workdir: of the sweep; sweep.csv is written there.
     run_one: (config, workdir), runs all stages.
   """
+  claim.check_is_free(Workdir.at(workdir), beside=('sweep', 'sweep.csv'))
   for child in selected:
     logging.info(
       'Sweep %d of %d: %s', child.index + 1, len(children), child.settings

@@ -18,7 +18,7 @@ from datadiet.data.sources.digits import load_digits
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.workdir import storage
 
-__all__ = ['DATASETS', 'Dataset', 'Source', 'Split', 'load_dataset']
+__all__ = ['DATASETS', 'TREES', 'Dataset', 'Source', 'Split', 'load_dataset']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,8 @@ DATASETS: dict[str, Source] = {
   'arrays': Source(arrays.load_arrays, arrays.find_arrays),
   'hugging_face': Source(hugging_face.load_hugging_face, _folder_files),
 }
+# Sources that take all that lies in `data_dir` for data.
+TREES = ('cinic10', 'image_folder', 'arrays', 'hugging_face')
 # Fields of `config.dataset` that change what a source gives.
 _OPTIONS = (
   'name',

@@ -194,7 +194,7 @@ def decode_chunk(
   width: int,
   image_size: int,
   background: str = 'white',
-) -> tuple[np.ndarray, list[tuple[int, str, str]], list[tuple[int, Notes]]]:
+) -> tuple[np.ndarray, list[tuple[int, str, str]], list[tuple[int, tuple]]]:
   """Decodes images that must all have one size.
 
   Args:
@@ -207,7 +207,7 @@ def decode_chunk(
   Returns:
     uint8[num, height, width, 3]; what went wrong: position, UNREADABLE,
     NOT_READ or OTHER_SIZE, and a reason, the image being black then; and the
-    notes of positions of which there is something to say.
+    fields of `Notes` of positions of which there is something to say.
   """
   images = np.zeros((len(contents), height, width, 3), np.uint8)
   errors, all_notes = [], []
@@ -225,7 +225,8 @@ def decode_chunk(
       continue
     images[position] = image
     if notes != Notes():
-      all_notes.append((position, notes))
+      # Not as `Notes`, which a worker's reader does not know as its own.
+      all_notes.append((position, tuple(notes)))
   return images, errors, all_notes
 
 

@@ -14,6 +14,7 @@ from absl import logging
 from datadiet.data import decode_worker
 from datadiet.data.dataset import Allocate, Dataset, Split, make_dataset
 from datadiet.data.decode_pool import decoders
+from datadiet.data.decode_worker import Notes
 from datadiet.data.findings import Findings
 from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
@@ -268,7 +269,7 @@ class _Decoder:
       self._refuse(chunk[position], kind, reason)
     for position, notes in all_notes:
       image = chunk[position]
-      self._findings.add(image.split_name, image.position, notes)
+      self._findings.add(image.split_name, image.position, Notes(*notes))
     for split_name, destination in self.images.items():
       rows = [i for i, image in enumerate(chunk) if image[0] == split_name]
       if rows:

@@ -15,14 +15,14 @@ from absl import logging
 from etils import epath
 
 from datadiet import config as config_lib
-from datadiet.data import Dataset
+from datadiet.data import TREES, Dataset
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.runtime import processes
 from datadiet.runtime.progress import format_seconds
 from datadiet.selection import num_kept
 from datadiet.stages.score_file import read_score_file
 from datadiet.stages.subset import check_data, steps_per_epoch
-from datadiet.workdir import artifacts, storage
+from datadiet.workdir import artifacts, claim, storage
 from datadiet.workdir.artifacts import Workdir
 
 # Settings that may change between two starts on one workdir: they decide where
@@ -126,9 +126,14 @@ def check_workdir(config: Any, workdir: Workdir) -> None:
     workdir: where.
 
   Raises:
-    ConfigError: if it was made with other settings; names those that differ.
+    ConfigError: if it was made with other settings, naming those that differ,
+      if it is no workdir and not empty, or if data lies in it or it in data.
     DataDietError: if its config.json is damaged.
   """
+  settings = config.dataset
+  is_tree = settings.name in TREES
+  claim.check_is_apart(workdir, settings.data_dir, is_tree)
+  claim.check_is_free(workdir)
   current = dict(config_lib.flatten(_plain(config)))
   if workdir.config.exists():
     content = artifacts.read_json(workdir.config)
@@ -215,6 +220,8 @@ def _commit() -> str | None:
 def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
   """Writes dataset.json, or checks that the workdir is of the same data.
 
+  Beside it goes test_split.csv, the ids and labels of the test split.
+
   Where labels were changed on purpose also original_labels.npy, by which
   results are judged where the data is not at hand.
 
@@ -235,8 +242,20 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
   original = dataset.original_labels
   if original is not None and not workdir.original_labels.exists():
     artifacts.write_npy(workdir.original_labels, original)
+  if not workdir.test_split.exists():
+    _write_test_split(dataset, workdir)
   if not workdir.dataset.exists():
     artifacts.write_json(workdir.dataset, dataset.description())
+
+
+def _write_test_split(dataset: Dataset, workdir: Workdir) -> None:
+  """Which examples are not scored, as a source without splits does not say."""
+  test, names = dataset.test, dataset.class_names
+  artifacts.write_csv(
+    workdir.test_split,
+    ('id', 'label', 'class_name'),
+    ((name, i, names[i]) for name, i in zip(test.ids, test.labels)),
+  )
 
 
 def check_against_data(config: Any, dataset: Dataset) -> None:

@@ -47,6 +47,15 @@ class Workdir:
     return self.root / 'original_labels.npy'
 
   @property
+  def test_split(self) -> epath.Path:
+    return self.root / 'test_split.csv'
+
+  @property
+  def written_first(self) -> tuple[epath.Path, ...]:
+    """What a start that is cut off may leave without config.json."""
+    return (self.dataset, self.original_labels, self.test_split, self.timing)
+
+  @property
   def timing(self) -> epath.Path:
     return self.root / 'timing.json'
 

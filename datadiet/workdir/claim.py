@@ -1,0 +1,96 @@
+"""Whether a folder may be used as a workdir: it is empty, or it is one."""
+
+import fnmatch
+import os
+from collections.abc import Collection
+from typing import Any
+
+from etils import epath
+
+from datadiet.errors import ConfigError
+from datadiet.workdir import artifacts, storage
+from datadiet.workdir.artifacts import Workdir
+
+_ALLOWED = 'a folder that is new or empty, or that was made by this program'
+# What is written before config.json is, and what the output of programs is sent
+# to.
+_HARMLESS = ('lost+found', '.*', '*.log', '*.out', '*.err')
+_NUM_SHOWN = 3
+
+
+def check_is_free(workdir: Workdir, beside: Collection[str] = ()) -> None:
+  """Checks that nobody else's files lie where artifacts are to go.
+
+  Args:
+    workdir: there or not, local or remote.
+    beside: names that may be there, too.
+
+  Raises:
+    ConfigError: names what is there.
+    DataDietError: if its config.json is damaged.
+  """
+  root = workdir.root
+  if workdir.config.exists():
+    if not _is_ours(artifacts.read_json(workdir.config)):
+      raise ConfigError(
+        f'--workdir: {workdir.config} was not written by this program; '
+        f'allowed: {_ALLOWED}'
+      )
+    return
+  if not root.exists():
+    return
+  if not root.is_dir():
+    raise ConfigError(f'--workdir: {root} is not a folder; allowed: {_ALLOWED}')
+  own = {*beside, *(path.name for path in workdir.written_first)}
+  others = sorted(
+    path.name
+    for path in root.iterdir()
+    if path.name not in own
+    and not any(fnmatch.fnmatch(path.name, known) for known in _HARMLESS)
+  )
+  if others:
+    more = len(others) - _NUM_SHOWN
+    raise ConfigError(
+      f'--workdir: {root} holds other things '
+      f'({", ".join(others[:_NUM_SHOWN])}'
+      f'{f" and {more} more" if more > 0 else ""}); allowed: {_ALLOWED}'
+    )
+
+
+def _is_ours(content: Any) -> bool:
+  config = content.get('config') if isinstance(content, dict) else None
+  return isinstance(config, dict) and 'dataset' in config
+
+
+def check_is_apart(workdir: Workdir, data_dir: str, is_tree: bool) -> None:
+  """Checks that artifacts and data do not lie in each other's folders.
+
+  Args:
+    workdir: there or not.
+    data_dir: `config.dataset.data_dir`.
+    is_tree: whether the data is all that lies in `data_dir`, so that a workdir
+      in it would be a part of the data.
+
+  Raises:
+    ConfigError: says which lies in which.
+  """
+  if not data_dir:
+    return
+  work, data = _absolute(workdir.root), _absolute(data_dir)
+  if work == data:
+    relation = 'is the folder of the data'
+  elif data.startswith(f'{work}/'):
+    relation = f'holds the data, {data_dir}'
+  elif is_tree and work.startswith(f'{data}/'):
+    relation = f'lies in the folder of the data, {data_dir}'
+  else:
+    return
+  raise ConfigError(
+    f'--workdir: {workdir.root} {relation}; allowed: a folder beside it'
+  )
+
+
+def _absolute(path: epath.PathLike) -> str:
+  if storage.is_remote(path):
+    return os.fspath(path).rstrip('/')
+  return os.path.realpath(os.path.expanduser(path))
