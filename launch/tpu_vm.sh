@@ -153,7 +153,8 @@ tar -xzf datadiet.tgz -C datadiet
 cd datadiet
 PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv
 python3 -m uv venv --quiet --clear --python 3.12
-python3 -m uv pip install --quiet -c constraints.txt -e ".[tpu,gcs,report,tfds]"'
+python3 -m uv pip install --quiet \
+  -c constraints.txt -e ".[tpu,gcs,report,tfds]"'
 }
 
 start_program() {

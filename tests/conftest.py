@@ -3,6 +3,8 @@
 import os
 import signal
 
+from tests import speed
+
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
@@ -21,3 +23,10 @@ def hear_ignored_signals() -> None:
 
 
 hear_ignored_signals()
+
+
+def pytest_collection_modifyitems(items):
+  """Marks what `make test-fast` leaves out."""
+  for item in items:
+    for mark in speed.marks_of(item.nodeid):
+      item.add_marker(mark)

@@ -130,7 +130,7 @@ def batches(
     raise DataDietError(
       f'{num_examples} examples do not fill one batch of {batch_size}'
     )
-  subsets = itertools.repeat(example_index)
+  subsets: Iterator[np.ndarray] = itertools.repeat(example_index)
   if epoch_size:
     subsets = random_subsets(example_index, size=epoch_size, seed=seed, run=run)
   first_epoch, offset = divmod(first_step, steps_per_epoch)

@@ -75,7 +75,7 @@ def form_costs(shape: SiteShape) -> dict[str, float]:
 def cheapest_form(shape: SiteShape) -> str:
   """The name of the form that costs least at a site of this shape."""
   costs = form_costs(shape)
-  return min(costs, key=costs.get)
+  return min(costs, key=lambda form: costs[form])
 
 
 def gathers_by_index(num_positions: int, num_rows: int, row_size: int) -> bool:

@@ -141,10 +141,10 @@ class Results:
     Raises:
       DataDietError: if the step was not scored.
     """
-    step = self._check_step(step)
+    checked = self._check_step(step)
     columns = {}
-    for run in self.score_runs(step):
-      path = self.workdir.scores(run, step) / f'{score}.npy'
+    for run in [] if checked is None else self.score_runs(checked):
+      path = self.workdir.scores(run, checked) / f'{score}.npy'
       if path.exists():
         columns[run] = artifacts.read_npy(path, self.num_examples)
     return pd.DataFrame(columns).rename_axis('example_index')

@@ -30,7 +30,7 @@ class Selection:
   score: str | None
   step: int | None
   num_kept: int
-  fraction: float
+  fraction: float | None
   class_balanced: bool
   options: dict[str, Any]
   example_index: dict[int | None, np.ndarray]

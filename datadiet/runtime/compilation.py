@@ -26,7 +26,9 @@ def compiler_options(run_once: bool = False) -> dict[str, str | int]:
   """Compiler options for the default backend, tried once."""
   if jax.default_backend() != 'cpu':
     return {}
-  options = dict(_CPU_RUN_ONCE_OPTIONS if run_once else _CPU_OPTIONS)
+  options: dict[str, str | int] = {
+    **(_CPU_RUN_ONCE_OPTIONS if run_once else _CPU_OPTIONS)
+  }
   try:
     probe = jax.jit(lambda value: value + 1, compiler_options=options)
     probe.lower(0).compile()

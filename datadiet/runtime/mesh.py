@@ -229,10 +229,8 @@ def make_run_mesh(
 
 def flat_mesh(devices: Sequence[jax.Device] | None = None) -> RunMesh:
   """All devices in one slot, for work on one network at a time."""
-  devices = np.array(list(jax.devices() if devices is None else devices))
-  return RunMesh(
-    Mesh(devices[None], (RUN_AXIS, DATA_AXIS), (AxisType.Auto,) * 2)
-  )
+  grid = np.array([jax.devices() if devices is None else [*devices]])
+  return RunMesh(Mesh(grid, (RUN_AXIS, DATA_AXIS), (AxisType.Auto,) * 2))
 
 
 def own_slots(tree: Any) -> list[int]:

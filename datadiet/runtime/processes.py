@@ -174,7 +174,8 @@ def one_a_host_first(function: Callable[[], Value]) -> Value:
   host = np.uint32(zlib.crc32(socket.gethostname().encode()))
   hosts = multihost_utils.process_allgather(host).ravel()
   is_leader = int(np.flatnonzero(hosts == host)[0]) == jax.process_index()
-  value = function() if is_leader else None
+  if is_leader:
+    value = function()
   barrier('read once a host')
   return value if is_leader else function()
 

@@ -1,0 +1,105 @@
+"""Which tests `make test-fast` leaves out, and why.
+
+Each line is a folder, a file or a test below tests/. What is not named here is
+fast: at most a second or so a test on two idle cores. Every room of the package
+keeps fast tests (tests/speed_test.py).
+"""
+
+# They train, compile or draw for seconds.
+SLOW = (
+  'benchmarks/trace_test.py::test_fewer_steps',
+  'configs_test.py',
+  'data/decoding_test.py',
+  'data/exported_test.py',
+  'data/sources/hugging_face_test.py',
+  'data/sources/tfds_test.py',
+  'examples_test.py',
+  'exporting/formats_test.py',
+  'exporting/libraries_test.py',
+  'feeding/placement_test.py',
+  'field',
+  'gradient_norms/grad_norm_test.py::test_bfloat16_compute',
+  'gradient_norms/grad_norm_test.py::test_every_form_is_exact',
+  'gradient_norms/grad_norm_test.py::test_falls_back',
+  'gradient_norms/grad_norm_test.py::test_matches_the_plain_gradient',
+  'gradient_norms/grad_norm_test.py::test_sharded_over_devices',
+  'gradient_norms/grad_norm_test.py::test_the_square_of_a_half',
+  'models/resnet_test.py',
+  'pipeline_test.py',
+  'reporting/charts_test.py',
+  'reporting/figures_test.py',
+  'reporting/page_test.py',
+  'reporting/redundancy_test.py',
+  'reporting/report_test.py',
+  'scoring/api_test.py',
+  'scoring/engine_test.py',
+  'scoring/gradient_test.py',
+  'stages/audit_test.py',
+  'stages/compute_type_test.py',
+  'stages/held_out_test.py',
+  'stages/report_test.py',
+  'stages/retrain_test.py',
+  'stages/score_test.py',
+  'stages/select_test.py',
+  'stages/train_test.py',
+  'training/dropout_test.py',
+  'training/elastic_test.py',
+  'training/in_flight_test.py',
+  'training/infobatch_test.py',
+  'training/initial_test.py',
+  'training/jobs_test.py',
+  'training/loop_test.py',
+  'training/resume_test.py',
+  'training/trainer_test.py',
+)
+
+# They start the program, scripts or servers in processes of their own.
+PROCESSES = (
+  'browser',
+  'browser_install_test.py',
+  'config/flags_test.py',
+  'config/sweep_test.py::test_a_number_without',
+  'data/cache_test.py',
+  'launch',
+  'main_test.py',
+  'packaging_test.py::test_a_function_says',
+  'packaging_test.py::test_digits_say',
+  'packaging_test.py::test_policies_say',
+  'packaging_test.py::test_scores_of_arrays',
+  'packaging_test.py::test_the_export_says',
+  'packaging_test.py::test_the_program_says',
+  'predecessor_test.py',
+  'processes',
+  'runtime/compilation_test.py',
+  'runtime/processes_test.py',
+  'runtime/stopping_test.py',
+  'slurm',
+  'storage',
+  'tools',
+  'workdir/lock_test.py',
+)
+
+# They reach a package index or another host.
+NETWORK = ('wheel',)
+
+MARKS = {'slow': SLOW, 'processes': PROCESSES, 'network': NETWORK}
+
+
+def marks_of(nodeid: str) -> list[str]:
+  """The marks of a test.
+
+  Args:
+    nodeid: of pytest, such as 'tests/stages/train_test.py::test_it'.
+  """
+  test = nodeid.removeprefix('tests/')
+  return [
+    mark
+    for mark, starts in MARKS.items()
+    if any(_starts_with(test, start) for start in starts)
+  ]
+
+
+def _starts_with(test: str, start: str) -> bool:
+  if '::' in start:  # The beginning of a name.
+    return test.startswith(start)
+  return test.startswith((f'{start}/', f'{start}::'))
