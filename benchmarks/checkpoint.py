@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks import loop, timing
 from datadiet.configs import base
+from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer
@@ -31,7 +32,8 @@ def rows(options: Namespace) -> list[timing.Row]:
     mesh_lib.make_run_mesh(1, batch_size, devices=jax.devices()[:1]),
   )
   with tempfile.TemporaryDirectory() as folder:
-    job = Job('bench', folder, 0, np.arange(dataset.train.num_examples))
+    everything = np.arange(dataset.train.num_examples)
+    job = Job('bench', folder, 0, AllExamples(everything, seed=0, run=0))
     state = jax.block_until_ready(trainer.init([job]))
     stalls, writes = [], []
     writer = checkpoints.CheckpointWriter(folder, ())

@@ -27,6 +27,7 @@ from benchmarks import timing
 from datadiet import config as config_lib
 from datadiet.configs import resnet18_cifar10
 from datadiet.data.dataset import Dataset, Split, make_dataset
+from datadiet.feeding.epochs import AllExamples
 from datadiet.models import make_model
 from datadiet.runtime import compilation
 from datadiet.runtime import mesh as mesh_lib
@@ -163,7 +164,12 @@ def real_loop(
 
     with tempfile.TemporaryDirectory() as folder:
       jobs = [
-        Job('bench', epath.Path(folder) / f'run_{run}', run, everything)
+        Job(
+          'bench',
+          epath.Path(folder) / f'run_{run}',
+          run,
+          AllExamples(everything, seed=0, run=run),
+        )
         for run in range(num_runs)
       ]
       loop.progress, before = clocked, loop.progress

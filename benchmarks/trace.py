@@ -24,6 +24,7 @@ from etils import epath
 from datadiet import config as config_lib
 from datadiet.configs import resnet18_cifar10
 from datadiet.data import load_dataset
+from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime import compilation
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.stages.settings import train_settings
@@ -120,7 +121,9 @@ def record(config, num_steps: int, folder: str) -> Recorded:
   )
   trainer = Trainer(dataset, settings, run_mesh)
   everything = np.arange(dataset.train.num_examples)
-  jobs = [Job('trace', epath.Path(folder), 0, everything)]
+  jobs = [
+    Job('trace', epath.Path(folder), 0, AllExamples(everything, seed=0, run=0))
+  ]
   state = trainer.init(jobs)
   keys = trainer.step_keys(jobs)
   indices = trainer.index_blocks(jobs, 0)

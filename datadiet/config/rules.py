@@ -138,7 +138,7 @@ def _check_selection(config: ml_collections.ConfigDict) -> None:
         f'config.score.names: the policy {policy!r} needs mean_confidence; '
         'allowed: with it in score.names'
       )
-    changes = POLICIES[POLICY_ALIASES.get(policy, policy)].function is None
+    changes = POLICIES[POLICY_ALIASES.get(policy, policy)].epochs
     if changes and config.select.class_balanced:
       raise ConfigError(
         'config.select.class_balanced: True is not allowed with the policy '

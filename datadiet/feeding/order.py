@@ -10,12 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from datadiet.errors import DataDietError
-from datadiet.runtime.randomness import (
-  ORDER_STREAM,
-  ROUND_STREAM,
-  SUBSET_STREAM,
-  generator,
-)
+from datadiet.feeding.epochs import Epochs
+from datadiet.runtime.randomness import SUBSET_STREAM, generator
 
 
 def held_out_subsets(
@@ -49,94 +45,39 @@ def enough_runs(num_runs: int, fraction: float) -> bool:
   return expected >= 1 and np.ceil(expected) <= num_runs - 1
 
 
-def epoch_order(
-  example_index: np.ndarray, *, seed: int, run: int, epoch: int
-) -> np.ndarray:
-  """A run's permutation of its examples in one epoch.
-
-  Args:
-    example_index: int[num_kept], the examples the run trains on.
-    seed: `data_seed`.
-    run: the run's number.
-    epoch: from 0.
-
-  Returns:
-    int[num_kept].
-  """
-  return generator(seed, run, ORDER_STREAM, epoch).permutation(example_index)
-
-
-def random_subsets(
-  example_index: np.ndarray, *, size: int, seed: int, run: int
-) -> Iterator[np.ndarray]:
-  """Endless random subsets, one an epoch, as in RS2 without replacement.
-
-  No example comes again before all have come: the subsets are cut, one after
-  the other, from a permutation of all examples, then from another one. What is
-  left at the end of a permutation starts the next subset. Okanovic et al. 2024,
-  ICLR, arXiv 2305.18424.
-
-  Args:
-    example_index: int[N], the examples to draw from.
-    size: examples a subset, at most N.
-    seed: `data_seed`.
-    run: the run's number.
-
-  Yields:
-    int[size], distinct.
-  """
-  waiting = example_index[:0]
-  for cycle in itertools.count():
-    rng = generator(seed, run, ROUND_STREAM, cycle)
-    new = rng.permutation(example_index)
-    # Those still waiting from before come again at the end of this round.
-    again = np.isin(new, waiting)
-    waiting = np.concatenate([waiting, new[~again], new[again]])
-    while len(waiting) >= size:
-      yield waiting[:size]
-      waiting = waiting[size:]
-
-
 def batches(
-  example_index: np.ndarray,
-  *,
-  batch_size: int,
-  seed: int,
-  run: int,
-  first_step: int = 0,
-  epoch_size: int = 0,
+  epochs: Epochs, *, batch_size: int, first_step: int = 0
 ) -> Iterator[np.ndarray]:
   """Endless batches of example indices, starting at any optimizer step.
 
   The last, incomplete batch of each epoch is dropped, as in the paper.
 
   Args:
-    example_index: int[num_kept]; at least one batch.
+    epochs: of one run; all of `epochs.num_kept` examples.
     batch_size: examples a batch.
-    seed: `data_seed`.
-    run: the run's number.
     first_step: the optimizer step of the first batch.
-    epoch_size: examples an epoch, a new random subset each time; 0 for all.
 
   Yields:
     int32[batch_size].
 
   Raises:
-    DataDietError: if there are fewer examples than one batch.
+    DataDietError: if there are fewer examples than one batch, or an epoch is
+      not what it has to be.
   """
-  num_examples = epoch_size or len(example_index)
-  steps_per_epoch = num_examples // batch_size
+  steps_per_epoch = epochs.num_kept // batch_size
   if not steps_per_epoch:
     raise DataDietError(
-      f'{num_examples} examples do not fill one batch of {batch_size}'
+      f'{epochs.num_kept} examples do not fill one batch of {batch_size}'
     )
-  subsets: Iterator[np.ndarray] = itertools.repeat(example_index)
-  if epoch_size:
-    subsets = random_subsets(example_index, size=epoch_size, seed=seed, run=run)
   first_epoch, offset = divmod(first_step, steps_per_epoch)
-  subsets = itertools.islice(subsets, first_epoch, None)
-  for epoch, subset in enumerate(subsets, first_epoch):
-    order = epoch_order(subset, seed=seed, run=run, epoch=epoch)
+  for number in itertools.count(first_epoch):
+    order, weights = epochs.epoch(number, number * steps_per_epoch, None)
+    if len(order) != epochs.num_kept or weights is not None:
+      raise DataDietError(
+        f'{type(epochs).__name__}: epoch {number} has {len(order)} examples'
+        f'{"" if weights is None else " with weights"}; without uses_losses it '
+        f'must have {epochs.num_kept} and no weights'
+      )
     for position in range(offset, steps_per_epoch):
       start = position * batch_size
       yield order[start : start + batch_size].astype(np.int32)

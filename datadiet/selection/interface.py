@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from datadiet.feeding.epochs import Epochs
+
 HIGHER_IS = ('harder', 'easier', 'neither')
 
 
@@ -67,14 +69,14 @@ class OptionSpec:
   summary: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Policy:
   """A rule that keeps `num_keep` of N examples.
 
   Attributes:
     function: `(inputs, num_keep, *, rng, **options) -> int64[num_keep]`, the
       positions kept, ascending and unique. It may count on checked inputs.
-      None if the subset changes while training: then `training` draws it.
+      None if the subset changes while training: then `epochs` draws it.
     needs: what it reads: any of 'scores', 'higher_is', 'features',
       'mean_confidence' and 'seed'.
     nested: whether a smaller selection is always part of a larger one made
@@ -82,11 +84,14 @@ class Policy:
     summary: one line for the user.
     source: the paper.
     options: the options it takes, by name.
+    epochs: for a subset that changes while training, the class of its epochs,
+      which is given the options by name.
   """
 
-  function: Callable[..., np.ndarray] | None
   needs: frozenset[str]
   nested: bool
   summary: str
   source: str
+  function: Callable[..., np.ndarray] | None = None
   options: dict[str, OptionSpec] = dataclasses.field(default_factory=dict)
+  epochs: type[Epochs] | None = None

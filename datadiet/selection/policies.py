@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from datadiet.errors import DataDietError
-from datadiet.selection import coverage, features, random, ranking
+from datadiet.selection import (
+  coverage,
+  features,
+  infobatch,
+  random,
+  ranking,
+  rs2,
+)
 from datadiet.selection.interface import OptionSpec, Policy
 
 
@@ -165,14 +172,14 @@ POLICIES: dict[str, Policy] = {
     },
   ),
   'rs2': Policy(
-    function=None,
+    epochs=rs2.RandomEachEpoch,
     needs=frozenset({'seed'}),
     nested=False,
-    summary='a new random subset each epoch, none again before all had a turn',
+    summary='a new random subset each epoch, in turns through all examples',
     source='Okanovic et al. 2024, arXiv 2305.18424',
   ),
   'infobatch': Policy(
-    function=None,
+    epochs=infobatch.InfoBatch,
     needs=frozenset({'seed'}),
     nested=False,
     summary='all, but each epoch without some of those with a small loss',
@@ -189,6 +196,12 @@ POLICIES: dict[str, Policy] = {
         check=lambda value: _is_number(value) and 0 <= value <= 1,
         allowed='a number from 0 to 1',
         summary='the last share of the training, which prunes nothing',
+      ),
+      'same_rate': OptionSpec(
+        default=False,
+        check=lambda value: isinstance(value, bool),
+        allowed='True or False',
+        summary='whether the weights of an epoch are scaled to a mean of 1',
       ),
     },
   ),

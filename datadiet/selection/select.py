@@ -182,7 +182,7 @@ def select_examples(
   """
   name, values = check_policy(policy_name, options)
   policy = POLICIES[name]
-  if policy.function is None:
+  if policy.epochs:
     raise DataDietError(
       f'policy {name!r} changes its subset while training, so that there is no '
       'list of examples; retrain with it'

@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 
+from datadiet.feeding.epochs import AllExamples, Epochs
 from datadiet.runtime.mesh import make_run_mesh
+from datadiet.selection import POLICIES
 from datadiet.stages import select
 from datadiet.stages.context import Context
 from datadiet.stages.select import Selection
 from datadiet.stages.settings import train_settings
 from datadiet.stages.subset import read_example_index
-from datadiet.training.infobatch import InfoBatchSettings
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
 
@@ -53,13 +54,27 @@ def _job(context: Context, name: str, run: int, selection) -> Job:
     folders = dict(select.folders(context, selection))
     folder = folders[run if selection.by_run else 0]
     example_index = read_example_index(folder, num_examples)
-  draws_epochs = selection is not None and selection.policy == 'rs2'
+  number = context.config.retrain.first_run + run
   return Job(
     name=f'retrain/{name}/run_{run:02d}',
     folder=context.workdir.run(f'retrain/{name}', run),
-    run=context.config.retrain.first_run + run,
-    example_index=example_index,
-    epoch_size=selection.num_kept if draws_epochs else 0,
+    run=number,
+    epochs=_epochs(context, example_index, number, selection),
+  )
+
+
+def _epochs(context: Context, example_index, run: int, selection) -> Epochs:
+  """What each epoch of a run goes through."""
+  seed = context.config.train.data_seed
+  if selection is None or not selection.changes:
+    return AllExamples(example_index, seed=seed, run=run)
+  return POLICIES[selection.policy].epochs(
+    example_index,
+    seed=seed,
+    run=run,
+    num_kept=selection.num_kept,
+    num_steps=context.config.retrain.num_steps,
+    **selection.options,
   )
 
 
@@ -76,31 +91,29 @@ def plan(context: Context) -> str:
   return f'{len(draws)} runs of {steps} steps ({done} done)'
 
 
-def _prunes(selection: Selection | None) -> bool:
-  return selection is not None and selection.policy == 'infobatch'
-
-
 def run(context: Context) -> None:
   """Trains the runs that are not finished, of all subsets side by side."""
-  draws = _draws(context)
+  all_jobs = jobs(context)
   # Runs of one kind share a train step.
-  _train(context, [draw for draw in draws if not _prunes(draw[2])], None)
-  pruned = [draw for draw in draws if _prunes(draw[2])]
-  if pruned:
-    _train(context, pruned, InfoBatchSettings(**pruned[0][2].options))
+  for uses_losses in (False, True):
+    _train(
+      context,
+      [job for job in all_jobs if job.epochs.uses_losses == uses_losses],
+      uses_losses,
+    )
 
 
-def _train(context: Context, draws: list, infobatch) -> None:
+def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:
   config = context.config
-  if not draws:
+  if not some_jobs:
     return
   settings = train_settings(config, config.retrain.num_steps, ())
   train_jobs(
-    [_job(context, *draw) for draw in draws],
+    some_jobs,
     context.dataset,
-    dataclasses.replace(settings, infobatch=infobatch),
+    dataclasses.replace(settings, uses_losses=uses_losses),
     make_run_mesh(
-      len(draws),
+      len(some_jobs),
       config.train.batch_size,
       runs_at_once=config.train.runs_at_once,
     ),

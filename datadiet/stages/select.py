@@ -21,7 +21,6 @@ from datadiet.selection import (
 from datadiet.stages.context import Context
 from datadiet.stages.score_file import read_score_file
 from datadiet.stages.score_mean import read_mean_score, read_run_score
-from datadiet.training.infobatch import InfoBatchSettings
 from datadiet.workdir import artifacts
 
 
@@ -70,7 +69,7 @@ def _asked_for(context: Context) -> Iterator[Selection]:
         yield _random(kept, select.class_balanced)
         continue
       own = policy_options(policy, options)
-      if POLICIES[policy].function is None:
+      if POLICIES[policy].epochs:
         yield _changing(policy, kept, num_examples, own)
         continue
       for score, step in scores:
@@ -98,7 +97,7 @@ def _scores(context: Context) -> list[tuple[str, int | None]]:
 def _changing(
   policy: str, kept: int, num_examples: int, options: dict[str, Any]
 ) -> Selection:
-  if policy == 'infobatch':
+  if not POLICIES[policy].epochs.takes_size:
     kept = num_examples  # It says itself how many it leaves out.
   name = selection_name(None, None, policy, kept, False, options)
   return Selection(name, policy, None, None, kept, False, options, True, True)
@@ -170,15 +169,15 @@ def check_sizes(context: Context) -> None:
   )
   for one in selections(context):
     policy, options = one.policy, one.options
-    if policy == 'infobatch':
-      left = InfoBatchSettings(**options).smallest_epoch(num_examples)
+    if one.changes:
+      epochs = POLICIES[policy].epochs
+      left = epochs.smallest_epoch(one.num_kept, **options)
       if left < config.train.batch_size:
         raise ConfigError(
           f'config.select.policies: {policy!r} may leave {left} of '
           f'{num_examples} examples to an epoch; allowed: at least a batch of '
           f'{config.train.batch_size}'
         )
-    if one.changes:
       continue
     if 'features' in POLICIES[policy].needs:
       policy, options = 'random', {}  # As many of each class, without features.

@@ -7,6 +7,7 @@ from absl import logging
 
 from datadiet import audit
 from datadiet.data import Dataset
+from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime.mesh import make_run_mesh
 from datadiet.runtime.randomness import THRESHOLD_SAMPLE_STREAM, generator
 from datadiet.stages.context import Context
@@ -75,12 +76,14 @@ def train(context: Context) -> None:
   if warning := too_few_epochs(context):
     logging.warning('%s', warning)
   for number, samples in enumerate(draw(context)):
+    # No network that scores is trained again.
+    run = config.train.num_runs + number
+    everything = np.arange(dataset.train.num_examples)
     job = Job(
       name=f'{GROUP}/run_{number:02d}',
       folder=context.workdir.run(GROUP, number),
-      # No network that scores is trained again.
-      run=config.train.num_runs + number,
-      example_index=np.arange(dataset.train.num_examples),
+      run=run,
+      epochs=AllExamples(everything, seed=config.train.data_seed, run=run),
     )
     train_jobs(
       [job],

@@ -3,6 +3,7 @@
 import numpy as np
 
 from datadiet.errors import ConfigError
+from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime.mesh import make_run_mesh
 from datadiet.stages import subset, wanted
 from datadiet.stages.context import Context
@@ -23,7 +24,11 @@ def jobs(context: Context) -> list[Job]:
       name=f'{GROUP}/run_{run:02d}',
       folder=context.workdir.run(GROUP, run),
       run=run,
-      example_index=everything if inside is None else everything[inside[run]],
+      epochs=AllExamples(
+        everything if inside is None else everything[inside[run]],
+        seed=context.config.train.data_seed,
+        run=run,
+      ),
     )
     for run in context.runs
   ]

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from datadiet.errors import DataDietError
 from datadiet.feeding.prefetch import prefetched
-from datadiet.training.infobatch import begin_epoch, epoch_examples
 from datadiet.training.jobs import Job
+from datadiet.training.losses import begin_epoch
 from datadiet.training.settings import TrainSettings
 from datadiet.training.trainer import Trainer
 
@@ -56,8 +57,8 @@ def _planned(
     step += count
 
 
-class InfoBatchFeeds:
-  """Feeds of epochs that are pruned by the losses of those before."""
+class FeedsByLoss:
+  """Feeds of epochs that go by the losses of those before."""
 
   def __init__(
     self, trainer: Trainer, jobs: Sequence[Job], settings: TrainSettings
@@ -79,7 +80,7 @@ class InfoBatchFeeds:
       run_mesh = self._trainer.run_mesh
       begins = run_mesh.put(ended, run_mesh.by_run)
       at_step = run_mesh.put(np.int32(step), run_mesh.replicated)
-      state = state.replace(pruning=self._begin(state.pruning, begins, at_step))
+      state = state.replace(losses=self._begin(state.losses, begins, at_step))
       self._read_epochs(state)
     left = min(self._steps_left(slot, step) for slot in self._slots)
     count = min(self._settings.steps_until_event(step), left)
@@ -98,22 +99,21 @@ class InfoBatchFeeds:
 
   def _read_epochs(self, state: Any) -> None:
     """Works out the epochs that the slots are in: (first step, ...)."""
-    settings = self._settings
-    pruning = self._trainer.run_mesh.to_host(state.pruning)
-    last_part = (1 - settings.infobatch.full_fraction) * settings.num_steps
+    losses = self._trainer.run_mesh.to_host(state.losses)
     self._epochs = []
     for slot, job in enumerate(self._jobs):
-      first_step = int(pruning.first_step[slot])
-      order, weights = epoch_examples(
-        job.example_index,
-        pruning.epoch_loss[slot],
-        settings.infobatch,
-        is_full=first_step >= last_part,
-        seed=settings.data_seed,
-        run=job.run,
-        epoch=int(pruning.epoch[slot]),
+      first_step = int(losses.first_step[slot])
+      order, weights = job.epochs.epoch(
+        int(losses.epoch[slot]), first_step, losses.epoch_loss[slot]
       )
-      self._epochs.append((first_step, order, weights))
+      if len(order) < self._settings.batch_size:
+        raise DataDietError(
+          f'{job.name}: an epoch of {len(order)} examples is smaller than a '
+          f'batch of {self._settings.batch_size}'
+        )
+      if weights is None:
+        weights = np.ones(len(order), np.float32)
+      self._epochs.append((first_step, order.astype(np.int32), weights))
 
   def _steps_left(self, slot: int, step: int) -> int:
     first_step, order, _ = self._epochs[slot]
@@ -135,11 +135,12 @@ def open_feeds(
   jobs: Sequence[Job],
   settings: TrainSettings,
   first_step: int,
-) -> Iterator[PlannedFeeds | InfoBatchFeeds]:
+) -> Iterator[PlannedFeeds | FeedsByLoss]:
   """The feeds of a wave from a step on."""
-  if settings.infobatch is None:
-    feeds = PlannedFeeds(trainer, jobs, settings, first_step)
+  feeds: PlannedFeeds | FeedsByLoss
+  if settings.uses_losses:
+    feeds = FeedsByLoss(trainer, jobs, settings)
   else:
-    feeds = InfoBatchFeeds(trainer, jobs, settings)
+    feeds = PlannedFeeds(trainer, jobs, settings, first_step)
   with contextlib.closing(feeds):
     yield feeds

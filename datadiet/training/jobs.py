@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 
+from datadiet.feeding.epochs import Epochs
 from datadiet.runtime import processes
 from datadiet.workdir import checkpoints
 
@@ -18,20 +19,28 @@ class Job:
     name: for log lines, such as 'train/run_03'.
     folder: where its artifacts go.
     run: its number, which its seeds are combined with.
-    example_index: int64[num], the examples it trains on, ascending.
-    epoch_size: examples an epoch, a new random subset each time; 0 for all.
+    epochs: the examples of each epoch.
   """
 
   name: str
   folder: epath.Path
   run: int
-  example_index: np.ndarray
-  epoch_size: int = 0
+  epochs: Epochs
+
+  @property
+  def example_index(self) -> np.ndarray:
+    """int64[num], all the examples it may train on, ascending."""
+    return self.epochs.example_index
 
   @property
   def num_kept(self) -> int:
     """Examples that one epoch goes through."""
-    return self.epoch_size or len(self.example_index)
+    return self.epochs.num_kept
+
+  @property
+  def smallest_epoch(self) -> int:
+    """Examples that an epoch goes through at least."""
+    return self.epochs.smallest_epoch(self.num_kept, **self.epochs.options)
 
 
 @dataclasses.dataclass(frozen=True)

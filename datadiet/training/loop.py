@@ -51,13 +51,10 @@ def train_jobs(
     Preempted: if the process was asked to stop; everything is saved.
   """
   for job in jobs:
-    smallest = job.num_kept
-    if settings.infobatch is not None:
-      smallest = settings.infobatch.smallest_epoch(smallest)
-    if smallest < settings.batch_size:
+    if job.smallest_epoch < settings.batch_size:
       raise DataDietError(
-        f'{job.name}: a subset of {smallest} examples is smaller than a batch '
-        f'of {settings.batch_size}'
+        f'{job.name}: a subset of {job.smallest_epoch} examples is smaller '
+        f'than a batch of {settings.batch_size}'
       )
   pending = processes.broadcast_from_lead(
     lambda: [
@@ -314,6 +311,7 @@ class _WaveLoop:
         'labels_fingerprint': self._dataset.labels_fingerprint,
         'run': job.run,
         'num_examples': job.num_kept,
+        'epoch_options': job.epochs.options,
         'num_steps': self._settings.num_steps,
         'settings': self._settings.statement(),
         'keep_steps': [

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 from datadiet.training.dynamics import DynamicsSettings
-from datadiet.training.infobatch import InfoBatchSettings
 from datadiet.training.optimizer import OptimizerSettings
 
 
@@ -33,7 +32,7 @@ class TrainSettings:
     dynamics: what is recorded of the examples beside the basics.
     init_from: folder of a checkpoint whose network every run starts from; ''
       for new networks.
-    infobatch: how epochs are pruned by the loss; None not to.
+    uses_losses: whether the epochs of the jobs go by losses.
   """
 
   model: str
@@ -55,7 +54,7 @@ class TrainSettings:
   placement: str = 'auto'
   dynamics: DynamicsSettings = DynamicsSettings()
   init_from: str = ''
-  infobatch: InfoBatchSettings | None = None
+  uses_losses: bool = False
 
   def statement(self) -> dict[str, Any]:
     """What a manifest says of them."""

@@ -13,7 +13,7 @@ from datadiet.training.dynamics import (
   DynamicsSettings,
   init_dynamics,
 )
-from datadiet.training.infobatch import Pruning, init_pruning
+from datadiet.training.losses import EpochLosses, init_losses
 
 
 @flax.struct.dataclass
@@ -54,7 +54,7 @@ class TrainState:
     opt_state: of the optimizer.
     dynamics: per-example statistics of training.
     meters: sums since the last log point.
-    pruning: what InfoBatch goes by; None without it.
+    losses: what epochs go by; None where they do not.
   """
 
   step: jax.Array
@@ -63,7 +63,7 @@ class TrainState:
   opt_state: optax.OptState
   dynamics: Dynamics
   meters: Meters
-  pruning: Pruning | None = None
+  losses: EpochLosses | None = None
 
 
 def init_variables(
@@ -93,7 +93,7 @@ def init_state(
   num_examples: int,
   num_classes: int = 0,
   dynamics_settings: DynamicsSettings = DynamicsSettings(),  # noqa: B008
-  prunes: bool = False,
+  uses_losses: bool = False,
 ) -> TrainState:
   """The state of one run before its first step.
 
@@ -105,7 +105,7 @@ def init_state(
     num_examples: of the whole train split, whatever the run trains on.
     num_classes: number of logits.
     dynamics_settings: what is recorded of the examples.
-    prunes: whether losses are kept for InfoBatch.
+    uses_losses: whether losses are kept for the next epoch.
   """
   variables = init_variables(model, image_shape, key)
   return TrainState(
@@ -115,6 +115,6 @@ def init_state(
       num_examples, num_classes=num_classes, settings=dynamics_settings
     ),
     meters=init_meters(),
-    pruning=init_pruning(num_examples) if prunes else None,
+    losses=init_losses(num_examples) if uses_losses else None,
     **variables,
   )

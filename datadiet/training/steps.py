@@ -11,7 +11,7 @@ import optax
 from datadiet.feeding.augmentation import AUGMENTATIONS, normalise
 from datadiet.runtime import randomness
 from datadiet.training.dynamics import update_dynamics
-from datadiet.training.infobatch import record_losses
+from datadiet.training.losses import record_losses
 from datadiet.training.recorders import Recorder
 from datadiet.training.state import Meters, TrainState
 
@@ -143,15 +143,15 @@ def make_train_step(
       state.params, state.batch_stats, images, batch, model_rngs(rngs['model'])
     )
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    pruning = state.pruning
-    if pruning is not None:
-      pruning = record_losses(pruning, batch['example_index'], losses)
+    kept_losses = state.losses
+    if kept_losses is not None:
+      kept_losses = record_losses(kept_losses, batch['example_index'], losses)
     return state.replace(
       step=state.step + 1,
       params=optax.apply_updates(state.params, updates),
       batch_stats=batch_stats,
       opt_state=opt_state,
-      pruning=pruning,
+      losses=kept_losses,
       dynamics=update_dynamics(
         state.dynamics,
         batch['example_index'],

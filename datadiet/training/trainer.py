@@ -54,7 +54,7 @@ class Trainer:
         num_examples=dataset.train.num_examples,
         num_classes=dataset.num_classes,
         dynamics_settings=settings.dynamics,
-        prunes=settings.infobatch is not None,
+        uses_losses=settings.uses_losses,
       ),
       run_once=True,
     )
@@ -142,12 +142,9 @@ class Trainer:
     """Endless example indices, int32[slots, batch_size] a step."""
     streams = [
       order.batches(
-        job.example_index,
+        job.epochs,
         batch_size=self._settings.batch_size,
-        seed=self._settings.data_seed,
-        run=job.run,
         first_step=first_step,
-        epoch_size=job.epoch_size,
       )
       for job in jobs
     ]

@@ -7,12 +7,15 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.feeding import order
+from datadiet.feeding.epochs import AllExamples
 
 
 def _take(num, **changes):
-  settings = {'batch_size': 8, 'seed': 0, 'run': 0, **changes}
+  settings = {'seed': 0, 'run': 0, **changes}
   index = settings.pop('example_index', np.arange(100, 150))
-  batches = order.batches(index, **settings)
+  where = {'batch_size': settings.pop('batch_size', 8)}
+  where['first_step'] = settings.pop('first_step', 0)
+  batches = order.batches(AllExamples(index, **settings), **where)
   return np.stack(list(itertools.islice(batches, num)))
 
 
@@ -39,13 +42,8 @@ def test_order_depends_on_seed_run_and_epoch_alone():
 
 
 def test_every_position_is_as_likely():
-  index = np.arange(5)
-  orders = np.stack(
-    [
-      order.epoch_order(index, seed=3, run=0, epoch=epoch)
-      for epoch in range(2000)
-    ]
-  )
+  epochs = AllExamples(np.arange(5), seed=3, run=0)
+  orders = np.stack([epochs.epoch(n, 0, None)[0] for n in range(2000)])
   for position in range(5):
     counts = np.bincount(orders[:, position], minlength=5)
     # Five standard deviations of a binomial of 2000 draws.
@@ -63,36 +61,23 @@ def test_less_than_a_batch_is_refused():
     _take(1, batch_size=51)
 
 
-@pytest.mark.parametrize('size', [1, 7, 15, 30, 49, 50])
-def test_random_subsets_repeat_none_before_all_had_a_turn(size):
-  index = np.arange(100, 150)
-  subsets = order.random_subsets(index, size=size, seed=3, run=1)
-  taken = list(itertools.islice(subsets, 200))
-  for subset in taken:
-    assert len(subset) == len(set(subset.tolist())) == size
-  stream = np.concatenate(taken)
-  for start in range(0, len(stream) - 49, 50):
-    assert set(stream[start : start + 50].tolist()) == set(index.tolist())
-  others = order.random_subsets(index, size=size, seed=3, run=2)
-  assert (stream != np.concatenate(list(itertools.islice(others, 200)))).any()
+class _Odd(AllExamples):
+  """Epochs of other lengths than they say, or with weights."""
+
+  def epoch(self, number, first_step, losses):
+    examples, _ = super().epoch(number, first_step, losses)
+    weights = np.ones(len(examples)) if self.options['weights'] else None
+    return examples[: self.options['num']], weights
 
 
-def test_random_subsets_are_drawn_evenly():
-  subsets = order.random_subsets(np.arange(10), size=3, seed=0, run=0)
-  taken = list(itertools.islice(subsets, 4000))
-  together = sum({0, 1} <= set(subset.tolist()) for subset in taken)
-  # Of 45 pairs a subset of three has three: 267 expected, sd below 16.
-  assert abs(together - 4000 * 3 / 45) < 80
-
-
-@pytest.mark.parametrize('first_step', [1, 2, 3, 7, 29])
-def test_any_step_can_be_the_first_with_random_subsets(first_step):
-  np.testing.assert_array_equal(
-    _take(9, first_step=first_step, epoch_size=17),
-    _take(first_step + 9, epoch_size=17)[first_step:],
-  )
-  two_epochs = _take(4, epoch_size=17)  # Two batches of eight each.
-  assert len(set(two_epochs.ravel().tolist())) == 32
+@pytest.mark.parametrize(
+  'num, weights, message',
+  [(49, False, '0 has 49 examples;'), (50, True, 'has 50 examples with weig')],
+)
+def test_epochs_that_a_step_does_not_tell_are_refused(num, weights, message):
+  epochs = _Odd(np.arange(50), seed=0, run=0, num=num, weights=weights)
+  with pytest.raises(DataDietError, match=message):
+    next(order.batches(epochs, batch_size=8))
 
 
 @pytest.mark.parametrize('num_runs, fraction', [(4, 0.5), (10, 0.7), (3, 0.5)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from etils import epath
 
+from datadiet.feeding.epochs import AllExamples
 from datadiet.training.jobs import Job, next_wave
 from datadiet.workdir import checkpoints
 
@@ -16,7 +17,8 @@ def make_jobs(monkeypatch):
     saved = {epath.Path(f'/run_{i}'): list(s) for i, s in enumerate(steps)}
     monkeypatch.setattr(checkpoints, 'full_steps', saved.__getitem__)
     return [
-      Job(f'run_{i}', folder, i, np.arange(8)) for i, folder in enumerate(saved)
+      Job(f'run_{i}', folder, i, AllExamples(np.arange(8), seed=0, run=i))
+      for i, folder in enumerate(saved)
     ]
 
   return make

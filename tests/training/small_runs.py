@@ -16,6 +16,7 @@ from etils import epath
 
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.errors import Preempted
+from datadiet.feeding.epochs import AllExamples, Epochs
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime import stopping
 from datadiet.training.jobs import Job
@@ -92,15 +93,23 @@ def small_settings(**changes) -> TrainSettings:
 
 
 def small_jobs(
-  folder: Path, runs: Sequence[int], dataset: Dataset
+  folder: Path,
+  runs: Sequence[int],
+  dataset: Dataset,
+  *,
+  epochs: type[Epochs] | None = None,
+  seed: int = 0,
+  **options: Any,
 ) -> list[Job]:
-  """One job a run, on all examples."""
+  """One job a run, on all examples, in epochs that take some options."""
   return [
     Job(
       name=f'train/run_{run:02d}',
       folder=epath.Path(folder) / artifacts.run_name(run),
       run=run,
-      example_index=np.arange(dataset.train.num_examples),
+      epochs=(epochs or AllExamples)(
+        np.arange(dataset.train.num_examples), seed=seed, run=run, **options
+      ),
     )
     for run in runs
   ]
@@ -123,14 +132,26 @@ def train(
   slots: int = 1,
   devices: int = 1,
   dataset: Dataset | None = None,
+  epochs: type[Epochs] | None = None,
+  options: Mapping[str, Any] | None = None,
   **changes,
 ) -> None:
   """Trains runs with the small settings on a mesh of the given size."""
   dataset = dataset or small_dataset()
-  train_jobs(
-    small_jobs(folder, runs, dataset),
+  settings = small_settings(**changes)
+  jobs = small_jobs(
+    folder,
+    runs,
     dataset,
-    small_settings(**changes),
+    epochs=epochs,
+    seed=settings.data_seed,
+    num_steps=settings.num_steps,
+    **options or {},
+  )
+  train_jobs(
+    jobs,
+    dataset,
+    settings,
     run_mesh(slots, devices),
     name='test run',
   )
@@ -165,10 +186,13 @@ def outcome(run_folder: Path, **changes) -> Mapping[str, bytes]:
   The arrays of the last state and of the kept networks, the dynamics, the
   history and the manifest, as bytes by name. Full states before the last are
   left out: which two remain depends on where a run was stopped. `changes` of
-  the small settings are those that the run was trained with.
+  the small settings are those that the run was trained with; the epochs and
+  their options change nothing here.
   """
   run_folder = epath.Path(run_folder)
   last = checkpoints.full_steps(run_folder)[-1]
+  for name in ('epochs', 'options'):
+    changes.pop(name, None)
   shapes = state_shapes(**changes)
   state = checkpoints.restore_state(run_folder, last, shapes)
   found = {'last step': str(last).encode()} | described(state)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.optimizer import OptimizerSettings, make_schedule
 from datadiet.training.trainer import Trainer
@@ -19,13 +20,11 @@ NUM_STEPS = 5
 
 def make_trainer(slots, per_slot, num_runs=None, **changes):
   dataset = small_runs.small_dataset()
-  trainer = Trainer(
-    dataset,
-    small_runs.small_settings(**changes),
-    small_runs.run_mesh(slots, slots * per_slot),
-  )
-  jobs = small_runs.small_jobs('', range(num_runs or slots), dataset)
-  return trainer, jobs
+  settings = small_runs.small_settings(**changes)
+  run_mesh = small_runs.run_mesh(slots, slots * per_slot)
+  runs = range(num_runs or slots)
+  jobs = small_runs.small_jobs('', runs, dataset, seed=settings.data_seed)
+  return Trainer(dataset, settings, run_mesh), jobs
 
 
 def train_steps(trainer, jobs, num_steps=NUM_STEPS):
@@ -147,8 +146,8 @@ def test_the_order_of_examples_knows_no_devices():
 
 def test_one_compilation_serves_all_steps_runs_and_subsets(compilations):
   trainer, jobs = make_trainer(2, 1, num_runs=5)
-  half = jobs[3].example_index[::2]
-  jobs[3] = dataclasses.replace(jobs[3], example_index=half)
+  half = AllExamples(jobs[3].example_index[::2], seed=0, run=3)
+  jobs[3] = dataclasses.replace(jobs[3], epochs=half)
   compiled = []
   for wave in (jobs[:2], jobs[2:4], [jobs[4], jobs[4]]):
     state = train_steps(trainer, wave, 2)
@@ -229,12 +228,12 @@ def test_seeds_are_told_apart():
   """model_seed sets the start alone, data_seed order and augmentation."""
   base, jobs = make_trainer(1, 1)
   model, _ = make_trainer(1, 1, model_seed=1)
-  data, _ = make_trainer(1, 1, data_seed=1)
+  data, other_jobs = make_trainer(1, 1, data_seed=1)
 
   def start(trainer):
     return jax.tree.leaves(trainer.init(jobs).params)
 
-  def order(trainer):
+  def order(trainer, jobs=jobs):
     return next(trainer.index_blocks(jobs, 0)).tolist()
 
   def augmentation(trainer):
@@ -245,7 +244,7 @@ def test_seeds_are_told_apart():
   assert not all(same)
   for a, b in zip(start(base), start(data)):
     np.testing.assert_array_equal(a, b)
-  assert order(base) == order(model) != order(data)
+  assert order(base) == order(model) != order(data, other_jobs)
   assert augmentation(base) == augmentation(model) != augmentation(data)
 
 
