@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+from flax import nnx
 
 from datadiet.errors import DataDietError
 from datadiet.runtime.mesh import RunMesh
@@ -58,6 +59,38 @@ def _as_model(model: nn.Module | Callable) -> _Model:
   )
 
 
+def _check_model(model: Any, variables: Any) -> None:
+  """Says what to pass instead of a model of another library."""
+  if isinstance(model, nnx.Module):
+    raise DataDietError(
+      'model is an NNX module; pass a function and its parameters instead: '
+      'graph, params = nnx.split(model), then model=lambda variables, images: '
+      "nnx.merge(graph, variables['params'])(images) and "
+      "variables={'params': params}"
+    )
+  # Asked of the class, so that PyTorch need not be there.
+  modules = {kind.__module__.split('.')[0] for kind in type(model).__mro__}
+  if 'torch' in modules:
+    raise DataDietError(
+      'model is a PyTorch module, which JAX cannot run; pass the same network '
+      'as a flax linen module or as a JAX function (variables, images) -> '
+      "logits, with its weights as variables={'params': ...} of numpy arrays"
+    )
+  if not callable(model):
+    raise DataDietError(
+      f'model is {type(model).__name__}; allowed: a flax linen module or a '
+      'function (variables, images) -> logits'
+    )
+  if not isinstance(variables, Mapping) or 'params' not in variables:
+    given = type(variables).__name__
+    if isinstance(variables, Mapping):
+      given = f'a dict of {", ".join(map(str, variables)) or "nothing"}'
+    raise DataDietError(
+      f"variables is {given}; it must be a dict with 'params', as model.init "
+      "returns, such as {'params': params, 'batch_stats': batch_stats}"
+    )
+
+
 def _check_classes(model: _Model, inputs, images, labels) -> None:
   """Labels past the last logit would score as if they were some class."""
   logits = jax.eval_shape(model.apply, inputs, images)
@@ -96,6 +129,11 @@ def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
     raise DataDietError(
       f'images and labels must be equally many, at least one: got '
       f'{images.shape} and {labels.shape}'
+    )
+  if images.dtype == np.uint8:
+    raise DataDietError(
+      'images are uint8, raw pixels; pass what the model was trained on, such '
+      'as ((images / 255 - mean) / std).astype(np.float32)'
     )
   if labels.dtype.kind not in 'iu' or labels.min() < 0:
     raise DataDietError(
@@ -138,10 +176,12 @@ def score_examples(
     name -> float32[N]; also 'prediction' int32[N] where a forward pass ran.
 
   Raises:
-    DataDietError: for unknown scores, those that need a training, arrays of
-      different lengths, labels that are no class of the model, or a
-      subset_pattern that is found in no path of params.
+    DataDietError: for a model or variables of another kind, unknown scores,
+      those that need a training, raw pixels, arrays of different lengths,
+      labels that are no class of the model, or a subset_pattern that is found
+      in no path of params.
   """
+  _check_model(model, variables)
   names = _resolve([scores] if isinstance(scores, str) else scores)
   images, labels = np.asarray(images), np.asarray(labels)
   _check_arrays(images, labels)

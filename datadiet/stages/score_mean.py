@@ -8,6 +8,7 @@ from absl import logging
 
 from datadiet.errors import DataDietError
 from datadiet.scoring import aggregate, registry
+from datadiet.scoring.tracin import doubts, tracin_self
 from datadiet.stages import wanted
 from datadiet.stages.context import Context
 from datadiet.stages.settings import optimizer_settings
@@ -42,14 +43,16 @@ def write_tracin(context: Context) -> None:
   """
   steps = _tracin_steps(context)
   schedule = make_schedule(optimizer_settings(context.config))
+  rates = [float(schedule(step - 1)) for step in steps]
+  optimizer = context.config.optimizer
+  for doubt in doubts(
+    steps, rates, peak=optimizer.learning_rate, optimizer=optimizer.name
+  ):
+    logging.warning('%s', doubt)
   for run in wanted.runs_of(context, 'grand', steps[-1]):
-    total = np.zeros(context.dataset.train.num_examples)
-    for step in steps:
-      grand = read_run_score(context, run, step, 'grand')
-      rate = float(schedule(step - 1))
-      total += rate * np.square(grand.astype(np.float64))
+    grand = [read_run_score(context, run, step, 'grand') for step in steps]
+    tracin = tracin_self(grand, rates)
     folder = context.workdir.scores(run, steps[-1])
-    tracin = total.astype(np.float32)
     artifacts.write_npy(folder / 'tracin_self.npy', tracin)
     manifest = artifacts.read_manifest(folder)
     manifest['checksums']['tracin_self'] = artifacts.checksum(tracin)

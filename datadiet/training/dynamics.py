@@ -14,6 +14,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from datadiet.errors import DataDietError
 from datadiet.training.recorders import Arrays, Recorder, Sizes, Visit
 
 
@@ -160,7 +161,7 @@ def update_dynamics(
     confidence_mean=confidence_mean,
     confidence_m2=at.confidence_m2 + deviation * (confidence - confidence_mean),
     recorded={
-      recorder.name: recorder.update(at.recorded[recorder.name], visit)
+      recorder.name: _updated(recorder, at.recorded[recorder.name], visit)
       for recorder in recorders
     },
   )
@@ -171,6 +172,22 @@ def update_dynamics(
     dynamics,
     new,
   )
+
+
+def _updated(recorder: Recorder, at: Arrays, visit: Visit) -> Arrays:
+  new = recorder.update(at, visit)
+  if {name: array.shape for name, array in new.items()} != {
+    name: array.shape for name, array in at.items()
+  }:
+    shapes = [
+      ', '.join(f'{name!r} {arrays[name].shape}' for name in arrays)
+      for arrays in (at, new)
+    ]
+    raise DataDietError(
+      f'the recorder {recorder.name!r} makes {shapes[1]} of the rows '
+      f'{shapes[0]}; its update must keep names and shapes'
+    )
+  return new
 
 
 def dynamics_arrays(dynamics: Dynamics) -> dict[str, jax.Array]:

@@ -98,6 +98,7 @@ def test_an_nnx_module_is_given_as_a_function(arrays):
     (('el2n',), lambda x, y: (x, y[:-1]), 'equally many'),
     (('el2n',), lambda x, y: (x, y - 1), 'integers from 0'),
     (('el2n',), lambda x, y: (x, y * 2), 'no class of the model'),
+    (('el2n',), lambda x, y: ((x * 9).astype(np.uint8), y), 'raw pixels; pass'),
     (('grand_last',), None, 'sows no features'),
   ],
 )
@@ -107,6 +108,41 @@ def test_bad_input_is_one_sentence(arrays, scores, change, message):
   changed = change(*arrays) if change else arrays
   with pytest.raises(DataDietError, match=message):
     datadiet.score_examples(model, variables, *changed, scores)
+
+
+class _FromTorch:
+  """Looks as a PyTorch module does to somebody who has none installed."""
+
+  def __call__(self, images):
+    raise AssertionError('it cannot be run')
+
+
+_FromTorch.__module__ = 'torch.nn.modules.module'
+
+
+class _OwnTorch(_FromTorch):
+  """A class of a user's own, derived from PyTorch's."""
+
+
+@pytest.mark.parametrize(
+  'model, variables, message',
+  [
+    (_FromTorch(), {'params': {}}, 'a PyTorch module.*JAX function'),
+    (_OwnTorch(), None, 'a PyTorch module.*numpy arrays'),
+    (Perceptron(nnx.Rngs(0)), None, 'an NNX module.*nnx.split'),
+    ('resnet18', {'params': {}}, 'model is str; allowed'),
+    (SmallNet(), None, "variables is NoneType; .*'params'"),
+    (SmallNet(), [1], "variables is list; .*'params'"),
+    (SmallNet(), {'kernel': 1}, "a dict of kernel; .*'params'"),
+    (SmallNet(), {}, 'a dict of nothing'),
+  ],
+)
+def test_models_of_other_libraries_are_told_what_to_pass(
+  arrays, model, variables, message
+):
+  with pytest.raises(DataDietError, match=message) as caught:
+    datadiet.score_examples(model, variables, *arrays)
+  assert '\n' not in str(caught.value)
 
 
 def test_a_subset_of_no_parameters_is_refused(arrays):
