@@ -29,41 +29,46 @@ _PARALLEL_BYTES = 2**22
 class DevicePlacement:
   """The whole split on every device; only indices are sent.
 
+  Images lie flat there, a row each: TPUs lay [N, 32, 32, 3] out anew, padded
+  and whole, for every gather.
+
   Attributes:
-    resident: {'image': uint8[N, height, width, channels], 'label': int32[N]},
+    resident: {'image': uint8[N, height * width * channels], 'label': int32[N]},
       passed to the jitted function beside the feed.
+    image_shape: (height, width, channels).
   """
 
   resident: dict[str, jax.Array]
+  image_shape: tuple[int, ...]
 
   @classmethod
   def of(cls, split: Split, sharding: jax.sharding.Sharding):
     """Puts a split on the devices of a sharding, whole on each."""
-    host = {'image': np.asarray(split.images), 'label': split.labels}
-    if jax.process_count() == 1:
-      return cls(jax.device_put(host, sharding))
-    return cls(
-      {
-        name: jax.make_array_from_callback(
-          array.shape, sharding, lambda index, array=array: array[index]
-        )
-        for name, array in host.items()
-      }
-    )
+    images = np.asarray(split.images)
+    resident = {
+      'image': _put(images.reshape(len(images), -1), sharding),
+      'label': _put(split.labels, sharding),
+    }
+    return cls(resident, images.shape[1:])
+
+  def with_labels(self, labels: np.ndarray) -> 'DevicePlacement':
+    """The same pixels, not placed again, with int32[N] other labels."""
+    label = _put(labels, self.resident['image'].sharding)
+    return dataclasses.replace(self, resident={**self.resident, 'label': label})
 
   def feed(self, example_index: np.ndarray) -> dict[str, np.ndarray]:
     """What to send for int32[...] indices; -1 stands for padding."""
     return {'example_index': example_index}
 
-  @staticmethod
-  def gather(resident: Any, feed: dict[str, jax.Array]) -> dict:
+  def gather(self, resident: Any, feed: dict[str, jax.Array]) -> dict:
     """The batch, with 'mask' false for padding; traced into the step."""
     example_index = feed['example_index']
     # Padding reads example 0 and is masked: JAX would wrap a negative index.
     position = jnp.maximum(example_index, 0)
+    rows = resident['image'][position]
     return {
       **feed,
-      'image': resident['image'][position],
+      'image': rows.reshape(*position.shape, *self.image_shape),
       'label': resident['label'][position],
       'mask': example_index >= 0,
     }
@@ -76,6 +81,10 @@ class HostPlacement:
   split: Split
   resident: tuple = ()
 
+  def with_labels(self, labels: np.ndarray) -> 'HostPlacement':
+    """The same pixels with int32[N] other labels."""
+    return HostPlacement(dataclasses.replace(self.split, labels=labels))
+
   def feed(self, example_index: np.ndarray) -> dict[str, np.ndarray]:
     """As `DevicePlacement.feed`, with the pixels and labels themselves."""
     position = np.maximum(example_index, 0)
@@ -85,8 +94,7 @@ class HostPlacement:
       'example_index': example_index,
     }
 
-  @staticmethod
-  def gather(resident: Any, feed: dict[str, jax.Array]) -> dict:
+  def gather(self, resident: Any, feed: dict[str, jax.Array]) -> dict:
     """As `DevicePlacement.gather`."""
     del resident
     return {**feed, 'mask': feed['example_index'] >= 0}
@@ -112,6 +120,40 @@ def place(
   if placement == 'host':
     return HostPlacement(split)
   return DevicePlacement.of(split, sharding)
+
+
+class Placements:
+  """The placements of a start: pixels are placed once, whoever asks."""
+
+  def __init__(self, placement: str = 'auto'):
+    """Places nothing yet; `placement` is as in `place`."""
+    self._placement = placement
+    self._placed: dict[Any, tuple[Split, Placement]] = {}
+
+  def of(self, split: Split, sharding: jax.sharding.Sharding) -> Placement:
+    """The placement of a split; placed if its pixels are not there yet.
+
+    Args:
+      split: the examples.
+      sharding: a replicated sharding over the devices in use.
+    """
+    key = (id(split.images), tuple(sharding.mesh.devices.flat))
+    if key not in self._placed:
+      # Holds the split, so that no other images get their place in memory.
+      placed = place(split, sharding, self._placement)
+      self._placed[key] = (split, placed)
+    first, placed = self._placed[key]
+    same = first.labels is split.labels
+    return placed if same else placed.with_labels(split.labels)
+
+
+def _put(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
+  """An array whole on each device of a sharding, by every process."""
+  if jax.process_count() == 1:
+    return jax.device_put(array, sharding)
+  return jax.make_array_from_callback(
+    array.shape, sharding, lambda index: array[index]
+  )
 
 
 def _device_memory(sharding: jax.sharding.Sharding) -> float:

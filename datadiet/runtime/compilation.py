@@ -1,4 +1,4 @@
-"""How functions are compiled: `jit` with the backend's options; the cache."""
+"""How functions are compiled: `jit` with the platform's options; the cache."""
 
 import functools
 import os
@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import jax
 from absl import logging
+
+from datadiet.runtime.platform import platform_of
 
 DEFAULT_COMPILATION_CACHE = '~/.cache/datadiet/xla'
 
@@ -21,34 +23,52 @@ _CPU_OPTIONS = {
 _CPU_RUN_ONCE_OPTIONS = {'xla_backend_optimization_level': 1}
 
 
-@functools.cache
-def compiler_options(run_once: bool = False) -> dict[str, str | int]:
-  """Compiler options for the default backend, tried once."""
-  if jax.default_backend() != 'cpu':
+def compiler_options(
+  run_once: bool = False, *, platform: str | None = None
+) -> dict[str, str | int]:
+  """Compiler options for a platform, tried once.
+
+  Args:
+    run_once: whether compiling fast matters more than running fast.
+    platform: of `platform_of`; None for that of this process.
+  """
+  if (platform or platform_of()) != 'cpu':
     return {}
+  return _cpu_options(run_once)
+
+
+@functools.cache
+def _cpu_options(run_once: bool) -> dict[str, str | int]:
   options: dict[str, str | int] = {
     **(_CPU_RUN_ONCE_OPTIONS if run_once else _CPU_OPTIONS)
   }
   try:
     probe = jax.jit(lambda value: value + 1, compiler_options=options)
-    probe.lower(0).compile()
+    with jax.default_device(jax.devices('cpu')[0]):
+      probe.lower(0).compile()
   except Exception as error:  # jaxlib has no exception of its own for this.
     logging.info('This jaxlib knows no %s: %s', list(options), error)
     return {}
   return options
 
 
-def jit(function: Callable, *, run_once: bool = False, **options) -> Callable:
-  """`jax.jit` with the compiler options of the default backend.
+def jit(
+  function: Callable,
+  *,
+  run_once: bool = False,
+  platform: str | None = None,
+  **options,
+) -> Callable:
+  """`jax.jit` with the compiler options of a platform.
 
   Args:
     function: what to compile.
     run_once: whether it runs so rarely that compiling fast matters more.
+    platform: what it is to run on, of `platform_of`; None for this process's.
     **options: of `jax.jit`.
   """
-  return jax.jit(
-    function, compiler_options=compiler_options(run_once), **options
-  )
+  found = compiler_options(run_once, platform=platform)
+  return jax.jit(function, compiler_options=found, **options)
 
 
 def enable_compilation_cache(folder: str = '') -> None:

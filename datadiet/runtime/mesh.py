@@ -20,26 +20,13 @@ from jax.sharding import PartitionSpec as P
 
 from datadiet.errors import ConfigError
 from datadiet.runtime import compilation
+from datadiet.runtime.platform import platform_of
 
 RUN_AXIS = 'run'
 DATA_AXIS = 'data'
 
 # Images a device at which CPUs pass them through as fast as they can.
 _CPU_BATCH = 128
-
-
-def passing_batch(batch_size: int, num_devices: int) -> int:
-  """The size of batches that are only passed through a network.
-
-  On CPU no larger than gains anything, since a stop waits for the one at hand.
-
-  Args:
-    batch_size: that was asked for.
-    num_devices: over which a batch is split.
-  """
-  if jax.default_backend() != 'cpu':
-    return batch_size
-  return min(batch_size, _CPU_BATCH * num_devices)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +47,28 @@ class RunMesh:
   @property
   def devices_per_slot(self) -> int:
     return self.mesh.shape[DATA_AXIS]
+
+  @property
+  def platform(self) -> str:
+    """'cpu', 'gpu' or 'tpu'."""
+    return platform_of(self.mesh)
+
+  def passing_batch(self, batch_size: int) -> int:
+    """The size of batches that are only passed through a network.
+
+    On CPU no larger than gains anything, since a stop waits for the one at
+    hand.
+
+    Args:
+      batch_size: that was asked for, to be split over the devices of a slot.
+    """
+    if self.platform != 'cpu':
+      return batch_size
+    return min(batch_size, _CPU_BATCH * self.devices_per_slot)
+
+  def jit(self, function: Callable, **options) -> Callable:
+    """`compilation.jit` for these devices."""
+    return compilation.jit(function, platform=self.platform, **options)
 
   @property
   def by_run(self) -> NamedSharding:
@@ -98,7 +107,7 @@ class RunMesh:
   def to_host(self, tree: Any) -> Any:
     """Copies all slots of a stacked tree to every process, as numpy arrays."""
     if jax.process_count() > 1:
-      gather = compilation.jit(lambda same: same, out_shardings=self.replicated)
+      gather = self.jit(lambda same: same, out_shardings=self.replicated)
       tree = gather(tree)
     return jax.tree.map(np.array, jax.device_get(tree))
 
@@ -117,7 +126,7 @@ class RunMesh:
 
   @functools.cached_property
   def _any(self) -> Callable:
-    return compilation.jit(jnp.any, out_shardings=self.replicated)
+    return self.jit(jnp.any, out_shardings=self.replicated)
 
   def per_run(
     self,
@@ -160,9 +169,7 @@ class RunMesh:
         check_vma=False,
       )(*inputs)
 
-    return compilation.jit(
-      all_slots, run_once=run_once, donate_argnums=tuple(donate)
-    )
+    return self.jit(all_slots, run_once=run_once, donate_argnums=tuple(donate))
 
 
 def choose_slots(num_runs: int, num_devices: int, batch_size: int) -> int:
@@ -204,9 +211,7 @@ def make_run_mesh(
   Raises:
     ConfigError: if `runs_at_once` does not fit, or no arrangement does.
   """
-  devices = list(jax.devices() if devices is None else devices)
-  # Slots first within a host: numbers may go to and fro between hosts.
-  devices.sort(key=lambda device: (device.process_index, device.id))
+  devices = _sorted(devices)
   slots = choose_slots(num_runs, len(devices), batch_size)
   if runs_at_once:
     per_slot, rest = divmod(len(devices), runs_at_once)
@@ -229,8 +234,17 @@ def make_run_mesh(
 
 def flat_mesh(devices: Sequence[jax.Device] | None = None) -> RunMesh:
   """All devices in one slot, for work on one network at a time."""
-  grid = np.array([jax.devices() if devices is None else [*devices]])
+  grid = np.array(_sorted(devices))[None]
   return RunMesh(Mesh(grid, (RUN_AXIS, DATA_AXIS), (AxisType.Auto,) * 2))
+
+
+def _sorted(devices: Sequence[jax.Device] | None) -> list[jax.Device]:
+  """Devices in the one order of all meshes, so that they can share arrays.
+
+  Slots first within a host: numbers may go to and fro between hosts.
+  """
+  devices = jax.devices() if devices is None else devices
+  return sorted(devices, key=lambda one: (one.process_index, one.id))
 
 
 def own_slots(tree: Any) -> list[int]:
@@ -264,7 +278,8 @@ def slot_to_host(tree: Any, slot: int) -> Any:
     zip(*map(find, leaves), strict=True) if leaves else ((), ())
   )
   # The CPU gives its own memory away, which is donated to the next step.
-  copy = np.array if jax.default_backend() == 'cpu' else np.asarray
+  is_cpu = bool(leaves) and platform_of(leaves[0]) == 'cpu'
+  copy = np.array if is_cpu else np.asarray
   # At once: all copies begin before one is waited for.
   copies = [
     copy(part[position])

@@ -18,8 +18,7 @@ from jax.sharding import PartitionSpec as P
 from datadiet.data.dataset import Split
 from datadiet.errors import DataDietError
 from datadiet.feeding.augmentation import normalise
-from datadiet.feeding.placement import place
-from datadiet.runtime import compilation
+from datadiet.feeding.placement import Placements
 from datadiet.runtime.mesh import DATA_AXIS, RunMesh, flat_mesh
 from datadiet.scoring import features, forward, registry
 from datadiet.scoring.gradient import (
@@ -33,15 +32,6 @@ from datadiet.training.steps import apply_model
 
 # What a forward pass can keep beside scores.
 PREDICTION, PRED_PROBS, FEATURES = 'prediction', 'pred_probs', 'features'
-
-
-def _chunks_in_flight() -> int:
-  """Chunks on the device before the host fetches the oldest.
-
-  None on CPU, which is the host itself: one may take seconds there, and a stop
-  has to wait for all of them.
-  """
-  return 0 if jax.default_backend() == 'cpu' else 2
 
 
 @dataclasses.dataclass
@@ -72,7 +62,7 @@ class ScoringEngine:
     std: np.ndarray | None,
     chunk_size: int,
     mesh: RunMesh | None = None,
-    placement: str = 'auto',
+    placements: Placements | None = None,
     precision: str = 'float32',
     keep: Collection[str] = (),
     gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
@@ -88,14 +78,15 @@ class ScoringEngine:
       std: float32[channels].
       chunk_size: examples a chunk; rounded up to the number of devices.
       mesh: all devices in one slot if None.
-      placement: of the data, 'auto', 'device' or 'host'.
+      placements: of this start; None to place the split for this engine.
       precision: of all products, one of `registry.PRECISIONS`.
       keep: with forward scores, also 'pred_probs' and 'features'.
       gradient: of the gradient pass.
     """
     self._mesh = flat_mesh() if mesh is None else mesh
     self._split = split
-    self._placement = place(split, self._mesh.replicated, placement)
+    placements = placements or Placements()
+    self._placement = placements.of(split, self._mesh.replicated)
     self._sharding = NamedSharding(self._mesh.mesh, P(DATA_AXIS))
     self._names = tuple(names)
     self._gradient = gradient
@@ -105,12 +96,26 @@ class ScoringEngine:
         model, names, mean=mean, std=std, keep=keep, gradient=gradient
       )
     )
-    self._direction = compilation.jit(
+    self._direction = self._mesh.jit(
       self._on_batch(make_direction(model, mean=mean, std=std), 'mask'),
       out_shardings=self._mesh.replicated,
     )
     self.chunk_size = 0
     self.use_chunks_of(chunk_size)
+
+  @property
+  def platform(self) -> str:
+    """'cpu', 'gpu' or 'tpu'."""
+    return self._mesh.platform
+
+  @property
+  def _chunks_in_flight(self) -> int:
+    """Chunks on the device before the host fetches the oldest.
+
+    None on CPU, which is the host itself: one may take seconds there, and a
+    stop has to wait for all of them.
+    """
+    return 0 if self.platform == 'cpu' else 2
 
   def use_chunks_of(self, chunk_size: int) -> None:
     """Changes the size of chunks; rounded up to the number of devices."""
@@ -128,7 +133,7 @@ class ScoringEngine:
     return on_feed
 
   def _compile(self, score_step: Callable) -> Callable:
-    return compilation.jit(
+    return self._mesh.jit(
       jax.shard_map(
         self._on_batch(score_step, 'label'),
         mesh=self._mesh.mesh,
@@ -183,7 +188,7 @@ class ScoringEngine:
       feed = self._feed(self._chunk(start, everything))
       scores = self._score(variables, feed, self._placement.resident)
       waiting.append((start, scores))
-      if len(waiting) > _chunks_in_flight():
+      if len(waiting) > self._chunks_in_flight:
         self._take(waiting.pop(0), done, on_chunk)
     while waiting:
       self._take(waiting.pop(0), done, on_chunk)

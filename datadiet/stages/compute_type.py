@@ -6,6 +6,7 @@ import jax
 import ml_collections
 from absl import logging
 
+from datadiet.runtime.platform import platform_of
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 
@@ -46,10 +47,11 @@ def choose_dtype(config: Any, workdir: Workdir) -> Any:
 
 
 def _usual_dtype() -> str:
-  """What this backend multiplies fast."""
-  if jax.default_backend() not in ('gpu', 'tpu'):
+  """What these devices multiply fast."""
+  devices = jax.devices()
+  if platform_of(devices) not in ('gpu', 'tpu'):
     return 'float32'
-  capability = getattr(jax.devices()[0], 'compute_capability', None)
+  capability = getattr(devices[0], 'compute_capability', None)
   try:
     is_old = float(capability) < _FIRST_CAPABILITY
   except (TypeError, ValueError):  # A TPU; AMD's are called gfx90a and so on.

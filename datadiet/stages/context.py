@@ -1,6 +1,7 @@
 """What all stages are given, and how a workdir is opened."""
 
 import dataclasses
+import functools
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from etils import epath
 from datadiet import config as config_lib
 from datadiet.data import TREES, Dataset
 from datadiet.errors import ConfigError, DataDietError, Preempted
+from datadiet.feeding.placement import Placements
 from datadiet.runtime import processes
 from datadiet.runtime.progress import format_seconds
 from datadiet.selection import num_kept
@@ -75,6 +77,11 @@ class Context:
   def runs(self) -> range:
     """The numbers of the runs to be scored."""
     return range(self.config.train.num_runs)
+
+  @functools.cached_property
+  def placements(self) -> Placements:
+    """The data on the devices, placed once for all stages."""
+    return Placements(self.config.dataset.placement)
 
   def provenance(self, step: int) -> dict:
     """What the manifests of scores say of data, networks and seeds."""

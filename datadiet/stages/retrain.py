@@ -118,4 +118,5 @@ def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:
       runs_at_once=config.train.runs_at_once,
     ),
     name='retraining run',
+    placements=context.placements,
   )

@@ -13,7 +13,7 @@ from absl import logging
 from datadiet.errors import Preempted
 from datadiet.models import make_model
 from datadiet.runtime import processes, stopping
-from datadiet.runtime.mesh import passing_batch
+from datadiet.runtime.mesh import flat_mesh
 from datadiet.runtime.progress import progress
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import read_off
@@ -82,7 +82,7 @@ class NetworkScorer:
     is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
     chunk_size = score.gradient_batch_size
     if not is_gradient:
-      chunk_size = passing_batch(score.batch_size, jax.device_count())
+      chunk_size = flat_mesh().passing_batch(score.batch_size)
     engine = ScoringEngine(
       dataset.train,
       make_model(
@@ -95,7 +95,7 @@ class NetworkScorer:
       mean=dataset.mean,
       std=dataset.std,
       chunk_size=chunk_size or _SMALLEST_CHUNK,
-      placement=config.dataset.placement,
+      placements=self._context.placements,
       precision=score.dtype,
       keep=() if is_gradient else wanted.kept(self._context),
       gradient=GradientSettings(
@@ -181,7 +181,7 @@ def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
     if engine.temporary_bytes(variables) > allowed:
       engine.use_chunks_of(before)
       break
-    if jax.default_backend() == 'cpu' and engine.chunk_size >= 128:
+    if engine.platform == 'cpu' and engine.chunk_size >= 128:
       break  # Larger ones gain nothing there.
   logging.info('Scoring %d examples a chunk', engine.chunk_size)
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import jax
-
+from datadiet.runtime.platform import platform_of
 from datadiet.scoring import registry
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.optimizer import OptimizerSettings
@@ -31,7 +30,7 @@ def train_settings(
   per_call = train.steps_per_call
   if not per_call:
     # Loops over steps are many times slower than single steps on CPU.
-    per_call = 1 if jax.default_backend() == 'cpu' else 10
+    per_call = 1 if platform_of() == 'cpu' else 10
   return TrainSettings(
     model=config.model.name,
     width=config.model.width,

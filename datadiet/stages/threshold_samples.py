@@ -91,6 +91,7 @@ def train(context: Context) -> None:
       train_settings(config, config.train.num_steps, ()),
       make_run_mesh(1, config.train.batch_size),
       name=f'training with threshold samples {number + 1},',
+      placements=context.placements,
     )
 
 

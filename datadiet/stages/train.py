@@ -90,4 +90,5 @@ def run(context: Context) -> None:
       runs_at_once=config.train.runs_at_once,
     ),
     name='training run',
+    placements=context.placements,
   )

@@ -6,18 +6,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from datadiet.data.dataset import Split
-from datadiet.feeding.placement import place
-from datadiet.runtime.mesh import RunMesh, pad_to_multiple, passing_batch
+from datadiet.feeding.placement import Placement
+from datadiet.runtime.mesh import RunMesh, pad_to_multiple
 from datadiet.training.steps import make_eval_step
 
 
 class Evaluator:
-  """Owns a split on the devices and measures networks on it."""
+  """Measures networks on a split."""
 
   def __init__(
     self,
-    split: Split,
+    placement: Placement,
+    num_examples: int,
     run_mesh: RunMesh,
     *,
     model: Any,
@@ -25,12 +25,12 @@ class Evaluator:
     mean: np.ndarray,
     std: np.ndarray,
     batch_size: int,
-    placement: str,
   ):
-    """Places the split; compiles at the first call.
+    """Compiles at the first call.
 
     Args:
-      split: what to evaluate on, whole.
+      placement: of the split to evaluate on, whole.
+      num_examples: in it.
       run_mesh: the mesh of the states.
       model: the network.
       num_classes: number of its logits.
@@ -38,17 +38,14 @@ class Evaluator:
       std: float32[channels].
       batch_size: examples a batch; rounded up to the devices of a slot, and
         on CPU no more than it gains by.
-      placement: of the data, 'auto', 'device' or 'host'.
     """
     self._run_mesh = run_mesh
     self._num_classes = num_classes
-    self._placement = place(split, run_mesh.replicated, placement)
-    batch_size = passing_batch(batch_size, run_mesh.devices_per_slot)
-    batch_size = min(batch_size, split.num_examples)
+    self._placement = placement
+    batch_size = run_mesh.passing_batch(batch_size)
+    batch_size = min(batch_size, num_examples)
     batch_size += -batch_size % run_mesh.devices_per_slot
-    example_index, _ = pad_to_multiple(
-      np.arange(split.num_examples), batch_size
-    )
+    example_index, _ = pad_to_multiple(np.arange(num_examples), batch_size)
     self._batches = example_index.reshape(-1, batch_size)
     eval_step = make_eval_step(model, mean=mean, std=std)
     gather = self._placement.gather

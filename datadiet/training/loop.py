@@ -13,6 +13,7 @@ from etils import epath
 
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError, Preempted
+from datadiet.feeding.placement import Placements
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime import processes, stopping
 from datadiet.runtime.progress import Progress, progress
@@ -34,6 +35,7 @@ def train_jobs(
   run_mesh: mesh_lib.RunMesh,
   *,
   name: str,
+  placements: Placements | None = None,
 ) -> None:
   """Trains all jobs that are not finished; each ends with a manifest.
 
@@ -44,6 +46,7 @@ def train_jobs(
     settings: the same for all jobs.
     run_mesh: where to train.
     name: what is being done, for a person.
+    placements: of this start; None to place the data for these jobs.
 
   Raises:
     DataDietError: for a subset smaller than a batch, a loss that is not
@@ -66,7 +69,7 @@ def train_jobs(
   pending = [jobs[number] for number in pending]
   if not pending:
     return
-  trainer = Trainer(dataset, settings, run_mesh)
+  trainer = Trainer(dataset, settings, run_mesh, placements)
   while pending:
     # It may have come while the last wave was saved.
     processes.stop_if_any_is_asked_to()

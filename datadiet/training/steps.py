@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
+from datadiet.errors import DataDietError
 from datadiet.feeding.augmentation import AUGMENTATIONS, normalise
 from datadiet.runtime import randomness
 from datadiet.training.dynamics import update_dynamics
@@ -42,13 +44,23 @@ def apply_model(
 
   Returns:
     logits float32[batch, num_classes] and the new batch statistics.
+
+  Raises:
+    DataDietError: if the network draws and there are no keys, as in eval mode.
   """
   variables = {'params': params}
   if batch_stats:
     variables['batch_stats'] = batch_stats
   options = {'rngs': rngs} if rngs else {}
   if not (train and batch_stats):
-    logits = model.apply(variables, images, train=train, **options)
+    try:
+      logits = model.apply(variables, images, train=train, **options)
+    except flax.errors.InvalidRngError as error:
+      raise DataDietError(
+        f'the model {type(model).__name__} draws random numbers where train is '
+        'False; scores and accuracies must not depend on them: dropout needs '
+        'deterministic=not train'
+      ) from error
     return logits, batch_stats
   logits, updates = model.apply(
     variables, images, train=True, mutable=['batch_stats'], **options

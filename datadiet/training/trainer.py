@@ -9,9 +9,9 @@ import numpy as np
 
 from datadiet.data.dataset import Dataset
 from datadiet.feeding import order
-from datadiet.feeding.placement import place
+from datadiet.feeding.placement import Placements
 from datadiet.models import make_model
-from datadiet.runtime import compilation, randomness
+from datadiet.runtime import randomness
 from datadiet.runtime.mesh import RunMesh
 from datadiet.training.evaluation import Evaluator
 from datadiet.training.jobs import Job
@@ -30,9 +30,21 @@ class Trainer:
   """Trains stacked states on one mesh; knows no files and no log lines."""
 
   def __init__(
-    self, dataset: Dataset, settings: TrainSettings, run_mesh: RunMesh
+    self,
+    dataset: Dataset,
+    settings: TrainSettings,
+    run_mesh: RunMesh,
+    placements: Placements | None = None,
   ):
-    """Places the data; functions compile when they are first called."""
+    """Places the data; functions compile when they are first called.
+
+    Args:
+      dataset: the data.
+      settings: of the training.
+      run_mesh: where to train.
+      placements: of this start; None to place the data for this trainer.
+    """
+    placements = placements or Placements(settings.placement)
     self.run_mesh = run_mesh
     self._settings = settings
     model = make_model(
@@ -41,9 +53,7 @@ class Trainer:
       width=settings.width,
       dtype=settings.dtype,
     )
-    self._placement = place(
-      dataset.train, run_mesh.replicated, settings.placement
-    )
+    self._placement = placements.of(dataset.train, run_mesh.replicated)
     tx = make_optimizer(settings.optimizer)
     self._init = run_mesh.per_run(
       lambda key: init_state(
@@ -74,20 +84,20 @@ class Trainer:
       lambda meters: (jax.tree.map(jnp.copy, meters), init_meters())
     )
     self.evaluate = Evaluator(
-      dataset.test,
+      placements.of(dataset.test, run_mesh.replicated),
+      dataset.test.num_examples,
       run_mesh,
       model=model,
       num_classes=dataset.num_classes,
       mean=dataset.mean,
       std=dataset.std,
       batch_size=settings.eval_batch_size,
-      placement=settings.placement,
     )
     # All at once: at a log point they would wait behind training steps.
     self._learning_rates = np.asarray(
-      compilation.jit(
-        jax.vmap(make_schedule(settings.optimizer)), run_once=True
-      )(np.arange(settings.num_steps))
+      run_mesh.jit(jax.vmap(make_schedule(settings.optimizer)), run_once=True)(
+        np.arange(settings.num_steps)
+      )
     )
 
   def learning_rate(self, step: int) -> float:

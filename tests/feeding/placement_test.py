@@ -1,5 +1,7 @@
 """Tests of where pixels live: the same batches from device and host."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -66,6 +68,59 @@ def test_auto_puts_what_fits_on_the_device(split, monkeypatch):
   ):
     monkeypatch.setattr(placement_lib, '_host_memory', lambda m=memory: m)
     assert isinstance(place(split, sharding), kind)
+
+
+def _copies(split):
+  """How often the pixels of a split lie on the devices."""
+  return sum(
+    array.dtype == np.uint8 and array.nbytes == split.images.nbytes
+    for array in jax.live_arrays()
+  )
+
+
+def test_pixels_lie_flat(split):
+  resident = place(split, mesh_lib.flat_mesh().replicated, 'device').resident
+  assert resident['image'].shape == (50, split.images[0].size)
+
+
+def test_pixels_are_placed_once_for_all_meshes_and_labels(split):
+  before = _copies(split)
+  placements = placement_lib.Placements('device')
+  placed = [
+    placements.of(one, mesh.replicated)
+    for mesh in (mesh_lib.make_run_mesh(4, 8), mesh_lib.flat_mesh())
+    for one in (
+      split,
+      dataclasses.replace(split, labels=6 - split.labels),
+    )
+  ]
+  assert _copies(split) == before + 1
+  for number, one in enumerate(placed):
+    labels = 6 - split.labels if number % 2 else split.labels
+    np.testing.assert_array_equal(one.resident['label'], labels)
+  # A program for one mesh takes what was placed by another as it is.
+  flat = mesh_lib.flat_mesh()
+  feed = flat.put(placed[0].feed(np.zeros((1, 8), np.int32)), flat.replicated)
+  gather = flat.jit(placed[0].gather, out_shardings=flat.replicated)
+  with jax.transfer_guard('disallow'):
+    gather(placed[0].resident, feed)
+  assert _copies(split) == before + 1
+
+
+def test_other_devices_and_other_pixels_are_placed_anew(split):
+  placements = placement_lib.Placements('device')
+  before = _copies(split)
+  two = mesh_lib.flat_mesh(jax.devices()[:2])
+  first = placements.of(split, mesh_lib.flat_mesh().replicated)
+  second = placements.of(split, two.replicated)
+  assert first is placements.of(split, mesh_lib.flat_mesh().replicated)
+  assert first is not second
+  images = np.array(split.images)[::-1].copy()
+  other = dataclasses.replace(split, images=images)
+  third = placements.of(other, two.replicated)
+  assert _copies(split) == before + 3
+  found = np.asarray(third.resident['image']).reshape(images.shape)
+  np.testing.assert_array_equal(found, images)
 
 
 def test_host_memory_is_known():

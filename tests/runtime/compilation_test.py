@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 
-import jax
 import pytest
 
 from datadiet.runtime import compilation
@@ -16,9 +15,9 @@ from tests import running
 @pytest.fixture
 def untried():
   """Forgets what was tried, before and after."""
-  compilation.compiler_options.cache_clear()
+  compilation._cpu_options.cache_clear()
   yield
-  compilation.compiler_options.cache_clear()
+  compilation._cpu_options.cache_clear()
 
 
 @pytest.mark.parametrize('run_once', [False, True])
@@ -38,9 +37,10 @@ def test_an_option_that_is_not_known_is_left_out(
   assert doubled(3) == 6
 
 
-def test_other_backends_get_no_cpu_options(untried, monkeypatch):
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  assert compilation.compiler_options() == {}
+@pytest.mark.parametrize('platform', ['gpu', 'tpu'])
+def test_other_platforms_get_no_cpu_options(platform):
+  assert compilation.compiler_options(platform=platform) == {}
+  assert compilation.compiler_options() != {}
 
 
 def test_the_cache_is_filled_where_it_is_told_and_used_again(tmp_path):

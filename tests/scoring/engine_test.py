@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from datadiet.data.dataset import Split
+from datadiet.feeding.placement import Placements
 from datadiet.models.resnet import BasicBlock, ResNet
 from datadiet.runtime.mesh import flat_mesh
 from datadiet.scoring import engine as engine_module
@@ -60,7 +61,7 @@ def make_engine(network):
         std=_STD,
         chunk_size=chunk_size,
         mesh=flat_mesh(jax.devices()[:num_devices]),
-        placement=placement,
+        placements=Placements(placement),
       )
     return made[key]
 

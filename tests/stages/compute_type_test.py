@@ -30,6 +30,12 @@ def _begun(folder, dtype: str) -> Workdir:
   return workdir
 
 
+def _pretend(monkeypatch, platform, **about):
+  """Lets a device of that platform be the only one."""
+  device = types.SimpleNamespace(platform=platform, **about)
+  monkeypatch.setattr(jax, 'devices', lambda: [device])
+
+
 @pytest.mark.parametrize(
   ('backend', 'expected'),
   [('cpu', 'float32'), ('gpu', 'bfloat16'), ('tpu', 'bfloat16')],
@@ -37,7 +43,7 @@ def _begun(folder, dtype: str) -> Workdir:
 def test_auto_is_bfloat16_on_accelerators(
   backend, expected, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  _pretend(monkeypatch, backend)
   assert base.get_config().model.dtype == 'auto'
   workdir = Workdir.at(tmp_path / 'new')
   found = choose_dtype(_config('auto'), workdir)
@@ -55,9 +61,7 @@ def test_auto_is_bfloat16_on_accelerators(
   ],
 )
 def test_old_gpus_have_no_bfloat16(capability, expected, tmp_path, monkeypatch):
-  device = types.SimpleNamespace(compute_capability=capability)
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  monkeypatch.setattr(jax, 'devices', lambda: [device])
+  _pretend(monkeypatch, 'gpu', compute_capability=capability)
   workdir = Workdir.at(tmp_path / 'new')
   assert choose_dtype(_config('auto'), workdir).model.dtype == expected
 
@@ -67,13 +71,13 @@ def test_old_gpus_have_no_bfloat16(capability, expected, tmp_path, monkeypatch):
 def test_auto_keeps_what_a_workdir_was_begun_with(
   begun, backend, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  _pretend(monkeypatch, backend)
   workdir = _begun(tmp_path, begun)
   assert choose_dtype(_config('auto'), workdir).model.dtype == begun
 
 
 def test_a_type_asked_for_is_kept(tmp_path, monkeypatch):
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  _pretend(monkeypatch, 'gpu')
   workdir = Workdir.at(tmp_path / 'new')
   assert choose_dtype(_config('float32'), workdir).model.dtype == 'float32'
 

@@ -5,12 +5,15 @@ import jax
 import numpy as np
 import pytest
 
+from datadiet.errors import DataDietError
 from datadiet.models import MODELS
 from datadiet.runtime import mesh as mesh_lib
+from datadiet.training.steps import apply_model
 from tests.training import small_runs
 from tests.training.small_runs import assert_same_outcome, outcome, train
 from tests.training.trainer_test import make_trainer, train_steps
 
+KEY = jax.random.key(0)
 NAMES = ('dropping', 'stochastic_depth')
 
 
@@ -91,6 +94,21 @@ def test_what_is_dropped_does_not_depend_on_the_mesh(shape):
   found = _params(*make_trainer(*shape, model='dropping'), 3)[0]
   for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected)):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+class _AlwaysDropping(nn.Module):
+  @nn.compact
+  def __call__(self, images, train=False):
+    return nn.Dropout(0.5, deterministic=False)(images)
+
+
+def test_dropout_in_eval_mode_is_refused_with_what_to_do():
+  images = np.ones((1, 2))
+  with pytest.raises(DataDietError, match='AlwaysDropping.*not train'):
+    apply_model(_AlwaysDropping(), {}, {}, images, train=False)
+  apply_model(
+    _AlwaysDropping(), {}, {}, images, train=True, rngs={'dropout': KEY}
+  )
 
 
 def test_evaluation_drops_nothing():

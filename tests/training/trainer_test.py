@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from datadiet.feeding.epochs import AllExamples
+from datadiet.feeding.placement import Placements
 from datadiet.runtime import mesh as mesh_lib
+from datadiet.scoring.engine import ScoringEngine
 from datadiet.training.optimizer import OptimizerSettings, make_schedule
 from datadiet.training.trainer import Trainer
 from tests.training import small_runs
@@ -222,6 +224,44 @@ def test_steps_take_the_memory_of_the_state_before():
   after = trainer.run_steps(before, feed, keys, 1)
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before))
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(after))
+
+
+def test_training_and_scoring_share_one_copy_of_the_pixels():
+  trainer, jobs = make_trainer(2, 1)
+  del trainer
+  dataset = small_runs.small_dataset()
+
+  def copies():
+    return sum(
+      array.dtype == np.uint8 and array.nbytes == dataset.train.images.nbytes
+      for array in jax.live_arrays()
+    )
+
+  before, placements = copies(), Placements()
+  run_mesh = small_runs.run_mesh(2, 2)
+  settings = small_runs.small_settings()
+  first, second = (
+    Trainer(dataset, settings, run_mesh, placements) for _ in range(2)
+  )
+  state = train_steps(first, jobs, 1)
+  network = mesh_lib.slot_to_host(state, 0)
+  for names in (('el2n',), ('grand',)):
+    engine = ScoringEngine(
+      dataset.train,
+      small_runs.SmallNet(small_runs.NUM_CLASSES),
+      names,
+      mean=dataset.mean,
+      std=dataset.std,
+      chunk_size=16,
+      mesh=mesh_lib.flat_mesh(jax.devices()[:2]),
+      placements=placements,
+    )
+    variables = {'params': network.params, 'batch_stats': network.batch_stats}
+    scores = engine.score(variables)
+    assert np.isfinite(scores[names[0]]).all()
+  assert copies() == before + 1
+  train_steps(second, jobs, 1)
+  assert copies() == before + 1
 
 
 def test_seeds_are_told_apart():
