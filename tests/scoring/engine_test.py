@@ -8,7 +8,6 @@ from datadiet.data.dataset import Split
 from datadiet.feeding.placement import Placements
 from datadiet.models.resnet import BasicBlock, ResNet
 from datadiet.runtime.mesh import flat_mesh
-from datadiet.scoring import engine as engine_module
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
 
 _MEAN, _STD = np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32)
@@ -110,7 +109,7 @@ def test_images_on_the_host_score_the_same(make_engine, network):
 def test_going_on_gives_the_same_bits(
   make_engine, network, in_flight, monkeypatch
 ):
-  monkeypatch.setattr(engine_module, '_chunks_in_flight', lambda: in_flight)
+  monkeypatch.setattr(ScoringEngine, '_chunks_in_flight', in_flight)
   engine = make_engine(_FORWARD, 101, 40, 8)
   whole = engine.score(network[1])
   copies = []
