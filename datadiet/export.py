@@ -10,12 +10,7 @@ import sys
 
 from absl import app, flags, logging
 
-from datadiet.errors import (
-  EXIT_WRONG_SETTING,
-  ConfigError,
-  DataDietError,
-  report,
-)
+from datadiet.errors import ConfigError, DataDietError, report
 from datadiet.runtime import extras
 
 if __name__ == '__main__':
@@ -25,6 +20,7 @@ if __name__ == '__main__':
     sys.exit(report(_error))
 
 from datadiet.exporting import EXPORTS, export_selection
+from datadiet.runtime import ending
 from datadiet.workdir import storage
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results are.')
@@ -45,9 +41,12 @@ _RUN = flags.DEFINE_integer(
 _STEP = flags.DEFINE_integer(
   'step', -1, 'The scored step that a table is of; -1 for the last.', -1
 )
+_LINK = flags.DEFINE_bool(
+  'link', False, 'With image_folder: link to the originals, copy nothing.'
+)
 
 
-def _main(argv: list[str]) -> None:
+def _main(argv: list[str]) -> int:
   if argv[1:]:
     raise ConfigError(f'unexpected argument {argv[1]!r}')
   for flag in (_WORKDIR, _SELECTION, _FORMAT, _OUTPUT):
@@ -62,30 +61,18 @@ def _main(argv: list[str]) -> None:
     _OUTPUT.value,
     run=_RUN.value,
     step=None if _STEP.value < 0 else _STEP.value,
+    link=_LINK.value,
   )
-
-
-def _guarded(argv: list[str]) -> int:
-  """Runs, and turns errors meant for the user into one line."""
-  try:
-    _main(argv)
-  except DataDietError as error:
-    return report(error)
-  except Exception as error:
-    if told := storage.as_store_error(error):
-      return report(told)
-    raise
   return 0
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
-  """Parses flags; a wrong one ends the program with one line and code 2."""
-  try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    print(f'datadiet: {" ".join(str(error).split())}', file=sys.stderr)
-    sys.exit(EXIT_WRONG_SETTING)
+def main() -> None:
+  """Runs the program on the command line and exits."""
+  app.run(
+    ending.guarded(_main, storage.as_store_error),
+    flags_parser=ending.parse_or_exit(flags.FLAGS),
+  )
 
 
 if __name__ == '__main__':
-  app.run(_guarded, flags_parser=_parse_flags)
+  main()

@@ -94,7 +94,7 @@ def main() -> None:
   """Runs the program on the command line and exits."""
   app.run(
     ending.guarded(_main, storage.as_store_error),
-    flags_parser=program_flags.parse_or_exit,
+    flags_parser=ending.parse_or_exit(program_flags.parse),
   )
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from datadiet.config import FIELDS, closest, flatten
-from datadiet.errors import EXIT_WRONG_SETTING, ConfigError
+from datadiet.errors import ConfigError
+from datadiet.workdir.tables import STAGES
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -27,7 +27,7 @@ _WORKDIR = flags.DEFINE_string(
 )
 _STAGES = flags.DEFINE_list(
   'stages',
-  ['train', 'score', 'audit', 'select', 'retrain', 'report'],
+  list(STAGES),
   'The stages to run, in this order.',
 )
 _SWEEP_INDEX = flags.DEFINE_integer(
@@ -97,15 +97,6 @@ _OPTIONS = 'select.options'
 # --config.train.num_runs=3, -config.train.num_runs 3, --noconfig.retrain.full.
 _OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]*)(?:=|$)')
 _WRONG_VALUE = re.compile(r'^flag --([\w.]+)=(.*?): (.*)$', re.DOTALL)
-
-
-def parse_or_exit(argv: Sequence[str]) -> list[str]:
-  """As `parse`; a wrong flag ends the program with one line."""
-  try:
-    return parse(argv)
-  except ConfigError as error:
-    print(f'datadiet: {error}', file=sys.stderr)
-    sys.exit(EXIT_WRONG_SETTING)
 
 
 def parse(argv: Sequence[str]) -> list[str]:

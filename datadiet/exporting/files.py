@@ -1,4 +1,4 @@
-"""For anything that reads image files: lists of paths, folders of classes."""
+"""For anything that reads image files: folders of classes."""
 
 import csv
 import os
@@ -16,30 +16,14 @@ from datadiet.exporting.kept import Kept
 from datadiet.runtime.progress import progress
 from datadiet.workdir import storage
 
-# Sources whose ids are the paths of files.
-_WITH_PATHS = ('image_folder', 'cinic10')
 _INDEX = 'index.csv'
 # What torchvision's ImageFolder takes for images where it is not told.
 _TORCHVISION = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
-def write_file_list(kept: Kept, path: Path, final: Path) -> None:
-  """Writes the paths of the kept images below `data_dir`, one a line.
-
-  Raises:
-    DataDietError: if the data does not come from files.
-  """
-  del final
-  ids = kept.ids
-  if kept.dataset.name not in _WITH_PATHS or not all('/' in i for i in ids):
-    raise DataDietError(
-      f'the format file_list is for images in files; those of '
-      f'{kept.dataset.name} have none: use the format image_folder'
-    )
-  path.write_text(''.join(f'{name}\n' for name in ids))
-
-
-def write_image_folder(kept: Kept, folder: Path, final: Path) -> str:
+def write_image_folder(
+  kept: Kept, folder: Path, final: Path, *, link: bool = False
+) -> str:
   """Writes the kept images into one folder for each class.
 
   Images that come from an image folder are copied as they are, under the same
@@ -47,61 +31,47 @@ def write_image_folder(kept: Kept, folder: Path, final: Path) -> str:
   CLASS/example_index_id.png, so that sorted names are in order. index.csv
   lists them all in order.
 
+  Args:
+    kept: the examples.
+    folder: to write to.
+    final: the folder's name when it is complete.
+    link: to make symbolic links to the originals, and no copies.
+
   Returns:
     The expression that opens it in torchvision, with the labels it has here.
+
+  Raises:
+    DataDietError: if there are no local files to link to.
   """
-  originals = _originals(kept)
+  originals = kept.originals
+  if link:
+    _check_linkable(kept)
 
   def write(i: int, path: Path) -> None:
     if originals is None:
-      _write_png(kept, i, path)
+      pil_image(kept.dataset.train.images[i]).save(path)
+    elif link:
+      path.symlink_to(originals / kept.dataset.train.ids[i])
+    elif storage.is_remote(originals):
+      storage.download(originals / kept.dataset.train.ids[i], path)
     else:
-      _copy(originals / kept.dataset.train.ids[i], path)
+      shutil.copy2(originals / kept.dataset.train.ids[i], path)
 
   folders = _write_tree(kept, folder, originals, write)
   return _in_torchvision(kept, folders, final)
 
 
-def write_linked_folder(kept: Kept, folder: Path, final: Path) -> str:
-  """As `write_image_folder`, with symbolic links to the originals.
-
-  Raises:
-    DataDietError: if the data is no image folder.
-  """
-  originals = _originals(kept)
-  if originals is None:
+def _check_linkable(kept: Kept) -> None:
+  if kept.originals is None:
     raise DataDietError(
-      f'the format linked_folder links to the files of an image_folder; '
-      f'{kept.dataset.name} is none: use the format image_folder'
+      f'--link is for the files of an image_folder; {kept.dataset.name} is '
+      'none: leave out --link'
     )
-  if storage.is_remote(originals):
+  if storage.is_remote(kept.originals):
     raise DataDietError(
-      'the format linked_folder links to local files, and those of '
-      f'{originals} are not: use the format image_folder'
+      f'--link is for local files, and those of {kept.originals} are not: '
+      'leave out --link'
     )
-  folders = _write_tree(
-    kept,
-    folder,
-    originals,
-    lambda i, path: path.symlink_to(originals / kept.dataset.train.ids[i]),
-  )
-  return _in_torchvision(kept, folders, final)
-
-
-def _originals(kept: Kept) -> Path | epath.Path | None:
-  """The folder that ids are paths in; None for data that is no folder."""
-  if kept.dataset.name != 'image_folder':
-    return None
-  if storage.is_remote(kept.settings.data_dir):
-    return epath.Path(kept.settings.data_dir)
-  return Path(kept.settings.data_dir).expanduser().absolute()
-
-
-def _copy(original: Path | epath.Path, path: Path) -> None:
-  if storage.is_remote(original):
-    storage.download(original, path)
-  else:
-    shutil.copy2(original, path)
 
 
 def _write_tree(
@@ -140,7 +110,7 @@ def _write_tree(
       write(i, folder / path)
       rows.append((path, i, name, label, kept.dataset.class_names[label]))
       bar.advance(1)
-  with (folder / _INDEX).open('w', newline='') as file:
+  with (folder / _INDEX).open('w', encoding='utf-8', newline='') as file:
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow(('path', 'example_index', 'id', 'label', 'label_name'))
     writer.writerows(rows)
@@ -154,7 +124,7 @@ def _write_tree(
 def _in_torchvision(kept: Kept, folders: dict[str, bool], final: Path) -> str:
   """The expression that opens what `_write_tree` wrote."""
   options = '' if all(folders.values()) else ', allow_empty=True'
-  if _originals(kept) and not torchvision_takes(kept.ids):
+  if kept.originals and not torchvision_takes(kept.ids):
     options += ', is_valid_file=os.path.isfile'
   roots = sorted({os.path.dirname(path) for path in folders})
   return ' + '.join(
@@ -191,7 +161,3 @@ def pil_image(pixels) -> Image.Image:
       '1, 3 or 4 channels'
     )
   return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-
-
-def _write_png(kept: Kept, i: int, path: Path) -> None:
-  pil_image(kept.dataset.train.images[i]).save(path)

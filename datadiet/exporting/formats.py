@@ -9,18 +9,16 @@ from pathlib import Path
 from absl import logging
 
 from datadiet.errors import ConfigError
-from datadiet.exporting.files import (
-  write_file_list,
-  write_image_folder,
-  write_linked_folder,
-)
+from datadiet.exporting import lists
+from datadiet.exporting.files import write_image_folder
 from datadiet.exporting.hugging_face import write_hugging_face
-from datadiet.exporting.kept import Kept, open_kept
+from datadiet.exporting.kept import open_kept
 from datadiet.exporting.table import write_parquet
 from datadiet.exporting.tensorboard import write_tensorboard
 from datadiet.exporting.tfds_filter import write_tfds
-from datadiet.exporting.torch_subset import write_indices, write_torch
+from datadiet.exporting.torch_subset import write_torch
 from datadiet.workdir.atomic import atomic_path
+from datadiet.workdir.tables import TEST_IDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,49 +27,43 @@ class Format:
 
   Attributes:
     write: (kept, path to write to, its name when it is complete) -> what to do
-      with it where that depends on what was written, or None.
+      with it where that depends on what was written, or None. Every folder
+      gets test_ids.txt, too.
     summary: what comes out, in a line.
     use: what to do with it otherwise, with {output} for the path.
   """
 
-  write: Callable[[Kept, Path, Path], str | None]
+  write: Callable[..., str | None]
   summary: str
   use: str = ''
 
 
 EXPORTS: dict[str, Format] = {
-  'indices': Format(
-    write_indices,
-    "a .npy file of indices, in torchvision's order for CIFAR",
-    'np.load({output!r})',
+  'lists': Format(
+    lists.write_lists,
+    'a folder with the ids (paths, for images in files), labels and indices',
+    'rsync --files-from={output}/ids.txt DATA_DIR TARGET, or '
+    "np.load('{output}/indices.npy')",
   ),
   'torch': Format(
     write_torch,
-    'a folder with indices and the code of a torch.utils.data.Subset',
+    'the same and the code of a torch.utils.data.Dataset',
     'see {output}/subset.py',
   ),
   'tfds': Format(
     write_tfds,
-    'a folder with ids and the code of a TensorFlow Datasets filter',
+    'the same and the code of a TensorFlow Datasets filter',
     'see {output}/filter.py',
-  ),
-  'file_list': Format(
-    write_file_list,
-    'a text file with the path of each image, one a line',
-    'rsync --files-from={output} DATA_DIR TARGET',
   ),
   'image_folder': Format(
     write_image_folder,
-    'a folder of image files, one folder a class',
-  ),
-  'linked_folder': Format(
-    write_linked_folder,
-    'the same with links to the originals',
+    'a folder of image files, one folder a class; --link for links to the '
+    'originals',
   ),
   'hugging_face': Format(
     write_hugging_face,
     'a folder of the library datasets',
-    "datasets.load_from_disk({output!r}).push_to_hub('YOU/NAME')",
+    'datasets.load_from_disk({output!r})',
   ),
   'parquet': Format(
     write_parquet,
@@ -84,6 +76,12 @@ EXPORTS: dict[str, Format] = {
     'tensorboard --logdir {output}',
   ),
 }
+# Names of earlier versions -> what writes the same now.
+_RENAMED = {
+  'indices': '--format=lists, which writes OUTPUT/indices.npy',
+  'file_list': '--format=lists, which writes OUTPUT/ids.txt',
+  'linked_folder': '--format=image_folder --link',
+}
 
 
 def export_selection(
@@ -94,6 +92,7 @@ def export_selection(
   *,
   run: int = 0,
   step: int | None = None,
+  link: bool = False,
 ) -> Path:
   """Writes a selection in a format that other tools read.
 
@@ -104,6 +103,7 @@ def export_selection(
     output: the local file or folder to make; must not exist yet.
     run: which draw, where each retraining has one of its own.
     step: the scored step that a table is of; None for the last.
+    link: to make links to the originals; with image_folder only.
 
   Returns:
     The output, absolute. It is there only when it is complete.
@@ -113,23 +113,34 @@ def export_selection(
     DataDietError: if there is no such selection, the format does not fit the
       data, a library is missing, or the output cannot be written.
   """
-  if format_name not in EXPORTS:
-    close = difflib.get_close_matches(format_name, EXPORTS, 1, 0.5)
-    hint = f'; did you mean {close[0]}?' if close else ''
-    raise ConfigError(
-      f'--format: {format_name!r} is not allowed; allowed: '
-      f'{", ".join(EXPORTS)}{hint}'
-    )
+  _check_format(format_name, link)
   final = _check_output(output)
   kept = open_kept(workdir, selection, run=run, step=step)
   with atomic_path(final) as temporary:
-    use = EXPORTS[format_name].write(kept, Path(temporary), final)
+    temporary = Path(temporary)
+    options = {'link': True} if link else {}
+    use = EXPORTS[format_name].write(kept, temporary, final, **options)
+    if temporary.is_dir():
+      lists.write_ids(temporary / TEST_IDS, kept.test_ids)
     _check_output(final)  # Somebody may have made it meanwhile.
   if use is None:
     use = EXPORTS[format_name].use.format(output=os.fspath(final))
   logging.info('%d examples in %s', len(kept.example_index), final)
   logging.info('To use it: %s', use)
   return final
+
+
+def _check_format(name: str, link: bool) -> None:
+  if name in _RENAMED:
+    raise ConfigError(f'--format: {name} is now {_RENAMED[name]}')
+  if name not in EXPORTS:
+    close = difflib.get_close_matches(name, EXPORTS, 1, 0.5)
+    hint = f'; did you mean {close[0]}?' if close else ''
+    raise ConfigError(
+      f'--format: {name!r} is not allowed; allowed: {", ".join(EXPORTS)}{hint}'
+    )
+  if link and name != 'image_folder':
+    raise ConfigError(f'--link is for --format=image_folder, not for {name}')
 
 
 def _check_output(output: str | os.PathLike) -> Path:

@@ -1,4 +1,4 @@
-"""For the library `datasets` of Hugging Face: a set that can be pushed."""
+"""For the library `datasets` of Hugging Face: a set on disk."""
 
 import os
 import tempfile
@@ -6,18 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from etils import epath
+from PIL import Image
 
 from datadiet.data.dataset import Split
 from datadiet.exporting.files import pil_image
 from datadiet.exporting.kept import Kept
 from datadiet.runtime import extras
+from datadiet.workdir import storage
 
 
 def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
   """Saves the kept examples as the split train, and all of test.
 
-  Columns: image (PNG, which loses nothing), label (with the class names), id
-  and example_index. `datasets.load_from_disk` reads the folder.
+  Columns: image (the original file where images come from a folder, otherwise
+  PNG, which loses nothing), label (with the class names), id and example_index.
+  `datasets.load_from_disk` reads the folder.
 
   Raises:
     MissingLibraryError: if the library is not installed.
@@ -30,7 +34,8 @@ def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
       'the format hugging_face', 'datasets'
     ) from error
   data = kept.dataset
-  pil_image(data.train.images[0])  # Refuses what cannot be written.
+  if kept.originals is None:
+    pil_image(data.train.images[0])  # Refuses what cannot be written.
   features = datasets.Features(
     {
       'image': datasets.Image(),
@@ -51,7 +56,11 @@ def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
         _examples,
         features=features,
         cache_dir=os.path.join(scratch, name),
-        gen_kwargs={'split': split, 'example_index': example_index},
+        gen_kwargs={
+          'split': split,
+          'example_index': example_index,
+          'originals': kept.originals,
+        },
         # Else the library would hash all that the generator is given.
         fingerprint=f'{data.fingerprint}{name}',
         split=name,
@@ -61,11 +70,28 @@ def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
     datasets.DatasetDict(made).save_to_disk(folder)
 
 
-def _examples(split: Split, example_index: np.ndarray) -> Iterator[dict]:
+def _examples(
+  split: Split,
+  example_index: np.ndarray,
+  originals: Path | epath.Path | None,
+) -> Iterator[dict]:
   for i in example_index.tolist():
     yield {
-      'image': pil_image(split.images[i]),
+      'image': _image(split, i, originals),
       'label': int(split.labels[i]),
       'id': str(split.ids[i]),
       'example_index': i,
     }
+
+
+def _image(
+  split: Split, i: int, originals: Path | epath.Path | None
+) -> Image.Image | dict:
+  """An image, or the file it was decoded from: not coded a second time."""
+  if originals is None:
+    return pil_image(split.images[i])
+  name = str(split.ids[i])
+  return {
+    'bytes': storage.read_bytes(epath.Path(originals / name)),
+    'path': os.path.basename(name),
+  }

@@ -4,14 +4,16 @@ import dataclasses
 import difflib
 import functools
 import os
+from pathlib import Path
 
 import ml_collections
 import numpy as np
+from etils import epath
 
 from datadiet.data import Dataset, load_dataset
 from datadiet.errors import DataDietError
 from datadiet.results import Results, load_results
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, storage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,24 @@ class Kept:
   def ids(self) -> list[str]:
     """Of the kept examples, in order."""
     return self.dataset.train.ids[self.example_index].tolist()
+
+  @property
+  def test_ids(self) -> list[str]:
+    """Of all test examples, in canonical order.
+
+    As the workdir states them; where it does not, those of the data.
+    """
+    stated = self.results.test_ids
+    return self.dataset.test.ids.tolist() if stated is None else stated
+
+  @property
+  def originals(self) -> Path | epath.Path | None:
+    """The folder that ids are paths in; None for data that is no folder."""
+    if self.source_name != 'image_folder':
+      return None
+    if storage.is_remote(self.settings.data_dir):
+      return epath.Path(self.settings.data_dir)
+    return Path(self.settings.data_dir).expanduser().absolute()
 
   @property
   def labels_are_changed(self) -> bool:

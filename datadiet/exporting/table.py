@@ -1,9 +1,11 @@
 """For pandas, DuckDB, Spark, ...: a Parquet table of all examples."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
@@ -17,7 +19,8 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
   Columns: example_index, id, label, label_name; kept, whether the selection
   has it; all mean scores (float32); and where labels were audited, suspicion,
   is_issue, suggested_label and suggested_label_name (null where none is). Needs
-  no images.
+  no images. The schema's metadata holds selection, fingerprint, step and, as
+  JSON, test_ids where the workdir or the data says them.
 
   Raises:
     DataDietError: if the library pyarrow is not installed, or nothing was
@@ -55,5 +58,19 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
     'fingerprint': results.dataset['fingerprint'],
     'step': str(kept.step if kept.step is not None else results.steps[-1]),
   }
+  test_ids = _test_ids(kept)
+  if test_ids is not None:
+    facts['test_ids'] = json.dumps(test_ids)
   arrow = arrow.replace_schema_metadata({**arrow.schema.metadata, **facts})
   pyarrow.parquet.write_table(arrow, path)
+
+
+def _test_ids(kept: Kept) -> list[str] | None:
+  """The test split's ids; None where neither workdir nor data is at hand."""
+  try:
+    return kept.test_ids
+  except DataDietError as error:
+    logging.warning(
+      'The table does not have the ids of the test split: %s', error
+    )
+    return None

@@ -7,6 +7,7 @@ from pathlib import Path
 from datadiet.data import DATASETS
 from datadiet.data.sources.tfds import prepared_folder
 from datadiet.errors import DataDietError
+from datadiet.exporting import lists
 from datadiet.exporting.kept import Kept
 from datadiet.exporting.torch_subset import header
 from datadiet.workdir import storage
@@ -19,7 +20,7 @@ import pathlib
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-ids = pathlib.Path({ids!r}).read_text().splitlines()
+ids = {ids}
 kept = tf.lookup.StaticHashTable(
   tf.lookup.KeyValueTensorInitializer(ids, tf.ones(len(ids), tf.int64)), 0
 )
@@ -34,11 +35,12 @@ dataset = tfds.load(
 
 
 def write_tfds(kept: Kept, folder: Path, final: Path) -> None:
-  """Writes the ids to keep, and code that filters a TFDS set by them.
+  """Writes the lists of `write_lists`, and code that filters a TFDS set.
 
   Args:
     kept: the examples.
-    folder: to write to; ids.txt and filter.py, whose lines can be pasted.
+    folder: to write to; filter.py beside the lists, whose lines can be
+      pasted.
     final: the folder's name when it is complete.
 
   Raises:
@@ -57,13 +59,12 @@ def write_tfds(kept: Kept, folder: Path, final: Path) -> None:
     if not storage.is_remote(data_dir):
       data_dir = os.path.abspath(os.path.expanduser(data_dir))
   code = _CODE.format(
-    ids=os.fspath(final / 'ids.txt'),
+    ids=lists.READ_IDS.format(path=os.fspath(final / lists.IDS)),
     name=name,
     split='+'.join(settings.train_splits) or 'train',
     data_dir=data_dir,
     key='tfds_id' if has_tfds_ids else 'id',
     add_id=', add_tfds_id=True' if has_tfds_ids else '',
   )
-  folder.mkdir()
-  (folder / 'ids.txt').write_text(''.join(f'{i}\n' for i in kept.ids))
-  (folder / 'filter.py').write_text(header(kept) + code)
+  lists.write_lists(kept, folder, final)
+  (folder / 'filter.py').write_bytes((header(kept) + code).encode())

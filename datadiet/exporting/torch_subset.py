@@ -1,24 +1,13 @@
-"""For PyTorch: indices in the order of torchvision's sets, and the code."""
+"""For PyTorch: the lists of what is kept, and the code that opens them."""
 
 import os
-import re
 from pathlib import Path
 
-import numpy as np
-
-from datadiet.data.sources.folder_layout import class_folders
 from datadiet.errors import DataDietError
-from datadiet.exporting.files import torchvision_takes
+from datadiet.exporting import lists
 from datadiet.exporting.kept import Kept
 from datadiet.workdir import storage
 
-# Ids that hold an example's number in the order of the library's own loader.
-# TFDS and the archives store CIFAR's examples in other orders than it.
-_NUMBERED = {
-  'cifar10': re.compile(r'train_(\d+)'),
-  'cifar100': re.compile(r'train_(\d+)'),
-  'digits': re.compile(r'digits_(\d+)'),
-}
 _TORCHVISION = """\
 import numpy as np
 import torch
@@ -45,16 +34,40 @@ _IMAGE_FOLDER = """\
 import os
 import pathlib
 
-import torch
+import numpy as np
 import torchvision
 
-paths = pathlib.Path({paths!r}).read_text().splitlines()
-dataset = torchvision.datasets.ImageFolder({root!r}{options})
-number = {{path: i for i, (path, _) in enumerate(dataset.samples)}}
-folder = {data_dir!r}
-subset = torch.utils.data.Subset(
-  dataset, [number[os.path.join(folder, path)] for path in paths]
-)
+
+class Kept(torchvision.datasets.VisionDataset):
+  \"\"\"The images kept, in order; `transform` and the like as in ImageFolder.
+
+  Classes and labels are stated: ImageFolder would number all folders it finds,
+  .ipynb_checkpoints and __MACOSX among them.
+  \"\"\"
+
+  classes = {classes!r}
+
+  def __init__(self, root={data_dir!r}, **transforms):
+    super().__init__(root, **transforms)
+    paths = {paths}
+    self.targets = np.load({labels!r}).tolist()
+    self.samples = [
+      (os.path.join(root, path), label)
+      for path, label in zip(paths, self.targets)
+    ]
+
+  def __len__(self):
+    return len(self.samples)
+
+  def __getitem__(self, i):
+    path, label = self.samples[i]
+    image = torchvision.datasets.folder.default_loader(path)
+    if self.transforms is not None:
+      return self.transforms(image, label)
+    return image, label
+
+
+subset = Kept()
 """
 _OTHER = """\
 import numpy as np
@@ -67,100 +80,73 @@ subset = torch.utils.data.Subset(dataset, indices)
 """
 
 
-def loader_indices(kept: Kept) -> np.ndarray:
-  """Where the kept examples are in the order of the usual loader.
-
-  That is torchvision's for CIFAR-10 and -100, scikit-learn's for digits, and
-  for all others the canonical order: example_index itself.
-
-  Args:
-    kept: the examples.
-
-  Returns:
-    int64[num_kept]; as many, and in the same order, as `kept.example_index`.
-  """
-  pattern = _NUMBERED.get(kept.source_name)
-  if pattern is None:
-    return kept.example_index
-  matches = [pattern.fullmatch(name) for name in kept.ids]
-  if None in matches:
-    name = kept.ids[matches.index(None)]
-    raise DataDietError(f'the id {name!r} has no number to find it by')
-  return np.array([int(match[1]) for match in matches], np.int64)
-
-
-def write_indices(kept: Kept, path: Path, final: Path) -> None:
-  """Writes `loader_indices` as one .npy file."""
-  del final
-  with path.open('wb') as file:
-    np.save(file, loader_indices(kept))
-
-
 def write_torch(kept: Kept, folder: Path, final: Path) -> None:
-  """Writes what torch.utils.data.Subset needs, and code that makes one.
+  """Writes the lists of `write_lists`, and code that opens them in PyTorch.
 
   Args:
     kept: the examples.
-    folder: to write to; indices.npy or, for image folders, paths.txt, and
-      subset.py, whose lines can be pasted.
+    folder: to write to; subset.py beside the lists, whose lines can be pasted.
     final: the folder's name when it is complete.
+
+  Raises:
+    DataDietError: for an image folder that is not on this machine.
   """
-  folder.mkdir()
   name = kept.source_name
   values = {
-    'indices': os.fspath(final / 'indices.npy'),
-    'paths': os.fspath(final / 'paths.txt'),
+    'indices': os.fspath(final / lists.INDICES),
+    'labels': os.fspath(final / lists.LABELS),
+    'paths': lists.READ_IDS.format(path=os.fspath(final / lists.IDS)),
     'num_examples': kept.dataset.train.num_examples,
   }
-  if name == 'image_folder':
-    # Otherwise it leaves out GIFs, and with them classes.
-    takes_all = torchvision_takes(kept.dataset.train.ids.tolist())
-    options = '' if takes_all else ', is_valid_file=os.path.isfile'
-    code = _IMAGE_FOLDER.format(**values, **_folders(kept), options=options)
-    (folder / 'paths.txt').write_text(''.join(f'{i}\n' for i in kept.ids))
+  torchvision = {'cifar10': 'CIFAR10', 'cifar100': 'CIFAR100'}.get(name)
+  has_own_labels = name == 'image_folder'
+  if has_own_labels:
+    code = _IMAGE_FOLDER.format(
+      **values,
+      data_dir=_local_folder(kept),
+      classes=list(kept.dataset.class_names),
+    )
   else:
-    torchvision = {'cifar10': 'CIFAR10', 'cifar100': 'CIFAR100'}.get(name)
     template = _OTHER
     if torchvision:
       template = _TORCHVISION
     elif name == 'digits':
       template = _DIGITS
     code = template.format(**values, name=torchvision)
-    write_indices(kept, folder / 'indices.npy', final)
-  (folder / 'subset.py').write_text(header(kept) + code)
+  lists.write_lists(kept, folder, final)
+  code = header(kept, has_own_labels=has_own_labels) + code
+  (folder / 'subset.py').write_bytes(code.encode())
 
 
-def header(kept: Kept) -> str:
-  """The first lines of a file of code: what it makes."""
-  lines = [f'"""{kept.title}, in order."""\n\n']
-  if kept.labels_are_changed:
+def header(kept: Kept, *, has_own_labels: bool = False) -> str:
+  """The first lines of a file of code: what it makes.
+
+  Args:
+    kept: the examples.
+    has_own_labels: whether the code gives the labels that were trained on, and
+      not those of the source.
+  """
+  lines = [f'{_docstring(kept.title)}\n\n']
+  if kept.labels_are_changed and not has_own_labels:
     lines.append(
       '# The labels are those of the source: those that were changed on '
-      'purpose for\n# these scores are in scores.csv and in the parquet export.'
-      '\n\n'
+      'purpose for\n# these scores are in labels.npy, in scores.csv and in the '
+      'parquet export.\n\n'
     )
   return ''.join(lines)
 
 
-def _folders(kept: Kept) -> dict[str, str]:
-  """The folder that ids are relative to, and that of the train classes."""
+def _docstring(title: str) -> str:
+  """A title as a docstring, whatever is in it."""
+  escaped = title.replace('\\', r'\\').replace('"', r'\"')
+  return f'"""{" ".join(escaped.split())}, in order."""'
+
+
+def _local_folder(kept: Kept) -> str:
   if storage.is_remote(kept.settings.data_dir):
     raise DataDietError(
       f'the format torch takes local files, and those of '
-      f'{kept.settings.data_dir} are not; use the format image_folder'
+      f'{kept.settings.data_dir} are not; use the format image_folder, or '
+      'lists for their paths'
     )
-  data_dir = Path(kept.settings.data_dir).expanduser().absolute()
-  dataset = kept.dataset
-  labels = dataset.original_labels
-  labels = dataset.train.labels if labels is None else labels
-  homes = class_folders(
-    dataset.train.ids.tolist(), [dataset.class_names[i] for i in labels]
-  )
-  roots = {os.path.dirname(home) for home in homes}
-  if len(roots) > 1:
-    raise DataDietError(
-      'the format torch takes one folder of classes, these examples are in '
-      f'{", ".join(sorted(roots))}; use the format file_list'
-    )
-  root = data_dir / roots.pop()
-  return {'data_dir': os.fspath(data_dir), 'root': os.fspath(root)}
+  return os.fspath(Path(kept.settings.data_dir).expanduser().absolute())

@@ -6,20 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datadiet.audit import most_voted
 from datadiet.reporting.summary import leaves_out
 from datadiet.results import Results, Selection
+from datadiet.workdir.tables import STAGES
+from datadiet.workdir.visits import DATA_MAP
 
 # The share of examples that `run_stability` compares between runs.
 TOP_FRACTION = 0.3
 # More columns than these are no longer readable as a heat map.
 _MAX_CORRELATED = 36
-_STAGES = ('train', 'score', 'audit', 'select', 'retrain', 'report')
-# What the columns of `data_map` are, in the words of the scores' manifests.
-DATA_MAP = {
-  'mean_confidence': ('mean over visits of p_y', 'easier'),
-  'variability': ('standard deviation over visits of p_y', 'neither'),
-  'correctness': ('share of visits at which it was right', 'easier'),
-}
 
 
 def score_columns(scores: pd.DataFrame) -> list[str]:
@@ -135,12 +131,10 @@ def data_map(results: Results) -> pd.DataFrame:
     dynamics = results.dynamics(run, results.steps[-1])
     if len(dynamics.get('visits', ())) != len(scores):
       continue
-    visits = np.where(dynamics['visits'] > 0, dynamics['visits'], np.nan)
     seen = dynamics['visits'] > 0
     columns = {
-      'mean_confidence': np.where(seen, dynamics['confidence_mean'], np.nan),
-      'variability': np.sqrt(dynamics['confidence_m2'] / visits),
-      'correctness': dynamics['num_correct'] / visits,
+      name: np.where(seen, stated['function'](dynamics), np.nan)
+      for name, stated in DATA_MAP.items()
     }
     tables.append(pd.DataFrame(columns))
     steps.append(int(dynamics['step']))
@@ -162,22 +156,18 @@ def any_draw(selection: Selection) -> np.ndarray:
   return next(iter(selection.example_index.values()))
 
 
-def majority(predictions: pd.DataFrame, num_classes: int) -> np.ndarray | None:
-  """The class that most runs predict; the lowest of those that tie.
+def majority(predictions: pd.DataFrame) -> np.ndarray | None:
+  """The class that most runs predict, as `audit.most_voted` says.
 
   Args:
     predictions: as from `Results.predictions`.
-    num_classes: of the data set.
 
   Returns:
     int32[N], or None if no run has predictions.
   """
   if not predictions.shape[1]:
     return None
-  votes = np.zeros((len(predictions), num_classes), np.int16)
-  for run in predictions.columns:
-    votes[np.arange(len(votes)), predictions[run].to_numpy()] += 1
-  return votes.argmax(1).astype(np.int32)
+  return most_voted(predictions.to_numpy().T)
 
 
 def class_counts(results: Results) -> pd.DataFrame:
@@ -271,7 +261,7 @@ def cost(results: Results, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stage_position(stage: str) -> int:
-  return _STAGES.index(stage) if stage in _STAGES else len(_STAGES)
+  return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
 def _saving(

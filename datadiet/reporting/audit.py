@@ -10,15 +10,7 @@ import pandas as pd
 from datadiet.errors import DataDietError
 from datadiet.results import Results
 from datadiet.workdir import artifacts
-
-_COLUMNS = {
-  'example_index',
-  'given_label',
-  'suggested_label',
-  'suspicion',
-  'rank',
-  'is_issue',
-}
+from datadiet.workdir.tables import LABEL_ISSUES, LABEL_ISSUES_COLUMNS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +40,7 @@ def read_audit(results: Results) -> Audit | None:
     DataDietError: if it is damaged or of other data.
   """
   folder = results.workdir.audit
-  path = folder / 'label_issues.csv'
+  path = folder / LABEL_ISSUES
   if not path.exists() or not results.num_examples:
     return None
   manifest = artifacts.read_manifest(folder) or {}
@@ -59,7 +51,9 @@ def read_audit(results: Results) -> Audit | None:
     table = pd.read_csv(io.StringIO(path.read_text()), dtype={'id': str})
   except ValueError as error:
     raise DataDietError(f'{path} is damaged: {error}') from error
-  missing = sorted(_COLUMNS - set(table.columns))
+  # Names are for people, and those of audits made before lack them.
+  needed = {n for n in LABEL_ISSUES_COLUMNS if not n.endswith('_name')}
+  missing = sorted(needed - {*table.columns})
   if missing:
     raise DataDietError(f'{path} lacks the columns {", ".join(missing)}')
   example_index = table['example_index'].to_numpy()

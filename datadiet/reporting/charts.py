@@ -11,7 +11,6 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from datadiet.reporting.figures import series_name
 from datadiet.reporting.summary import FULL, SCORING_RUNS
 
 TABLE = 'table'
@@ -47,6 +46,25 @@ def _spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
 def _scheme(names: Iterable[str]) -> dict[str, str]:
   """Twenty colours where the usual ten would come twice."""
   return {'scheme': 'tableau20'} if len(set(names)) > 10 else {}
+
+
+def series_name(row: dict) -> str:
+  """What one line of the accuracy chart is called: policy, score, options.
+
+  Args:
+    row: of `summary["accuracy"]`.
+  """
+  parts = [row['policy'] or 'unknown policy']
+  if row['score']:
+    parts.append(row['score'])
+  if row['step'] is not None:
+    parts.append(f'step {row["step"]}')
+  # A selection's name ends with its size and all that is not as usual.
+  start = f'{row["policy"]}_{row["num_kept"]}_'
+  _, _, unusual = row['selection'].rpartition(start)
+  if start in row['selection']:
+    parts.append(unusual.replace('_', ' '))
+  return ', '.join(parts)
 
 
 def accuracy_chart(accuracy: list[dict]) -> dict | None:

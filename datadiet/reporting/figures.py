@@ -1,141 +1,78 @@
-"""The report's PNG figures: accuracy, score histograms, grids of examples."""
+"""The report's PNG figures: the page's own charts, and grids of examples."""
 
 import io
 
+import altair as alt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+import vl_convert
+from PIL import Image, ImageDraw, ImageFont
 
-from datadiet.reporting import analysis
-from datadiet.reporting.summary import FULL
+from datadiet.reporting import analysis, charts
 
 _BINS = 60
 _HISTOGRAM_COLUMNS = 3
-_BLUE = '#2f6db3'
-_GREY = '#7a7a7a'
-
-
-def render_png(figure: Figure, dpi: int = 120) -> bytes:
-  """Draws a figure, without pyplot's global state."""
-  buffer = io.BytesIO()
-  FigureCanvasAgg(figure)
-  figure.savefig(buffer, format='png', dpi=dpi)
-  return buffer.getvalue()
-
-
-def _labelled_axes(figure: Figure, x_label: str, y_label: str) -> Axes:
-  axes = figure.add_subplot()
-  axes.set_xlabel(x_label)
-  axes.set_ylabel(y_label)
-  axes.grid(alpha=0.25)
-  axes.spines[['top', 'right']].set_visible(False)
-  return axes
-
-
-def series_name(row: dict) -> str:
-  """What one line of the accuracy figure is called: policy, score, options.
-
-  Args:
-    row: of `summary["accuracy"]`.
-  """
-  parts = [row['policy'] or 'unknown policy']
-  if row['score']:
-    parts.append(row['score'])
-  if row['step'] is not None:
-    parts.append(f'step {row["step"]}')
-  # A selection's name ends with its size and all that is not as usual.
-  start = f'{row["policy"]}_{row["num_kept"]}_'
-  _, _, unusual = row['selection'].rpartition(start)
-  if start in row['selection']:
-    parts.append(unusual.replace('_', ' '))
-  return ', '.join(parts)
+_SCALE = 2.0  # Pixels of a figure for each of the page's.
+_TILE = 72  # Edge in pixels that small images of a grid are enlarged to.
+_MARGIN = 12
+_TITLE_SIZE, _NAME_SIZE = 20, 16
+_MAX_NAME = 240
 
 
 def result_figures(
   accuracy: list[dict], scores: pd.DataFrame
-) -> dict[str, Figure]:
+) -> dict[str, bytes]:
   """The figures that need no images, by file name; those there is data for.
 
   Args:
     accuracy: `summary["accuracy"]`.
     scores: as `Results.scores`.
   """
-  figures = {'accuracy': accuracy_figure(accuracy)}
-  names = analysis.score_columns(scores)
-  if names:
-    figures['histograms'] = histograms_figure(scores[names])
-  return {name: figure for name, figure in figures.items() if figure}
+  specs = {'accuracy': charts.accuracy_chart(accuracy)}
+  if specs['accuracy']:
+    specs['accuracy'] |= {'width': 560, 'height': 360}
+  if names := analysis.score_columns(scores):
+    specs['histograms'] = histograms_chart(scores[names])
+  return {name: render_png(spec) for name, spec in specs.items() if spec}
 
 
-def accuracy_figure(accuracy: list[dict]) -> Figure | None:
-  """Test accuracy against the fraction kept, one line a policy.
-
-  Args:
-    accuracy: `summary["accuracy"]`.
-
-  Returns:
-    The figure, error bars being one standard deviation over runs; None if
-    nothing was retrained.
-  """
-  known = [
-    row
-    for row in accuracy
-    if row['mean_accuracy'] is not None and row['fraction'] is not None
-  ]
-  series: dict[str, list[dict]] = {}
-  for row in known:
-    if row['selection'] != FULL:
-      series.setdefault(series_name(row), []).append(row)
-  if not series:
-    return None
-  figure = Figure(figsize=(7, 4.5), layout='constrained')
-  axes = _labelled_axes(figure, 'training data kept (%)', 'test accuracy (%)')
-  full = [row for row in known if row['selection'] == FULL]
-  for row in full:
-    mean, std = 100 * row['mean_accuracy'], 100 * (row['std_accuracy'] or 0)
-    axes.axhline(mean, color=_GREY, linestyle='--', label=FULL)
-    axes.axhspan(mean - std, mean + std, color=_GREY, alpha=0.15, linewidth=0)
-  for name, rows in series.items():
-    rows = sorted(rows, key=lambda row: row['fraction'])
-    axes.errorbar(
-      [100 * row['fraction'] for row in rows],
-      [100 * row['mean_accuracy'] for row in rows],
-      yerr=[100 * (row['std_accuracy'] or 0) for row in rows],
-      marker='o',
-      capsize=3,
-      linestyle=':' if name.startswith('random') else '-',
-      label=name,
-    )
-  axes.legend(frameon=False)
-  return figure
+def render_png(spec: dict) -> bytes:
+  """A Vega-Lite specification as PNG on white; nothing is fetched for it."""
+  return vl_convert.vegalite_to_png(
+    spec | {'background': 'white', 'padding': 8},
+    scale=_SCALE,
+    allowed_base_urls=[],
+  )
 
 
-def histograms_figure(scores: pd.DataFrame) -> Figure:
+def histograms_chart(scores: pd.DataFrame) -> dict:
   """How scores are distributed over the examples, side by side.
 
   Args:
     scores: one column a score, one row an example; at least one column. What
       is not finite is left out and counted.
   """
-  num_rows = -(-scores.shape[1] // _HISTOGRAM_COLUMNS)
-  num_columns = min(scores.shape[1], _HISTOGRAM_COLUMNS)
-  size = (3.4 * num_columns, 2.2 * num_rows)
-  figure = Figure(figsize=size, layout='constrained')
-  for position, name in enumerate(scores.columns, 1):
-    axes = figure.add_subplot(num_rows, num_columns, position)
+  panels = []
+  for name in scores.columns:
     values = scores[name].to_numpy(np.float64)
     finite = values[np.isfinite(values)]
-    if len(finite):
-      # One outline is drawn many times faster than a bar for every bin.
-      axes.stairs(*np.histogram(finite, _BINS), fill=True, color=_BLUE)
+    counts, edges = np.histogram(finite, _BINS)
     left_out = len(values) - len(finite)
     note = f' ({left_out:,} without)' if left_out else ''
-    axes.set_title(name + note, fontsize='medium')
-    axes.spines[['top', 'right']].set_visible(False)
-  figure.supylabel('examples')
-  return figure
+    rows = [
+      {'low': low, 'high': high, 'examples': count}
+      for low, high, count in zip(
+        edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True
+      )
+    ]
+    panel = alt.Chart(alt.InlineData(values=rows)).mark_bar(binSpacing=0)
+    x = alt.X('low:Q', title=None, axis=alt.Axis(tickCount=5))
+    panel = panel.encode(
+      x=x.scale(zero=False), x2='high:Q', y=alt.Y('examples:Q')
+    )
+    panels.append(panel.properties(title=name + note, width=200, height=120))
+  chart = alt.concat(*panels, columns=_HISTOGRAM_COLUMNS)
+  return chart.resolve_scale(x='independent', y='independent').to_dict()
 
 
 def extreme_examples(
@@ -168,8 +105,8 @@ def grid_figure(
   rows: list[np.ndarray],
   class_names: list[str],
   num_images: int,
-) -> Figure:
-  """Images side by side, one row a class.
+) -> Image.Image:
+  """Images side by side, one row a class, its name before it.
 
   Args:
     title: of the figure.
@@ -179,29 +116,50 @@ def grid_figure(
     num_images: the width of the grid, in images.
   """
   height, width = images.shape[1:3]
-  gap = max(1, width // 16)
-  canvas = np.full(
-    (len(rows) * (height + gap), num_images * (width + gap), 3), 255, np.uint8
+  # Whole multiples, so that all pixels of an image are shown equally large.
+  factor = max(1, _TILE // max(height, width))
+  height, width = height * factor, width * factor
+  gap = max(2, width // 16)
+  fonts = [ImageFont.load_default(s) for s in (_TITLE_SIZE, _NAME_SIZE)]
+  names = [_shortened(name, fonts[1]) for name in class_names]
+  left = 2 * _MARGIN + round(max(map(fonts[1].getlength, names), default=0))
+  top = 2 * _MARGIN + _TITLE_SIZE
+  grid_width = max(
+    num_images * (width + gap), round(fonts[0].getlength(title)) - left
   )
-  for row, members in enumerate(rows):
+  figure = Image.new(
+    'RGB',
+    (left + grid_width + _MARGIN, top + len(rows) * (height + gap) + _MARGIN),
+    'white',
+  )
+  draw = ImageDraw.Draw(figure)
+  draw.text((_MARGIN, _MARGIN), title, 'black', fonts[0])
+  for row, (name, members) in enumerate(zip(names, rows, strict=True)):
+    y = top + row * (height + gap)
+    middle = (left - _MARGIN, y + height // 2)
+    draw.text(middle, name, 'black', fonts[1], anchor='rm')
     for column, example_index in enumerate(members):
-      top, left = row * (height + gap), column * (width + gap)
-      image = to_rgb(images[example_index])
-      canvas[top : top + height, left : left + width] = image
-  figure_width = 0.62 * num_images + 1.4
-  figure_height = 0.62 * len(rows) * height / width + 0.6
-  figure = Figure(figsize=(figure_width, figure_height), layout='constrained')
-  axes = figure.add_subplot()
-  axes.imshow(canvas, interpolation='nearest')
-  axes.set_title(title)
-  axes.set_xticks([])
-  centers = [row * (height + gap) + height / 2 for row in range(len(rows))]
-  # A dollar sign in a class name must not start mathematics.
-  names = [name.replace('$', r'\$') for name in class_names]
-  axes.set_yticks(centers, names)
-  axes.tick_params(length=0)
-  axes.spines[:].set_visible(False)
+      tile = Image.fromarray(to_rgb(np.asarray(images[example_index])))
+      tile = tile.resize((width, height), Image.Resampling.NEAREST)
+      figure.paste(tile, (left + column * (width + gap), y))
   return figure
+
+
+def _shortened(name: str, font: ImageFont.ImageFont) -> str:
+  """A name in one line that is no wider than `_MAX_NAME`."""
+  name = ' '.join(name.split())
+  if font.getlength(name) <= _MAX_NAME:
+    return name
+  while name and font.getlength(f'{name}…') > _MAX_NAME:
+    name = name[:-1]
+  return f'{name}…'
+
+
+def encode_png(image: Image.Image) -> bytes:
+  """An image as the content of a PNG file."""
+  buffer = io.BytesIO()
+  image.save(buffer, 'PNG')
+  return buffer.getvalue()
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:

@@ -1,20 +1,21 @@
 """Renders report/index.html: one file that needs no other and no network."""
 
 import base64
+import dataclasses
 import functools
 import importlib.resources
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
 import markupsafe
 import numpy as np
-import pandas as pd
 import vl_convert
 
 from datadiet.data.dataset import Dataset
-from datadiet.reporting import analysis, charts, sections
-from datadiet.reporting.audit import Audit, confusion, read_audit
+from datadiet.reporting import analysis, sections
+from datadiet.reporting.audit import read_audit
 from datadiet.reporting.payload import build_payload
 from datadiet.reporting.redundancy import Duplicates
 from datadiet.reporting.summary import accuracy_text, percent, points
@@ -23,15 +24,7 @@ from datadiet.results import Results
 
 # The page is kept below 25 MB, so that it opens fast and can be mailed.
 MAX_BYTES = 24_000_000
-_SECTIONS = {
-  'summary': 'Summary',
-  'scores': 'Scores',
-  'examples': 'Examples',
-  'audit': 'Label audit',
-  'classes': 'Classes',
-  'cost': 'Cost',
-  'redundancy': 'Redundancy',
-}
+_MATERIAL = [field.name for field in dataclasses.fields(sections.Material)]
 _SCRIPTS = ('store.js', 'gallery.js', 'charts.js', 'start.js')
 
 
@@ -57,69 +50,68 @@ def render_page(
     DataDietError: if an artifact is damaged or of other data.
   """
   audit = read_audit(results)
-  context = _context(results, summary, audit)
-  context |= sections.redundancy_context(dataset, duplicates)
-  template = _environment().get_template('index.html')
-  text = template.render(context)
-  # What the images may take is what the rest leaves, less base64's third.
-  taken = len(text.encode())
-  if taken > max_bytes:
-    context['too_many_bytes'] = taken
-    text = template.render(context)
-  if context['payload'] is None or dataset is None:
-    return text
-  taken += 6 * len(results.scores)  # The thumbnails' places, packed.
-  thumbnails = _thumbnails(
-    results, dataset, context['primary'], int((max_bytes - taken) * 0.74)
-  )
-  payload, arrays = build_payload(results, audit, thumbnails)
-  context |= {
-    'payload': payload,
-    'arrays': arrays,
-    'sheets': [base64.b64encode(s).decode() for s in thumbnails.sheets],
-  }
-  return template.render(context)
-
-
-def _context(
-  results: Results, summary: dict[str, Any], audit: Audit | None
-) -> dict[str, Any]:
-  """What the templates are filled with, but for all that is of images."""
-  primary, secondary = primary_scores(results)
-  stability = analysis.run_stability(results)
-  correlations = analysis.rank_correlations(results)
-  data_map = analysis.data_map(results)
   payload, arrays = None, {}
   if results.steps:
     payload, arrays = build_payload(results, audit)
+  primary, secondary = primary_scores(results)
+  if payload and secondary == primary and len(payload['scores']) > 1:
     names = [score['name'] for score in payload['scores']]
-    if secondary == primary and len(names) > 1:
-      secondary = names[names.index(primary) - 1]
-  tables = (stability, correlations, data_map)
-  return {
-    'results': results,
-    'summary': summary,
-    'sections': list(_SECTIONS),
-    'section_titles': _SECTIONS,
-    'primary': primary,
-    'secondary': secondary,
-    'payload': payload,
-    'arrays': arrays,
-    'sheets': [],
-    'too_many_bytes': None,
-    'curves': charts.CURVES,
-    'styles': _source('report.css'),
-    'vega': markupsafe.Markup(_vega_runtime()),
-    'scripts': markupsafe.Markup('\n').join(map(_source, _SCRIPTS)),
-    'specs': _specs(results, summary, audit, *tables),
-    'correlations': correlations,
-    'data_map_step': data_map.attrs.get('step'),
-    **sections.summary_context(results, summary),
-    **sections.score_context(results, payload, primary, stability),
-    **sections.audit_context(results, audit),
-    **sections.class_context(results),
-    'cost': analysis.cost(results, summary),
+    secondary = names[names.index(primary) - 1]
+  material = sections.Material(
+    results, summary, audit, dataset, duplicates, payload, primary, secondary
+  )
+  values = {
+    name: section.context(material)
+    for name, section in sections.SECTIONS.items()
   }
+  text = _fill(material, values, arrays)
+  # What the images may take is what the rest leaves, less base64's third.
+  taken = len(text.encode())
+  too_many = taken if taken > max_bytes else None
+  if payload is None or dataset is None:
+    return _fill(material, values, arrays, too_many) if too_many else text
+  taken += 6 * len(results.scores)  # The thumbnails' places, packed.
+  thumbnails = _thumbnails(
+    results, dataset, primary, int((max_bytes - taken) * 0.74)
+  )
+  payload, arrays = build_payload(results, audit, thumbnails)
+  material = dataclasses.replace(material, payload=payload)
+  return _fill(material, values, arrays, too_many, thumbnails.sheets)
+
+
+def _fill(
+  material: sections.Material,
+  values: dict[str, sections.Values],
+  arrays: dict[str, str],
+  too_many_bytes: int | None = None,
+  sheets: Sequence[bytes] = (),
+) -> str:
+  """Fills the templates of all sections, and puts them into the page's."""
+  environment = _environment()
+  specs = {
+    name: spec
+    for shown in values.values()
+    for name, spec in shown.get('charts', {}).items()
+    if spec is not None
+  }
+  common = {field: getattr(material, field) for field in _MATERIAL} | {
+    'arrays': arrays,
+    'specs': specs,
+    'too_many_bytes': too_many_bytes,
+  }
+  shown = []
+  for name, section in sections.SECTIONS.items():
+    template = environment.get_template(section.template)
+    content = markupsafe.Markup(template.render(common | values[name]))
+    shown.append({'name': name, 'title': section.title, 'content': content})
+  return environment.get_template('index.html').render(
+    common,
+    sections=shown,
+    sheets=[base64.b64encode(sheet).decode() for sheet in sheets],
+    styles=_source('report.css'),
+    vega=markupsafe.Markup(_vega_runtime()),
+    scripts=markupsafe.Markup('\n').join(map(_source, _SCRIPTS)),
+  )
 
 
 def primary_scores(results: Results) -> tuple[str, str]:
@@ -140,38 +132,6 @@ def _thumbnails(
   values = results.scores[primary].to_numpy()
   order = np.argsort(values, kind='stable')
   return make_thumbnails(dataset.train.images, order, max(0, max_bytes))
-
-
-def _specs(
-  results: Results,
-  summary: dict[str, Any],
-  audit: Audit | None,
-  stability: pd.DataFrame,
-  correlations: pd.DataFrame,
-  data_map: pd.DataFrame,
-) -> dict[str, dict]:
-  """Name -> Vega-Lite specification of the charts that can be drawn."""
-  names = results.class_names
-  specs = {
-    'accuracy': charts.accuracy_chart(summary['accuracy']),
-    'curves': charts.curves_chart(results.history, results.steps),
-  }
-  if results.steps:
-    specs['histogram'] = charts.histogram_chart()
-    specs['density'] = charts.density_chart()
-    specs['correlation'] = charts.correlation_chart(correlations)
-    if not data_map.empty:
-      specs['data-map'] = charts.density_chart()
-    if len(stability):
-      specs['stability'] = charts.stability_chart(stability)
-    if results.selections:
-      shares = analysis.class_shares(results)
-      text = 'Share of each class that is kept.'
-      chart = charts.class_chart(shares, names, 'kept', text)
-      specs['class-share'] = chart
-  if audit is not None and (counts := confusion(audit, len(names))).any():
-    specs['confusion'] = charts.confusion_chart(counts, names)
-  return {name: spec for name, spec in specs.items() if spec is not None}
 
 
 def _environment() -> jinja2.Environment:

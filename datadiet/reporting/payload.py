@@ -15,6 +15,7 @@ from datadiet.reporting.audit import Audit
 from datadiet.reporting.thumbnails import Thumbnails
 from datadiet.results import Results
 from datadiet.results.selection import Selection
+from datadiet.workdir.visits import DATA_MAP
 
 _SUSPICION = {
   'definition': 'mean percentile rank of what speaks against the label',
@@ -42,9 +43,8 @@ def _kept(selection: Selection, num_examples: int) -> str:
 
 def _described(name: str, statement: dict[str, Any]) -> dict[str, Any]:
   """What the page says of a score, from what its manifest says."""
-  if not statement and name in analysis.DATA_MAP:
-    definition, higher_is = analysis.DATA_MAP[name]
-    statement = {'definition': definition, 'higher_is': higher_is}
+  if not statement and name in DATA_MAP:
+    statement = dict(DATA_MAP[name])
   return {
     'name': name,
     'definition': statement.get('definition', ''),
@@ -93,8 +93,7 @@ def build_payload(
     arrays[f'score-{position}'] = pack(column)
   for position, selection in enumerate(results.selections.values()):
     arrays[f'kept-{position}'] = _kept(selection, len(scores))
-  num_classes = results.dataset['num_classes']
-  predictions = analysis.majority(results.predictions(), num_classes)
+  predictions = analysis.majority(results.predictions())
   if predictions is not None:
     arrays['predictions'] = pack(predictions)
   if results.original_labels is not None:

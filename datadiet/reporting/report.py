@@ -81,9 +81,9 @@ def write_figures(
   if dataset is not None:
     for name in _scores_in_use(results, analysis.score_columns(scores)):
       drawn |= _grids(name, scores, dataset)
-  for name, figure in drawn.items():
+  for name, content in drawn.items():
     path = results.workdir.report / 'figures' / f'{name}.png'
-    artifacts.write_bytes(path, figures.render_png(figure))
+    artifacts.write_bytes(path, content)
 
 
 def _scores_in_use(results: Results, names: list[str]) -> list[str]:
@@ -92,7 +92,9 @@ def _scores_in_use(results: Results, names: list[str]) -> list[str]:
   return [name for name in names if name in used] or names[:1]
 
 
-def _grids(name: str, scores: pd.DataFrame, dataset: Dataset) -> dict:
+def _grids(
+  name: str, scores: pd.DataFrame, dataset: Dataset
+) -> dict[str, bytes]:
   """The figures of a score's highest and lowest examples, by file name."""
   num_classes = min(dataset.num_classes, _MAX_GRID_CLASSES)
   lowest, highest = figures.extreme_examples(
@@ -105,12 +107,14 @@ def _grids(name: str, scores: pd.DataFrame, dataset: Dataset) -> dict:
   if num_classes < dataset.num_classes:
     note = f' (the first {num_classes} of {dataset.num_classes} classes)'
   return {
-    f'{end}_{name}': figures.grid_figure(
-      f'{end} {name} of each class{note}',
-      dataset.train.images,
-      rows,
-      list(dataset.class_names[:num_classes]),
-      _GRID_IMAGES,
+    f'{end}_{name}': figures.encode_png(
+      figures.grid_figure(
+        f'{end} {name} of each class{note}',
+        dataset.train.images,
+        rows,
+        list(dataset.class_names[:num_classes]),
+        _GRID_IMAGES,
+      )
     )
     for end, rows in (('highest', highest), ('lowest', lowest))
   }

@@ -1,19 +1,23 @@
-"""What the sections of the page show, as plain values for its templates."""
+"""The sections of the page: one table of titles, templates and contents.
+
+A new section is a function here (or in a module of its own) that takes the
+`Material` and returns the values its template shows, the template, and an entry
+in `SECTIONS`.
+"""
 
 import base64
-import io
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from datadiet.data.dataset import Dataset
-from datadiet.reporting import analysis
+from datadiet.reporting import analysis, charts
 from datadiet.reporting import audit as audit_lib
 from datadiet.reporting.audit import Audit
-from datadiet.reporting.figures import to_rgb
+from datadiet.reporting.figures import encode_png, to_rgb
 from datadiet.reporting.redundancy import NEAR_FRACTION, Duplicates
 from datadiet.reporting.summary import SCORING_RUNS, TOLERANCE
 from datadiet.results import Results
@@ -22,10 +26,56 @@ _MAX_PAIRS = 48
 _MAX_SUSPECTS = 100
 
 
-def summary_context(
-  results: Results, summary: dict[str, Any]
-) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Material:
+  """What sections are made of; what takes time is made when first asked for.
+
+  Attributes:
+    results: of the workdir.
+    summary: from `build_summary`.
+    audit: of the labels, if there is one.
+    dataset: gives the images; None where they are not at hand.
+    duplicates: of the images, if they were searched for.
+    payload: what the page's gallery is told of the examples; None if nothing
+      was scored.
+    primary: the score that examples are ordered by at first; '' if none is.
+    secondary: one to be seen beside it; likewise.
+  """
+
+  results: Results
+  summary: dict[str, Any]
+  audit: Audit | None = None
+  dataset: Dataset | None = None
+  duplicates: Duplicates | None = None
+  payload: dict[str, Any] | None = None
+  primary: str = ''
+  secondary: str = ''
+
+
+# What a template shows. `charts`: name -> Vega-Lite specification or None, for
+# `ui.chart(name, caption)`; all else is for the section's template alone.
+Values = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+  """One section of the page.
+
+  Attributes:
+    title: its heading.
+    template: a file of templates/.
+    context: what the template is filled with, beside what all templates know:
+      the fields of `Material`, `arrays` and `specs`.
+  """
+
+  title: str
+  template: str
+  context: Callable[[Material], Values]
+
+
+def summary_context(material: Material) -> Values:
   """facts, protocol, the smallest equal subset, and the tolerance."""
+  results, summary = material.results, material.summary
   settings = dict(_flatten(results.config))
   rows = {row['selection']: row for row in summary['accuracy']}
   environment = results.environment
@@ -49,6 +99,7 @@ def summary_context(
     'protocol': sorted(settings.items()),
     'smallest': rows.get(summary['smallest_equal']),
     'tolerance': TOLERANCE,
+    'charts': {'accuracy': charts.accuracy_chart(summary['accuracy'])},
   }
 
 
@@ -68,27 +119,38 @@ def _flatten(config: dict, prefix: str = '') -> Iterator[tuple[str, Any]]:
       yield prefix + name, value
 
 
-def score_context(
-  results: Results,
-  payload: dict[str, Any] | None,
-  primary: str,
-  stability: pd.DataFrame,
-) -> dict[str, Any]:
-  """Stability by score, and where the primary and the suspicion are."""
-  names = [score['name'] for score in payload['scores']] if payload else []
-  position = names.index(primary) if primary else None
-  higher_is = payload['scores'][position]['higher_is'] if primary else None
-  has_suspicion = 'suspicion' in names
+def score_context(material: Material) -> Values:
+  """Stability by score, correlations, the data map, and training curves."""
+  results = material.results
   leaves_out = results.config.get('train', {}).get('subset_fraction', 1.0) < 1
+  stability = analysis.run_stability(results)
+  correlations = analysis.rank_correlations(results)
+  data_map = analysis.data_map(results)
+  drawn = {'curves': charts.curves_chart(results.history, results.steps)}
+  if results.steps:
+    drawn['histogram'] = charts.histogram_chart()
+    drawn['density'] = charts.density_chart()
+    drawn['correlation'] = charts.correlation_chart(correlations)
+    if not data_map.empty:
+      drawn['data-map'] = charts.density_chart()
+    if len(stability):
+      drawn['stability'] = charts.stability_chart(stability)
   return {
     'averaged_over': _averaged_over(len(results.score_runs()), leaves_out),
     'runs_leave_out': leaves_out,
     'stability': analysis.stability_by_score(stability),
     'top_fraction': analysis.TOP_FRACTION,
-    'primary_score': position,
-    'easy_order': 'descending' if higher_is == 'easier' else 'ascending',
-    'suspicion_score': names.index('suspicion') if has_suspicion else None,
+    'correlations': correlations,
+    'data_map_step': data_map.attrs.get('step'),
+    'curves': charts.CURVES,
+    'charts': drawn,
   }
+
+
+def example_context(material: Material) -> Values:
+  """Nothing of its own: the gallery is filled in the browser."""
+  del material
+  return {}
 
 
 def _averaged_over(num_runs: int, leaves_out: bool) -> str:
@@ -100,17 +162,11 @@ def _averaged_over(num_runs: int, leaves_out: bool) -> str:
   return f'means over {num_runs} runs, or over those of them that have a score'
 
 
-def audit_context(results: Results, audit: Audit | None) -> dict[str, Any]:
+def audit_context(material: Material) -> Values:
   """The audit in numbers, and the most suspicious examples."""
+  results, audit = material.results, material.audit
   if audit is None:
-    return {
-      'audit': None,
-      'suspects': [],
-      'confused': [],
-      'num_confused': 0,
-      'audit_method': '',
-      'audit_warning': '',
-    }
+    return {'numbers': None}
   names = results.class_names
   suspicion = np.where(audit.is_issue, audit.suspicion, -np.inf)
   order = np.argsort(-suspicion, kind='stable')
@@ -126,16 +182,28 @@ def audit_context(results: Results, audit: Audit | None) -> dict[str, Any]:
     }
     for example_index in order
   ]
-  numbers = audit_lib.audit_summary(audit, results.original_labels)
   confused = _confused(audit, names)
+  counts = audit_lib.confusion(audit, len(names))
   return {
-    'audit': numbers,
+    'numbers': audit_lib.audit_summary(audit, results.original_labels),
     'suspects': suspects,
     'confused': confused[:_MAX_SUSPECTS],
     'num_confused': len(confused),
-    'audit_method': audit_lib.method(audit),
-    'audit_warning': audit_lib.warning(audit),
+    'method': audit_lib.method(audit),
+    'warning': audit_lib.warning(audit),
+    'suspicion_score': _score_number(material, 'suspicion'),
+    'charts': {
+      'confusion': charts.confusion_chart(counts, names)
+      if counts.any()
+      else None
+    },
   }
+
+
+def _score_number(material: Material, name: str) -> int | None:
+  """The place of a score among those of the payload."""
+  names = [s['name'] for s in (material.payload or {}).get('scores', ())]
+  return names.index(name) if name in names else None
 
 
 def _name(names: list[str], label: int) -> str:
@@ -153,13 +221,15 @@ def _confused(audit: Audit, names: list[str]) -> list[tuple[str, str, int]]:
   ]
 
 
-def class_context(results: Results) -> dict[str, Any]:
+def class_context(material: Material) -> Values:
   """Counts and accuracies by class, as rows for tables."""
-  context = {
+  results = material.results
+  context: Values = {
     'class_columns': [],
     'class_rows': [],
     'accuracy_columns': [],
     'accuracy_rows': [],
+    'charts': {},
   }
   names = results.class_names
   if results.selections and results.steps:
@@ -167,6 +237,13 @@ def class_context(results: Results) -> dict[str, Any]:
     context['class_columns'] = list(counts.columns)
     rows = counts.to_numpy(np.float64).tolist()
     context['class_rows'] = list(zip(names, rows, strict=True))
+    chart = charts.class_chart(
+      analysis.class_shares(results),
+      names,
+      'kept',
+      'Share of each class that is kept.',
+    )
+    context['charts']['class-share'] = chart
   accuracies = analysis.class_accuracies(results)
   if len(accuracies.columns):
     # What the diet is compared with comes first.
@@ -180,15 +257,24 @@ def class_context(results: Results) -> dict[str, Any]:
   return context
 
 
-def redundancy_context(
-  dataset: Dataset | None, duplicates: Duplicates | None
-) -> dict[str, Any]:
+def cost_context(material: Material) -> Values:
+  """What the diet cost and what it saves."""
+  return {'cost': analysis.cost(material.results, material.summary)}
+
+
+def redundancy_context(material: Material) -> Values:
   """Numbers of duplicates, and the nearest pairs with their images."""
-  context = {
-    'duplicates': duplicates,
+  dataset, duplicates = material.dataset, material.duplicates
+  position = _score_number(material, material.primary)
+  higher_is = ''
+  if position is not None:
+    higher_is = material.payload['scores'][position]['higher_is']
+  context: Values = {
     'duplicate_counts': [],
     'pairs': [],
     'near_fraction': NEAR_FRACTION,
+    'primary_score': position,
+    'easy_order': 'descending' if higher_is == 'easier' else 'ascending',
   }
   if dataset is None or duplicates is None:
     return context
@@ -223,12 +309,22 @@ def _pair_end(dataset: Dataset, split: str, index: int) -> dict[str, Any]:
   examples = dataset.train if split == 'train' else dataset.test
   picture = Image.fromarray(to_rgb(np.asarray(examples.images[index])))
   picture.thumbnail((64, 64), Image.Resampling.BOX)
-  buffer = io.BytesIO()
-  picture.save(buffer, 'PNG')
-  content = base64.b64encode(buffer.getvalue()).decode()
+  content = base64.b64encode(encode_png(picture)).decode()
   return {
     'split': split,
     'index': int(index),
     'class_name': dataset.class_names[examples.labels[index]],
     'source': f'data:image/png;base64,{content}',
   }
+
+
+# In the order of the page; the key is the anchor of the section.
+SECTIONS: dict[str, Section] = {
+  'summary': Section('Summary', 'summary.html', summary_context),
+  'scores': Section('Scores', 'scores.html', score_context),
+  'examples': Section('Examples', 'examples.html', example_context),
+  'audit': Section('Label audit', 'audit.html', audit_context),
+  'classes': Section('Classes', 'classes.html', class_context),
+  'cost': Section('Cost', 'cost.html', cost_context),
+  'redundancy': Section('Redundancy', 'redundancy.html', redundancy_context),
+}

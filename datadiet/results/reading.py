@@ -9,16 +9,7 @@ from etils import epath
 
 from datadiet.errors import DataDietError
 from datadiet.workdir import artifacts, storage
-
-HISTORY_COLUMNS = (
-  'step',
-  'epoch',
-  'learning_rate',
-  'train_loss',
-  'train_accuracy',
-  'test_loss',
-  'test_accuracy',
-)
+from datadiet.workdir.tables import HISTORY_COLUMNS
 
 
 def read_json(path: epath.Path) -> dict[str, Any]:

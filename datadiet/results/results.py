@@ -12,7 +12,7 @@ from etils import epath
 from datadiet.errors import DataDietError
 from datadiet.results import reading
 from datadiet.results.selection import Selection
-from datadiet.workdir import artifacts, storage
+from datadiet.workdir import artifacts, storage, tables
 
 RETRAIN_COLUMNS = (
   'selection',
@@ -66,6 +66,14 @@ class Results:
     if not path.exists():
       return None
     return artifacts.read_npy(path, self.num_examples)
+
+  @functools.cached_property
+  def test_ids(self) -> list[str] | None:
+    """The test split's ids in canonical order; None if it does not say."""
+    path = self.workdir.root / tables.TEST_IDS
+    if not path.exists():
+      return None
+    return storage.read_bytes(path).decode().split('\n')[:-1]
 
   @functools.cached_property
   def steps(self) -> list[int]:
@@ -174,18 +182,18 @@ class Results:
 
     `group` is 'train' or 'retrain/<selection>'; cells may be NaN.
     """
-    tables = []
+    histories = []
     for group in ['train', *(f'retrain/{name}' for name in self._retrained)]:
       for run, folder in reading.runs_in(self.workdir.root / group):
-        path = folder / 'history.csv'
+        path = folder / tables.HISTORY
         if path.exists():
           table = reading.read_csv(path)
           table.insert(0, 'group', group)
           table.insert(1, 'run', run)
-          tables.append(table)
-    if not tables:
-      return pd.DataFrame(columns=['group', 'run', *reading.HISTORY_COLUMNS])
-    return pd.concat(tables, ignore_index=True)
+          histories.append(table)
+    if not histories:
+      return pd.DataFrame(columns=['group', 'run', *tables.HISTORY_COLUMNS])
+    return pd.concat(histories, ignore_index=True)
 
   @functools.cached_property
   def selections(self) -> dict[str, Selection]:

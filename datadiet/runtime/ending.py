@@ -8,15 +8,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import jax
-from absl import logging
+from absl import flags, logging
 
 from datadiet.errors import (
   EXIT_FAILED,
   EXIT_STOPPED,
+  ConfigError,
   DataDietError,
   Preempted,
   report,
@@ -88,6 +89,26 @@ def guarded(
       return exit_with(EXIT_FAILED)
 
   return run
+
+
+def parse_or_exit(
+  parse: Callable[[Sequence[str]], list[str]],
+) -> Callable[[Sequence[str]], list[str]]:
+  """A parser of flags, for `app.run`, that ends the program if one is wrong.
+
+  Args:
+    parse: takes the command line with the program's name, returns what is no
+      flag; raises `ConfigError` or absl's own error for a wrong one, which is
+      said in one line.
+  """
+
+  def parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+      return parse(argv)
+    except (ConfigError, flags.Error) as error:
+      sys.exit(report(ConfigError(' '.join(str(error).split()))))
+
+  return parse_flags
 
 
 def tell_peers_stopped() -> None:

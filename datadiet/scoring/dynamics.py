@@ -5,13 +5,10 @@ over the examples the run trained on; others are NaN here and left out of the
 mean over runs.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from datadiet.errors import DataDietError
-
-Arrays = Mapping[str, np.ndarray]
+from datadiet.workdir.visits import Arrays
 
 
 def forgetting(dynamics: Arrays) -> np.ndarray:
@@ -34,22 +31,6 @@ def never_learned(dynamics: Arrays) -> np.ndarray:
 def aum(dynamics: Arrays) -> np.ndarray:
   """Mean over visits of z_y minus the largest other logit (Pleiss 2020)."""
   return dynamics['margin_mean']
-
-
-def correctness(dynamics: Arrays) -> np.ndarray:
-  """Share of visits at which the example was right (Swayamdipta 2020)."""
-  return dynamics['num_correct'] / np.maximum(dynamics['visits'], 1)
-
-
-def mean_confidence(dynamics: Arrays) -> np.ndarray:
-  """Mean over visits of p_y (Swayamdipta et al. 2020)."""
-  return dynamics['confidence_mean']
-
-
-def variability(dynamics: Arrays) -> np.ndarray:
-  """Standard deviation over visits of p_y (Swayamdipta et al. 2020)."""
-  visits = np.maximum(dynamics['visits'], 1)
-  return np.sqrt(np.maximum(dynamics['confidence_m2'], 0.0) / visits)
 
 
 def first_learned(dynamics: Arrays) -> np.ndarray:

@@ -20,6 +20,7 @@ from datadiet.scoring.score import (
 )
 from datadiet.training import recorders
 from datadiet.training.recorders import Recorder
+from datadiet.workdir import visits
 
 # What checkpoint scores may compute in -> the type of activations.
 # Products are of this precision too: left alone, GPUs round those of float32 to
@@ -173,25 +174,19 @@ SCORES: dict[str, Score] = {
   ),
   'correctness': Score(
     kind=DYNAMICS,
-    function=dynamics.correctness,
-    definition='share of visits at which it was right',
-    higher_is='easier',
+    **visits.DATA_MAP['correctness'],
     based_on='probabilities',
     source=_SWAYAMDIPTA,
   ),
   'mean_confidence': Score(
     kind=DYNAMICS,
-    function=dynamics.mean_confidence,
-    definition='mean over visits of p_y',
-    higher_is='easier',
+    **visits.DATA_MAP['mean_confidence'],
     based_on='probabilities',
     source=_SWAYAMDIPTA,
   ),
   'variability': Score(
     kind=DYNAMICS,
-    function=dynamics.variability,
-    definition='standard deviation over visits of p_y',
-    higher_is='neither',
+    **visits.DATA_MAP['variability'],
     based_on='probabilities',
     source=_SWAYAMDIPTA,
   ),

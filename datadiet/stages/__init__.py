@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from datadiet.stages import audit, report, retrain, score, select, train
 from datadiet.stages.context import Context
+from datadiet.workdir import tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +21,14 @@ class Stage:
   plan: Callable[[Context], str]
 
 
+_MODULES = {
+  'train': train,
+  'score': score,
+  'audit': audit,
+  'select': select,
+  'retrain': retrain,
+  'report': report,
+}
 STAGES: dict[str, Stage] = {
-  'train': Stage(train.run, train.plan),
-  'score': Stage(score.run, score.plan),
-  'audit': Stage(audit.run, audit.plan),
-  'select': Stage(select.run, select.plan),
-  'retrain': Stage(retrain.run, retrain.plan),
-  'report': Stage(report.run, report.plan),
+  name: Stage(_MODULES[name].run, _MODULES[name].plan) for name in tables.STAGES
 }

@@ -14,19 +14,7 @@ from datadiet.stages import threshold_samples
 from datadiet.stages.context import Context
 from datadiet.stages.score_mean import read_mean_score, read_run_score
 from datadiet.workdir import artifacts
-
-TABLE = 'label_issues.csv'
-_COLUMNS = (
-  'example_index',
-  'id',
-  'given_label',
-  'given_label_name',
-  'suggested_label',
-  'suggested_label_name',
-  'suspicion',
-  'rank',
-  'is_issue',
-)
+from datadiet.workdir.tables import LABEL_ISSUES, LABEL_ISSUES_COLUMNS
 
 # What the predictions are.
 OUT_OF_SAMPLE, IN_SAMPLE, VOTES = 'out-of-sample', 'in-sample', 'votes'
@@ -84,7 +72,7 @@ def plan(context: Context) -> str:
       'with threshold samples'
     )
   done = ' (done)' if _is_done(context) else ''
-  return f'{context.workdir.audit / TABLE}{trainings}{done}'
+  return f'{context.workdir.audit / LABEL_ISSUES}{trainings}{done}'
 
 
 def run(context: Context) -> None:
@@ -270,4 +258,6 @@ def _write_table(
     is_issue[by_rank].astype(int),
     strict=True,
   )
-  artifacts.write_csv(context.workdir.audit / TABLE, _COLUMNS, rows)
+  artifacts.write_csv(
+    context.workdir.audit / LABEL_ISSUES, LABEL_ISSUES_COLUMNS, rows
+  )

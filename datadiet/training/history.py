@@ -13,17 +13,7 @@ from absl import logging
 from etils import epath
 
 from datadiet.workdir import artifacts, storage
-
-COLUMNS = (
-  'step',
-  'epoch',
-  'learning_rate',
-  'train_loss',
-  'train_accuracy',
-  'test_loss',
-  'test_accuracy',
-)
-FILE_NAME = 'history.csv'
+from datadiet.workdir.tables import HISTORY, HISTORY_COLUMNS
 
 _said_no_writers = False
 
@@ -39,7 +29,7 @@ class History:
 
   def __init__(self, run_folder: epath.Path, first_step: int):
     """Takes up the rows up to `first_step` that an earlier attempt wrote."""
-    self._path = run_folder / FILE_NAME
+    self._path = run_folder / HISTORY
     self._folder = run_folder
     self._events = None
     self._scratch: tempfile.TemporaryDirectory | None = None
@@ -62,12 +52,18 @@ class History:
     if self.rows and int(self.rows[-1]['step']) >= row['step']:
       return
     self.rows.append(
-      {key: _text(row[key]) for key in COLUMNS if row.get(key) is not None}
+      {
+        key: _text(row[key])
+        for key in HISTORY_COLUMNS
+        if row.get(key) is not None
+      }
     )
     self._note_latest(self.rows[-1])
     if self._events is not None:
       scalars = {
-        k: v for k, v in row.items() if k in COLUMNS[1:] and v is not None
+        k: v
+        for k, v in row.items()
+        if k in HISTORY_COLUMNS[1:] and v is not None
       }
       self._events.write_scalars(int(row['step']), scalars)
 
@@ -91,8 +87,8 @@ class History:
     """Writes history.csv."""
     artifacts.write_csv(
       self._path,
-      COLUMNS,
-      [[row.get(key, '') for key in COLUMNS] for row in self.rows],
+      HISTORY_COLUMNS,
+      [[row.get(key, '') for key in HISTORY_COLUMNS] for row in self.rows],
     )
     if self._events is not None:
       self._events.flush()
@@ -134,5 +130,5 @@ def _event_writer(folder: epath.Path):
 
 def read_history(run_folder: epath.PathLike) -> list[dict[str, str]]:
   """The rows of a run's history.csv."""
-  content = storage.read_bytes(epath.Path(run_folder) / FILE_NAME)
+  content = storage.read_bytes(epath.Path(run_folder) / HISTORY)
   return list(csv.DictReader(io.StringIO(content.decode())))

@@ -14,8 +14,9 @@ from datadiet.exporting.files import _folder_names, pil_image
 from tests.data import formats
 
 
-def _export(kept, name, output):
-  return export_selection(kept.results.workdir.root, 'some', name, output)
+def _export(kept, name, output, **options):
+  root = kept.results.workdir.root
+  return export_selection(root, 'some', name, output, **options)
 
 
 def _images(kept):
@@ -33,35 +34,30 @@ def _rows(folder):
 
 
 def test_a_list_of_files(folder, tmp_path):
-  output = _export(folder, 'file_list', tmp_path / 'out' / 'files.txt')
-  paths = output.read_text().splitlines()
+  output = _export(folder, 'lists', tmp_path / 'out')
+  paths = (output / 'ids.txt').read_bytes().decode().split('\n')[:-1]
   found = [_pixels(tmp_path / 'photos' / path) for path in paths]
   np.testing.assert_array_equal(found, _images(folder))
 
 
-def test_data_without_files_has_no_list(digits, tmp_path):
-  with pytest.raises(DataDietError, match='digits have none'):
-    _export(digits, 'file_list', tmp_path / 'files.txt')
-
-
-@pytest.mark.parametrize('name', ['image_folder', 'linked_folder'])
-def test_images_in_files_are_copied_or_linked(folder, tmp_path, name):
-  output = _export(folder, name, tmp_path / 'out')
+@pytest.mark.parametrize('link', [False, True])
+def test_images_in_files_are_copied_or_linked(folder, tmp_path, link):
+  output = _export(folder, 'image_folder', tmp_path / 'out', link=link)
   rows = _rows(output)
   assert [row['path'] for row in rows] == folder.ids
   for row in rows:
     path = output / row['path']
     original = tmp_path / 'photos' / row['path']
     assert path.read_bytes() == original.read_bytes()
-    assert path.is_symlink() == (name == 'linked_folder')
+    assert path.is_symlink() == link
   # Nothing else is there.
   files = [f for _, _, names in os.walk(output) for f in names]
-  assert len(files) == len(rows) + 1
+  assert len(files) == len(rows) + len(('index.csv', 'test_ids.txt'))
 
 
 def test_a_copied_folder_is_read_again(folder, tmp_path):
   """By this project, once it has a test split."""
-  output = _export(folder, 'linked_folder', tmp_path / 'out')
+  output = _export(folder, 'image_folder', tmp_path / 'out', link=True)
   (output / 'test').symlink_to(tmp_path / 'photos' / 'test')
   again = load_dataset(formats.settings('image_folder', output)).train
   assert again.ids.tolist() == folder.ids
@@ -103,8 +99,8 @@ def test_changed_labels_decide_the_folder(tmp_path, make_kept):
 
 
 def test_only_files_can_be_linked(digits, tmp_path):
-  with pytest.raises(DataDietError, match='use the format image_folder'):
-    _export(digits, 'linked_folder', tmp_path / 'out')
+  with pytest.raises(DataDietError, match='digits is none: leave out --link'):
+    _export(digits, 'image_folder', tmp_path / 'out', link=True)
   assert not (tmp_path / 'out').exists()
 
 

@@ -11,6 +11,7 @@ import pytest
 from datadiet import exporting
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.exporting import formats as formats_lib
+from datadiet.exporting import lists
 from tests import running
 
 
@@ -75,10 +76,13 @@ def test_an_output_made_meanwhile_is_left_alone(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
   ('selection', 'name', 'output', 'message'),
   [
-    ('some', 'indexes', 'out', "'indexes' is not allowed.*mean indices"),
-    ('some', 'indices', 'gs://bucket/out', 'allowed: a local path'),
-    ('some', 'indices', '', 'allowed: a local path'),
-    ('som', 'indices', 'out', "no selection 'som'; it has .*mean some"),
+    ('some', 'list', 'out', "'list' is not allowed.*mean lists"),
+    ('some', 'indices', 'out', 'format=lists.*indices.npy'),
+    ('some', 'file_list', 'out', 'format=lists.*ids.txt'),
+    ('some', 'linked_folder', 'out', 'image_folder --link'),
+    ('some', 'lists', 'gs://bucket/out', 'allowed: a local path'),
+    ('some', 'lists', '', 'allowed: a local path'),
+    ('som', 'lists', 'out', "no selection 'som'; it has .*mean some"),
   ],
 )
 def test_what_is_refused(
@@ -94,12 +98,12 @@ def test_a_draw_of_each_run(root, digits, tmp_path):
   name = f'random_{len(digits.example_index)}'
   drawn = []
   for run in (0, 1):
-    output = tmp_path / f'{run}.npy'
-    exporting.export_selection(root, name, 'indices', output, run=run)
-    drawn.append(np.load(output))
+    output = tmp_path / str(run)
+    exporting.export_selection(root, name, 'lists', output, run=run)
+    drawn.append(np.load(output / 'indices.npy'))
   assert not np.array_equal(*drawn)
   with pytest.raises(DataDietError, match='no draw for run 7'):
-    exporting.export_selection(root, name, 'indices', tmp_path / 'out', run=7)
+    exporting.export_selection(root, name, 'lists', tmp_path / 'out', run=7)
 
 
 def test_other_data_is_refused(root, tmp_path):
@@ -107,7 +111,7 @@ def test_other_data_is_refused(root, tmp_path):
   content = json.loads(path.read_text()) | {'labels_fingerprint': '0123'}
   path.write_text(json.dumps(content))
   with pytest.raises(DataDietError, match='other labels'):
-    exporting.export_selection(root, 'some', 'indices', tmp_path / 'out')
+    exporting.export_selection(root, 'some', 'lists', tmp_path / 'out')
 
 
 def _command(*flags):
@@ -122,12 +126,12 @@ def _command(*flags):
 
 
 def test_the_command(root, digits, tmp_path):
-  output = tmp_path / 'deep' / 'out.npy'
-  flags = (f'--workdir={root}', '--selection=some', '--format=indices')
+  output = tmp_path / 'deep' / 'out'
+  flags = (f'--workdir={root}', '--selection=some', '--format=lists')
   done = _command(*flags, f'--output={output}')
   assert done.returncode == 0, done.stderr
   assert f'36 examples in {output}' in done.stderr
-  assert len(np.load(output)) == len(digits.example_index) == 36
+  assert len(np.load(output / 'indices.npy')) == len(digits.example_index) == 36
   done = _command(*flags, f'--output={output}')
   assert done.returncode == 2
   assert done.stderr.splitlines()[-1].startswith('datadiet: --output: ')
@@ -136,6 +140,33 @@ def test_the_command(root, digits, tmp_path):
     2,
     'datadiet: --output is missing\n',
   )
-  done = _command('--fromat=indices')
+  done = _command('--fromat=lists')
   assert done.returncode == 2
   assert "Unknown command line flag 'fromat'" in done.stderr
+
+
+def test_links_are_for_image_folders_alone(root, tmp_path):
+  with pytest.raises(ConfigError, match='--link is for --format=image_folder'):
+    exporting.export_selection(
+      root, 'some', 'lists', tmp_path / 'out', link=True
+    )
+
+
+@pytest.mark.parametrize('name', ['lists', 'torch', 'image_folder'])
+def test_folders_say_what_the_test_split_is(digits, root, tmp_path, name):
+  output = exporting.export_selection(root, 'some', name, tmp_path / 'out')
+  found = (output / 'test_ids.txt').read_text().split()
+  assert found == digits.dataset.test.ids.tolist()
+  # What the workdir states counts.
+  (root / 'test_ids.txt').write_bytes(b'one\ntwo\rthree\n')
+  output = exporting.export_selection(root, 'some', name, tmp_path / 'again')
+  assert (output / 'test_ids.txt').read_bytes() == b'one\ntwo\rthree\n'
+
+
+@pytest.mark.parametrize(
+  ('name', 'message'), [('a\nb', 'line feed'), ('a\udcffb', 'no valid Unicode')]
+)
+def test_ids_that_no_line_can_hold_are_refused(tmp_path, name, message):
+  with pytest.raises(DataDietError, match=message):
+    lists.write_ids(tmp_path / 'ids.txt', ['fine', name])
+  assert not (tmp_path / 'ids.txt').exists()

@@ -41,17 +41,19 @@ def _photos(tmp_path, make_kept, form='PNG', every=3, noise=0.0):
   return make_kept(settings, every)
 
 
-@pytest.mark.parametrize('name', ['image_folder', 'linked_folder'])
+@pytest.mark.parametrize('link', [False, True])
 @pytest.mark.parametrize(
   'case', [{}, {'every': 10}, {'form': 'GIF'}, {'every': 10, 'noise': 0.4}]
 )
 def test_files_that_are_copied_or_linked(
-  tmp_path, make_kept, caplog, name, case
+  tmp_path, make_kept, caplog, link, case
 ):
   kept = _photos(tmp_path, make_kept, **case)
   root = kept.results.workdir.root
   with caplog.at_level(logging.INFO, 'absl'):
-    output = export_selection(root, 'some', name, tmp_path / 'out')
+    output = export_selection(
+      root, 'some', 'image_folder', tmp_path / 'out', link=link
+    )
   _check(kept, output, caplog.messages[-1].removeprefix('To use it: '))
 
 

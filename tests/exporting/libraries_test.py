@@ -1,6 +1,8 @@
 """Tests of what datasets, pyarrow and TensorBoard read, by these libraries."""
 
 import io
+import json
+import logging
 import sys
 
 import numpy as np
@@ -49,6 +51,26 @@ def test_hugging_face(source, request, tmp_path):
   assert np.array_equal(np.asarray(again[0]['image']), train_first(expected))
 
 
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
+def test_hugging_face_keeps_the_files_of_a_folder(folder, tmp_path, caplog):
+  datasets = pytest.importorskip('datasets')
+  with caplog.at_level(logging.INFO, 'absl'):
+    output = _export(folder, 'hugging_face', tmp_path / 'out')
+  # Nobody is asked to publish what may be private.
+  assert 'push' not in caplog.text
+  loaded = datasets.load_from_disk(str(output))
+  for name, split in (('train', None), ('test', folder.dataset.test)):
+    part = loaded[name].cast_column('image', datasets.Image(decode=False))
+    ids = folder.ids if split is None else split.ids.tolist()
+    assert list(part['id']) == ids
+    for row in part:
+      original = tmp_path / 'photos' / row['id']
+      assert row['image']['bytes'] == original.read_bytes()
+  found = np.stack([np.asarray(image) for image in loaded['train']['image']])
+  expected = folder.dataset.train.images[folder.example_index]
+  np.testing.assert_array_equal(found, expected)
+
+
 def train_first(expected):
   image = expected[0]
   return image[..., 0] if image.shape[-1] == 1 else image
@@ -89,6 +111,8 @@ def test_parquet(cifar, tmp_path):
   assert found.tolist() == cifar.dataset.train.labels.tolist()
   metadata = parquet.read_schema(output).metadata
   assert metadata[b'selection'] == b'some'
+  test_ids = cifar.dataset.test.ids.tolist()
+  assert json.loads(metadata[b'test_ids']) == test_ids
   assert metadata[b'fingerprint'].decode() == cifar.dataset.fingerprint
 
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
 
 from datadiet.data import Split
 from datadiet.exporting import export_selection
-from datadiet.exporting.torch_subset import loader_indices
+from datadiet.exporting.lists import loader_indices
 from tests.data import formats
 from tests.exporting import in_torch
 
@@ -60,13 +61,6 @@ def test_indices_follow_the_ids_and_not_the_records(shuffled):
   np.testing.assert_array_equal(archive.train.images[indices], expected)
 
 
-def test_indices_in_a_file(cifar, tmp_path):
-  output = export_selection(
-    cifar.results.workdir.root, 'some', 'indices', tmp_path / 'i.npy'
-  )
-  np.testing.assert_array_equal(np.load(output), loader_indices(cifar))
-
-
 @in_torch.needs_torchvision
 def test_an_image_folder_in_torchvision(folder, tmp_path):
   root = folder.results.workdir.root
@@ -74,12 +68,67 @@ def test_an_image_folder_in_torchvision(folder, tmp_path):
   given = in_torch.run((output / 'subset.py').read_text(), tmp_path)
   images, labels = _expected(folder)
   np.testing.assert_array_equal(given['images'], images)
-  # Both number classes by their sorted names.
   np.testing.assert_array_equal(given['labels'], labels)
-  # By number, the examples would be others: the orders differ.
-  assert [path.split('/photos/')[1] for path in given['paths']] != (
-    folder.dataset.train.ids.tolist()
-  )
+  assert [path.split('/photos/')[1] for path in given['paths']] == folder.ids
+
+
+@in_torch.needs_torchvision
+@pytest.mark.parametrize(
+  'dropping', ['.ipynb_checkpoints', '__MACOSX', 'aaa', 'zzz']
+)
+def test_folders_that_are_no_classes_change_no_label(
+  folder, tmp_path, dropping
+):
+  root = folder.results.workdir.root
+  output = export_selection(root, 'some', 'torch', tmp_path / 'out')
+  images, labels = _expected(folder)
+  # Left there after the export; torchvision would number it as a class.
+  other = tmp_path / 'photos' / 'train' / dropping
+  shutil.copytree(tmp_path / 'photos' / 'train' / 'dog', other)
+  given = in_torch.run((output / 'subset.py').read_text(), tmp_path)
+  np.testing.assert_array_equal(given['labels'], labels)
+  np.testing.assert_array_equal(given['images'], images)
+
+
+@in_torch.needs_torchvision
+@pytest.mark.parametrize(
+  'name', ['a\rb', 'a\x85b', 'a\u2028b', 'a\x0bb', '猫 "q"', "it's\\n"]
+)
+def test_names_with_odd_characters_survive(tmp_path, make_kept, name):
+  counts = {f'{split}/{c}': 5 for split in ('train', 'test') for c in 'xy'}
+  photos = tmp_path / 'photos'
+  formats.write_image_folder(photos, counts)
+  first = sorted((photos / 'train' / 'x').iterdir())[1]
+  first.rename(first.with_name(f'{name}.png'))
+  (photos / 'train' / 'y').rename(photos / 'train' / f'y{name}')
+  (photos / 'test' / 'y').rename(photos / 'test' / f'y{name}')
+  kept = make_kept(formats.settings('image_folder', photos), every=1)
+  root = kept.results.workdir.root
+  output = export_selection(root, 'some', 'torch', tmp_path / 'out')
+  content = (output / 'ids.txt').read_bytes().decode()
+  assert content.split('\n')[:-1] == kept.ids
+  assert any(name in path for path in kept.ids)
+  given = in_torch.run((output / 'subset.py').read_bytes().decode(), tmp_path)
+  images, labels = _expected(kept)
+  np.testing.assert_array_equal(given['images'], images)
+  np.testing.assert_array_equal(given['labels'], labels)
+
+
+@in_torch.needs_torchvision
+def test_labels_changed_on_purpose_are_those_of_a_folders_subset(
+  tmp_path, make_kept
+):
+  counts = {f'{split}/{c}': 9 for split in ('train', 'test') for c in 'ab'}
+  formats.write_image_folder(tmp_path / 'photos', counts)
+  settings = formats.settings('image_folder', tmp_path / 'photos')
+  settings.label_noise.update(fraction=0.5, kind='uniform')
+  kept = make_kept(settings, every=1)
+  root = kept.results.workdir.root
+  output = export_selection(root, 'some', 'torch', tmp_path / 'out')
+  code = (output / 'subset.py').read_text()
+  given = in_torch.run(code, tmp_path)
+  np.testing.assert_array_equal(given['labels'], _expected(kept)[1])
+  assert 'labels are those of the source' not in code
 
 
 @in_torch.needs_torch

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from datadiet import audit
 from datadiet.reporting import analysis
 from datadiet.reporting.summary import build_summary
 from datadiet.results import load_results
@@ -92,8 +93,15 @@ def test_one_run_has_no_stability(workdir):
 
 def test_majority_takes_the_class_of_most_runs():
   predictions = pd.DataFrame({0: [1, 2, 0], 1: [1, 0, 2], 2: [2, 1, 2]})
-  assert list(analysis.majority(predictions, 3)) == [1, 0, 2]
-  assert analysis.majority(pd.DataFrame(index=range(3)), 3) is None
+  # Where all differ, the first run's, as in the audit.
+  assert list(analysis.majority(predictions)) == [1, 2, 2]
+  assert analysis.majority(pd.DataFrame(index=range(3))) is None
+
+
+def test_the_page_and_the_audit_agree_on_what_most_runs_predict(workdir):
+  votes = np.array([[5, 2], [3, 3], [5, 5], [3, 3], [1, 5]], np.int32)
+  page = analysis.majority(pd.DataFrame(dict(enumerate(votes))))
+  assert page.tolist() == audit.most_voted(votes).tolist() == [5, 3]
 
 
 def test_the_data_map_is_made_of_scores_where_there_are(workdir):

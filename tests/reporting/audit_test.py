@@ -15,6 +15,11 @@ from datadiet.workdir import artifacts
 from tests.results import synthetic
 
 
+def _context(results, audit):
+  material = sections.Material(results, build_summary(results), audit)
+  return sections.audit_context(material)
+
+
 @pytest.fixture
 def noisy(dataset):
   """`dataset` with the labels of its first 12 examples changed."""
@@ -117,7 +122,7 @@ def test_confusion_counts_issues(audited):
 def test_the_confusion_is_a_table_too(audited):
   results = load_results(audited)
   audit = audit_lib.read_audit(results)
-  rows = sections.audit_context(results, audit)['confused']
+  rows = _context(results, audit)['confused']
   assert sum(count for _, _, count in rows) == audit.is_issue.sum()
   assert [row[2] for row in rows] == sorted((r[2] for r in rows), reverse=True)
   assert ('dog', 'cat', audit_lib.confusion(audit, 3)[1, 0]) in rows
@@ -152,7 +157,7 @@ def test_suspects_without_suggestions(audited, noisy):
   assert not audit_lib.confusion(audit, 3).any()
   numbers = audit_lib.audit_summary(audit, noisy.original_labels)
   assert numbers['suggested_right'] is None and numbers['recall'] == 1
-  suspects = sections.audit_context(results, audit)['suspects']
+  suspects = _context(results, audit)['suspects']
   assert {row['suggested'] for row in suspects} == {'-'}
   html = page.render_page(results, build_summary(results))
   assert 'data-array="suggested_labels"' not in html

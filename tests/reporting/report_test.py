@@ -56,7 +56,7 @@ def test_an_empty_workdir_has_a_page_that_says_so(tmp_path, dataset):
 @pytest.fixture
 def no_pictures(monkeypatch):
   """Spares the time that drawing takes, where it is not what is tested."""
-  monkeypatch.setattr(figures, 'render_png', lambda figure: b'')
+  monkeypatch.setattr(figures, 'render_png', lambda spec: b'')
 
 
 @pytest.mark.usefixtures('no_pictures')

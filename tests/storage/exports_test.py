@@ -53,10 +53,14 @@ def test_images_are_fetched(workdir, tmp_path):
     assert (output / path).read_bytes() == original.read_bytes()
 
 
-@pytest.mark.parametrize('name', ['linked_folder', 'torch'])
-def test_what_needs_local_files_is_refused(workdir, tmp_path, name):
-  with pytest.raises(DataDietError, match='are not.* use the format image_fol'):
-    export_selection(workdir, 'some', name, tmp_path / 'out')
+@pytest.mark.parametrize(
+  'name, link', [('image_folder', True), ('torch', False)]
+)
+def test_what_needs_local_files_is_refused(workdir, tmp_path, name, link):
+  with pytest.raises(
+    DataDietError, match='local files, and those of .* are not'
+  ):
+    export_selection(workdir, 'some', name, tmp_path / 'out', link=link)
 
 
 def test_a_workdir_that_is_not_there_is_said(store):

@@ -1,0 +1,84 @@
+"""Lists of the kept examples: ids, labels, and indices for the usual loader."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from datadiet.errors import DataDietError
+from datadiet.exporting.kept import Kept
+
+IDS = 'ids.txt'
+INDICES, LABELS = 'indices.npy', 'labels.npy'
+# How a program reads a list of ids. splitlines and text mode would also break
+# them at the \r, \x85 and \u2028 that names of files may hold.
+READ_IDS = "pathlib.Path({path!r}).read_bytes().decode().split('\\n')[:-1]"
+# Ids that hold an example's number in the order of the library's own loader.
+# TFDS and the archives store CIFAR's examples in other orders than it.
+_NUMBERED = {
+  'cifar10': re.compile(r'train_(\d+)'),
+  'cifar100': re.compile(r'train_(\d+)'),
+  'digits': re.compile(r'digits_(\d+)'),
+}
+
+
+def write_ids(path: Path, ids: list[str]) -> None:
+  r"""Writes one id a line: UTF-8, each line ended by \n and nothing else.
+
+  Raises:
+    DataDietError: if an id holds \n, or cannot be encoded.
+  """
+  for name in ids:
+    if '\n' in name:
+      raise DataDietError(
+        f'the id {name!r} holds a line feed, which ends a line in {path.name}; '
+        'rename the file, or use the format image_folder or parquet'
+      )
+  try:
+    path.write_bytes(''.join(f'{name}\n' for name in ids).encode())
+  except UnicodeEncodeError as error:
+    raise DataDietError(
+      f'the id {error.object[:80]!r} is no valid Unicode: {path.name} cannot '
+      'hold it; rename the file'
+    ) from error
+
+
+def write_lists(kept: Kept, folder: Path, final: Path) -> None:
+  """Writes what any loader needs, in canonical order, as four files.
+
+  ids.txt: the ids, for data from files their paths below `data_dir`.
+  labels.npy: int32[num_kept], as they were trained on.
+  indices.npy: `loader_indices`. test_ids.txt is written with every folder.
+
+  Args:
+    kept: the examples.
+    folder: to write to.
+    final: the folder's name when it is complete.
+  """
+  del final
+  folder.mkdir()
+  write_ids(folder / IDS, kept.ids)
+  np.save(folder / LABELS, kept.dataset.train.labels[kept.example_index])
+  np.save(folder / INDICES, loader_indices(kept))
+
+
+def loader_indices(kept: Kept) -> np.ndarray:
+  """Where the kept examples are in the order of the usual loader.
+
+  That is torchvision's for CIFAR-10 and -100, scikit-learn's for digits, and
+  for all others the canonical order: example_index itself.
+
+  Args:
+    kept: the examples.
+
+  Returns:
+    int64[num_kept]; as many, and in the same order, as `kept.example_index`.
+  """
+  pattern = _NUMBERED.get(kept.source_name)
+  if pattern is None:
+    return kept.example_index
+  matches = [pattern.fullmatch(name) for name in kept.ids]
+  if None in matches:
+    name = kept.ids[matches.index(None)]
+    raise DataDietError(f'the id {name!r} has no number to find it by')
+  return np.array([int(match[1]) for match in matches], np.int64)
