@@ -11,28 +11,18 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from datadiet.reporting.summary import FULL, SCORING_RUNS
-
 TABLE = 'table'
-CURVES = (
-  'test_accuracy',
-  'train_accuracy',
-  'test_loss',
-  'train_loss',
-  'learning_rate',
-)
-# Points a training curve is thinned to.
-_CURVE_POINTS = 60
 _HEIGHT = 300
 # Classes of which a confusion shows all, not only those that have suspects.
 _MAX_CLASSES = 30
 
 
-def _values(rows: list[dict[str, Any]]) -> alt.InlineData:
+def values(rows: list[dict[str, Any]]) -> alt.InlineData:
+  """Rows as the data of a chart."""
   return alt.InlineData(values=rows)
 
 
-def _spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
+def as_spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
   """A chart as wide as its place in the page."""
   properties = {'width': 'container', 'description': description}
   if height:
@@ -43,87 +33,9 @@ def _spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
   return spec
 
 
-def _scheme(names: Iterable[str]) -> dict[str, str]:
+def scheme(names: Iterable[str]) -> dict[str, str]:
   """Twenty colours where the usual ten would come twice."""
   return {'scheme': 'tableau20'} if len(set(names)) > 10 else {}
-
-
-def series_name(row: dict) -> str:
-  """What one line of the accuracy chart is called: policy, score, options.
-
-  Args:
-    row: of `summary["accuracy"]`.
-  """
-  parts = [row['policy'] or 'unknown policy']
-  if row['score']:
-    parts.append(row['score'])
-  if row['step'] is not None:
-    parts.append(f'step {row["step"]}')
-  # A selection's name ends with its size and all that is not as usual.
-  start = f'{row["policy"]}_{row["num_kept"]}_'
-  _, _, unusual = row['selection'].rpartition(start)
-  if start in row['selection']:
-    parts.append(unusual.replace('_', ' '))
-  return ', '.join(parts)
-
-
-def accuracy_chart(accuracy: list[dict]) -> dict | None:
-  """Test accuracy against the fraction kept, with error bars.
-
-  Args:
-    accuracy: `summary['accuracy']`.
-
-  Returns:
-    The specification, or None if nothing was retrained.
-  """
-  rows, full = [], []
-  for row in accuracy:
-    if row['mean_accuracy'] is None or row['fraction'] is None:
-      continue
-    mean, std = 100 * row['mean_accuracy'], 100 * (row['std_accuracy'] or 0)
-    drawn = {
-      'series': FULL if row['selection'] == FULL else series_name(row),
-      'selection': row['selection'],
-      'kept': 100 * row['fraction'],
-      'accuracy': mean,
-      'low': mean - std,
-      'high': mean + std,
-      'runs': row['num_runs'],
-    }
-    (full if row['selection'] == FULL else rows).append(drawn)
-  if not rows:
-    return None
-  x = alt.X('kept:Q', title='training data kept (%)')
-  x = x.scale(zero=False, padding=12)
-  y = alt.Y('accuracy:Q', title='test accuracy (%)').scale(zero=False)
-  # Symbols are otherwise as pale as the band of the full data.
-  legend = alt.Legend(symbolType='circle', symbolOpacity=1)
-  color = alt.Color('series:N', title=None, legend=legend)
-  color = color.scale(**_scheme(row['series'] for row in [*full, *rows]))
-  tooltip = [
-    'selection:N',
-    alt.Tooltip('kept:Q', format='.1f'),
-    alt.Tooltip('accuracy:Q', format='.2f'),
-    'runs:Q',
-  ]
-  subsets = alt.Chart(_values(rows))
-  layers = [
-    subsets.mark_line().encode(x=x, y=y, color=color),
-    subsets.mark_rule(strokeWidth=2).encode(
-      x=x, y=alt.Y('low:Q'), y2='high:Q', color=color
-    ),
-    subsets.mark_point(filled=True, size=70, opacity=1).encode(
-      x=x, y=y, color=color, tooltip=tooltip
-    ),
-  ]
-  if full:
-    reference = alt.Chart(_values(full))
-    line = {'y': y, 'color': color, 'tooltip': tooltip}
-    layers.insert(0, reference.mark_rule(strokeDash=[6, 4]).encode(**line))
-    band = {'y': alt.Y('low:Q'), 'y2': 'high:Q', 'color': color}
-    layers.insert(0, reference.mark_rect(opacity=0.15).encode(**band))
-  text = 'Test accuracy against the fraction of the training data kept.'
-  return _spec(alt.layer(*layers), text)
 
 
 def histogram_chart() -> dict:
@@ -149,7 +61,7 @@ def histogram_chart() -> dict:
     )
     .add_params(brush)
   )
-  return _spec(chart, 'Histogram of a score, by class.')
+  return as_spec(chart, 'Histogram of a score, by class.')
 
 
 def density_chart() -> dict:
@@ -176,7 +88,7 @@ def density_chart() -> dict:
     )
     .add_params(brush)
   )
-  return _spec(chart, 'Density of the examples over two scores.', 360)
+  return as_spec(chart, 'Density of the examples over two scores.', 360)
 
 
 def correlation_chart(correlations: pd.DataFrame) -> dict:
@@ -191,7 +103,7 @@ def correlation_chart(correlations: pd.DataFrame) -> dict:
     for a, column in correlations.items()
     for b, rho in column.items()
   ]
-  base = alt.Chart(_values(rows)).encode(
+  base = alt.Chart(values(rows)).encode(
     x=alt.X('a:N', sort=names, title=None, axis=alt.Axis(labelAngle=-45)),
     y=alt.Y('b:N', sort=names, title=None),
     tooltip=['a:N', 'b:N', alt.Tooltip('rho:Q', format='.3f')],
@@ -206,7 +118,7 @@ def correlation_chart(correlations: pd.DataFrame) -> dict:
     layers.append(base.mark_text(fontSize=11).encode(text=text, color=ink))
   height = max(120, 34 * len(names) if len(names) <= 12 else 20 * len(names))
   text = 'Spearman rank correlations between scores.'
-  return _spec(alt.layer(*layers), text, height)
+  return as_spec(alt.layer(*layers), text, height)
 
 
 def stability_chart(stability: pd.DataFrame) -> dict:
@@ -219,7 +131,7 @@ def stability_chart(stability: pd.DataFrame) -> dict:
   rows = rows.to_dict('records')
   order = list(dict.fromkeys(row['score'] for row in rows))
   x = alt.X('spearman:Q', title='Spearman between two runs')
-  base = alt.Chart(_values(rows)).encode(
+  base = alt.Chart(values(rows)).encode(
     x=x.scale(zero=False), y=alt.Y('score:N', sort=order, title=None)
   )
   points = base.mark_point(size=50).encode(
@@ -236,59 +148,7 @@ def stability_chart(stability: pd.DataFrame) -> dict:
   )
   height = max(80, 28 * len(order))
   text = 'Rank correlation between pairs of runs, for each score.'
-  return _spec(points + mean, text, height)
-
-
-def curves_chart(history: pd.DataFrame, steps: list[int]) -> dict | None:
-  """Training curves of all runs, the scored steps marked.
-
-  The page sets the parameter `metric`, one of `CURVES`.
-
-  Args:
-    history: as `Results.history`.
-    steps: that were scored.
-  """
-  rows = []
-  for (group, run), table in history.groupby(['group', 'run']):
-    name = group.removeprefix('retrain/')
-    name = SCORING_RUNS if name == 'train' else name
-    for metric in CURVES:
-      known = table[['step', metric]].dropna()
-      at = np.linspace(0, len(known) - 1, min(len(known), _CURVE_POINTS))
-      rows += [
-        {
-          'group': name,
-          'run': int(run),
-          'metric': metric,
-          'step': int(step),
-          'value': float(f'{value:.5g}'),
-        }
-        for step, value in known.iloc[at.astype(int)].itertuples(index=False)
-        if np.isfinite(value)
-      ]
-  if not rows:
-    return None
-  metric = alt.param(name='metric', value=CURVES[0])
-  lines = (
-    alt.Chart(_values(rows))
-    .transform_filter('datum.metric == metric')
-    .mark_line(point=alt.OverlayMarkDef(size=25), strokeWidth=1.5)
-    .encode(
-      x=alt.X('step:Q', title='step'),
-      y=alt.Y('value:Q', title=None).scale(zero=False),
-      color=alt.Color('group:N', title=None).scale(
-        **_scheme(row['group'] for row in rows)
-      ),
-      detail='run:N',
-      tooltip=['group:N', 'run:O', 'step:Q', 'value:Q'],
-    )
-  )
-  marks = alt.Chart(_values([{'scored': step} for step in steps]))
-  marks = marks.mark_rule(strokeDash=[4, 4]).encode(
-    x='scored:Q', tooltip='scored:Q'
-  )
-  text = 'Training curves of all runs; scored steps are marked.'
-  return _spec(alt.layer(marks, lines).add_params(metric), text)
+  return as_spec(points + mean, text, height)
 
 
 def class_chart(
@@ -310,7 +170,7 @@ def class_chart(
   ]
   names = list(table.columns)
   chart = (
-    alt.Chart(_values(rows))
+    alt.Chart(values(rows))
     .mark_rect()
     .encode(
       x=alt.X(
@@ -325,7 +185,7 @@ def class_chart(
       ],
     )
   )
-  return _spec(chart, description, max(100, 18 * len(class_names)))
+  return as_spec(chart, description, max(100, 18 * len(class_names)))
 
 
 def confusion_chart(counts: np.ndarray, class_names: list[str]) -> dict:
@@ -346,7 +206,7 @@ def confusion_chart(counts: np.ndarray, class_names: list[str]) -> dict:
   # All classes, unless that were too many to be read.
   domain = {'domain': class_names} if len(class_names) <= _MAX_CLASSES else {}
   chart = (
-    alt.Chart(_values(rows))
+    alt.Chart(values(rows))
     .mark_rect()
     .encode(
       x=alt.X('suggested:N', sort=class_names, title='suggested label').scale(
@@ -358,4 +218,4 @@ def confusion_chart(counts: np.ndarray, class_names: list[str]) -> dict:
     )
   )
   text = 'Suspected label errors by given and suggested label.'
-  return _spec(chart, text, max(120, 20 * len(class_names)))
+  return as_spec(chart, text, max(120, 20 * len(class_names)))

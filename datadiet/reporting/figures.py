@@ -8,7 +8,7 @@ import pandas as pd
 import vl_convert
 from PIL import Image, ImageDraw, ImageFont
 
-from datadiet.reporting import analysis, charts
+from datadiet.reporting import analysis, run_charts
 
 _BINS = 60
 _HISTOGRAM_COLUMNS = 3
@@ -28,7 +28,7 @@ def result_figures(
     accuracy: `summary["accuracy"]`.
     scores: as `Results.scores`.
   """
-  specs = {'accuracy': charts.accuracy_chart(accuracy)}
+  specs = {'accuracy': run_charts.accuracy_chart(accuracy)}
   if specs['accuracy']:
     specs['accuracy'] |= {'width': 560, 'height': 360}
   if names := analysis.score_columns(scores):

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from datadiet.data.dataset import Dataset
-from datadiet.reporting import analysis, charts
+from datadiet.reporting import analysis, charts, run_charts
 from datadiet.reporting import audit as audit_lib
 from datadiet.reporting.audit import Audit
 from datadiet.reporting.figures import encode_png, to_rgb
@@ -99,7 +99,7 @@ def summary_context(material: Material) -> Values:
     'protocol': sorted(settings.items()),
     'smallest': rows.get(summary['smallest_equal']),
     'tolerance': TOLERANCE,
-    'charts': {'accuracy': charts.accuracy_chart(summary['accuracy'])},
+    'charts': {'accuracy': run_charts.accuracy_chart(summary['accuracy'])},
   }
 
 
@@ -126,7 +126,7 @@ def score_context(material: Material) -> Values:
   stability = analysis.run_stability(results)
   correlations = analysis.rank_correlations(results)
   data_map = analysis.data_map(results)
-  drawn = {'curves': charts.curves_chart(results.history, results.steps)}
+  drawn = {'curves': run_charts.curves_chart(results.history, results.steps)}
   if results.steps:
     drawn['histogram'] = charts.histogram_chart()
     drawn['density'] = charts.density_chart()
@@ -142,7 +142,7 @@ def score_context(material: Material) -> Values:
     'top_fraction': analysis.TOP_FRACTION,
     'correlations': correlations,
     'data_map_step': data_map.attrs.get('step'),
-    'curves': charts.CURVES,
+    'curves': run_charts.CURVES,
     'charts': drawn,
   }
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from datadiet.reporting import analysis, charts
+from datadiet.reporting import analysis, charts, run_charts
 from datadiet.reporting.summary import build_summary
 from datadiet.results import load_results
 
@@ -27,13 +27,13 @@ def test_all_charts_compile(results):
   table = analysis.class_shares(results)
   correlations = analysis.rank_correlations(results)
   specs = [
-    charts.accuracy_chart(build_summary(results)['accuracy']),
+    run_charts.accuracy_chart(build_summary(results)['accuracy']),
     charts.histogram_chart(),
     charts.density_chart(),
     charts.correlation_chart(correlations),
     charts.correlation_chart(correlations.iloc[:4, :4]),
     charts.stability_chart(analysis.run_stability(results)),
-    charts.curves_chart(results.history, results.steps),
+    run_charts.curves_chart(results.history, results.steps),
     charts.class_chart(table, results.class_names, 'kept', 'text'),
     charts.confusion_chart(np.eye(3, dtype=int), results.class_names),
   ]
@@ -43,7 +43,7 @@ def test_all_charts_compile(results):
 
 
 def test_the_accuracy_chart_has_error_bars(results):
-  spec = charts.accuracy_chart(build_summary(results)['accuracy'])
+  spec = run_charts.accuracy_chart(build_summary(results)['accuracy'])
   (full,) = _rows(spec, 0)
   assert full['high'] - full['low'] == pytest.approx(0.4)
   rows = _rows(spec, 2)
@@ -53,7 +53,7 @@ def test_the_accuracy_chart_has_error_bars(results):
   assert hardest['kept'] == pytest.approx(50)
   assert hardest['accuracy'] == pytest.approx(95.2)
   assert hardest['high'] - hardest['low'] == pytest.approx(0.4)
-  assert charts.accuracy_chart([]) is None
+  assert run_charts.accuracy_chart([]) is None
 
 
 def test_curves_are_thinned_but_keep_both_ends(results):
@@ -61,13 +61,13 @@ def test_curves_are_thinned_but_keep_both_ends(results):
   history = pd.DataFrame(
     {'group': 'train', 'run': 0, 'step': steps, 'train_loss': 1 / steps}
   )
-  for name in set(charts.CURVES) - {'train_loss'}:
+  for name in set(run_charts.CURVES) - {'train_loss'}:
     history[name] = np.nan
-  rows = _rows(charts.curves_chart(history, [20]), 1)
+  rows = _rows(run_charts.curves_chart(history, [20]), 1)
   shown = [row['step'] for row in rows]
   assert (shown[0], shown[-1], len(shown)) == (10, 5000, 60)
   assert {row['metric'] for row in rows} == {'train_loss'}
-  assert charts.curves_chart(history[:0], []) is None
+  assert run_charts.curves_chart(history[:0], []) is None
 
 
 def test_undefined_correlations_are_left_empty():
@@ -84,5 +84,5 @@ def test_no_colour_comes_twice_before_twenty(results):
       row | {'selection': f'keep_max_60_{n}', 'num_kept': 60}
       for n in range(number)
     ]
-    color = charts.accuracy_chart(rows)['layer'][0]['encoding']['color']
+    color = run_charts.accuracy_chart(rows)['layer'][0]['encoding']['color']
     assert color['scale'].get('scheme') == expected

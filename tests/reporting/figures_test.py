@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from datadiet.reporting import charts, figures
+from datadiet.reporting import figures, run_charts
 from datadiet.reporting.summary import build_summary
 from datadiet.results import load_results
 from tests.results import synthetic
@@ -46,7 +46,7 @@ def test_a_figure_needs_nothing_from_elsewhere():
 
 def test_figures_are_the_charts_of_the_page(workdir):
   accuracy = build_summary(load_results(workdir))['accuracy']
-  spec = charts.accuracy_chart(accuracy) | {'width': 560, 'height': 360}
+  spec = run_charts.accuracy_chart(accuracy) | {'width': 560, 'height': 360}
   drawn = figures.result_figures(accuracy, load_results(workdir).scores)
   assert drawn['accuracy'] == figures.render_png(spec)
 
@@ -55,7 +55,9 @@ def _histograms(scores: pd.DataFrame) -> dict:
   """Title -> the counts drawn below it."""
   spec = figures.histograms_chart(scores)
   return {
-    panel['title']: [row['examples'] for row in panel['data']['values']]
+    panel['title']: [
+      row['examples'] for row in spec['datasets'][panel['data']['name']]
+    ]
     for panel in spec['concat']
   }
 
@@ -112,7 +114,7 @@ def test_options_make_lines_of_their_own(workdir, dataset):
   for name in names:
     synthetic.write_selection(workdir, dataset, name, kept)
   rows = build_summary(load_results(workdir))['accuracy']
-  series = {row['selection']: charts.series_name(row) for row in rows}
+  series = {row['selection']: run_charts.series_name(row) for row in rows}
   plain = 'keep_max, el2n, step 60'
   assert series['el2n_step_60_keep_max_60'] == plain
   assert [series[name] for name in names] == [
