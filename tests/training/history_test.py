@@ -7,7 +7,8 @@ import pytest
 from etils import epath
 
 from datadiet.training import history as history_lib
-from datadiet.training.history import COLUMNS, History, read_history
+from datadiet.training.history import History, read_history
+from datadiet.workdir.tables import HISTORY_COLUMNS
 
 # Before the fixtures of this folder put another in its place.
 REAL_EVENT_WRITER = history_lib._event_writer
@@ -35,7 +36,7 @@ def test_the_table_has_the_designs_columns(tmp_path):
   add_rows(history, [1, 2])
   history.write()
   assert (tmp_path / 'history.csv').read_text().splitlines() == [
-    ','.join(COLUMNS),
+    ','.join(HISTORY_COLUMNS),
     '1,0.333333333,0.1,1,,,',
     '2,0.666666667,0.1,0.5,,,0.5',
   ]
