@@ -57,6 +57,7 @@ TREES = ('cinic10', 'image_folder', 'arrays', 'hugging_face')
 _OPTIONS = (
   'name',
   'label_key',
+  'id_key',
   'image_size',
   'train_splits',
   'test_split',

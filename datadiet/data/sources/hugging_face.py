@@ -1,104 +1,95 @@
-"""Hugging Face image sets: folders of save_to_disk, or parquet files.
+"""Hugging Face image sets: folders of save_to_disk, or Parquet files.
 
-Read by pyarrow alone, a few records at a time; the library `datasets` is not
-needed.
+Read by pyarrow alone, a few records at a time. The library `datasets` would
+copy Parquet files to a cache of its own first, take the class names of the
+first file for those of all, and not notice that one is missing.
 """
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 from etils import epath
 
-from datadiet.data import splitting
+from datadiet.data import splitting, tree
 from datadiet.data.dataset import Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
-from datadiet.data.sources.image_folder import files_below, require_folder
+from datadiet.data.shards import canonical_split, group_files
+from datadiet.data.sources import hugging_face_columns as columns_lib
+from datadiet.data.sources.hugging_face_columns import Columns, import_pyarrow
+from datadiet.data.sources.image_folder import require_folder
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.runtime import extras
 
 _ROWS = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class _Columns:
-  """What the columns of a table mean.
-
-  Attributes:
-    image: the column with the images.
-    label: the column with the labels.
-    id: the column with ids; None if there is none.
-    class_names: of the labels; None if the table does not say.
-  """
-
-  image: str
-  label: str
-  id: str | None
-  class_names: tuple[str, ...] | None
-
-
-def _import_pyarrow() -> Any:
-  try:
-    import pyarrow
-    import pyarrow.parquet
-  except ImportError as error:
-    raise extras.missing_library(
-      'config.dataset.name: hugging_face', 'pyarrow'
-    ) from error
-  return pyarrow
+_STATE, _SPLITS = 'state.json', 'dataset_dict.json'
 
 
 def load_hugging_face(settings, allocate: Allocate = in_memory) -> Dataset:
   """Reads what `Dataset.save_to_disk` or `to_parquet` wrote.
 
-  The order is that of the records. The ids are those of a column `id`, or
-  numbers such as 'train_00000'.
+  The order is that of the records. The ids are those of a column, or numbers
+  such as 'train_00000'. Classes are those of the first train file; labels of
+  the others are mapped by the names of their classes.
 
   Args:
-    settings: `config.dataset`; uses `data_dir`, `label_key` (the column of
-      labels), `train_splits`, `test_split`, `test_fraction`, `image_size` and
-      `skip_unreadable`.
+    settings: `config.dataset`; uses `data_dir`, `label_key` and `id_key` (the
+      columns of labels and ids), `train_splits`, `test_split`,
+      `test_fraction`, `image_size` and `skip_unreadable`.
     allocate: for the decoded images.
 
   Raises:
     DataDietError: if pyarrow is missing, or the files are, are damaged, or do
       not hold images and labels.
   """
-  _import_pyarrow()
+  import_pyarrow()
   root = require_folder(settings.data_dir, 'hugging_face')
   source = os.fspath(root)
   files = find_files(root)
-  if list(files) == ['']:
-    files = {'train': files['']}
+  if len(files) == 1:
+    files = {'train': next(iter(files.values()))}
   train_splits, test_split = splitting.choose_splits(
-    files, settings.train_splits, settings.test_split, source
-  )
-  train_files = [path for name in train_splits for path in files[name]]
-  columns = _find_columns(_schema(train_files[0]), settings.label_key, source)
-  train = _read_listing(train_files, columns, '_'.join(train_splits), source)
-  if test_split is None:
-    test = None
-    values = train.labels
-  else:
-    test = _read_listing(files[test_split], columns, 'test', source)
-    values = [*train.labels, *test.labels]
-  class_names = columns.class_names or _names_of(values, source)
-  for name, listing in (('train', train), ('test', test)):
-    if listing is not None:
-      where = f'{source}, {name}'
-      listing.labels = _numbers(listing.labels, class_names, columns, where)
-  listings, encoded = _divide(
-    train,
-    test,
-    train_files,
-    files.get(test_split),
-    columns,
-    settings,
-    class_names,
+    files,
+    tuple(map(canonical_split, settings.train_splits)),
+    canonical_split(settings.test_split),
     source,
+  )
+  unused = sorted(set(files) - {*train_splits, test_split})
+  if unused:
+    logging.warning('%s: not used are its splits %s', source, ', '.join(unused))
+  chosen = {'train': [path for name in train_splits for path in files[name]]}
+  if test_split is not None:
+    chosen['test'] = files[test_split]
+  columns = {
+    path: columns_lib.find_columns(_schema(path), settings, str(path))
+    for paths in chosen.values()
+    for path in paths
+  }
+  columns_lib.check_alike(columns)
+  first = columns[chosen['train'][0]]
+  values = {path: _values(path, columns[path]) for path in columns}
+  class_names = first.class_names or columns_lib.names_of(
+    [label for labels, _ in values.values() for label in labels], source
+  )
+  prefixes = {'train': '_'.join(train_splits), 'test': 'test'}
+  listings = {
+    name: _listing(paths, values, columns, class_names, prefixes[name])
+    for name, paths in chosen.items()
+  }
+  rows = {
+    name: [(name, i) for i in range(len(listing.ids))]
+    for name, listing in listings.items()
+  }
+  if test_split is None:
+    listings, rows['train'] = _divided(
+      listings['train'], settings.test_fraction, class_names, source
+    )
+  encoded = (
+    image
+    for name, paths in chosen.items()
+    for image in _encoded(paths, first.image, rows[name], source)
   )
   return decoded_dataset(
     'hugging_face',
@@ -111,69 +102,98 @@ def load_hugging_face(settings, allocate: Allocate = in_memory) -> Dataset:
   )
 
 
-def _divide(
-  train, test, train_files, test_files, columns, settings, class_names, source
-):
-  """Listings of train and test, and their images as the files have them."""
-  if test is not None:
-    rows = {
-      'train': [('train', i) for i in range(len(train.ids))],
-      'test': [('test', i) for i in range(len(test.ids))],
-    }
-
-    def encoded_of_both():
-      yield from _encoded(train_files, columns, rows['train'], source)
-      yield from _encoded(test_files, columns, rows['test'], source)
-
-    return {'train': train, 'test': test}, encoded_of_both()
+def _divided(
+  whole: Listing, test_fraction: float, class_names, source: str
+) -> tuple[dict[str, Listing], list[tuple[str, int]]]:
+  """Listings of train and test, and the split and row of each record."""
   records = splitting.stratified_split(
-    train.labels, settings.test_fraction, class_names, source
+    whole.labels, test_fraction, class_names, source
   )
-  rows = [('', 0)] * len(train.ids)
+  rows = [('', 0)] * len(whole.ids)
   listings = {}
   for split_name, numbers in records.items():
     for position, number in enumerate(numbers):
       rows[number] = (split_name, position)
     listings[split_name] = Listing(
-      [train.ids[number] for number in numbers], train.labels[numbers]
+      [whole.ids[number] for number in numbers], whole.labels[numbers]
     )
-  return listings, _encoded(train_files, columns, rows, source)
+  return listings, rows
+
+
+def _listing(
+  paths: Sequence[epath.Path],
+  values: Mapping[epath.Path, tuple[list, list]],
+  columns: Mapping[epath.Path, Columns],
+  class_names: tuple[str, ...],
+  prefix: str,
+) -> Listing:
+  """Labels and ids of a split, file by file."""
+  labels, ids = [], []
+  for path in paths:
+    found, own_ids = values[path]
+    labels.append(
+      columns_lib.numbers_of(found, columns[path], class_names, str(path))
+    )
+    ids.extend(columns_lib.ids_of(own_ids, columns[path], str(path)))
+  labels = np.concatenate(labels).astype(np.int32)
+  return Listing(
+    ids or [f'{prefix}_{i:05d}' for i in range(len(labels))], labels
+  )
 
 
 def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
   """The files of each split, in order; the name '' where it has no name.
 
   Raises:
-    DataDietError: if there are none.
+    DataDietError: if there are none, if some are missing, or if they are those
+      of several sets.
   """
-  if (root / 'dataset_dict.json').exists():
-    names = _read_json(root / 'dataset_dict.json', 'splits')
-    return {name: _saved_files(root / name) for name in names}
-  if (root / 'state.json').exists():
+  if (root / _SPLITS).exists():
+    names = list(map(str, _read_json(root / _SPLITS, 'splits')))
+    if len(set(map(canonical_split, names))) < len(names):
+      raise DataDietError(
+        f'{root} has two splits for one purpose: {", ".join(names)}; rename one'
+      )
+    return {canonical_split(name): _saved_files(root / name) for name in names}
+  if (root / _STATE).exists():
     return {'': _saved_files(root)}
-  files: dict[str, list[epath.Path]] = {}
-  for relative in sorted(files_below(root, '')):
-    if not relative.endswith('.parquet'):
-      continue
-    path = root / relative.removeprefix('/')
-    # train-00000-of-00002.parquet, train.parquet, or train/0000.parquet.
-    stem = path.name.removesuffix('.parquet')
-    name = stem.split('-')[0]
-    if name.isdigit():
-      name = path.parent.name if path.parent != root else ''
-    files.setdefault(name, []).append(path)
-  if not files:
-    raise DataDietError(
-      f'{root} holds neither what save_to_disk writes (dataset_dict.json or '
-      'state.json) nor .parquet files'
+  found = tree.walk(root).files
+  below = {
+    name: [
+      path.removesuffix(f'/{name}')
+      for path in found
+      if path.endswith(f'/{name}')
+    ]
+    for name in (_STATE, _SPLITS)
+  }
+  if below[_SPLITS]:
+    raise ConfigError(
+      f'config.dataset.data_dir: {root} is not itself what save_to_disk wrote; '
+      f'allowed: {", ".join(str(root / path) for path in below[_SPLITS])}'
     )
-  if len(files) == 1 and 'train' not in files:
-    return {'': next(iter(files.values()))}
-  return files
+  saved = below[_STATE]
+  parquet = [
+    path.removesuffix('.parquet') for path in found if path.endswith('.parquet')
+  ]
+  if saved and not parquet:
+    groups = group_files(saved, os.fspath(root))
+    return {
+      split: [path for name in names for path in _saved_files(root / name)]
+      for split, names in groups.items()
+    }
+  if not parquet:
+    raise DataDietError(
+      f'{root} holds neither what save_to_disk writes ({_SPLITS} or {_STATE}) '
+      'nor .parquet files'
+    )
+  return {
+    split: [root / f'{name}.parquet' for name in names]
+    for split, names in group_files(parquet, os.fspath(root)).items()
+  }
 
 
 def _saved_files(folder: epath.Path) -> list[epath.Path]:
-  path = folder / 'state.json'
+  path = folder / _STATE
   files, state = _read_json(path, '_data_files'), _read_json(path)
   if state.get('_indices_data_files') or state.get('_indices_files'):
     raise DataDietError(
@@ -188,19 +208,17 @@ def _read_json(path: epath.Path, key: str = '') -> Any:
   try:
     content = json.loads(path.read_text())
     return content[key] if key else content
-  except (OSError, ValueError, KeyError) as error:
+  except (OSError, ValueError, KeyError, TypeError) as error:
     raise DataDietError(f'{path} is missing or damaged ({error})') from error
 
 
 def _tables(path: epath.Path, columns: Sequence[str]) -> Iterator:
   """Record batches of one file, with some columns."""
-  pyarrow = _import_pyarrow()
+  pyarrow = import_pyarrow()
   try:
     with path.open('rb') as file:
       if path.name.endswith('.parquet'):
         table = pyarrow.parquet.ParquetFile(file)
-        for name in set(columns) - set(table.schema_arrow.names):
-          raise KeyError(f'no column {name!r}')
         yield from table.iter_batches(_ROWS, columns=columns)
         return
       for batch in pyarrow.ipc.open_stream(file):
@@ -208,129 +226,52 @@ def _tables(path: epath.Path, columns: Sequence[str]) -> Iterator:
         for start in range(0, picked.num_rows, _ROWS):
           yield picked.slice(start, _ROWS)
   except (pyarrow.ArrowException, OSError, KeyError) as error:
-    text = str(error.args[0] if error.args else error).splitlines()
-    raise DataDietError(
-      f'{path} is missing, cut short or damaged ({text[0] if text else ""})'
-    ) from error
+    raise _damaged(path, error) from error
 
 
 def _schema(path: epath.Path) -> Any:
-  pyarrow = _import_pyarrow()
+  pyarrow = import_pyarrow()
   try:
     with path.open('rb') as file:
       if path.name.endswith('.parquet'):
         return pyarrow.parquet.read_schema(file)
       return pyarrow.ipc.open_stream(file).schema
   except (pyarrow.ArrowException, OSError) as error:
-    raise DataDietError(
-      f'{path} is missing, cut short or damaged ({error})'
-    ) from error
+    raise _damaged(path, error) from error
 
 
-def _find_columns(schema, label_key: str, source: str) -> _Columns:
-  """Finds the columns by what the files say of their features."""
-  pyarrow = _import_pyarrow()
-  stored = json.loads((schema.metadata or {}).get(b'huggingface', b'{}'))
-  features = stored.get('info', {}).get('features', {})
-  images = [name for name, of in features.items() if of.get('_type') == 'Image']
-  if not images:
-    images = [
-      field.name
-      for field in schema
-      if pyarrow.types.is_binary(field.type)
-      or pyarrow.types.is_large_binary(field.type)
-      or pyarrow.types.is_struct(field.type)
-      and field.type.get_field_index('bytes') >= 0
-    ]
-  labels = [
-    name for name, of in features.items() if of.get('_type') == 'ClassLabel'
-  ] or [name for name in ('label', 'labels') if name in schema.names]
-  if label_key:
-    labels = [name for name in schema.names if name == label_key]
-  elif 'label' in labels:
-    labels = ['label']
-  for what, found, remedy in (
-    ('images', images, 'save it with one (remove_columns), of '),
-    (
-      'labels',
-      labels,
-      'set config.dataset.label_key to the one with the labels, of ',
-    ),
-  ):
-    if len(found) != 1:
-      raise ConfigError(
-        f'{source} has {len(found)} columns that could hold the {what}'
-        f'{": " + ", ".join(found) if found else ""}; {remedy}'
-        f'{", ".join(schema.names)}'
-      )
-  names = features.get(labels[0], {}).get('names')
-  return _Columns(
-    images[0],
-    labels[0],
-    'id' if 'id' in schema.names else None,
-    tuple(map(str, names)) if names else None,
+def _damaged(path: epath.Path, error: Exception) -> DataDietError:
+  text = str(error.args[0] if error.args else error).splitlines()
+  return DataDietError(
+    f'{path} is missing, cut short or damaged ({text[0] if text else ""})'
   )
 
 
-def _read_listing(
-  files, columns: _Columns, prefix: str, source: str
-) -> Listing:
-  """Labels, not yet numbers, and ids of a split."""
+def _values(path: epath.Path, columns: Columns) -> tuple[list, list]:
+  """The labels of a file, as they are, and its ids; [] if it has none."""
   labels, ids = [], []
   wanted = [columns.label, *([columns.id] if columns.id else [])]
-  for path in files:
-    for batch in _tables(path, wanted):
-      labels.extend(batch.column(columns.label).to_pylist())
-      if columns.id:
-        ids.extend(map(str, batch.column(columns.id).to_pylist()))
-  if None in labels:
-    raise DataDietError(
-      f'{source}: record {labels.index(None)} of {prefix} has no label in the '
-      f'column {columns.label!r}'
-    )
-  ids = ids or [f'{prefix}_{i:05d}' for i in range(len(labels))]
-  return Listing(ids, labels)
-
-
-def _names_of(values: list, source: str) -> tuple[str, ...]:
-  """Class names where the files give none."""
-  if all(isinstance(value, str) for value in values):
-    return tuple(sorted(set(values)))
-  if all(isinstance(value, int) for value in values):
-    return tuple(map(str, range(max([0, *values]) + 1)))
-  raise DataDietError(f'{source}: labels must be integers or texts')
-
-
-def _numbers(
-  values: list, class_names: Sequence[str], columns: _Columns, source: str
-) -> np.ndarray:
-  numbers = {name: number for number, name in enumerate(class_names)}
-  labels = np.zeros(len(values), np.int32)
-  for position, value in enumerate(values):
-    number = numbers.get(value) if isinstance(value, str) else value
-    if not isinstance(number, int) or not 0 <= number < len(class_names):
-      raise DataDietError(
-        f'{source}: record {position} has {columns.label} {value!r}, allowed '
-        f'are 0 to {len(class_names) - 1}'
-      )
-    labels[position] = number
-  return labels
+  for batch in _tables(path, wanted):
+    labels.extend(batch.column(columns.label).to_pylist())
+    if columns.id:
+      ids.extend(batch.column(columns.id).to_pylist())
+  columns_lib.check_labels(labels, columns, str(path))
+  return labels, ids
 
 
 def _encoded(
   files: Sequence[epath.Path],
-  columns: _Columns,
+  column: str,
   rows: Sequence[tuple[str, int]],
   source: str,
 ) -> Iterator[EncodedImage]:
   """The images of records, each with the split and row it belongs to."""
   record = 0
   for path in files:
-    for batch in _tables(path, [columns.image]):
-      for value in batch.column(columns.image).to_pylist():
-        name = f'{path}, record {record},'
-        content = _content(value, source)
-        yield EncodedImage(*rows[record], content, name)
+    for batch in _tables(path, [column]):
+      for value in batch.column(column).to_pylist():
+        name = f'{path}, record {record}'
+        yield EncodedImage(*rows[record], _content(value, source), name)
         record += 1
 
 
@@ -338,7 +279,8 @@ def _content(value: bytes | Mapping | None, source: str) -> str | bytes:
   """Bytes of a file, or the path of one; b'' cannot be read."""
   if isinstance(value, bytes):
     return value
-  value = value or {}
+  if not isinstance(value, Mapping):
+    return b''
   if value.get('bytes') is not None:
     return value['bytes']
   return os.path.join(source, value['path']) if value.get('path') else b''

@@ -141,12 +141,6 @@ def require_folder(data_dir: str, name: str) -> epath.Path:
   return root
 
 
-def files_below(folder: epath.Path, prefix: str) -> Iterator[str]:
-  """Paths of all files in a folder and below, with `prefix` in its place."""
-  for path in tree.walk(folder).files:
-    yield f'{prefix}/{path}'
-
-
 def list_images(root: epath.Path) -> list[str]:
   """Sorted paths of all images below a folder, relative to it.
 
