@@ -25,6 +25,8 @@ UNREADABLE, OTHER_SIZE, NOT_READ = 'unreadable', 'other size', 'not read'
 _SHRINK_GAP = 2
 # Bits a value that cameras and scanners store in 16.
 _DEPTHS = (8, 10, 12, 14, 16)
+# Files have one of these where they note how the image lies.
+_MARKS = (b'Exif', b'eXIf', b'EXIF', b'exif', b'rientation')
 # How to turn an image that was noted to lie in one of EXIF's orientations.
 _TURNS = {
   2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -113,6 +115,36 @@ def _orientation(image: Image.Image) -> tuple[int, bool]:
   # A damaged block raises many things, and says nothing of the pixels.
   except Exception:
     return 1, True
+
+
+def noted_orientation(content: bytes) -> int:
+  """EXIF's number of how an image lies; 1, upright, where nothing is noted."""
+  # Most files note nothing, and need not be opened.
+  if not any(mark in content for mark in _MARKS):
+    return 1
+  try:
+    with Image.open(io.BytesIO(content)) as image:
+      return _orientation(image)[0]
+  # What cannot be read at all is for who decodes it.
+  except Exception:
+    return 1
+
+
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+  """Turns an image upright.
+
+  Args:
+    pixels: uint8[height, width, 1 or 3].
+    orientation: EXIF's number.
+
+  Returns:
+    The image, of height and width or of width and height.
+  """
+  if orientation not in _TURNS:
+    return pixels
+  image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+  turned = np.asarray(image.transpose(_TURNS[orientation]))
+  return turned.reshape(*turned.shape[:2], pixels.shape[-1])
 
 
 def _is_deep_colour(image: Image.Image) -> bool:

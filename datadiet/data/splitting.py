@@ -111,7 +111,8 @@ def stratified_split(
     if len(records) < 2:
       raise DataDietError(
         f'{source}: the class {class_names[label]!r} has one example, which '
-        'cannot be in the train and in the test split'
+        'cannot be in the train and in the test split; add one, or leave the '
+        'class out'
       )
     num_test = round(test_fraction * len(records))
     num_test = min(max(num_test, 1), len(records) - 1)

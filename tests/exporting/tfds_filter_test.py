@@ -18,7 +18,7 @@ def test_the_filter_gives_the_same_images_in_order(
   labels = np.arange(20) % 3
   splits = {'train': (images, labels), 'test': (images[:3], labels[:3])}
   folder = tmp_path / 'tfds' / 'tiny' / '1.0.0'
-  tfds_test._write_set(folder, splits, with_id=with_id)
+  tfds_test.write_set(folder, splits, with_id=with_id)
   kept = make_kept(formats.settings('tiny', tmp_path / 'tfds'))
   root = kept.results.workdir.root
   output = export_selection(root, 'some', 'tfds', tmp_path / 'out')

@@ -7,6 +7,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from datadiet.data import load_dataset
 from datadiet.data.decode_worker import decode
 from tests.data import formats
+from tests.data.sources import tfds_test
 
 RNG = np.random.default_rng(1)
 # Grey, as JPEG and AVIF keep colours at half the size.
@@ -135,3 +136,29 @@ def test_damaged_blocks_are_counted(tmp_path, caplog, monkeypatch):
   dataset = load_dataset(formats.settings('image_folder', tmp_path))
   np.testing.assert_array_equal(dataset.train.images[0], PIXELS)
   assert '4 images have a damaged EXIF block: taken as they lie' in caplog.text
+
+
+def _tfds(folder, contents, **settings):
+  labels = np.arange(len(contents)) % 3
+  tfds_test.write_set(
+    folder / 'tiny/1.0.0',
+    {'train': (contents, labels), 'test': (contents, labels)},
+    size=settings.pop('size', None),
+  )
+  return load_dataset(formats.settings('tiny', folder, **settings))
+
+
+def test_orientation_is_followed_in_sets_of_tensorflow(tmp_path):
+  ways = ('JPEG EXIF', 'JPEG XMP', 'PNG eXIf', 'PNG raw profile', 'PNG XMP')
+  contents = [_content(way, n) for way in ways for n in (1, 6, 3, 7)]
+  plain = [
+    _content(way, 1) for way in ('JPEG EXIF', 'JPEG EXIF', *['PNG XMP'] * 3)
+  ]
+  images = _tfds(tmp_path, contents, image_size=12).train.images
+  upright = _tfds(tmp_path / 'plain', plain, image_size=12).train.images
+  for i, image in enumerate(upright):
+    np.testing.assert_array_equal(images[4 * i], image)
+    np.testing.assert_array_equal(images[4 * i + 1], np.rot90(image, -1))
+    np.testing.assert_array_equal(images[4 * i + 2], np.rot90(image, 2))
+    turned = np.rot90(image, 2).transpose(1, 0, 2)
+    np.testing.assert_array_equal(images[4 * i + 3], turned)

@@ -11,6 +11,7 @@ from datadiet.data.dataset import Split, make_dataset
 from datadiet.data.decode_worker import decode
 from datadiet.errors import DataDietError
 from tests.data import formats
+from tests.data.sources import tfds_test
 
 RNG = np.random.default_rng(0)
 # Colours that PNG optimisers leave where nothing is seen.
@@ -328,3 +329,36 @@ def test_fewer_than_two_classes_are_refused(labels, names, message):
   )
   with pytest.raises(DataDietError, match=f'here.*{message}'):
     make_dataset('set', split, split, names, source='here')
+
+
+def test_transparent_sets_of_tensorflow_are_laid_on_a_background(tmp_path):
+  rgba = formats.random_images(6, 8, channels=4)
+  rgba[:, :4, :, 3] = 0
+  content = (rgba, np.arange(6) % 3)
+  tfds_test.write_set(
+    tmp_path / 'tiny/1.0.0', {'train': content, 'test': content}, channels=4
+  )
+  for background, value in BACKGROUNDS.items():
+    dataset = load_dataset(
+      formats.settings('tiny', tmp_path, background=background)
+    )
+    assert dataset.image_shape == (8, 8, 3)
+    expected = np.broadcast_to(value, (6, 4, 8, 3))
+    np.testing.assert_array_equal(dataset.train.images[:, :4], expected)
+    alpha = rgba[..., 3:] / 255
+    mixed = alpha * rgba[..., :3] + (1 - alpha) * value
+    np.testing.assert_allclose(dataset.train.images, mixed, atol=1)
+
+
+@pytest.mark.parametrize('dtype', ['uint16', 'float32'])
+def test_other_types_of_tensorflow_are_refused(tmp_path, dtype):
+  content = (formats.random_images(6, 8), np.arange(6) % 3)
+  tfds_test.write_set(
+    tmp_path / 'tiny/1.0.0',
+    {'train': content, 'test': content},
+    channels=1,
+    dtype=dtype,
+  )
+  message = f'tiny: its images are {dtype}.*allowed: uint8'
+  with pytest.raises(DataDietError, match=message):
+    load_dataset(formats.settings('tiny', tmp_path))

@@ -8,7 +8,8 @@ import pytest
 from datadiet.data import load_dataset
 from datadiet.data.sources import tfds
 from datadiet.errors import ConfigError, DataDietError
-from tests.data import formats, tfds_test
+from tests.data import formats
+from tests.data.sources import tfds_test
 from tests.storage import stores
 
 NUM = 12
@@ -46,7 +47,7 @@ def _tfds(folder):
     'train': (formats.random_images(NUM, 8), labels),
     'test': (formats.random_images(NUM, 8, 1), labels),
   }
-  tfds_test._write_set(folder / 'tiny' / '1.0.0', splits)
+  tfds_test.write_set(folder / 'tiny' / '1.0.0', splits)
   return 'tiny'
 
 

@@ -6,14 +6,12 @@ join what was made from one with what was made from the other.
 """
 
 import dataclasses
-import io
 import os
-import pickle
 
 import numpy as np
 from etils import epath
 
-from datadiet.data import archives, decode_worker, splitting
+from datadiet.data import archives, decode_worker, pickles, splitting
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -222,23 +220,10 @@ def _read_folder(folder: epath.Path, wanted: list[str]) -> dict[str, dict]:
   return batches
 
 
-class _Unpickler(pickle.Unpickler):
-  """Reads what the archives hold, numbers and arrays, and runs nothing."""
-
-  def find_class(self, module: str, name: str):
-    """The few things that a pickled array is made of."""
-    if name == '_reconstruct' and module.endswith('.multiarray'):
-      # Its module has had several names.
-      return np.zeros(0).__reduce__()[0]
-    if module == 'numpy' and name in ('ndarray', 'dtype'):
-      return getattr(np, name)
-    raise pickle.UnpicklingError(f'it would import {module}.{name}')
-
-
 def _unpickle(where: epath.Path, content: bytes) -> dict:
   try:
     # Written by Python 2, whose texts are bytes.
-    batch = _Unpickler(io.BytesIO(content), encoding='latin1').load()
+    batch = pickles.load(content, encoding='latin1')
   # Damaged bytes can make a pickle raise nearly anything.
   except Exception as error:
     raise DataDietError(f'{where} is cut short or damaged ({error})') from error

@@ -19,6 +19,7 @@ from datadiet.data.dataset import (
   in_memory,
   make_dataset,
 )
+from datadiet.data.sources import tfds_pixels
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import extras, stopping
 from datadiet.runtime.progress import progress
@@ -139,7 +140,7 @@ def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
     settings: `config.dataset`; uses `name`, `data_dir` (of TFDS; '' for its
       default folder, where a missing set is downloaded), `label_key`,
       `train_splits`, `test_split`, `test_fraction` and `image_size` (images of
-      other sizes are resized to it; 0 to leave them).
+      other sizes are resized to it; 0 to leave them) and `background`.
     allocate: for the decoded images.
 
   Raises:
@@ -150,7 +151,7 @@ def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
   tf, tfds = _import_tensorflow()
   logging.info('Reading %s from %s', settings.name, folder)
   builder = tfds.builder_from_directory(folder)
-  reader = _Reader(builder, settings.label_key or 'label', settings.image_size)
+  reader = _Reader(builder, settings)
   train_splits, test_split = splitting.choose_splits(
     builder.info.splits,
     settings.train_splits,
@@ -190,10 +191,11 @@ def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
 class _Reader:
   """Decodes the splits of one prepared set."""
 
-  def __init__(self, builder, label_key: str, image_size: int):
+  def __init__(self, builder, settings):
     self._builder = builder
-    self._label_key = label_key
-    self._image_size = image_size
+    self._label_key = label_key = settings.label_key or 'label'
+    self._image_size = image_size = settings.image_size
+    self._background = settings.background
     features = builder.info.features
     self._has_id = 'id' in features
     for key in ('image', label_key):
@@ -207,6 +209,7 @@ class _Reader:
         f'{builder.name}: the feature {label_key!r} is not the label of a '
         'class; set config.dataset.label_key to one that is'
       )
+    tfds_pixels.check_dtype(features['image'], builder.name)
     if not image_size and None in features['image'].shape:
       raise DataDietError(
         f'{builder.name}: its images differ in size; set '
@@ -254,7 +257,10 @@ class _Reader:
             images[name] = allocate(name, (len(numbers), *shape))
         start, end = len(ids), len(ids) + len(batch['label'])
         if end <= num_examples:
-          splitting.scatter(images, records, start, batch['image'])
+          upright = tfds_pixels.upright(
+            batch['image'], batch['encoded'], self._builder.name
+          )
+          splitting.scatter(images, records, start, upright)
           labels[start:end] = batch['label']
         ids.extend(name.decode() for name in batch['id'])
         bar.advance(end - start)
@@ -285,22 +291,25 @@ class _Reader:
     )
 
   def _batches(self, split: str) -> Iterator[dict]:
-    tf, _ = _import_tensorflow()
+    tf, tfds = _import_tensorflow()
     size = self._image_size
+    feature = self._builder.info.features['image']
 
     def pick(example):
-      image = example['image']
+      encoded = example['image']
+      image = feature.decode_example(encoded)
+      image = tfds_pixels.opaque(tf, image, self._background)
       if size:
         image = tf.image.resize(image, (size, size), antialias=True)
         image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
       name = example['id'] if self._has_id else example['tfds_id']
-      return {'image': image, 'label': example[self._label_key], 'id': name}
+      label = example[self._label_key]
+      return {'image': image, 'encoded': encoded, 'label': label, 'id': name}
 
-    shape = self._builder.info.features['image'].shape
-    height, width = (size, size) if size else shape[:2]
+    height, width = (size, size) if size else feature.shape[:2]
     batch_size = max(1, min(1000, _BATCH_BYTES // (height * width * 3)))
     yield from (
-      self._records(split)
+      self._records(split, {'image': tfds.decode.SkipDecoding()})
       .map(pick, num_parallel_calls=tf.data.AUTOTUNE)
       .batch(batch_size)
       .prefetch(2)

@@ -25,19 +25,22 @@ def _feature(name, **content):
   return {'pythonClassName': f'{path}.{name}', **content}
 
 
-def _write_set(folder, splits, size=8, with_id=True):
-  """Writes a prepared set; `splits` maps a name to images and labels."""
+def write_set(folder, splits, size=8, with_id=True, channels=3, dtype='uint8'):
+  """Writes a prepared set; `splits` maps a name to images and labels.
+
+  Images are pixels or the bytes of files.
+  """
   import tensorflow as tf
 
   folder.mkdir(parents=True)
-  sides = [] if size is None else [str(size), str(size), '3']
+  sides = [] if size is None else [str(size), str(size), str(channels)]
   features = {
     'image': _feature(
       'image_feature.Image',
       image={
-        'dtype': 'uint8',
+        'dtype': dtype,
         'encodingFormat': 'png',
-        'shape': {'dimensions': sides or ['-1', '-1', '3']},
+        'shape': {'dimensions': sides or ['-1', '-1', str(channels)]},
       },
     ),
     'label': _feature(
@@ -65,9 +68,11 @@ def _write_set(folder, splits, size=8, with_id=True):
     path = folder / f'tiny-{split}.tfrecord-00000-of-00001'
     with tf.io.TFRecordWriter(str(path)) as writer:
       for i, (image, label) in enumerate(zip(images, labels)):
+        if not isinstance(image, bytes):
+          image = formats.encode(image)
         values = {
           'image': tf.train.Feature(
-            bytes_list=tf.train.BytesList(value=[formats.encode(image)])
+            bytes_list=tf.train.BytesList(value=[image])
           ),
           'label': tf.train.Feature(
             int64_list=tf.train.Int64List(value=[label])
@@ -91,7 +96,7 @@ def _content(num, seed, size=8):
 
 def test_small_set_in_record_order(tmp_path):
   train, test = _content(20, 0), _content(7, 1)
-  _write_set(tmp_path / 'tiny/1.0.0', {'train': train, 'test': test})
+  write_set(tmp_path / 'tiny/1.0.0', {'train': train, 'test': test})
   dataset = load_dataset(formats.settings('tiny', tmp_path))
   for split, (images, labels), name in (
     (dataset.train, train, 'train'),
@@ -108,7 +113,7 @@ def test_small_set_in_record_order(tmp_path):
 
 def test_statistics_are_those_of_the_set_in_every_version(tmp_path):
   content = {'train': _content(6, 0), 'test': _content(6, 1)}
-  _write_set(tmp_path / 'cifar10/9.0.0', content)
+  write_set(tmp_path / 'cifar10/9.0.0', content)
   dataset = load_dataset(formats.settings('cifar10:9.0.0', tmp_path))
   np.testing.assert_allclose(dataset.mean, [0.4914, 0.4822, 0.4465])
 
@@ -116,7 +121,7 @@ def test_statistics_are_those_of_the_set_in_every_version(tmp_path):
 def test_splits_are_chosen_or_divided(tmp_path):
   train, valid = _content(30, 0), _content(9, 1)
   folder = tmp_path / 'tiny/1.0.0'
-  _write_set(folder, {'train': train, 'validation': valid}, with_id=False)
+  write_set(folder, {'train': train, 'validation': valid}, with_id=False)
   dataset = load_dataset(formats.settings('tiny', tmp_path))
   np.testing.assert_array_equal(dataset.test.images, valid[0])
   with pytest.raises(ConfigError, match='test_split: .* allowed: validation'):
@@ -161,7 +166,7 @@ def test_newest_version_wins_and_configs_must_be_named(tmp_path):
 def test_files_cut_short_are_named(tmp_path, cut):
   folder = tmp_path / 'tiny/1.0.0'
   content = {'train': _content(20, 0), 'test': _content(7, 1)}
-  _write_set(folder, content)
+  write_set(folder, content)
   path = folder / 'tiny-train.tfrecord-00000-of-00001'
   whole = path.read_bytes()
   # A record: length, its checksum, the data, its checksum.
@@ -180,7 +185,7 @@ def test_faults_are_named(tmp_path):
   with pytest.raises(DataDietError, match='did you mean cinic10'):
     load_dataset(formats.settings('CINIC-10', tmp_path))
   content = {'train': _content(6, 0), 'test': _content(6, 1)}
-  _write_set(tmp_path / 'tiny/1.0.0', content, size=None)
+  write_set(tmp_path / 'tiny/1.0.0', content, size=None)
   with pytest.raises(DataDietError, match='dataset.image_size'):
     load_dataset(formats.settings('tiny', tmp_path))
   with pytest.raises(DataDietError, match="no feature 'kind', it has id"):
@@ -295,12 +300,12 @@ def test_real_cifar10_exported_is_the_same_by_id(cifar10, tmp_path):
 
 def test_default_folder_is_that_of_tfds(tmp_path, monkeypatch):
   content = {'train': _content(6, 0), 'test': _content(6, 1)}
-  _write_set(tmp_path / 'tiny/1.0.0', content)
+  write_set(tmp_path / 'tiny/1.0.0', content)
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
   assert load_dataset(formats.settings('tiny', '')).train.num_examples == 6
   shutil.rmtree(tmp_path / 'tiny')
   monkeypatch.delenv('TFDS_DATA_DIR')
   monkeypatch.setenv('HOME', os.fspath(tmp_path))
   (tmp_path / 'tensorflow_datasets').mkdir()
-  _write_set(tmp_path / 'tensorflow_datasets/tiny/1.0.0', content)
+  write_set(tmp_path / 'tensorflow_datasets/tiny/1.0.0', content)
   assert load_dataset(formats.settings('tiny', '')).train.num_examples == 6
