@@ -46,19 +46,20 @@ _LINK = flags.DEFINE_bool(
 )
 
 
+def _required(flag: flags.FlagHolder[str | None]) -> str:
+  if not flag.value:
+    raise ConfigError(f'--{flag.name} is missing')
+  return flag.value
+
+
 def _main(argv: list[str]) -> int:
   if argv[1:]:
     raise ConfigError(f'unexpected argument {argv[1]!r}')
-  for flag in (_WORKDIR, _SELECTION, _FORMAT, _OUTPUT):
-    if not flag.value:
-      raise ConfigError(f'--{flag.name} is missing')
+  given = [_required(flag) for flag in (_WORKDIR, _SELECTION, _FORMAT, _OUTPUT)]
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.INFO)
   export_selection(
-    _WORKDIR.value,
-    _SELECTION.value,
-    _FORMAT.value,
-    _OUTPUT.value,
+    *given,
     run=_RUN.value,
     step=None if _STEP.value < 0 else _STEP.value,
     link=_LINK.value,

@@ -101,7 +101,9 @@ def _fill(
   }
   shown = []
   for name, section in sections.SECTIONS.items():
-    template = environment.get_template(section.template)
+    is_text = '{' in section.template
+    load = environment.from_string if is_text else environment.get_template
+    template = load(section.template)
     content = markupsafe.Markup(template.render(common | values[name]))
     shown.append({'name': name, 'title': section.title, 'content': content})
   return environment.get_template('index.html').render(

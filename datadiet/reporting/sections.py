@@ -63,7 +63,7 @@ class Section:
 
   Attributes:
     title: its heading.
-    template: a file of templates/.
+    template: a file of templates/, or the text of one.
     context: what the template is filled with, beside what all templates know:
       the fields of `Material`, `arrays` and `specs`.
   """

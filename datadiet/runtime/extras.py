@@ -12,7 +12,6 @@ EXTRA_OF = {
   'gcsfs': 'gcs',
   'jinja2': 'report',
   'markupsafe': 'report',
-  'matplotlib': 'report',
   'pandas': 'report',
   'pyarrow': 'export',
   's3fs': 's3',
