@@ -94,7 +94,7 @@ class Subject:
     self.model = make_model(
       model_name, num_classes=NUM_CLASSES, width=width, dtype=dtype
     )
-    self.tx = make_optimizer(OptimizerSettings())
+    self.tx = make_optimizer(OptimizerSettings(), horizon=78_000)
     key = run_key(0, 0, 0)
     self.state: TrainState = compilation.jit(self._init, run_once=True)(key)
     self.keys = step_keys(0, 0)

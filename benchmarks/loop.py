@@ -33,12 +33,12 @@ from datadiet.runtime import compilation
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime.randomness import run_key
 from datadiet.stages.compute_type import choose_dtype
-from datadiet.stages.settings import train_settings
+from datadiet.stages.settings import training_plan
 from datadiet.training import loop
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
-from datadiet.training.settings import TrainSettings
+from datadiet.training.plan import TrainingPlan
 from datadiet.training.state import init_state
 from datadiet.training.steps import make_train_step, step_keys
 from datadiet.workdir.artifacts import Workdir
@@ -71,20 +71,23 @@ def random_dataset(num_examples: int, image_size: int = 32) -> Dataset:
   )
 
 
-def bare_step(dataset: Dataset, settings: TrainSettings):
+def bare_step(dataset: Dataset, plan: TrainingPlan):
   """A function that trains a number of steps and says the seconds it took."""
   model = make_model(
-    settings.model, num_classes=10, width=settings.width, dtype=settings.dtype
+    plan.model.name,
+    num_classes=10,
+    width=plan.model.width,
+    dtype=plan.model.dtype,
   )
-  tx = make_optimizer(settings.optimizer)
+  tx = make_optimizer(plan.optimizer, plan.train.schedule_steps)
   step = compilation.jit(
     make_train_step(
       model,
       tx,
       mean=dataset.mean,
       std=dataset.std,
-      augmentation=settings.augmentation,
-      crop_padding=settings.crop_padding,
+      augmentation=plan.train.augmentation,
+      crop_padding=plan.train.crop_padding,
     ),
     donate_argnums=0,
   )
@@ -100,7 +103,7 @@ def bare_step(dataset: Dataset, settings: TrainSettings):
     ),
     run_once=True,
   )(run_key(0, 0, 1))
-  index = np.arange(settings.batch_size, dtype=np.int32)
+  index = np.arange(plan.train.batch_size, dtype=np.int32)
   batch = jax.device_put(
     {
       'image': dataset.train.images[index],
@@ -141,19 +144,19 @@ class _Clock:
 
 def real_loop(
   dataset: Dataset,
-  settings: TrainSettings,
+  plan: TrainingPlan,
   num_runs: int = 1,
   devices: Sequence[jax.Device] | None = None,
 ) -> Callable[[int], float]:
   """As `bare_step`, for the training loop with all runs side by side."""
   run_mesh = mesh_lib.make_run_mesh(
-    num_runs, settings.batch_size, devices=devices or jax.devices()[:1]
+    num_runs, plan.train.batch_size, devices=devices or jax.devices()[:1]
   )
   if run_mesh.num_slots != num_runs:
     raise ValueError(f'{num_runs} runs do not fit on {len(devices)} devices.')
   everything = np.arange(dataset.train.num_examples)
-  trainer = loop.Trainer(dataset, settings, run_mesh)
-  warm_up = WARM_UP_CALLS * settings.steps_per_call
+  trainer = loop.Trainer(dataset, plan, run_mesh)
+  warm_up = WARM_UP_CALLS * plan.steps_per_call
 
   def run(num_steps: int) -> float:
     clock = _Clock()
@@ -175,10 +178,10 @@ def real_loop(
       loop.progress, before = clocked, loop.progress
       loop.Trainer, trainer_class = (lambda *unused: trainer), loop.Trainer
       try:
-        loop.train_jobs(jobs, dataset, settings, run_mesh, name='bench')
+        loop.train_jobs(jobs, dataset, plan, run_mesh, name='bench')
       finally:
         loop.progress, loop.Trainer = before, trainer_class
-    num_images = num_runs * settings.batch_size
+    num_images = num_runs * plan.train.batch_size
     return (
       clock.times[num_images * (warm_up + num_steps)]
       - clock.times[num_images * warm_up]
@@ -189,7 +192,7 @@ def real_loop(
 
 def make_settings(
   model: str, width: int, batch_size: int, num_steps: int, **changes
-) -> TrainSettings:
+) -> TrainingPlan:
   """Settings of a training that is measured for `num_steps` steps.
 
   Type and steps a call are those of the program on this backend, and so is the
@@ -204,26 +207,29 @@ def make_settings(
   """
   config = config_lib.resolve(resnet18_cifar10.get_config())
   config = choose_dtype(config, Workdir(epath.Path('none_yet')))
-  program = train_settings(config, 0, ())
+  program = training_plan(config, 0, ())
   total = num_steps + (WARM_UP_CALLS + 1) * program.steps_per_call
   on_cpu = jax.default_backend() == 'cpu'
-  settings = dataclasses.replace(
-    program,
-    model=model,
-    width=width,
-    optimizer=OptimizerSettings(learning_rate=0.01),
-    num_steps=total,
+  train = dataclasses.replace(
+    program.train,
     batch_size=batch_size,
     eval_batch_size=256,
-    log_every_steps=10 if on_cpu else program.log_every_steps,
+    log_every_steps=10 if on_cpu else program.train.log_every_steps,
     eval_every_steps=total,
     checkpoint_every_steps=total,
+  )
+  plan = dataclasses.replace(
+    program,
+    model=dataclasses.replace(program.model, name=model, width=width),
+    optimizer=OptimizerSettings(learning_rate=0.01),
+    train=train,
+    num_steps=total,
     dynamics=DynamicsSettings(),
   )
-  return dataclasses.replace(settings, **changes)
+  return dataclasses.replace(plan, **changes)
 
 
-def torch_step(settings: TrainSettings) -> Callable[[int], float]:
+def torch_step(plan: TrainingPlan) -> Callable[[int], float]:
   """As `bare_step`, for the fastest step of PyTorch on the same shapes.
 
   Raises:
@@ -232,7 +238,7 @@ def torch_step(settings: TrainSettings) -> Callable[[int], float]:
   from benchmarks.torch_network import TorchSubject
 
   subject = TorchSubject(
-    settings.width, settings.dtype, settings.batch_size, chunk=1
+    plan.model.width, plan.model.dtype, plan.train.batch_size, chunk=1
   )
   step = subject.train_step(channels_last=True, compiled=True, wait=False)
 

@@ -27,7 +27,7 @@ from datadiet.data import load_dataset
 from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime import compilation
 from datadiet.runtime import mesh as mesh_lib
-from datadiet.stages.settings import train_settings
+from datadiet.stages.settings import training_plan
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer
 
@@ -115,11 +115,11 @@ def top_operations(
 def record(config, num_steps: int, folder: str) -> Recorded:
   """Trains `num_steps` steps, or up to a whole call, under the profiler."""
   dataset = load_dataset(config.dataset)
-  settings = train_settings(config, config.train.num_steps, ())
+  plan = training_plan(config, config.train.num_steps, ())
   run_mesh = mesh_lib.make_run_mesh(
-    1, settings.batch_size, devices=jax.devices()[:1]
+    1, plan.train.batch_size, devices=jax.devices()[:1]
   )
-  trainer = Trainer(dataset, settings, run_mesh)
+  trainer = Trainer(dataset, plan, run_mesh)
   everything = np.arange(dataset.train.num_examples)
   jobs = [
     Job('trace', epath.Path(folder), 0, AllExamples(everything, seed=0, run=0))
@@ -127,7 +127,7 @@ def record(config, num_steps: int, folder: str) -> Recorded:
   state = trainer.init(jobs)
   keys = trainer.step_keys(jobs)
   indices = trainer.index_blocks(jobs, 0)
-  per_call = settings.steps_per_call
+  per_call = plan.steps_per_call
 
   def train(state, num_calls):
     for _ in range(num_calls):

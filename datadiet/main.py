@@ -75,6 +75,8 @@ def _main(argv: list[str]) -> int:
     )
 
   def run_all() -> None:
+    if given.stored_in and processes.is_lead():
+      logging.info('Settings: those of %s', given.stored_in)
     if not children:
       return run(given.config, given.workdir, given.stages)
     from datadiet import pipeline

@@ -3,18 +3,20 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
+import ml_collections
 from absl import logging
 
 from datadiet import config as config_lib
-from datadiet.config import closest, sweep
+from datadiet.config import Config, sweep
 from datadiet.data import Dataset, load_dataset
 from datadiet.data.checks import class_counts
+from datadiet.data.settings import DatasetSettings
 from datadiet.errors import EXIT_STOPPED, ConfigError, DataDietError, Preempted
 from datadiet.runtime import ending, processes
 from datadiet.runtime.progress import format_seconds
+from datadiet.settings import closest
 from datadiet.stages import STAGES, report
 from datadiet.stages.compute_type import choose_dtype
 from datadiet.stages.context import (
@@ -51,7 +53,7 @@ def check_stages(names: Sequence[str]) -> list[str]:
   return [name for name in STAGES if name in names]
 
 
-def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
+def run(config: Config, workdir: str, stage_names: Sequence[str]) -> None:
   """Runs stages with a checked and resolved config.
 
   Args:
@@ -93,7 +95,7 @@ def run(config: Any, workdir: str, stage_names: Sequence[str]) -> None:
     _run(config, root, names)
 
 
-def _run(config: Any, root: Workdir, names: list[str]) -> None:
+def _run(config: Config, root: Workdir, names: list[str]) -> None:
   """Runs stages in a workdir that fits; `run` has the rest."""
   start = time.monotonic()
   # A report alone is made at any time: it changes nothing but itself.
@@ -131,7 +133,7 @@ def _run(config: Any, root: Workdir, names: list[str]) -> None:
   logging.info('Results: %s', root.root)
 
 
-def _load(settings: Any) -> Dataset:
+def _load(settings: DatasetSettings) -> Dataset:
   """Reads the data; a process that is stopped meanwhile takes the others along.
 
   They cannot agree on it, since each reads on its own.
@@ -169,7 +171,7 @@ def run_sweep(
   children: list[sweep.Child],
   selected: list[sweep.Child],
   workdir: str,
-  run_one: Callable[[Any, str], None],
+  run_one: Callable[[ml_collections.ConfigDict, str], None],
 ) -> None:
   """Runs children one after the other and writes the table of all finished.
 

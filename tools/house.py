@@ -25,7 +25,7 @@ FLOORS = (
   ('feeding',),
   ('data', 'models'),
   ('workdir', 'gradient_norms'),
-  ('runtime',),
+  ('runtime', 'settings'),
   ('errors',),
 )
 

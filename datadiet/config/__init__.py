@@ -1,62 +1,134 @@
 """The settings: checked before data is read or code compiled, and resolved."""
 
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import ml_collections
 
-from datadiet.config.fields import FIELDS, Check, closest, flatten
 from datadiet.config.rules import (
   check_steps,
   check_together,
   policy_options,
 )
+from datadiet.config.sections import Config
 from datadiet.errors import ConfigError
 from datadiet.models import ALIASES as MODEL_ALIASES
 from datadiet.scoring import registry
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
+from datadiet.settings import (
+  Setting,
+  closest,
+  defaults,
+  from_values,
+  plugins,
+  settings_of,
+  to_values,
+)
 
 __all__ = [
   'FIELDS',
-  'Check',
+  'Config',
   'check',
-  'closest',
   'flatten',
+  'get_config',
   'policy_options',
   'resolve',
 ]
 
+# Every setting by its dotted name.
+FIELDS: dict[str, Setting] = settings_of(Config)
 
-def check(config: ml_collections.ConfigDict) -> None:
+
+def get_config(of: type = Config) -> ml_collections.ConfigDict:
+  """The defaults, which config files change.
+
+  Args:
+    of: the sections.
+  """
+  values = defaults(of)
+  values['sweep'] = _sections_alone(values)
+  return ml_collections.ConfigDict(values)
+
+
+def _sections_alone(values: Mapping[str, Any]) -> dict[str, Any]:
+  """The same sections without any setting, for a sweep to fill."""
+  return {
+    name: _sections_alone(value)
+    for name, value in values.items()
+    if isinstance(value, Mapping) and name not in ('sweep', 'options')
+  }
+
+
+def check(config: ml_collections.ConfigDict, of: type[Config] = Config) -> None:
   """Checks every field on its own and those that belong together.
+
+  Plugins are imported before, as they add to what is allowed.
+
+  Args:
+    config: the settings, of any types.
+    of: the sections they have to fit.
 
   Raises:
     ConfigError: names the first wrong field, its value and what is allowed.
   """
-  values = dict(flatten(config))
+  fields = settings_of(of)
+  values = dict(flatten(config, fields))
   for name in values:
-    if name not in FIELDS:
+    if name not in fields:
       raise ConfigError(
-        f'config.{name} is not a setting{closest(name, FIELDS)}'
+        f'config.{name} is not a setting{closest(name, fields)}'
       )
-  for name, field in FIELDS.items():
+  if fields['plugins'].check.accepts(values.get('plugins')):
+    plugins.load(values['plugins'])
+  for name, field in fields.items():
     if name not in values:
       raise ConfigError(f'config.{name} is missing; allowed: {field.allowed}')
-    if not field.accepts(values[name]):
-      hint = ''
-      if field.known:
-        wrong = values[name]
-        if isinstance(wrong, (tuple, list)):
-          wrong = next((item for item in wrong if item not in field.known), '')
-        hint = closest(str(wrong), field.known)
-      raise ConfigError(
-        f'config.{name}: {values[name]!r} is not allowed; allowed: '
-        f'{field.allowed}{hint}'
-      )
-  check_together(config)
+    check_value(name, values[name], field)
+  check_together(from_values(of, config.to_dict()))
+
+
+def check_value(name: str, value: Any, field: Setting) -> None:
+  """Checks one field on its own.
+
+  Raises:
+    ConfigError: names the field, its value and what is allowed.
+  """
+  if field.check.accepts(value):
+    return
+  hint = ''
+  if known := field.check.known:
+    wrong = value
+    if isinstance(wrong, tuple | list):
+      wrong = next((item for item in wrong if item not in known), '')
+    hint = closest(wrong, known)
+  raise ConfigError(
+    f'config.{name}: {value!r} is not allowed; allowed: {field.allowed}{hint}'
+  )
+
+
+def flatten(
+  config: Mapping[str, Any] | Config,
+  fields: Mapping[str, Setting] = FIELDS,
+  prefix: str = '',
+) -> Iterator[tuple[str, Any]]:
+  """Pairs of dotted field name and value; groups such as options stay whole."""
+  if isinstance(config, Config):
+    config = to_values(config)
+  for key, value in config.items():
+    name = f'{prefix}{key}'
+    if isinstance(value, Mapping | ml_collections.ConfigDict) and (
+      name not in fields
+    ):
+      yield from flatten(value, fields, f'{name}.')
+    else:
+      yield name, value
 
 
 def resolve(
-  config: ml_collections.ConfigDict, steps_per_epoch: int = 0
-) -> ml_collections.ConfigDict:
-  """A frozen copy with names resolved and chosen values filled in.
+  config: ml_collections.ConfigDict | Config, steps_per_epoch: int = 0
+) -> Config:
+  """The typed config with names resolved and chosen values filled in.
 
   Does not touch what depends on the devices, so that a workdir may move.
 
@@ -69,30 +141,47 @@ def resolve(
   Raises:
     ConfigError: if epochs and settings that count steps do not go together.
   """
-  config = ml_collections.ConfigDict(config.to_dict())
-  config.model.name = MODEL_ALIASES.get(config.model.name, config.model.name)
-  config.score.names = registry.resolve(config.score.names)
-  config.select.scores = registry.resolve_selected(config.select.scores)
-  config.select.policies = tuple(
-    POLICY_ALIASES.get(name, name) for name in config.select.policies
+  if not isinstance(config, Config):
+    config = from_values(Config, config.to_dict())
+  model, score, select = config.model, config.score, config.select
+  config = dataclasses.replace(
+    config,
+    model=dataclasses.replace(
+      model, name=MODEL_ALIASES.get(model.name, model.name)
+    ),
+    score=dataclasses.replace(score, names=registry.resolve(score.names)),
+    select=dataclasses.replace(
+      select,
+      scores=registry.resolve_selected(select.scores),
+      policies=tuple(
+        POLICY_ALIASES.get(name, name) for name in select.policies
+      ),
+    ),
   )
-  if not config.train.num_epochs or steps_per_epoch:
-    if config.train.num_epochs:
-      config.train.num_steps = config.train.num_epochs * steps_per_epoch
-      check_steps(config)
-    _resolve_steps(config)
-  return ml_collections.FrozenConfigDict(config)
+  if not config.train.num_epochs:
+    return _resolve_steps(config)
+  if not steps_per_epoch:
+    return config
+  num_steps = config.train.num_epochs * steps_per_epoch
+  train = dataclasses.replace(config.train, num_steps=num_steps)
+  config = dataclasses.replace(config, train=train)
+  check_steps(config)
+  return _resolve_steps(config)
 
 
-def _resolve_steps(config: ml_collections.ConfigDict) -> None:
+def _resolve_steps(config: Config) -> Config:
   """Fills in the settings that follow from train.num_steps."""
-  config.train.schedule_steps = (
-    config.train.schedule_steps or config.train.num_steps
-  )
-  steps = tuple(config.score.steps) or (config.train.num_steps,)
-  config.score.steps = tuple(sorted(set(steps)))
-  if config.select.step < 0:
-    config.select.step = config.score.steps[-1]
-  config.retrain.num_steps = (
-    config.retrain.num_steps or config.train.schedule_steps
+  train, score, select = config.train, config.score, config.select
+  horizon = train.schedule_steps or train.num_steps
+  steps = tuple(sorted({*score.steps} or {train.num_steps}))
+  return dataclasses.replace(
+    config,
+    train=dataclasses.replace(train, schedule_steps=horizon),
+    score=dataclasses.replace(score, steps=steps),
+    select=dataclasses.replace(
+      select, step=steps[-1] if select.step < 0 else select.step
+    ),
+    retrain=dataclasses.replace(
+      config.retrain, num_steps=config.retrain.num_steps or horizon
+    ),
   )

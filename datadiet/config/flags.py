@@ -3,24 +3,31 @@
 import dataclasses
 import os
 import re
+import sys
 from collections.abc import Sequence
-from typing import Any
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from datadiet.config import FIELDS, closest, flatten
+from datadiet.config import FIELDS, experiments, flatten
+from datadiet.config.help import help_text
 from datadiet.errors import ConfigError
+from datadiet.settings import closest
+from datadiet.workdir.artifacts import Workdir
 from datadiet.workdir.tables import STAGES
 
+# Where ml_collections finds the overrides: the command line, made ready.
+_ARGV: list[str] = []
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
-  'The experiment, a file like those in configs/.',
+  'The experiment: a name, a file like those in configs/, or the config.json '
+  'of a workdir; the settings of --workdir if not given.',
   # For --config.select.options.NAME; other new settings are refused.
   lock_config=False,
   accept_new_attributes=True,
+  sys_argv=_ARGV,
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Where results go; may be on gs:// or s3://.'
@@ -56,6 +63,7 @@ class Given:
 
   Attributes:
     config: the experiment, not yet checked.
+    stored_in: the config.json that its settings are from; '' for others.
     workdir: where results go.
     stages: the stages to run.
     sweep_index: which combination of a sweep to run; None for all.
@@ -64,7 +72,8 @@ class Given:
     process_id: which one this is, or None.
   """
 
-  config: Any
+  config: ml_collections.ConfigDict
+  stored_in: str
   workdir: str
   stages: list[str]
   sweep_index: int | None
@@ -79,11 +88,14 @@ def given() -> Given:
   Raises:
     ConfigError: if one that is always needed is missing.
   """
-  for flag, value in (('config', _CONFIG.value), ('workdir', _WORKDIR.value)):
-    if not value:
-      raise ConfigError(f'--{flag} is missing')
+  if not _WORKDIR.value:
+    raise ConfigError('--workdir is missing')
+  if not _CONFIG.value:
+    raise ConfigError(_missing_config())
+  _, _, argument = flags.FLAGS['config'].config_filename.partition(':')
   return Given(
     _CONFIG.value,
+    argument if argument.endswith('.json') else '',
     _WORKDIR.value,
     _STAGES.value,
     _SWEEP_INDEX.value,
@@ -93,9 +105,11 @@ def given() -> Given:
   )
 
 
-_OPTIONS = 'select.options'
+# Of these any option is a setting; what it may be is checked with the others.
+_GROUPS = ('select.options', 'model.options')
+_HELP = re.compile('--?(help|helpfull|helpshort|h)(=true)?')
 # --config.train.num_runs=3, -config.train.num_runs 3, --noconfig.retrain.full.
-_OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]*)(?:=|$)')
+_OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]*)(=|$)')
 _WRONG_VALUE = re.compile(r'^flag --([\w.]+)=(.*?): (.*)$', re.DOTALL)
 
 
@@ -112,21 +126,22 @@ def parse(argv: Sequence[str]) -> list[str]:
     ConfigError: for an unknown flag or setting (names the closest), a value
       of a wrong type, or a config file that cannot be loaded.
   """
-  for argument in argv[1:]:
-    if argument == '--':
-      break
+  arguments = list(argv[1:])
+  if '--' in arguments:
+    arguments = arguments[: arguments.index('--')]
+  if any(_HELP.fullmatch(argument) for argument in arguments):
+    print(_help())
+    sys.exit(0)
+  for argument in arguments:
     if override := _OVERRIDE.match(argument):
       _check_setting(override[1])
-  path = _config_path(argv)
-  if path is not None and not os.path.isfile(path):
-    raise ConfigError(f'--config: there is no file {path!r}')
+  argv = [*argv[:1], *_ready(arguments), *argv[1 + len(arguments) :]]
+  path = (_value_of('config', argv) or '').partition(':')[0]
+  _ARGV[:] = argv
   try:
     rest = flags.FLAGS(list(argv))
   except flags.UnrecognizedFlagError as error:
-    name = error.flagname
-    raise ConfigError(
-      f'--{name} is not a flag{closest(name, _flags_of_this_project())}'
-    ) from error
+    raise ConfigError(_unknown_flag(error.flagname)) from error
   except flags.IllegalFlagValueError as error:
     raise ConfigError(_wrong_value(error, path)) from error
   except flags.Error as error:
@@ -143,27 +158,67 @@ def _split_names(config: ml_collections.ConfigDict | None) -> None:
   for name, value in list(flatten(config or {})):
     is_one_name = isinstance(value, tuple) and len(value) == 1
     if is_one_name and isinstance(value[0], str) and ',' in value[0]:
-      *sections, field = name.split('.')
       names = (item.strip() for item in value[0].split(','))
-      group = config
-      for section in sections:
-        group = group[section]
-      group[field] = tuple(item for item in names if item)
+      config.update_from_flattened_dict(
+        {name: tuple(item for item in names if item)}
+      )
 
 
-def _config_path(argv: Sequence[str]) -> str | None:
-  """The file that --config names, or None."""
-  for position, argument in enumerate(argv):
-    name, equals, value = argument.partition('=')
-    if name in ('--config', '-config'):
-      value = value if equals else ''.join(argv[position + 1 : position + 2])
-      # What follows a colon is for its get_config.
-      return value.partition(':')[0]
+def _ready(arguments: list[str]) -> list[str]:
+  """The command line for ml_collections.
+
+  With a file that exists for --config, which is the workdir's own if there is
+  none, and every tuple given once.
+  """
+  position = _position_of('config', arguments)
+  if position is not None:
+    value = experiments.find(_value_of('config', arguments))
+    separate = '=' not in arguments[position]
+    arguments = [
+      *arguments[:position],
+      f'--config={value}',
+      *arguments[position + 1 + separate :],
+    ]
+  elif workdir := _value_of('workdir', arguments):
+    file = Workdir.at(workdir).config
+    if file.exists():
+      value = experiments.find(os.fspath(file))
+      arguments = [f'--config={value}', *arguments]
+  return _last_of_each(arguments)
+
+
+def _last_of_each(arguments: list[str]) -> list[str]:
+  """Without tuples that are given again: ml_collections adds them up."""
+  kept, seen = list(arguments), set()
+  for position in reversed(range(len(arguments))):
+    override = _OVERRIDE.match(arguments[position])
+    name = override[1] if override else ''
+    if name not in FIELDS or not isinstance(FIELDS[name].default, tuple):
+      continue
+    if name in seen:  # The value may stand apart.
+      del kept[position : position + (1 if override[2] else 2)]
+    seen.add(name)
+  return kept
+
+
+def _position_of(flag: str, arguments: Sequence[str]) -> int | None:
+  for position, argument in enumerate(arguments):
+    if argument.partition('=')[0] in (f'--{flag}', f'-{flag}'):
+      return position
   return None
 
 
+def _value_of(flag: str, arguments: Sequence[str]) -> str:
+  """The value of a flag before flags are parsed, or ''."""
+  position = _position_of(flag, arguments)
+  if position is None:
+    return ''
+  _, equals, value = arguments[position].partition('=')
+  return value if equals else ''.join(arguments[position + 1 : position + 2])
+
+
 def _check_config(config: object, path: str | None) -> None:
-  if path is None or isinstance(config, ml_collections.ConfigDict):
+  if not path or isinstance(config, ml_collections.ConfigDict):
     return
   try:
     # Of a file that could not be read, ml_collections keeps an object that
@@ -178,7 +233,7 @@ def _check_config(config: object, path: str | None) -> None:
 
 
 def _check_setting(name: str) -> None:
-  if name in FIELDS or name.startswith(f'{_OPTIONS}.'):
+  if name in FIELDS or any(name.startswith(f'{one}.') for one in _GROUPS):
     return
   if name.startswith('sweep.'):
     return _check_setting(name.removeprefix('sweep.'))
@@ -191,10 +246,36 @@ def _check_setting(name: str) -> None:
   raise ConfigError(f'config.{name} is not a setting{closest(name, FIELDS)}')
 
 
-def _flags_of_this_project() -> list[str]:
-  """Those defined here, and what absl has that people use."""
-  own = flags.FLAGS.flags_by_module_dict()[__name__]
-  return [*(flag.name for flag in own), 'verbosity', 'help']
+def _unknown_flag(name: str) -> str:
+  """Says which flag or setting a flag that is none may have been meant for."""
+  if name.startswith('config.'):  # Without --config no setting is a flag.
+    return _missing_config()
+  hint = closest(name, [flag.name for flag in _own_flags()] + ['verbosity'])
+  meant = [full for full in FIELDS if name in (full, full.split('.')[-1])]
+  if meant:
+    hint = f'; did you mean --config.{meant[0]}?'
+  return f'--{name} is not a flag{hint}'
+
+
+def _missing_config() -> str:
+  workdir = _value_of('workdir', _ARGV) or '--workdir'
+  return (
+    f'--config is missing, and {workdir} has no config.json to take the '
+    f'settings from; allowed: a file, or one of '
+    f'{", ".join(experiments.shipped())}'
+  )
+
+
+def _own_flags() -> list[flags.Flag]:
+  """Those defined here."""
+  return flags.FLAGS.flags_by_module_dict()[__name__]
+
+
+def _help() -> str:
+  return help_text(
+    [(flag.name, flag.default, flag.help) for flag in _own_flags()],
+    experiments.shipped(),
+  )
 
 
 def _wrong_value(error: Exception, path: str | None) -> str:

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-import ml_collections
-
+from datadiet.config.sections import Config
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.order import enough_runs
+from datadiet.models import ALIASES as MODEL_ALIASES
+from datadiet.models import option_names
 from datadiet.scoring import registry
 from datadiet.selection import POLICIES, check_policy
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
+from datadiet.settings import closest
 
 
-def check_together(config: ml_collections.ConfigDict) -> None:
+def check_together(config: Config) -> None:
   """Checks settings against each other.
 
   Raises:
@@ -31,11 +33,12 @@ def check_together(config: ml_collections.ConfigDict) -> None:
       f'config.train.subset_path: {config.train.subset_path!r} is not allowed '
       'with train.subset_fraction below 1; allowed: one of the two'
     )
+  _check_model(config)
   _check_scores(config)
   _check_selection(config)
 
 
-def check_steps(config: ml_collections.ConfigDict) -> None:
+def check_steps(config: Config) -> None:
   """Checks the settings that count optimizer steps.
 
   Raises:
@@ -47,10 +50,11 @@ def check_steps(config: ml_collections.ConfigDict) -> None:
       f'config.train.num_steps: {config.train.num_steps} is beyond the '
       f'schedule; allowed: at most train.schedule_steps = {horizon}'
     )
-  for name in ('score.steps', 'train.early_steps', 'train.early_until'):
-    section, field = name.split('.')
-    steps = config[section][field]
-    steps = (steps,) if isinstance(steps, int) else steps
+  for name, steps in (
+    ('score.steps', config.score.steps),
+    ('train.early_steps', config.train.early_steps),
+    ('train.early_until', (config.train.early_until,)),
+  ):
     late = [step for step in steps if step > config.train.num_steps]
     if late:
       raise ConfigError(
@@ -77,7 +81,18 @@ def check_steps(config: ml_collections.ConfigDict) -> None:
       )
 
 
-def _check_scores(config: ml_collections.ConfigDict) -> None:
+def _check_model(config: Config) -> None:
+  name = MODEL_ALIASES.get(config.model.name, config.model.name)
+  known = option_names(name)
+  for option in config.model.options:
+    if option not in known:
+      raise ConfigError(
+        f'config.model.options.{option} is no option of the model {name!r}; '
+        f'allowed: {", ".join(known) or "none"}{closest(option, known)}'
+      )
+
+
+def _check_scores(config: Config) -> None:
   """Scores that need other settings."""
   names = registry.resolve(config.score.names)
   fraction, num_runs = config.train.subset_fraction, config.train.num_runs
@@ -117,10 +132,18 @@ def _check_scores(config: ml_collections.ConfigDict) -> None:
     )
 
 
-def _check_selection(config: ml_collections.ConfigDict) -> None:
+def _check_selection(config: Config) -> None:
   scored = registry.resolve(config.score.names)
-  for selected in registry.resolve_selected(config.select.scores):
+  for selected in config.select.scores:
     score, _ = registry.split_step(selected)
+    if score not in registry.SCORES and score not in registry.ALIASES:
+      known = (*registry.SCORES, *registry.ALIASES)
+      raise ConfigError(
+        f'config.select.scores: {selected!r} is not allowed; allowed: one of '
+        f'{", ".join(known)}, or one with its step such as el2n@7800'
+        f'{closest(score, known)}'
+      )
+    score = registry.ALIASES.get(score, score)
     if score not in scored and not config.select.scores_path:
       raise ConfigError(
         f'config.select.scores: {score!r} is not computed; allowed: one of '
@@ -144,7 +167,7 @@ def _check_selection(config: ml_collections.ConfigDict) -> None:
         'config.select.class_balanced: True is not allowed with the policy '
         f'{policy!r}, which draws from all classes; allowed: False'
       )
-  options = config.select.options.to_dict()
+  options = config.select.options
   for policy in config.select.policies:
     try:
       own = policy_options(policy, options)

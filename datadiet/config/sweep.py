@@ -16,6 +16,7 @@ import ml_collections
 
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError
+from datadiet.settings import closest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _swept(config: ml_collections.ConfigDict) -> dict[str, tuple]:
     if name not in config_lib.FIELDS or name == 'sweep':
       raise ConfigError(
         f'config.sweep.{name} is not a setting'
-        f'{config_lib.closest(name, config_lib.FIELDS)}'
+        f'{closest(name, config_lib.FIELDS)}'
       )
     if not isinstance(values, tuple | list) or not values:
       raise ConfigError(

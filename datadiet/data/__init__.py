@@ -1,7 +1,6 @@
 """Sources of data: one file a source, one entry each in `DATASETS`."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 
 from datadiet.data import cache, identity, labels, remote
@@ -16,6 +15,7 @@ from datadiet.data.sources import (
 )
 from datadiet.data.sources.digits import load_digits
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.settings import closest
 from datadiet.workdir import storage
 
 __all__ = ['DATASETS', 'TREES', 'Dataset', 'Source', 'Split', 'load_dataset']
@@ -84,7 +84,7 @@ def load_dataset(settings) -> Dataset:
   if source.files is None:
     dataset = source.load(settings)
   else:
-    options = {name: _plain(settings[name]) for name in _OPTIONS}
+    options = {name: _plain(getattr(settings, name)) for name in _OPTIONS}
     files = _files(source, settings)
     what = {**options, 'files': identity.source_identity(files)}
     place = (settings.name, what)
@@ -110,8 +110,7 @@ def _files(source: Source, settings) -> object:
     known = ''
     if isinstance(error, ConfigError):
       known = f', and known here are {", ".join(DATASETS)}'
-    close = difflib.get_close_matches(settings.name.lower(), DATASETS, 1, 0.5)
-    hint = f'; did you mean {close[0]}?' if close else ''
+    hint = closest(settings.name, DATASETS)
     raise type(error)(f'{error}{known}{hint}') from error
 
 

@@ -6,6 +6,7 @@ and the fingerprint stay, and the original labels are kept beside.
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -14,6 +15,10 @@ from datadiet.data.dataset import Dataset
 from datadiet.data.label_files import read_labels
 from datadiet.errors import ConfigError
 from datadiet.runtime.randomness import LABEL_NOISE_STREAM, generator
+from datadiet.settings import checks, setting
+
+if TYPE_CHECKING:
+  from datadiet.data.settings import DatasetSettings
 
 # The confusions of Patrini et al. 2017 (arXiv 1609.03683), where all classes
 # are CIFAR-10's.
@@ -30,7 +35,20 @@ _CIFAR10_CLASSES = {*_CIFAR10_CONFUSIONS, 'airplane', 'automobile', 'horse'} | {
 }
 
 
-def apply_labels(dataset: Dataset, settings) -> Dataset:
+@dataclasses.dataclass(frozen=True)
+class LabelNoiseSettings:
+  """Which train labels are changed on purpose, and how."""
+
+  fraction: float = setting(
+    0.0, checks.share, 'Share of the train labels drawn to be changed.'
+  )
+  seed: int = setting(0, checks.integer(), 'Of that draw.')
+  kind: str = setting(
+    'permute', checks.one_of(lambda: NOISES), 'How they are changed.'
+  )
+
+
+def apply_labels(dataset: Dataset, settings: 'DatasetSettings') -> Dataset:
   """The data set with the train labels that the settings ask for.
 
   Args:

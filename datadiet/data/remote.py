@@ -4,17 +4,17 @@ So every source reads it as it reads local files, many at a time; only the
 decoded arrays stay.
 """
 
+import dataclasses
 import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import ml_collections
 from absl import logging
 from etils import epath
 
+from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import tfds
 from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
@@ -24,8 +24,8 @@ from datadiet.workdir import storage
 
 @contextmanager
 def local_copy(
-  settings: Any, files: epath.Path, scratch: epath.Path
-) -> Iterator[ml_collections.ConfigDict]:
+  settings: DatasetSettings, files: epath.Path, scratch: epath.Path
+) -> Iterator[DatasetSettings]:
   """Copies what a source reads; removed again on leaving.
 
   Args:
@@ -53,8 +53,7 @@ def local_copy(
         f'{files} cannot be copied to {scratch.parent}: {error.strerror}; '
         'config.dataset.cache_dir names another local folder'
       ) from error
-    local = ml_collections.ConfigDict(settings.to_dict())
-    local.data_dir = os.fspath(copy)
+    local = dataclasses.replace(settings, data_dir=os.fspath(copy))
     try:
       yield local
     except DataDietError as error:

@@ -68,7 +68,7 @@ def check_usual_splits(settings, source: str) -> None:
     ConfigError: names the setting.
   """
   for name, allowed in (('train_splits', ('train',)), ('test_split', 'test')):
-    value = settings[name]
+    value = getattr(settings, name)
     value = value if isinstance(value, str) else tuple(value)
     if value and value != allowed:
       raise ConfigError(

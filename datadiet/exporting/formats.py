@@ -1,7 +1,6 @@
 """All formats by name, and how one is written: whole or not at all."""
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from datadiet.exporting.table import write_parquet
 from datadiet.exporting.tensorboard import write_tensorboard
 from datadiet.exporting.tfds_filter import write_tfds
 from datadiet.exporting.torch_subset import write_torch
+from datadiet.settings import closest
 from datadiet.workdir.atomic import atomic_path
 from datadiet.workdir.tables import TEST_IDS
 
@@ -134,10 +134,9 @@ def _check_format(name: str, link: bool) -> None:
   if name in _RENAMED:
     raise ConfigError(f'--format: {name} is now {_RENAMED[name]}')
   if name not in EXPORTS:
-    close = difflib.get_close_matches(name, EXPORTS, 1, 0.5)
-    hint = f'; did you mean {close[0]}?' if close else ''
     raise ConfigError(
-      f'--format: {name!r} is not allowed; allowed: {", ".join(EXPORTS)}{hint}'
+      f'--format: {name!r} is not allowed; allowed: {", ".join(EXPORTS)}'
+      f'{closest(name, EXPORTS)}'
     )
   if link and name != 'image_folder':
     raise ConfigError(f'--link is for --format=image_folder, not for {name}')

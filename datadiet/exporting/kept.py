@@ -1,18 +1,18 @@
 """The examples to be exported, and what the workdir says of them."""
 
 import dataclasses
-import difflib
 import functools
 import os
 from pathlib import Path
 
-import ml_collections
 import numpy as np
 from etils import epath
 
 from datadiet.data import Dataset, load_dataset
+from datadiet.data.settings import DatasetSettings
 from datadiet.errors import DataDietError
 from datadiet.results import Results, load_results
+from datadiet.settings import closest, from_values
 from datadiet.workdir import artifacts, storage
 
 
@@ -33,9 +33,9 @@ class Kept:
   step: int | None = None
 
   @property
-  def settings(self) -> ml_collections.ConfigDict:
+  def settings(self) -> DatasetSettings:
     """`config.dataset` of the workdir."""
-    return ml_collections.ConfigDict(self.results.config['dataset'])
+    return from_values(DatasetSettings, self.results.config['dataset'])
 
   @functools.cached_property
   def dataset(self) -> Dataset:
@@ -119,11 +119,9 @@ def open_kept(
   results = load_results(workdir)
   known = results.selections
   if selection not in known:
-    close = difflib.get_close_matches(selection, known, 1, 0.5)
-    hint = f'; did you mean {close[0]}?' if close else ''
     raise DataDietError(
       f'{results.workdir.root} has no selection {selection!r}; it has '
-      f'{", ".join(known) or "none yet"}{hint}'
+      f'{", ".join(known) or "none yet"}{closest(selection, known)}'
     )
   if 'dataset' not in results.config:
     raise DataDietError(

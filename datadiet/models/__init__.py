@@ -4,8 +4,9 @@ A model is a flax linen module with `__call__(images, train) -> logits`, images
 float32[batch, height, width, channels], logits float32[batch, num_classes].
 """
 
-import difflib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,8 +14,9 @@ import jax.numpy as jnp
 from datadiet.errors import DataDietError
 from datadiet.models.resnet import resnet18_lowres, resnet50_lowres
 from datadiet.models.simple_cnn import SimpleCNN
+from datadiet.settings import closest
 
-# name -> factory(num_classes, width, dtype); width 0 is the family's own.
+# name -> factory(num_classes, width, dtype, and what options it has).
 MODELS: dict[str, Callable[..., nn.Module]] = {
   'simple_cnn': SimpleCNN,
   'resnet18_lowres': resnet18_lowres,
@@ -28,7 +30,12 @@ DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
 def make_model(
-  name: str, *, num_classes: int, width: int = 0, dtype: str = 'float32'
+  name: str,
+  *,
+  num_classes: int,
+  width: int = 0,
+  dtype: str = 'float32',
+  options: Mapping[str, Any] | None = None,
 ) -> nn.Module:
   """Builds a model by name.
 
@@ -38,15 +45,39 @@ def make_model(
     width: channels of the first stage; 0 for the family's own.
     dtype: compute type, 'float32' or 'bfloat16'; params, batch statistics and
       logits are float32 always.
+    options: the family's own settings, by name; None for their defaults.
 
   Raises:
-    DataDietError: if the name is unknown.
+    DataDietError: if the name or an option is unknown.
   """
   if name not in MODELS:
-    close = difflib.get_close_matches(name, MODELS, 1)
-    hint = f'; did you mean {close[0]!r}?' if close else ''
     raise DataDietError(
-      f'unknown model {name!r}; known are {", ".join(MODELS)}{hint}'
+      f'unknown model {name!r}; known are {", ".join(MODELS)}'
+      f'{closest(name, MODELS)}'
     )
-  options = {'width': width} if width else {}
-  return MODELS[name](num_classes=num_classes, dtype=DTYPES[dtype], **options)
+  known = option_names(name)
+  for option in options or {}:
+    if option not in known:
+      raise DataDietError(
+        f'model {name!r} has no option {option!r}; its options: '
+        f'{", ".join(known) or "none"}{closest(option, known)}'
+      )
+  given = {'width': width} if width else {}
+  return MODELS[name](
+    num_classes=num_classes, dtype=DTYPES[dtype], **given, **(options or {})
+  )
+
+
+def option_names(name: str) -> tuple[str, ...]:
+  """What `make_model` takes as options of a model of `MODELS`."""
+  factory = MODELS[name]
+  # What all models have, what flax adds, and what a partial has filled in.
+  others = {'num_classes', 'width', 'dtype', 'parent', 'name'}
+  others |= {*getattr(factory, 'keywords', {})}
+  Parameter = inspect.Parameter
+  return tuple(
+    parameter.name
+    for parameter in inspect.signature(factory).parameters.values()
+    if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    and parameter.name not in others
+  )

@@ -14,11 +14,8 @@ from datadiet.errors import DataDietError
 from datadiet.runtime.mesh import RunMesh
 from datadiet.scoring import registry
 from datadiet.scoring.engine import ScoringEngine, pass_groups
-from datadiet.scoring.gradient import (
-  GradientSettings,
-  leaf_names,
-  subset_paths,
-)
+from datadiet.scoring.gradient import leaf_names, subset_paths
+from datadiet.scoring.settings import GradientSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +175,7 @@ def score_examples(
   Raises:
     DataDietError: for a model or variables of another kind, unknown scores,
       those that need a training, raw pixels, arrays of different lengths,
-      labels that are no class of the model, or a subset_pattern that is found
+      labels that are no class of the model, or a grand_subset that is found
       in no path of params.
   """
   _check_model(model, variables)
@@ -193,7 +190,7 @@ def score_examples(
   }
   _check_classes(model, inputs, images[:1], labels)
   if 'grand_subset' in names:
-    _check_subset(inputs['params'], gradient.subset_pattern)
+    _check_subset(inputs['params'], gradient.grand_subset)
   split = _Arrays(images, labels.astype(np.int32))
   result = {}
   for group in pass_groups(names):

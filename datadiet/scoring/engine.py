@@ -23,11 +23,11 @@ from datadiet.runtime.mesh import DATA_AXIS, RunMesh, flat_mesh
 from datadiet.scoring import features, forward, registry
 from datadiet.scoring.gradient import (
   UNCLOG,
-  GradientSettings,
   balanced_sample,
   make_direction,
   make_gradient_step,
 )
+from datadiet.scoring.settings import GradientSettings
 from datadiet.training.steps import apply_model
 
 # What a forward pass can keep beside scores.

@@ -1,6 +1,5 @@
 """Scores from the gradient of each example, by one pass for all of them."""
 
-import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,31 +13,13 @@ from datadiet.feeding.augmentation import normalise
 from datadiet.gradient_norms import grad_norm
 from datadiet.gradient_norms.transform import leaf_path
 from datadiet.scoring import forward
+from datadiet.scoring.settings import GradientSettings
 from datadiet.training.steps import apply_model
 
 # Scores of the gradient of the loss; unclog is of the logits' instead.
 LOSS_SCORES = ('grand', 'grand_subset')
 UNCLOG = 'unclog'
 LAYERS = 'grand_layers'
-
-
-@dataclasses.dataclass(frozen=True)
-class GradientSettings:
-  """What the gradient pass is to give.
-
-  Attributes:
-    subset_pattern: for 'grand_subset', a regular expression that is searched
-      for in the paths of params, such as 'Conv_0' or 'Dense'.
-    per_layer: whether the norm in every leaf is kept too.
-    unclog_sample_size: for 'unclog', examples in the class-balanced sample
-      whose mean gradient is subtracted.
-    unclog_seed: of that sample.
-  """
-
-  subset_pattern: str = ''
-  per_layer: bool = False
-  unclog_sample_size: int = 1000
-  unclog_seed: int = 0
 
 
 def make_gradient_step(
@@ -96,7 +77,7 @@ def _loss_scores(squares, names, settings, per_leaf) -> dict[str, jax.Array]:
   if 'grand' in names:
     scores['grand'] = jnp.sqrt(sum(leaves))
   if 'grand_subset' in names:
-    chosen = set(subset_paths(paths, settings.subset_pattern))
+    chosen = set(subset_paths(paths, settings.grand_subset))
     scores['grand_subset'] = jnp.sqrt(
       sum(leaf for path, leaf in zip(paths, leaves) if path in chosen)
     )

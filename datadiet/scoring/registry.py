@@ -1,6 +1,5 @@
 """All scores by name, each with the statement that goes into its manifest."""
 
-import difflib
 from collections.abc import Iterable
 
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from datadiet.scoring.score import (
   WINDOWS,
   Score,
 )
+from datadiet.settings import closest
 from datadiet.training import recorders
 from datadiet.training.recorders import Recorder
 from datadiet.workdir import visits
@@ -271,10 +271,9 @@ def resolve(names: Iterable[str]) -> tuple[str, ...]:
   for name in names:
     name = ALIASES.get(name, name)
     if name not in SCORES:
-      close = difflib.get_close_matches(name, [*SCORES, *ALIASES], 1)
-      hint = f'; did you mean {close[0]!r}?' if close else ''
       raise DataDietError(
-        f'unknown score {name!r}; known are {", ".join(SCORES)}{hint}'
+        f'unknown score {name!r}; known are {", ".join(SCORES)}'
+        f'{closest(name, [*SCORES, *ALIASES])}'
       )
     if name not in resolved:
       resolved.append(name)

@@ -1,6 +1,6 @@
 """Policies that choose which examples to keep; numpy only."""
 
-from datadiet.selection.interface import OptionSpec, Policy, SelectionInputs
+from datadiet.selection.interface import Policy, SelectionInputs
 from datadiet.selection.naming import num_kept, selection_name
 from datadiet.selection.policies import ALIASES, POLICIES, check_policy
 from datadiet.selection.select import select_examples
@@ -8,7 +8,6 @@ from datadiet.selection.select import select_examples
 __all__ = [
   'ALIASES',
   'POLICIES',
-  'OptionSpec',
   'Policy',
   'SelectionInputs',
   'check_policy',

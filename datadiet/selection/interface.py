@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from datadiet.feeding.epochs import Epochs
+from datadiet.settings import Setting
 
 HIGHER_IS = ('harder', 'easier', 'neither')
 
@@ -52,23 +52,6 @@ class SelectionInputs:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class OptionSpec:
-  """One option of a policy.
-
-  Attributes:
-    default: the value when the user gives none.
-    check: says whether a value is allowed; it may be given any object.
-    allowed: what is allowed, to end the sentence 'it has to be ...'.
-    summary: what the option does, in a few words.
-  """
-
-  default: Any
-  check: Callable[[Any], bool]
-  allowed: str
-  summary: str
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Policy:
   """A rule that keeps `num_keep` of N examples.
@@ -93,5 +76,5 @@ class Policy:
   summary: str
   source: str
   function: Callable[..., np.ndarray] | None = None
-  options: dict[str, OptionSpec] = dataclasses.field(default_factory=dict)
+  options: dict[str, Setting] = dataclasses.field(default_factory=dict)
   epochs: type[Epochs] | None = None

@@ -1,8 +1,6 @@
 """The policies by name, and the check of a name with its options."""
 
-import difflib
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from datadiet.errors import DataDietError
@@ -14,24 +12,8 @@ from datadiet.selection import (
   ranking,
   rs2,
 )
-from datadiet.selection.interface import OptionSpec, Policy
-
-
-def _is_number(value: Any) -> bool:
-  return (
-    isinstance(value, int | float)
-    and not isinstance(value, bool)
-    and math.isfinite(value)
-  )
-
-
-def _is_integer(value: Any) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_proper_fraction(value: Any) -> bool:
-  return _is_number(value) and 0 <= value < 1
-
+from datadiet.selection.interface import Policy
+from datadiet.settings import Setting, checks, closest
 
 _DATA_DIET = 'Paul et al. 2021, arXiv 2107.07075'
 
@@ -71,11 +53,10 @@ POLICIES: dict[str, Policy] = {
     summary='the examples that follow the `offset` smallest scores',
     source=_DATA_DIET,
     options={
-      'offset': OptionSpec(
+      'offset': Setting(
         default=0,
-        check=lambda value: _is_integer(value) and value >= 0,
-        allowed='an integer, 0 or more',
-        summary='how many of the smallest scores to skip',
+        check=checks.integer(0, words='an integer, 0 or more'),
+        help='how many of the smallest scores to skip',
       ),
     },
   ),
@@ -93,11 +74,10 @@ POLICIES: dict[str, Policy] = {
     summary='the hardest examples after dropping the very hardest',
     source=_DATA_DIET,
     options={
-      'drop_fraction': OptionSpec(
+      'drop_fraction': Setting(
         default=0.1,
-        check=_is_proper_fraction,
-        allowed='a number from 0 to below 1',
-        summary='the fraction of the examples, the hardest, to drop',
+        check=checks.proper_fraction,
+        help='the fraction of the examples, the hardest, to drop',
       ),
     },
   ),
@@ -108,17 +88,15 @@ POLICIES: dict[str, Policy] = {
     summary='evenly over strata of the score, the hardest part cut off',
     source='Zheng et al. 2023, arXiv 2210.15809',
     options={
-      'cutoff_fraction': OptionSpec(
+      'cutoff_fraction': Setting(
         default=0.1,
-        check=_is_proper_fraction,
-        allowed='a number from 0 to below 1',
-        summary="the fraction of the examples to cut, the paper's beta",
+        check=checks.proper_fraction,
+        help="the fraction of the examples to cut, the paper's beta",
       ),
-      'num_strata': OptionSpec(
+      'num_strata': Setting(
         default=50,
-        check=lambda value: _is_integer(value) and value >= 1,
-        allowed='an integer, 1 or more',
-        summary='into how many equal intervals the score range is cut',
+        check=checks.integer(1, words='an integer, 1 or more'),
+        help='into how many equal intervals the score range is cut',
       ),
     },
   ),
@@ -129,11 +107,10 @@ POLICIES: dict[str, Policy] = {
     summary='drawn by score times a Beta density, easier as more is pruned',
     source='Cho et al. 2025, arXiv 2502.06905',
     options={
-      'c_d': OptionSpec(
+      'c_d': Setting(
         default=4.0,
-        check=lambda value: _is_number(value) and value > 0,
-        allowed='a number above 0',
-        summary='the larger, the later the draw moves to easy examples',
+        check=checks.positive,
+        help='the larger, the later the draw moves to easy examples',
       ),
     },
   ),
@@ -151,23 +128,22 @@ POLICIES: dict[str, Policy] = {
     summary='furthest from (or nearest to) the k-means centroids',
     source='Sorscher et al. 2022, arXiv 2206.14486',
     options={
-      'keep': OptionSpec(
+      'keep': Setting(
         default='hardest',
-        check=lambda value: value in ('hardest', 'easiest'),
-        allowed="'hardest' or 'easiest'",
-        summary='which end of the distances to keep',
+        check=checks.one_of(('hardest', 'easiest')),
+        help='which end of the distances to keep',
       ),
-      'num_clusters': OptionSpec(
+      'num_clusters': Setting(
         default=0,
-        check=lambda value: _is_integer(value) and value >= 0,
-        allowed='an integer, 0 (one for each class) or more',
-        summary='the number of clusters',
+        check=checks.integer(
+          0, words='an integer, 0 (one for each class) or more'
+        ),
+        help='the number of clusters',
       ),
-      'distance': OptionSpec(
+      'distance': Setting(
         default='cosine',
-        check=lambda value: value in ('cosine', 'euclidean'),
-        allowed="'cosine' or 'euclidean'",
-        summary='the distance to a centroid',
+        check=checks.one_of(('cosine', 'euclidean')),
+        help='the distance to a centroid',
       ),
     },
   ),
@@ -185,23 +161,20 @@ POLICIES: dict[str, Policy] = {
     summary='all, but each epoch without some of those with a small loss',
     source='Qin et al. 2024, arXiv 2303.04947',
     options={
-      'prune_fraction': OptionSpec(
+      'prune_fraction': Setting(
         default=0.5,
-        check=_is_proper_fraction,
-        allowed='a number from 0 to below 1',
-        summary='the share pruned of the examples below the mean loss',
+        check=checks.proper_fraction,
+        help='the share pruned of the examples below the mean loss',
       ),
-      'full_fraction': OptionSpec(
+      'full_fraction': Setting(
         default=0.125,
-        check=lambda value: _is_number(value) and 0 <= value <= 1,
-        allowed='a number from 0 to 1',
-        summary='the last share of the training, which prunes nothing',
+        check=checks.share,
+        help='the last share of the training, which prunes nothing',
       ),
-      'same_rate': OptionSpec(
+      'same_rate': Setting(
         default=False,
-        check=lambda value: isinstance(value, bool),
-        allowed='True or False',
-        summary='whether the weights of an epoch are scaled to a mean of 1',
+        check=checks.boolean,
+        help='whether the weights of an epoch are scaled to a mean of 1',
       ),
     },
   ),
@@ -216,11 +189,6 @@ ALIASES: dict[str, str] = {
   'offset_subset': 'offset',
   'random_subset': 'random',
 }
-
-
-def _closest(name: Any, known: Iterable[str]) -> str:
-  matches = difflib.get_close_matches(str(name), list(known), n=1)
-  return f' (did you mean {matches[0]!r}?)' if matches else ''
 
 
 def check_policy(
@@ -241,9 +209,8 @@ def check_policy(
   name = ALIASES.get(policy_name, policy_name)
   if name not in POLICIES:
     raise DataDietError(
-      f'unknown selection policy {policy_name!r}'
-      f'{_closest(policy_name, (*POLICIES, *ALIASES))}; known: '
-      f'{", ".join(POLICIES)}'
+      f'unknown selection policy {policy_name!r}; known: '
+      f'{", ".join(POLICIES)}{closest(policy_name, (*POLICIES, *ALIASES))}'
     )
   specs = POLICIES[name].options
   values = {option: spec.default for option, spec in specs.items()}
@@ -251,10 +218,10 @@ def check_policy(
     if option not in specs:
       takes = ', '.join(specs) or 'none'
       raise DataDietError(
-        f'policy {name!r} has no option {option!r}{_closest(option, specs)}; '
-        f'its options: {takes}'
+        f'policy {name!r} has no option {option!r}; its options: {takes}'
+        f'{closest(option, specs)}'
       )
-    if not specs[option].check(value):
+    if not specs[option].check.accepts(value):
       raise DataDietError(
         f'option {option!r} of policy {name!r} is {value!r}, but it has to be '
         f'{specs[option].allowed}'

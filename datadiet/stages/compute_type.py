@@ -1,11 +1,11 @@
 """The type that training computes in, chosen once in the life of a workdir."""
 
-from typing import Any
+import dataclasses
 
 import jax
-import ml_collections
 from absl import logging
 
+from datadiet.config import Config
 from datadiet.runtime.platform import platform_of
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
@@ -15,7 +15,7 @@ AUTO = 'auto'
 _FIRST_CAPABILITY = 8.0
 
 
-def choose_dtype(config: Any, workdir: Workdir) -> Any:
+def choose_dtype(config: Config, workdir: Workdir) -> Config:
   """The config with model.dtype = 'auto' resolved.
 
   A workdir keeps the type that it was begun with, wherever it goes on: its
@@ -41,9 +41,9 @@ def choose_dtype(config: Any, workdir: Workdir) -> Any:
       chosen,
       usual,
     )
-  config = ml_collections.ConfigDict(config.to_dict())
-  config.model.dtype = chosen
-  return ml_collections.FrozenConfigDict(config)
+  return dataclasses.replace(
+    config, model=dataclasses.replace(config.model, dtype=chosen)
+  )
 
 
 def _usual_dtype() -> str:

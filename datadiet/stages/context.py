@@ -2,26 +2,27 @@
 
 import dataclasses
 import functools
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
 
 import jax
-import ml_collections
 from absl import logging
 from etils import epath
 
 from datadiet import config as config_lib
+from datadiet.config import Config
 from datadiet.data import TREES, Dataset
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.feeding.placement import Placements
 from datadiet.runtime import processes
 from datadiet.runtime.progress import format_seconds
 from datadiet.selection import num_kept
+from datadiet.settings import to_values
 from datadiet.stages.score_file import read_score_file
 from datadiet.stages.subset import check_data, steps_per_epoch
 from datadiet.workdir import artifacts, claim, storage
@@ -69,7 +70,7 @@ class Context:
     dataset: the data, loaded once.
   """
 
-  config: Any
+  config: Config
   workdir: Workdir
   dataset: Dataset
 
@@ -91,7 +92,7 @@ class Context:
       'labels_fingerprint': self.dataset.labels_fingerprint,
       'num_examples': self.dataset.train.num_examples,
       'step': step,
-      'model': config.model.to_dict(),
+      'model': to_values(config.model),
       'model_seed': config.train.model_seed,
       'data_seed': config.train.data_seed,
       'subset_fraction': config.train.subset_fraction,
@@ -107,7 +108,7 @@ _PATHS = (
 )
 
 
-def check_paths(config: Any, workdir: Workdir) -> None:
+def check_paths(config: Config, workdir: Workdir) -> None:
   """Checks that files that settings name are there, and object stores ready.
 
   Raises:
@@ -125,7 +126,7 @@ def check_paths(config: Any, workdir: Workdir) -> None:
       )
 
 
-def check_workdir(config: Any, workdir: Workdir) -> None:
+def check_workdir(config: Config, workdir: Workdir) -> None:
   """Checks that a workdir, if there is one, was made with this config.
 
   Args:
@@ -142,14 +143,16 @@ def check_workdir(config: Any, workdir: Workdir) -> None:
   claim.check_is_apart(workdir, settings.data_dir, is_tree)
   claim.check_is_free(workdir)
   current = dict(config_lib.flatten(_plain(config)))
+  defaults = dict(config_lib.flatten(_plain(Config())))
   if workdir.config.exists():
     content = artifacts.read_json(workdir.config)
     before = dict(config_lib.flatten(content['config']))
+    # A setting that is newer than the workdir had what is its default now.
+    before = {**defaults, **before}
     different = [
-      f'{name} (there {before.get(name)!r}, here {value!r})'
+      f'{name} (there {before[name]!r}, here {value!r})'
       for name, value in current.items()
-      # A setting that is newer than the workdir was not made otherwise.
-      if before.get(name, value) != value and not _is_free(name, config)
+      if before[name] != value and not _is_free(name, config)
     ]
     if different:
       raise ConfigError(
@@ -158,7 +161,7 @@ def check_workdir(config: Any, workdir: Workdir) -> None:
       )
 
 
-def _is_free(name: str, config: Any) -> bool:
+def _is_free(name: str, config: Config) -> bool:
   """Whether a setting may differ from the one that a workdir was made with."""
   # Worked out from num_epochs and the data, which are compared themselves.
   derived = ('train.num_steps', 'train.schedule_steps', 'retrain.num_steps')
@@ -170,7 +173,7 @@ def _is_free(name: str, config: Any) -> bool:
   return any(name == free or name.startswith(f'{free}.') for free in _FREE)
 
 
-def write_config(config: Any, workdir: Workdir) -> None:
+def write_config(config: Config, workdir: Workdir) -> None:
   """Writes config.json, once nothing speaks against this config any more.
 
   Raises:
@@ -180,18 +183,12 @@ def write_config(config: Any, workdir: Workdir) -> None:
     artifacts.write_json(workdir.config, _provenance(config))
 
 
-def _plain(config: Any) -> dict:
+def _plain(config: Config) -> dict:
   """The config with tuples as lists, as it comes back from JSON."""
-
-  def convert(value):
-    if isinstance(value, ml_collections.ConfigDict):
-      return {key: convert(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
-
-  return convert(config)
+  return json.loads(json.dumps(to_values(config)))
 
 
-def _provenance(config: Any) -> dict:
+def _provenance(config: Config) -> dict:
   versions = {'python': sys.version.split()[0]}
   for package in _PACKAGES:
     try:
@@ -265,7 +262,7 @@ def _write_test_split(dataset: Dataset, workdir: Workdir) -> None:
   )
 
 
-def check_against_data(config: Any, dataset: Dataset) -> None:
+def check_against_data(config: Config, dataset: Dataset) -> None:
   """Checks settings that depend on the data, and files that go with it.
 
   Raises:
@@ -295,7 +292,7 @@ def check_against_data(config: Any, dataset: Dataset) -> None:
       f'{num_examples // batch_size} steps; allowed: False'
     )
   for name in ('sizes', 'fractions'):
-    for value in config.select[name]:
+    for value in getattr(config.select, name):
       kept = value if name == 'sizes' else num_kept(value, num_examples)
       if not batch_size <= kept <= num_examples:
         raise ConfigError(

@@ -1,12 +1,12 @@
 """Checks that what the stages will import is installed, before any work."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from datadiet.config import Config
 from datadiet.runtime import extras
 
 
-def check_libraries(config: Any, stage_names: Sequence[str]) -> None:
+def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
   """Refuses stages that would fail for a missing library, hours later.
 
   Args:

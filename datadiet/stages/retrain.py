@@ -6,11 +6,11 @@ import numpy as np
 
 from datadiet.feeding.epochs import AllExamples, Epochs
 from datadiet.runtime.mesh import make_run_mesh
-from datadiet.selection import POLICIES
+from datadiet.selection import POLICIES, check_policy
 from datadiet.stages import select
 from datadiet.stages.context import Context
 from datadiet.stages.select import Selection
-from datadiet.stages.settings import train_settings
+from datadiet.stages.settings import training_plan
 from datadiet.stages.subset import read_example_index
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
@@ -74,7 +74,7 @@ def _epochs(context: Context, example_index, run: int, selection) -> Epochs:
     run=run,
     num_kept=selection.num_kept,
     num_steps=context.config.retrain.num_steps,
-    **selection.options,
+    **check_policy(selection.policy, selection.options)[1],
   )
 
 
@@ -107,11 +107,11 @@ def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:
   config = context.config
   if not some_jobs:
     return
-  settings = train_settings(config, config.retrain.num_steps, ())
+  plan = training_plan(config, config.retrain.num_steps, ())
   train_jobs(
     some_jobs,
     context.dataset,
-    dataclasses.replace(settings, uses_losses=uses_losses),
+    dataclasses.replace(plan, uses_losses=uses_losses),
     make_run_mesh(
       len(some_jobs),
       config.train.batch_size,

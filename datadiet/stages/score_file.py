@@ -1,11 +1,11 @@
 """Scores from a file of the user's, to select by instead of the workdir's."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from etils import epath
 
+from datadiet.config import Config
 from datadiet.data import Dataset
 from datadiet.errors import ConfigError
 from datadiet.scoring import aggregate
@@ -30,7 +30,7 @@ class ScoreFile:
   checksum: int
 
 
-def read_score_file(config: Any, dataset: Dataset) -> ScoreFile | None:
+def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
   """The scores of config.select.scores_path; None if there is no path.
 
   A manifest beside the file, as the score stage writes it, says of which data

@@ -11,7 +11,6 @@ from datadiet.scoring import aggregate, registry
 from datadiet.scoring.tracin import doubts, tracin_self
 from datadiet.stages import wanted
 from datadiet.stages.context import Context
-from datadiet.stages.settings import optimizer_settings
 from datadiet.stages.statement import statement
 from datadiet.training.optimizer import make_schedule
 from datadiet.workdir import artifacts
@@ -42,7 +41,9 @@ def write_tracin(context: Context) -> None:
   to the checkpoint. Written with the last scored step.
   """
   steps = _tracin_steps(context)
-  schedule = make_schedule(optimizer_settings(context.config))
+  schedule = make_schedule(
+    context.config.optimizer, context.config.train.schedule_steps
+  )
   rates = [float(schedule(step - 1)) for step in steps]
   optimizer = context.config.optimizer
   for doubt in doubts(

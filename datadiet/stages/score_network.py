@@ -18,7 +18,7 @@ from datadiet.runtime.progress import progress
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import read_off
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
-from datadiet.scoring.gradient import LAYERS, GradientSettings, leaf_names
+from datadiet.scoring.gradient import LAYERS, leaf_names
 from datadiet.stages import train, wanted
 from datadiet.stages.context import Context
 from datadiet.stages.statement import statement
@@ -89,6 +89,7 @@ class NetworkScorer:
         config.model.name,
         num_classes=dataset.num_classes,
         width=config.model.width,
+        options=config.model.options,
         dtype=registry.PRECISIONS[score.dtype],
       ),
       group,
@@ -98,12 +99,7 @@ class NetworkScorer:
       placements=self._context.placements,
       precision=score.dtype,
       keep=() if is_gradient else wanted.kept(self._context),
-      gradient=GradientSettings(
-        subset_pattern=score.grand_subset,
-        per_layer=score.per_layer,
-        unclog_sample_size=score.unclog_sample_size,
-        unclog_seed=score.unclog_seed,
-      ),
+      gradient=score,
     )
     if not chunk_size:
       fit_chunk(engine, variables)

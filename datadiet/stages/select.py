@@ -14,6 +14,7 @@ from datadiet.scoring import registry
 from datadiet.selection import (
   POLICIES,
   SelectionInputs,
+  check_policy,
   num_kept,
   select_examples,
   selection_name,
@@ -60,7 +61,7 @@ def selections(context: Context) -> list[Selection]:
 def _asked_for(context: Context) -> Iterator[Selection]:
   select = context.config.select
   num_examples = context.dataset.train.num_examples
-  options = select.options.to_dict()
+  options = select.options
   scores = _scores(context)
   for size in (*select.fractions, *select.sizes):
     kept = num_kept(size, num_examples)
@@ -171,7 +172,8 @@ def check_sizes(context: Context) -> None:
     policy, options = one.policy, one.options
     if one.changes:
       epochs = POLICIES[policy].epochs
-      left = epochs.smallest_epoch(one.num_kept, **options)
+      _, every_option = check_policy(policy, options)
+      left = epochs.smallest_epoch(one.num_kept, **every_option)
       if left < config.train.batch_size:
         raise ConfigError(
           f'config.select.policies: {policy!r} may leave {left} of '

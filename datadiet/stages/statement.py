@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from datadiet.config import Config
 from datadiet.scoring import registry
 
 
-def parameters(config: Any, name: str) -> dict[str, Any]:
+def parameters(config: Config, name: str) -> dict[str, Any]:
   """The settings that a score of one network depends on, beside training's.
 
   A score that was made with others is made again.
@@ -22,7 +23,7 @@ def parameters(config: Any, name: str) -> dict[str, Any]:
   return found
 
 
-def statement(config: Any, name: str) -> dict[str, Any]:
+def statement(config: Config, name: str) -> dict[str, Any]:
   """Everything that has to be known to compare a score with another one.
 
   Args:

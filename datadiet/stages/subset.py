@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from datadiet.config import Config
 from datadiet.errors import DataDietError
 from datadiet.feeding.order import held_out_subsets
 from datadiet.workdir import artifacts
@@ -38,14 +39,14 @@ def read_example_index(path: Any, num_examples: int) -> np.ndarray:
   return example_index.astype(np.int64)
 
 
-def chosen(config: Any, num_examples: int) -> np.ndarray | None:
+def chosen(config: Config, num_examples: int) -> np.ndarray | None:
   """The examples of config.train.subset_path, ascending; None for all."""
   if not config.train.subset_path:
     return None
   return np.sort(read_example_index(config.train.subset_path, num_examples))
 
 
-def check_data(config: Any, fingerprint: str) -> None:
+def check_data(config: Config, fingerprint: str) -> None:
   """Refuses the examples of config.train.subset_path if of other data.
 
   Only where a manifest beside them says of which.
@@ -62,7 +63,7 @@ def check_data(config: Any, fingerprint: str) -> None:
     artifacts.check_fingerprint(manifest, fingerprint, folder)
 
 
-def steps_per_epoch(config: Any, num_examples: int) -> int:
+def steps_per_epoch(config: Config, num_examples: int) -> int:
   """Batches in one pass over what a run trains on; the rest is dropped."""
   subset = chosen(config, num_examples)
   if subset is None:
@@ -72,7 +73,7 @@ def steps_per_epoch(config: Any, num_examples: int) -> int:
   return size // config.train.batch_size
 
 
-def trained_on(config: Any, num_examples: int) -> np.ndarray | None:
+def trained_on(config: Config, num_examples: int) -> np.ndarray | None:
   """bool[num_runs, N]: which run trains on which example; None if all do."""
   train = config.train
   if train.subset_fraction < 1.0:
@@ -90,7 +91,7 @@ def trained_on(config: Any, num_examples: int) -> np.ndarray | None:
   return inside
 
 
-def check_unchanged(config: Any, num_examples: int, stored: Any) -> None:
+def check_unchanged(config: Config, num_examples: int, stored: Any) -> None:
   """Keeps a copy of the chosen examples in the workdir, or compares with it.
 
   Args:

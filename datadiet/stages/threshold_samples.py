@@ -11,7 +11,7 @@ from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime.mesh import make_run_mesh
 from datadiet.runtime.randomness import THRESHOLD_SAMPLE_STREAM, generator
 from datadiet.stages.context import Context
-from datadiet.stages.settings import train_settings
+from datadiet.stages.settings import training_plan
 from datadiet.training.history import read_history
 from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
@@ -88,7 +88,7 @@ def train(context: Context) -> None:
     train_jobs(
       [job],
       with_extra_class(dataset, samples),
-      train_settings(config, config.train.num_steps, ()),
+      training_plan(config, config.train.num_steps, ()),
       make_run_mesh(1, config.train.batch_size),
       name=f'training with threshold samples {number + 1},',
       placements=context.placements,

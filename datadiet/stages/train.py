@@ -7,7 +7,7 @@ from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime.mesh import make_run_mesh
 from datadiet.stages import subset, wanted
 from datadiet.stages.context import Context
-from datadiet.stages.settings import train_settings
+from datadiet.stages.settings import training_plan
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
 from datadiet.workdir import checkpoints
@@ -83,7 +83,7 @@ def run(context: Context) -> None:
   train_jobs(
     jobs(context),
     context.dataset,
-    train_settings(config, config.train.num_steps, _keep_steps(config)),
+    training_plan(config, config.train.num_steps, _keep_steps(config)),
     make_run_mesh(
       config.train.num_runs,
       config.train.batch_size,

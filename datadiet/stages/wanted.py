@@ -201,6 +201,7 @@ def _network(context: Context, name: str):
     num_classes=context.dataset.num_classes,
     width=model.width,
     dtype=model.dtype,
+    options=model.options if name == model.name else None,
   )
 
 

@@ -11,7 +11,7 @@ from datadiet.errors import DataDietError
 from datadiet.feeding.prefetch import prefetched
 from datadiet.training.jobs import Job
 from datadiet.training.losses import begin_epoch
-from datadiet.training.settings import TrainSettings
+from datadiet.training.plan import TrainingPlan
 from datadiet.training.trainer import Trainer
 
 # (steps, what `Trainer.run_steps` takes for them)
@@ -25,11 +25,11 @@ class PlannedFeeds:
     self,
     trainer: Trainer,
     jobs: Sequence[Job],
-    settings: TrainSettings,
+    plan: TrainingPlan,
     first_step: int,
   ):
     """Starts preparing; `close` ends it."""
-    self._feeds = prefetched(_planned(trainer, jobs, settings, first_step))
+    self._feeds = prefetched(_planned(trainer, jobs, plan, first_step))
 
   def take(self, step: int, state: Any) -> tuple[Any, int, dict]:
     """The state, unchanged, and the feed from `step` on."""
@@ -44,12 +44,12 @@ class PlannedFeeds:
 def _planned(
   trainer: Trainer,
   jobs: Sequence[Job],
-  settings: TrainSettings,
+  plan: TrainingPlan,
   step: int,
 ) -> Iterator[Feed]:
   blocks = trainer.index_blocks(jobs, step)
-  while step < settings.num_steps:
-    count = settings.steps_until_event(step)
+  while step < plan.num_steps:
+    count = plan.steps_until_event(step)
     # Guards are of a thread: the loop's own does not reach here.
     with jax.transfer_guard('disallow'):
       feed = trainer.make_feed([next(blocks) for _ in range(count)])
@@ -60,11 +60,9 @@ def _planned(
 class FeedsByLoss:
   """Feeds of epochs that go by the losses of those before."""
 
-  def __init__(
-    self, trainer: Trainer, jobs: Sequence[Job], settings: TrainSettings
-  ):
+  def __init__(self, trainer: Trainer, jobs: Sequence[Job], plan: TrainingPlan):
     """Prepares nothing: the state says where each job is."""
-    self._trainer, self._jobs, self._settings = trainer, jobs, settings
+    self._trainer, self._jobs, self._plan = trainer, jobs, plan
     self._begin = trainer.run_mesh.per_run(begin_epoch, shared=(2,))
     self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
 
@@ -83,7 +81,7 @@ class FeedsByLoss:
       state = state.replace(losses=self._begin(state.losses, begins, at_step))
       self._read_epochs(state)
     left = min(self._steps_left(slot, step) for slot in self._slots)
-    count = min(self._settings.steps_until_event(step), left)
+    count = min(self._plan.steps_until_event(step), left)
     steps = range(step, step + count)
     feed = self._trainer.make_feed(
       [self._block(1, at) for at in steps], [self._block(2, at) for at in steps]
@@ -106,10 +104,10 @@ class FeedsByLoss:
       order, weights = job.epochs.epoch(
         int(losses.epoch[slot]), first_step, losses.epoch_loss[slot]
       )
-      if len(order) < self._settings.batch_size:
+      if len(order) < self._plan.train.batch_size:
         raise DataDietError(
           f'{job.name}: an epoch of {len(order)} examples is smaller than a '
-          f'batch of {self._settings.batch_size}'
+          f'batch of {self._plan.train.batch_size}'
         )
       if weights is None:
         weights = np.ones(len(order), np.float32)
@@ -117,11 +115,11 @@ class FeedsByLoss:
 
   def _steps_left(self, slot: int, step: int) -> int:
     first_step, order, _ = self._epochs[slot]
-    return first_step + len(order) // self._settings.batch_size - step
+    return first_step + len(order) // self._plan.train.batch_size - step
 
   def _block(self, part: int, step: int) -> np.ndarray:
     """One step of all slots: of the order (1) or of the weights (2)."""
-    size = self._settings.batch_size
+    size = self._plan.train.batch_size
     rows = []
     for epoch in self._epochs:
       start = (step - epoch[0]) * size
@@ -133,14 +131,14 @@ class FeedsByLoss:
 def open_feeds(
   trainer: Trainer,
   jobs: Sequence[Job],
-  settings: TrainSettings,
+  plan: TrainingPlan,
   first_step: int,
 ) -> Iterator[PlannedFeeds | FeedsByLoss]:
   """The feeds of a wave from a step on."""
   feeds: PlannedFeeds | FeedsByLoss
-  if settings.uses_losses:
-    feeds = FeedsByLoss(trainer, jobs, settings)
+  if plan.uses_losses:
+    feeds = FeedsByLoss(trainer, jobs, plan)
   else:
-    feeds = PlannedFeeds(trainer, jobs, settings, first_step)
+    feeds = PlannedFeeds(trainer, jobs, plan, first_step)
   with contextlib.closing(feeds):
     yield feeds

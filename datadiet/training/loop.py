@@ -23,7 +23,7 @@ from datadiet.training.figures import WaveFigures
 from datadiet.training.in_flight import InFlight
 from datadiet.training.initial import start_from
 from datadiet.training.jobs import Job, Wave, next_wave
-from datadiet.training.settings import TrainSettings
+from datadiet.training.plan import TrainingPlan
 from datadiet.training.trainer import Trainer
 from datadiet.workdir import artifacts, checkpoints
 
@@ -31,7 +31,7 @@ from datadiet.workdir import artifacts, checkpoints
 def train_jobs(
   jobs: Sequence[Job],
   dataset: Dataset,
-  settings: TrainSettings,
+  plan: TrainingPlan,
   run_mesh: mesh_lib.RunMesh,
   *,
   name: str,
@@ -43,7 +43,7 @@ def train_jobs(
     jobs: what to train; finished ones are skipped, others go on where they
       were.
     dataset: the data; jobs train on subsets of its train split.
-    settings: the same for all jobs.
+    plan: the same for all jobs.
     run_mesh: where to train.
     name: what is being done, for a person.
     placements: of this start; None to place the data for these jobs.
@@ -54,10 +54,10 @@ def train_jobs(
     Preempted: if the process was asked to stop; everything is saved.
   """
   for job in jobs:
-    if job.smallest_epoch < settings.batch_size:
+    if job.smallest_epoch < plan.train.batch_size:
       raise DataDietError(
         f'{job.name}: a subset of {job.smallest_epoch} examples is smaller '
-        f'than a batch of {settings.batch_size}'
+        f'than a batch of {plan.train.batch_size}'
       )
   pending = processes.broadcast_from_lead(
     lambda: [
@@ -69,7 +69,7 @@ def train_jobs(
   pending = [jobs[number] for number in pending]
   if not pending:
     return
-  trainer = Trainer(dataset, settings, run_mesh, placements)
+  trainer = Trainer(dataset, plan, run_mesh, placements)
   while pending:
     # It may have come while the last wave was saved.
     processes.stop_if_any_is_asked_to()
@@ -79,7 +79,7 @@ def train_jobs(
       label += f'-{len(jobs) - len(pending) + len(wave.jobs)}'
     label += f' of {len(jobs)}'
     try:
-      _WaveLoop(trainer, wave, dataset, settings).train(label)
+      _WaveLoop(trainer, wave, dataset, plan).train(label)
     except checkpoints.DamagedCheckpoint:
       if not processes.broadcast_from_lead(lambda wave=wave: _set_aside(wave)):
         raise  # Damaged once, whole now: a file system to distrust.
@@ -117,14 +117,14 @@ class _WaveLoop:
     trainer: Trainer,
     wave: Wave,
     dataset: Dataset,
-    settings: TrainSettings,
+    plan: TrainingPlan,
   ):
     self._trainer = trainer
     self._jobs = wave.jobs
     self._first_step = self._saved_step = wave.first_step
     self._in_flight = InFlight(trainer.run_mesh)
     self._dataset = dataset
-    self._settings = settings
+    self._plan = plan
     # The last wave may not fill the mesh: its first job runs again there, and
     # what comes out is dropped.
     empty = trainer.run_mesh.num_slots - len(wave.jobs)
@@ -143,16 +143,16 @@ class _WaveLoop:
     self._figures = WaveFigures(
       {slot: self._jobs[slot] for slot in saved},
       first_step=self._first_step,
-      batch_size=self._settings.batch_size,
+      batch_size=self._plan.train.batch_size,
       learning_rate=self._trainer.learning_rate,
     )
     self._writers = {
       slot: checkpoints.CheckpointWriter(
-        self._jobs[slot].folder, self._settings.keep_steps
+        self._jobs[slot].folder, self._plan.keep_steps
       )
       for slot in saved
     }
-    num_images = self._settings.batch_size * len(self._jobs)
+    num_images = self._plan.train.batch_size * len(self._jobs)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
       # All, also where one fails: none may be at work when the program ends.
@@ -161,7 +161,7 @@ class _WaveLoop:
       shown = stack.enter_context(
         progress(
           label,
-          self._settings.num_steps * num_images,
+          self._plan.num_steps * num_images,
           'images',
           initial=self._first_step * num_images,
         )
@@ -182,8 +182,8 @@ class _WaveLoop:
   def _initial_state(self):
     if self._first_step == 0:
       state = self._trainer.init(self._slots)
-      if self._settings.init_from:
-        state = start_from(self._settings.init_from, state, self._trainer)
+      if self._plan.train.init_from:
+        state = start_from(self._plan.train.init_from, state, self._trainer)
       return state
     template = self._trainer.state_shapes()
     restored, damaged = {}, None
@@ -208,8 +208,8 @@ class _WaveLoop:
     return self._trainer.put([restored[job.folder] for job in self._slots])
 
   def _loop(self, state: Any, shown: Progress, num_images: int) -> None:
-    settings, step = self._settings, self._first_step
-    if step == 0 and 0 in settings.keep_steps:
+    plan, step = self._plan, self._first_step
+    if step == 0 and 0 in plan.keep_steps:
       self._save(0, state)
     keys = self._trainer.step_keys(self._slots)
     # Compiled now, while a stop has nothing to save.
@@ -217,15 +217,15 @@ class _WaveLoop:
     stop = False
     with contextlib.ExitStack() as stack:
       feeds = stack.enter_context(
-        open_feeds(self._trainer, self._slots, settings, step)
+        open_feeds(self._trainer, self._slots, plan, step)
       )
       if self._row_is_due(step, state):
         with stopping.unsaved_work():
           state, stop = self._handle_events(step, state)
           self._wait_for_writers()
-      elif step == settings.num_steps:
+      elif step == plan.num_steps:
         self._figures.note_classes(self._trainer.evaluate(state))
-      while step < settings.num_steps and not stop:
+      while step < plan.num_steps and not stop:
         state, count, feed = feeds.take(step, state)
         # Between log points nothing but indices goes to the device, and
         # nothing comes back.
@@ -239,7 +239,7 @@ class _WaveLoop:
         step += count
         logging.debug('Dispatched step %d', step)
         shown.advance(count * num_images, self._figures.accuracy_note())
-        if step == settings.next_event(step - count) and not stop:
+        if step == plan.next_event(step - count) and not stop:
           state, stop = self._handle_events(step, state)
       if stop:
         self._stop(step, state)
@@ -248,26 +248,26 @@ class _WaveLoop:
 
   def _row_is_due(self, step: int, state: Any) -> bool:
     """Whether the run was stopped while the row of this step was made."""
-    if step == 0 or not self._settings.is_log_step(step):
+    if step == 0 or not self._plan.is_log_step(step):
       return False
     counts = self._trainer.run_mesh.to_host(state.meters.count)
     return bool(counts.any())
 
   def _handle_events(self, step: int, state: Any) -> tuple[Any, bool]:
     """Does what is due after a step: (state, whether to stop)."""
-    settings = self._settings
-    if settings.is_log_step(step):
+    plan = self._plan
+    if plan.is_log_step(step):
       # Figures of the row before have arrived by now: no wait.
       self._figures.flush()
       evaluation = None
-      if settings.is_eval_step(step):
+      if plan.is_eval_step(step):
         logging.debug('Evaluating at step %d', step)
         evaluation = self._trainer.evaluate(state, self._in_flight.add)
         if evaluation is None:  # The row is made after resumption.
           return state, True
       state, meters = self._trainer.take_meters(state)
       self._figures.add(step, meters, evaluation)
-    if settings.is_checkpoint_step(step):
+    if plan.is_checkpoint_step(step):
       self._save(step, state)
     return state, False
 
@@ -288,7 +288,7 @@ class _WaveLoop:
     for slot, writer in self._writers.items():
       host_state = mesh_lib.slot_to_host(state, slot)
       self._figures.write(slot)
-      if step in self._settings.keep_steps or step == self._settings.num_steps:
+      if step in self._plan.keep_steps or step == self._plan.num_steps:
         self._write_dynamics(slot, step, host_state.dynamics)
       writer.save(step, host_state)
 
@@ -301,7 +301,7 @@ class _WaveLoop:
       for name, array in dynamics_arrays(dynamics).items()
       if array.ndim == 1
     }
-    arrays['window'] = np.int32(self._settings.dynamics.window)
+    arrays['window'] = np.int32(self._plan.dynamics.window)
     artifacts.write_npz(path, {'trained_on': job.example_index, **arrays})
 
   def _finish(self, slot: int) -> None:
@@ -315,12 +315,12 @@ class _WaveLoop:
         'run': job.run,
         'num_examples': job.num_kept,
         'epoch_options': job.epochs.options,
-        'num_steps': self._settings.num_steps,
-        'settings': self._settings.statement(),
+        'num_steps': self._plan.num_steps,
+        'settings': self._plan.statement(),
         'keep_steps': [
           step
           for step in checkpoints.variable_steps(job.folder)
-          if step in (*self._settings.keep_steps, self._settings.num_steps)
+          if step in (*self._plan.keep_steps, self._plan.num_steps)
         ],
         'test_accuracy': latest.get('test_accuracy'),
         'test_loss': latest.get('test_loss'),

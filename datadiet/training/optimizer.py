@@ -5,74 +5,79 @@ from collections.abc import Callable
 
 import optax
 
+from datadiet.settings import checks, setting
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
-  """How parameters are updated.
+  """How parameters are updated: `config.optimizer`."""
 
-  Attributes:
-    name: a key of `OPTIMIZERS`.
-    schedule: a key of `SCHEDULES`.
-    learning_rate: its peak.
-    schedule_steps: the schedule's horizon in optimizer steps; training may
-      stop earlier.
-    decay_fractions: for 'piecewise', where in the horizon the rate drops.
-    decay_factor: for 'piecewise', by what it is multiplied there.
-    warmup_fraction: for 'linear' and 'cosine', the share of the horizon over
-      which the rate rises from 0.
-    momentum: of SGD.
-    nesterov: whether SGD's momentum is Nesterov's.
-    weight_decay: for 'sgd' added to the gradient of every parameter before
-      momentum (L2), as in the paper; for 'adamw' decoupled.
-  """
+  name: str = setting(
+    'sgd', checks.one_of(lambda: OPTIMIZERS), 'The optimizer.'
+  )
+  learning_rate: float = setting(0.1, checks.positive, 'Its peak.')
+  momentum: float = setting(0.9, checks.share, 'Of SGD.')
+  nesterov: bool = setting(
+    True, checks.boolean, "Whether SGD's momentum is Nesterov's."
+  )
+  weight_decay: float = setting(
+    5e-4,
+    checks.not_negative,
+    "For 'sgd' added to the gradient of every parameter before momentum (L2), "
+    "as in the paper; for 'adamw' decoupled.",
+  )
+  schedule: str = setting(
+    'piecewise',
+    checks.one_of(lambda: SCHEDULES),
+    'How the learning rate goes over the horizon train.schedule_steps.',
+  )
+  decay_fractions: tuple[float, ...] = setting(
+    (0.3, 0.6, 0.8),
+    checks.each(checks.fraction),
+    "For 'piecewise', where in the horizon the rate drops.",
+  )
+  decay_factor: float = setting(
+    0.2, checks.positive, "For 'piecewise', by what it is multiplied there."
+  )
+  warmup_fraction: float = setting(
+    0.15,
+    checks.share,
+    "For 'linear' and 'cosine', the share of the horizon over which the rate "
+    'rises from 0.',
+  )
 
-  name: str = 'sgd'
-  schedule: str = 'piecewise'
-  learning_rate: float = 0.1
-  schedule_steps: int = 78_000
-  decay_fractions: tuple[float, ...] = (0.3, 0.6, 0.8)
-  decay_factor: float = 0.2
-  warmup_fraction: float = 0.15
-  momentum: float = 0.9
-  nesterov: bool = True
-  weight_decay: float = 5e-4
 
-
-def _piecewise(settings: OptimizerSettings) -> optax.Schedule:
+def _piecewise(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
   boundaries = {
-    round(fraction * settings.schedule_steps): settings.decay_factor
+    round(fraction * horizon): settings.decay_factor
     for fraction in settings.decay_fractions
   }
   return optax.piecewise_constant_schedule(settings.learning_rate, boundaries)
 
 
-def _warmup_steps(settings: OptimizerSettings) -> int:
-  return round(settings.warmup_fraction * settings.schedule_steps)
+def _warmup_steps(settings: OptimizerSettings, horizon: int) -> int:
+  return round(settings.warmup_fraction * horizon)
 
 
-def _linear(settings: OptimizerSettings) -> optax.Schedule:
-  warmup = _warmup_steps(settings)
+def _linear(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
+  warmup = _warmup_steps(settings, horizon)
   rise = optax.linear_schedule(0.0, settings.learning_rate, max(warmup, 1))
-  fall = optax.linear_schedule(
-    settings.learning_rate, 0.0, settings.schedule_steps - warmup
-  )
+  fall = optax.linear_schedule(settings.learning_rate, 0.0, horizon - warmup)
   return optax.join_schedules([rise, fall], [warmup]) if warmup else fall
 
 
-def _cosine(settings: OptimizerSettings) -> optax.Schedule:
-  warmup = _warmup_steps(settings)
+def _cosine(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
+  warmup = _warmup_steps(settings, horizon)
   rise = optax.linear_schedule(0.0, settings.learning_rate, max(warmup, 1))
-  fall = optax.cosine_decay_schedule(
-    settings.learning_rate, settings.schedule_steps - warmup
-  )
+  fall = optax.cosine_decay_schedule(settings.learning_rate, horizon - warmup)
   return optax.join_schedules([rise, fall], [warmup]) if warmup else fall
 
 
-def _constant(settings: OptimizerSettings) -> optax.Schedule:
+def _constant(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
   return optax.constant_schedule(settings.learning_rate)
 
 
-SCHEDULES: dict[str, Callable[[OptimizerSettings], optax.Schedule]] = {
+SCHEDULES: dict[str, Callable[[OptimizerSettings, int], optax.Schedule]] = {
   'piecewise': _piecewise,
   'linear': _linear,
   'cosine': _cosine,
@@ -80,20 +85,24 @@ SCHEDULES: dict[str, Callable[[OptimizerSettings], optax.Schedule]] = {
 }
 
 
-def _sgd(settings: OptimizerSettings) -> optax.GradientTransformation:
+def _sgd(
+  settings: OptimizerSettings, horizon: int
+) -> optax.GradientTransformation:
   return optax.chain(
     optax.add_decayed_weights(settings.weight_decay),
     optax.sgd(
-      make_schedule(settings),
+      make_schedule(settings, horizon),
       momentum=settings.momentum or None,
       nesterov=settings.nesterov and settings.momentum > 0,
     ),
   )
 
 
-def _adamw(settings: OptimizerSettings) -> optax.GradientTransformation:
+def _adamw(
+  settings: OptimizerSettings, horizon: int
+) -> optax.GradientTransformation:
   return optax.adamw(
-    make_schedule(settings), weight_decay=settings.weight_decay
+    make_schedule(settings, horizon), weight_decay=settings.weight_decay
   )
 
 
@@ -103,13 +112,18 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
-def make_schedule(settings: OptimizerSettings) -> optax.Schedule:
-  """The learning rate as a function of the optimizer step, from 0."""
-  return SCHEDULES[settings.schedule](settings)
+def make_schedule(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
+  """The learning rate as a function of the optimizer step, from 0.
+
+  Args:
+    settings: which schedule.
+    horizon: of the schedule, in steps; training may stop earlier.
+  """
+  return SCHEDULES[settings.schedule](settings, horizon)
 
 
 def make_optimizer(
-  settings: OptimizerSettings,
+  settings: OptimizerSettings, horizon: int
 ) -> optax.GradientTransformation:
-  """The optimizer with its schedule."""
-  return OPTIMIZERS[settings.name](settings)
+  """The optimizer with its schedule, of `make_schedule`."""
+  return OPTIMIZERS[settings.name](settings, horizon)

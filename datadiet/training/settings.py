@@ -1,97 +1,129 @@
-"""What a training needs to know, resolved from the config by the stages."""
+"""The settings of training and retraining: `config.train`, `config.retrain`.
+
+Those of the optimizer are beside its schedules.
+"""
 
 import dataclasses
-from typing import Any
 
-from datadiet.training.dynamics import DynamicsSettings
-from datadiet.training.optimizer import OptimizerSettings
+from datadiet.feeding.augmentation import AUGMENTATIONS
+from datadiet.settings import checks, setting
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-  """Settings of one training, the same for all its runs.
+  """How the networks are trained that score."""
 
-  Attributes:
-    model: a key of `MODELS`.
-    width: of the model; 0 for its own.
-    dtype: compute type, 'float32' or 'bfloat16'.
-    optimizer: how parameters are updated.
-    num_steps: optimizer steps.
-    batch_size: examples a step.
-    eval_batch_size: examples a test batch.
-    augmentation: a key of `AUGMENTATIONS`.
-    crop_padding: pixels by which crops may shift.
-    model_seed: of the initialisation, combined with the run's number.
-    data_seed: of order and augmentation, combined with the run's number.
-    log_every_steps: between rows of the history.
-    eval_every_steps: between evaluations on the test split.
-    checkpoint_every_steps: between full states.
-    keep_steps: steps whose networks and dynamics are kept, to be scored.
-    steps_per_call: steps a dispatch; 1 on CPU, where loops are slow.
-    placement: of the data, 'auto', 'device' or 'host'.
-    dynamics: what is recorded of the examples beside the basics.
-    init_from: folder of a checkpoint whose network every run starts from; ''
-      for new networks.
-    uses_losses: whether the epochs of the jobs go by losses.
-  """
+  num_runs: int = setting(
+    10, checks.integer(1), 'Independent networks to train.'
+  )
+  num_steps: int = setting(
+    7_800,
+    checks.integer(1),
+    'Optimizer steps that networks are trained, to be scored.',
+  )
+  num_epochs: int = setting(
+    0,
+    checks.integer(0, words='an integer of epochs, 0 for num_steps'),
+    'The same in epochs, if not 0.',
+  )
+  schedule_steps: int = setting(
+    78_000,
+    checks.integer(0, words='an integer of steps, 0 for num_steps'),
+    "The learning rate's horizon; training may stop before it. 0 for "
+    'num_steps.',
+  )
+  batch_size: int = setting(128, checks.integer(1), 'Images a step.')
+  eval_batch_size: int = setting(
+    1024,
+    checks.integer(1),
+    'Images a batch of an evaluation; at most 128 a device on CPU, where a '
+    'stop waits for the batch at hand.',
+  )
+  augmentation: str = setting(
+    'crop_flip', checks.one_of(AUGMENTATIONS), 'How images vary in training.'
+  )
+  crop_padding: int = setting(
+    4, checks.integer(), 'Pixels by which crops may shift.'
+  )
+  model_seed: int = setting(
+    0, checks.integer(), 'Of initial parameters; the run is mixed in.'
+  )
+  data_seed: int = setting(
+    0, checks.integer(), 'Of order and augmentation; the run is mixed in.'
+  )
+  log_every_steps: int = setting(
+    100, checks.integer(1), 'Steps between rows of the history.'
+  )
+  eval_every_steps: int = setting(
+    1_950, checks.integer(1), 'Steps between evaluations on the test split.'
+  )
+  checkpoint_every_steps: int = setting(
+    1_950, checks.integer(1), 'Steps between checkpoints to resume from.'
+  )
+  early_steps: tuple[int, ...] = setting(
+    (), checks.each(checks.integer()), 'More steps whose networks are kept ...'
+  )
+  early_every: int = setting(
+    0,
+    checks.integer(0, words='an integer of steps, 0 for none'),
+    '... and every so many steps ...',
+  )
+  early_until: int = setting(
+    0,
+    checks.integer(0, words='an integer of steps, 0 for the last'),
+    '... up to this step; 0 for the last.',
+  )
+  init_from: str = setting(
+    '',
+    checks.text,
+    'A checkpoint to start from, such as DIR/train/run_00/checkpoints/390: its '
+    "params and batch_stats, with a new optimizer; '' for a new network.",
+  )
+  subset_path: str = setting(
+    '',
+    checks.text,
+    'Train on these examples only: a .npy of example_index, or the folder of a '
+    "selection; '' for all.",
+  )
+  subset_fraction: float = setting(
+    1.0,
+    checks.fraction,
+    'Train each run on a random subset of this size, to see what it says of '
+    'the other examples; every example is in and out of at least one run.',
+  )
+  dynamics_window: int = setting(
+    10, checks.integer(2), 'Visits in a window of dual, dyn_unc and tdds.'
+  )
+  runs_at_once: int = setting(
+    0,
+    checks.integer(),
+    'Runs that train side by side; 0 to fit the devices.',
+  )
+  steps_per_call: int = setting(
+    0, checks.integer(), 'Steps per dispatch; 0 for 1 on CPU and 10 elsewhere.'
+  )
 
-  model: str
-  width: int
-  dtype: str
-  optimizer: OptimizerSettings
-  num_steps: int
-  batch_size: int
-  eval_batch_size: int
-  augmentation: str
-  crop_padding: int
-  model_seed: int
-  data_seed: int
-  log_every_steps: int
-  eval_every_steps: int
-  checkpoint_every_steps: int
-  keep_steps: tuple[int, ...]
-  steps_per_call: int = 1
-  placement: str = 'auto'
-  dynamics: DynamicsSettings = DynamicsSettings()
-  init_from: str = ''
-  uses_losses: bool = False
 
-  def statement(self) -> dict[str, Any]:
-    """What a manifest says of them."""
-    names = [recorder.name for recorder in self.dynamics.recorders]
-    return {
-      **dataclasses.asdict(self),
-      'dynamics': {'window': self.dynamics.window, 'recorders': names},
-    }
+@dataclasses.dataclass(frozen=True)
+class RetrainSettings:
+  """How networks are trained on what was selected."""
 
-  def next_event(self, step: int) -> int:
-    """The first step after `step` at which something is due."""
-    due = [self.num_steps]
-    for every in (
-      self.log_every_steps,
-      self.eval_every_steps,
-      self.checkpoint_every_steps,
-    ):
-      due.append((step // every + 1) * every)
-    due.extend(kept for kept in self.keep_steps if kept > step)
-    return min(due)
-
-  def steps_until_event(self, step: int) -> int:
-    """How many steps the next call trains, from `step` on."""
-    return min(self.steps_per_call, self.next_event(step) - step)
-
-  def is_log_step(self, step: int) -> bool:
-    """Whether the history gets a row."""
-    return step % self.log_every_steps == 0 or self.is_eval_step(step)
-
-  def is_eval_step(self, step: int) -> bool:
-    """Whether the test split is evaluated."""
-    return step % self.eval_every_steps == 0 or step == self.num_steps
-
-  def is_checkpoint_step(self, step: int) -> bool:
-    """Whether the full state is saved."""
-    return (
-      step % self.checkpoint_every_steps == 0
-      or step in self.keep_steps
-      or step == self.num_steps
-    )
+  num_runs: int = setting(
+    4, checks.integer(1), 'Networks to train on each selection.'
+  )
+  num_steps: int = setting(
+    0,
+    checks.integer(0, words='an integer of steps, 0 for the horizon'),
+    "Optimizer steps; 0 for the schedule's horizon, whatever the size of the "
+    'subset.',
+  )
+  full: bool = setting(
+    True,
+    checks.boolean,
+    'Retrain on everything too, where the train runs cannot be compared.',
+  )
+  first_run: int = setting(
+    1000,
+    checks.integer(),
+    'Added to run numbers, so that no scoring network is trained again.',
+  )

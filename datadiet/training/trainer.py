@@ -16,7 +16,7 @@ from datadiet.runtime.mesh import RunMesh
 from datadiet.training.evaluation import Evaluator
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import make_optimizer, make_schedule
-from datadiet.training.settings import TrainSettings
+from datadiet.training.plan import TrainingPlan
 from datadiet.training.state import (
   Meters,
   TrainState,
@@ -32,7 +32,7 @@ class Trainer:
   def __init__(
     self,
     dataset: Dataset,
-    settings: TrainSettings,
+    plan: TrainingPlan,
     run_mesh: RunMesh,
     placements: Placements | None = None,
   ):
@@ -40,21 +40,23 @@ class Trainer:
 
     Args:
       dataset: the data.
-      settings: of the training.
+      plan: of the training.
       run_mesh: where to train.
       placements: of this start; None to place the data for this trainer.
     """
-    placements = placements or Placements(settings.placement)
+    placements = placements or Placements(plan.placement)
     self.run_mesh = run_mesh
-    self._settings = settings
+    self._plan = plan
     model = make_model(
-      settings.model,
+      plan.model.name,
       num_classes=dataset.num_classes,
-      width=settings.width,
-      dtype=settings.dtype,
+      width=plan.model.width,
+      dtype=plan.model.dtype,
+      options=plan.model.options,
     )
     self._placement = placements.of(dataset.train, run_mesh.replicated)
-    tx = make_optimizer(settings.optimizer)
+    horizon = plan.train.schedule_steps
+    tx = make_optimizer(plan.optimizer, horizon)
     self._init = run_mesh.per_run(
       lambda key: init_state(
         key,
@@ -63,8 +65,8 @@ class Trainer:
         image_shape=dataset.image_shape,
         num_examples=dataset.train.num_examples,
         num_classes=dataset.num_classes,
-        dynamics_settings=settings.dynamics,
-        uses_losses=settings.uses_losses,
+        dynamics_settings=plan.dynamics,
+        uses_losses=plan.uses_losses,
       ),
       run_once=True,
     )
@@ -73,9 +75,9 @@ class Trainer:
       tx,
       mean=dataset.mean,
       std=dataset.std,
-      augmentation=settings.augmentation,
-      crop_padding=settings.crop_padding,
-      recorders=settings.dynamics.recorders,
+      augmentation=plan.train.augmentation,
+      crop_padding=plan.train.crop_padding,
+      recorders=plan.dynamics.recorders,
     )
     self._steps = run_mesh.per_run(self._run_steps, shared=(3, 4), donate=(0,))
     # On the devices, of `_run_steps`: sent once each.
@@ -91,13 +93,13 @@ class Trainer:
       num_classes=dataset.num_classes,
       mean=dataset.mean,
       std=dataset.std,
-      batch_size=settings.eval_batch_size,
+      batch_size=plan.train.eval_batch_size,
     )
     # All at once: at a log point they would wait behind training steps.
     self._learning_rates = np.asarray(
-      run_mesh.jit(jax.vmap(make_schedule(settings.optimizer)), run_once=True)(
-        np.arange(settings.num_steps)
-      )
+      run_mesh.jit(
+        jax.vmap(make_schedule(plan.optimizer, horizon)), run_once=True
+      )(np.arange(plan.num_steps))
     )
 
   def learning_rate(self, step: int) -> float:
@@ -112,13 +114,13 @@ class Trainer:
       batch = self._placement.gather(resident, at_step)
       return self._train_step(state, batch, keys)
 
-    if self._settings.steps_per_call == 1:
+    if self._plan.steps_per_call == 1:
       return one_step(0, state)
     return jax.lax.fori_loop(0, num_steps, one_step, state)
 
   def init(self, jobs: Sequence[Job]) -> TrainState:
     """The stacked states of jobs before their first step."""
-    seed = self._settings.model_seed
+    seed = self._plan.train.model_seed
     keys = [
       randomness.run_key(seed, job.run, randomness.INIT_STREAM) for job in jobs
     ]
@@ -139,7 +141,7 @@ class Trainer:
 
   def step_keys(self, jobs: Sequence[Job]) -> StepKeys:
     """Keys uint32[slots, 2] by name, for `run_steps`."""
-    seed = self._settings.data_seed
+    seed = self._plan.train.data_seed
     return self._stack_keys([step_keys(seed, job.run) for job in jobs])
 
   def _stack_keys(self, keys: Sequence[Any]) -> Any:
@@ -153,7 +155,7 @@ class Trainer:
     streams = [
       order.batches(
         job.epochs,
-        batch_size=self._settings.batch_size,
+        batch_size=self._plan.train.batch_size,
         first_step=first_step,
       )
       for job in jobs
@@ -180,7 +182,7 @@ class Trainer:
 
   def _stack(self, steps: Sequence[np.ndarray]) -> np.ndarray:
     # Always the same shape, so that nothing compiles twice.
-    padding = self._settings.steps_per_call - len(steps)
+    padding = self._plan.steps_per_call - len(steps)
     return np.stack([*steps, *[steps[-1]] * padding], axis=1)
 
   def run_steps(

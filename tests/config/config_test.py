@@ -37,6 +37,7 @@ WRONG = {
   'dataset.label_noise.kind': ('shuffle', '', None),
   'model.name': ('resnet', 'ResNet18_lowres', '', 18),
   'model.width': (-1, *_INTEGERS),
+  'model.options': (3, None, ()),
   'model.dtype': ('float16', '', 32),
   'optimizer.name': ('sdg', '', None),
   'optimizer.learning_rate': (0.0, -0.1, *_NUMBER),
@@ -81,7 +82,8 @@ WRONG = {
   'score.keep': (('logits',), 'features', None),
   'score.gradient_runs': (-1, *_INTEGERS),
   'audit.threshold_samples': (1, 'yes', None),
-  'select.scores': (('el2m',), 'el2n', (2,), None),
+  'select.scores': (('el2 n',), 'el2n', (2,), None),
+  'plugins': (('',), 'plugin', (3,), None),
   'select.scores_path': _TEXT,
   'select.higher_is': ('hard', 1, None),
   'select.policies': (('keep_mx',), 'keep_max', (1,), None),
@@ -210,6 +212,14 @@ def test_missing_fields_are_named():
     (
       {'retrain.num_steps': 78_001},
       'config.retrain.num_steps: 78001 .*at most train.schedule_steps = 78000',
+    ),
+    (
+      {'select.scores': ('el2m@7800',)},
+      "config.select.scores: 'el2m@7800' .* one of el2n, .*did you mean el2n",
+    ),
+    (
+      {'model.options': {'depth': 3}},
+      "config.model.options.depth .*'resnet18_lowres'; allowed: none",
     ),
     (
       {'select.scores': ('entropy',)},

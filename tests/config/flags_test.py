@@ -101,7 +101,32 @@ _REFUSED = {
     [_CONFIG, 'num_runs=3'],
     "unexpected argument 'num_runs=3'; settings are given as --config.",
   ),
-  'no config': ([], '--config is missing'),
+  'no config': ([], '--config is missing, and '),
+  'setting without a config': (
+    ['--config.train.num_runs=3'],
+    '--config is missing, and ',
+  ),
+  'a setting as a flag': (
+    [_CONFIG, '--num_runs=3'],
+    '--num_runs is not a flag; did you mean --config.train.num_runs?',
+  ),
+  'unknown experiment': (
+    ['--config=cnn_digit'],
+    "--config: there is no file 'cnn_digit'; allowed: a file, the config.json "
+    'of a workdir, or one of base, cnn_digits, ',
+  ),
+  'config.json that is not there': (
+    ['--config=workdirs/none/config.json'],
+    "--config: there is no file 'workdirs/none/config.json'",
+  ),
+  'unknown option of a model': (
+    [_CONFIG, '--config.model.options.depth=3'],
+    "config.model.options.depth is no option of the model 'simple_cnn'",
+  ),
+  'plugin that is not there': (
+    [_CONFIG, '--config.plugins=my_modul'],
+    "config.plugins: there is no module 'my_modul'; allowed: modules that",
+  ),
   'empty config': (['--config='], "--config: there is no file ''"),
   'config that is not there': (
     ['--config=configs/none.py', '--config.train.num_runs=3'],
@@ -121,7 +146,7 @@ _CONFIG_FILES = {
   ),
   'imports': (
     'from datadiet.configs import bass',
-    "line 1: ImportError: cannot import name 'bass' from 'configs'",
+    "line 1: ImportError: cannot import name 'bass' from 'datadiet.configs'",
   ),
   'syntax': ('def get_config(:\n', 'line 1: SyntaxError: invalid syntax'),
   'empty': ('', "AttributeError: module 'config_config' has no attribute"),

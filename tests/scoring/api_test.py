@@ -8,7 +8,7 @@ from flax import nnx
 
 import datadiet
 from datadiet.errors import DataDietError
-from datadiet.scoring.gradient import GradientSettings
+from datadiet.scoring.settings import GradientSettings
 
 NUM_EXAMPLES, NUM_CLASSES = 21, 5
 
@@ -93,7 +93,7 @@ def test_an_nnx_module_is_given_as_a_function(arrays):
 @pytest.mark.parametrize(
   ('scores', 'change', 'message'),
   [
-    (('el3n',), None, "unknown score 'el3n'.*did you mean 'el2n'"),
+    (('el3n',), None, "unknown score 'el3n'.*did you mean el2n"),
     (('forgetting',), None, 'more than one network'),
     (('el2n',), lambda x, y: (x, y[:-1]), 'equally many'),
     (('el2n',), lambda x, y: (x, y - 1), 'integers from 0'),
@@ -156,5 +156,5 @@ def test_a_subset_of_no_parameters_is_refused(arrays):
       {'params': params},
       *arrays,
       'grand_subset',
-      gradient=GradientSettings(subset_pattern='bias'),
+      gradient=GradientSettings(grand_subset='bias'),
     )

@@ -11,18 +11,18 @@ from datadiet.runtime.mesh import flat_mesh
 from datadiet.runtime.randomness import run_key
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.scoring.gradient import (
-  GradientSettings,
   balanced_sample,
   leaf_names,
   make_gradient_step,
   subset_paths,
 )
+from datadiet.scoring.settings import GradientSettings
 from datadiet.training.state import init_variables
 
 NUM_EXAMPLES, NUM_CLASSES = 22, 3
 MEAN, STD = np.float32([0.5]), np.float32([0.3])
 SETTINGS = GradientSettings(
-  subset_pattern='Conv_[01]', per_layer=True, unclog_sample_size=9
+  grand_subset='Conv_[01]', per_layer=True, unclog_sample_size=9
 )
 NAMES = ('grand', 'grand_subset', 'unclog')
 

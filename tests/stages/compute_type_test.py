@@ -110,7 +110,10 @@ def test_every_artifact_says_the_type(narrow):
     return json.loads((narrow / name).read_text())
 
   assert read('config.json')['config']['model']['dtype'] == 'bfloat16'
-  assert read('train/run_00/manifest.json')['settings']['dtype'] == 'bfloat16'
+  assert (
+    read('train/run_00/manifest.json')['settings']['model']['dtype']
+    == 'bfloat16'
+  )
   scored = read('scores/run_00/step_22/manifest.json')
   assert scored['model']['dtype'] == 'bfloat16'
   assert scored['scores']['el2n']['dtype'] == 'float32'

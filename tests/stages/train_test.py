@@ -80,7 +80,7 @@ def test_manifest_says_what_was_trained(finished):
   assert manifest['num_examples'] == 1437
   assert manifest['num_steps'] == 44
   assert manifest['fingerprint'] == finished.dataset.fingerprint
-  assert manifest['settings']['model'] == 'simple_cnn'
+  assert manifest['settings']['model']['name'] == 'simple_cnn'
 
 
 def test_plan_counts_what_is_done(finished, own):

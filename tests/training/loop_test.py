@@ -296,7 +296,7 @@ def test_a_subset_smaller_than_a_batch_is_refused(tmp_path):
     loop.train_jobs(
       [job],
       dataset,
-      small_runs.small_settings(),
+      small_runs.small_plan(),
       small_runs.run_mesh(1, 1),
       name='test run',
     )
@@ -314,7 +314,7 @@ def test_dynamics_of_a_subset_are_indexed_by_the_whole_split(tmp_path):
   loop.train_jobs(
     [job],
     dataset,
-    small_runs.small_settings(num_steps=4),
+    small_runs.small_plan(num_steps=4),
     small_runs.run_mesh(1, 1),
     name='test run',
   )

@@ -49,7 +49,7 @@ def test_epochs_prune_and_the_last_part_does_not(tmp_path, monkeypatch):
 def test_weights_scale_the_gradient():
   trainer = Trainer(
     small_runs.small_dataset(),
-    small_runs.small_settings(uses_losses=True, num_steps=14),
+    small_runs.small_plan(uses_losses=True, num_steps=14),
     small_runs.run_mesh(1, 1),
   )
   jobs = small_runs.small_jobs('', [0], small_runs.small_dataset())

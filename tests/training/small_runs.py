@@ -17,11 +17,13 @@ from etils import epath
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.errors import Preempted
 from datadiet.feeding.epochs import AllExamples, Epochs
+from datadiet.models.settings import ModelSettings
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime import stopping
 from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
 from datadiet.training.optimizer import OptimizerSettings
+from datadiet.training.plan import TrainingPlan
 from datadiet.training.settings import TrainSettings
 from datadiet.training.state import TrainState
 from datadiet.training.trainer import Trainer
@@ -70,26 +72,38 @@ def small_dataset(
   )
 
 
-def small_settings(**changes) -> TrainSettings:
-  """Ten steps of `SmallNet`; every kind of event in them."""
-  settings = TrainSettings(
-    model='small_net',
-    width=4,
-    dtype='float32',
-    optimizer=OptimizerSettings(learning_rate=0.1, schedule_steps=10),
-    num_steps=10,
+def small_plan(**changes) -> TrainingPlan:
+  """Ten steps of `SmallNet`; every kind of event in them.
+
+  Args:
+    **changes: of the plan, of its `train`, or the name of its `model`.
+  """
+  train = TrainSettings(
+    schedule_steps=10,
     batch_size=BATCH_SIZE,
     eval_batch_size=8,  # Does not divide the 22 test examples.
     augmentation='crop_flip',
     crop_padding=2,
-    model_seed=0,
-    data_seed=0,
     log_every_steps=2,
     eval_every_steps=5,
     checkpoint_every_steps=4,
+    steps_per_call=1,
+  )
+  plan = TrainingPlan(
+    ModelSettings(changes.pop('model', 'small_net'), width=4, dtype='float32'),
+    OptimizerSettings(),
+    train,
+    num_steps=10,
     keep_steps=(0, 3),
   )
-  return dataclasses.replace(settings, **changes)
+  names = {field.name for field in dataclasses.fields(TrainSettings)}
+  # num_steps is that of the plan.
+  of_train = {
+    name: changes.pop(name) for name in names - {'num_steps'} if name in changes
+  }
+  return dataclasses.replace(
+    plan, train=dataclasses.replace(train, **of_train), **changes
+  )
 
 
 def small_jobs(
@@ -138,20 +152,20 @@ def train(
 ) -> None:
   """Trains runs with the small settings on a mesh of the given size."""
   dataset = dataset or small_dataset()
-  settings = small_settings(**changes)
+  plan = small_plan(**changes)
   jobs = small_jobs(
     folder,
     runs,
     dataset,
     epochs=epochs,
-    seed=settings.data_seed,
-    num_steps=settings.num_steps,
+    seed=plan.train.data_seed,
+    num_steps=plan.num_steps,
     **options or {},
   )
   train_jobs(
     jobs,
     dataset,
-    settings,
+    plan,
     run_mesh(slots, devices),
     name='test run',
   )
@@ -196,7 +210,7 @@ def outcome(run_folder: Path, **changes) -> Mapping[str, bytes]:
   shapes = state_shapes(**changes)
   state = checkpoints.restore_state(run_folder, last, shapes)
   found = {'last step': str(last).encode()} | described(state)
-  for step in small_settings().keep_steps:
+  for step in small_plan().keep_steps:
     variables = checkpoints.load_variables(run_folder, step)
     found |= described(variables, f'step {step}: ')
   for path in sorted((run_folder / 'dynamics').iterdir()):
@@ -210,7 +224,7 @@ def outcome(run_folder: Path, **changes) -> Mapping[str, bytes]:
 @functools.cache
 def state_shapes(**changes) -> TrainState:
   """Shapes of one run's state."""
-  settings = small_settings(**changes)
+  settings = small_plan(**changes)
   return Trainer(small_dataset(), settings, run_mesh(1, 1)).state_shapes()
 
 

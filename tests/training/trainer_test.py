@@ -22,11 +22,11 @@ NUM_STEPS = 5
 
 def make_trainer(slots, per_slot, num_runs=None, **changes):
   dataset = small_runs.small_dataset()
-  settings = small_runs.small_settings(**changes)
+  plan = small_runs.small_plan(**changes)
   run_mesh = small_runs.run_mesh(slots, slots * per_slot)
   runs = range(num_runs or slots)
-  jobs = small_runs.small_jobs('', runs, dataset, seed=settings.data_seed)
-  return Trainer(dataset, settings, run_mesh), jobs
+  jobs = small_runs.small_jobs('', runs, dataset, seed=plan.train.data_seed)
+  return Trainer(dataset, plan, run_mesh), jobs
 
 
 def train_steps(trainer, jobs, num_steps=NUM_STEPS):
@@ -207,9 +207,9 @@ def test_pixels_on_the_host_give_the_same_bits():
 
 @pytest.mark.parametrize('schedule', ['piecewise', 'linear', 'constant'])
 def test_learning_rates_are_the_schedules_and_ask_no_device(schedule):
-  settings = OptimizerSettings(schedule=schedule, schedule_steps=10)
+  settings = OptimizerSettings(schedule=schedule)
   trainer, _ = make_trainer(1, 1, optimizer=settings)
-  expected = [float(make_schedule(settings)(step)) for step in range(10)]
+  expected = [float(make_schedule(settings, 10)(step)) for step in range(10)]
   # Device work would wait behind all training steps in flight.
   with jax.transfer_guard('disallow'):
     found = [trainer.learning_rate(step) for step in range(10)]
@@ -239,9 +239,9 @@ def test_training_and_scoring_share_one_copy_of_the_pixels():
 
   before, placements = copies(), Placements()
   run_mesh = small_runs.run_mesh(2, 2)
-  settings = small_runs.small_settings()
+  plan = small_runs.small_plan()
   first, second = (
-    Trainer(dataset, settings, run_mesh, placements) for _ in range(2)
+    Trainer(dataset, plan, run_mesh, placements) for _ in range(2)
   )
   state = train_steps(first, jobs, 1)
   network = mesh_lib.slot_to_host(state, 0)

@@ -153,9 +153,9 @@ def find(files: Sequence[str], settings, source: str) -> Layout:
       f'splits, not classes; allowed: {ALLOWED}'
     )
   for name in ('train_splits', 'test_split'):
-    if settings[name]:
+    if value := getattr(settings, name):
       raise ConfigError(
-        f'config.dataset.{name}: {settings[name]!r} is not allowed, as '
+        f'config.dataset.{name}: {value!r} is not allowed, as '
         f'{source} has no folder train with a folder for each class'
       )
   if not tops:

@@ -1,31 +1,31 @@
-"""Tests datadiet.training.settings: when something is due."""
+"""Tests datadiet.training.plan: when something is due."""
 
 import pytest
 
-from tests.training.small_runs import small_settings
+from tests.training.small_runs import small_plan
 
 
-def events(settings, first_step=0):
+def events(plan, first_step=0):
   found, step = [], first_step
-  while step < settings.num_steps:
-    step = settings.next_event(step)
+  while step < plan.num_steps:
+    step = plan.next_event(step)
     found.append(step)
   return found
 
 
 def test_events_are_all_steps_at_which_something_is_due():
-  settings = small_settings(
+  plan = small_plan(
     num_steps=20,
     log_every_steps=6,
     eval_every_steps=8,
     checkpoint_every_steps=9,
     keep_steps=(0, 5),
   )
-  assert events(settings) == [5, 6, 8, 9, 12, 16, 18, 20]
+  assert events(plan) == [5, 6, 8, 9, 12, 16, 18, 20]
   # Whatever the step a run goes on from.
   for first in range(20):
-    expected = [step for step in events(settings) if step > first]
-    assert events(settings, first) == expected
+    expected = [step for step in events(plan) if step > first]
+    assert events(plan, first) == expected
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_events_are_all_steps_at_which_something_is_due():
   ],
 )
 def test_what_is_due(step, is_log, is_eval, is_checkpoint):
-  settings = small_settings()
-  assert settings.is_log_step(step) == is_log
-  assert settings.is_eval_step(step) == is_eval
-  assert settings.is_checkpoint_step(step) == is_checkpoint
+  plan = small_plan()
+  assert plan.is_log_step(step) == is_log
+  assert plan.is_eval_step(step) == is_eval
+  assert plan.is_checkpoint_step(step) == is_checkpoint

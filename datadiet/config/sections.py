@@ -1,0 +1,45 @@
+"""All settings: the sections of the rooms, put together."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from datadiet.audit.settings import AuditSettings
+from datadiet.data.settings import DatasetSettings
+from datadiet.models.settings import ModelSettings
+from datadiet.scoring.settings import ScoreSettings
+from datadiet.selection.settings import SelectSettings
+from datadiet.settings import checks, section, setting
+from datadiet.training.optimizer import OptimizerSettings
+from datadiet.training.settings import RetrainSettings, TrainSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """An experiment, as `resolve` gives it to the stages; cannot be changed."""
+
+  dataset: DatasetSettings = section(DatasetSettings)
+  model: ModelSettings = section(ModelSettings)
+  optimizer: OptimizerSettings = section(OptimizerSettings)
+  train: TrainSettings = section(TrainSettings)
+  score: ScoreSettings = section(ScoreSettings)
+  audit: AuditSettings = section(AuditSettings)
+  select: SelectSettings = section(SelectSettings)
+  retrain: RetrainSettings = section(RetrainSettings)
+  sweep: Mapping[str, Any] = setting(
+    {},
+    checks.options('a ConfigDict of settings, each with a tuple of values'),
+    'Settings to try all combinations of, each with a tuple of values, such as '
+    '--config.sweep.train.model_seed=0,1.',
+  )
+  plugins: tuple[str, ...] = setting(
+    (),
+    checks.each(checks.name),
+    'Modules that add models, scores, policies, data sets or schedules; of the '
+    'current folder too.',
+  )
+  compilation_cache_dir: str = setting(
+    '',
+    checks.text,
+    "JAX's compilation cache; '' for ~/.cache/datadiet/xla, 'none' for none.",
+  )

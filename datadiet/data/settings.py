@@ -1,0 +1,109 @@
+"""The settings of the data: `config.dataset`."""
+
+import dataclasses
+import re
+
+from datadiet.data.label_arrays import ORDERS
+from datadiet.data.label_columns import READINGS
+from datadiet.data.labels import LabelNoiseSettings
+from datadiet.settings import Check, checks, section, setting
+
+PLACEMENTS = ('auto', 'device', 'host')
+
+_BACKGROUND = Check(
+  lambda value: (
+    isinstance(value, str)
+    and bool(re.fullmatch('white|black|#[0-9a-fA-F]{6}', value))
+  ),
+  "'white', 'black' or a colour as '#rrggbb'",
+  ('white', 'black'),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSettings:
+  """Which data, where it lies, and how it is read."""
+
+  name: str = setting(
+    'cifar10',
+    checks.name,
+    'A source: digits, cifar10, cifar100, cinic10, image_folder, arrays, '
+    'packed, hugging_face, one of a plugin, or the name of a set of TensorFlow '
+    'Datasets.',
+  )
+  data_dir: str = setting(
+    '',
+    checks.text,
+    "Where the source lies; '' for the library's own folder and a download.",
+  )
+  cache_dir: str = setting(
+    '',
+    checks.text,
+    "Where decoded arrays are kept; '' for ~/.cache/datadiet, 'none' for "
+    'nowhere.',
+  )
+  label_key: str = setting(
+    '',
+    checks.text,
+    "The feature that holds the label; '' for the usual one.",
+  )
+  id_key: str = setting(
+    '',
+    checks.text,
+    "The feature that holds the ids; '' for 'id' where there is one, 'none' to "
+    'number the examples.',
+  )
+  image_size: int = setting(
+    0,
+    checks.integer(0, words='an integer of pixels, 0 to leave images'),
+    'Images are resized to this height and width; 0 to leave them.',
+  )
+  placement: str = setting(
+    'auto',
+    checks.one_of(PLACEMENTS),
+    "Pixels on the 'device' or the 'host'; 'auto' by its memory.",
+  )
+  train_splits: tuple[str, ...] = setting(
+    (),
+    checks.each(checks.name),
+    "The source's splits that make up train; () for the usual ones.",
+  )
+  test_split: str = setting(
+    '',
+    checks.text,
+    "The source's split to test on; '' for test, validation, valid or val.",
+  )
+  test_fraction: float = setting(
+    0.2,
+    checks.number(0.001, 0.999),
+    'Share of each class that becomes the test split of a source without one.',
+  )
+  skip_unreadable: bool = setting(
+    False,
+    checks.boolean,
+    'Leave out images that cannot be read, and list them, instead of stopping.',
+  )
+  background: str = setting(
+    'white',
+    _BACKGROUND,
+    "What transparent images are laid on: 'white', 'black' or '#rrggbb'.",
+  )
+  labels_path: str = setting(
+    '',
+    checks.text,
+    'Other train labels: a table (.csv, .parquet) with id and label, or an '
+    'array (.npy, .npz, .pt) in order; PATH:NAME for one of its columns or '
+    'arrays.',
+  )
+  labels_are: str = setting(
+    '',
+    checks.one_of(READINGS),
+    "Whether they are 'names' or 'numbers' of classes; '' where that is plain.",
+  )
+  labels_order: str = setting(
+    '',
+    checks.one_of(ORDERS),
+    "The order of an array: 'index' for example_index, 'ids' for the numbers "
+    "in ids (for CIFAR, torchvision's order); '' where that is plain.",
+  )
+  label_noise: LabelNoiseSettings = section(LabelNoiseSettings)

@@ -1,0 +1,37 @@
+"""The settings of the network: `config.model`."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from datadiet.models import ALIASES, DTYPES, MODELS
+from datadiet.settings import checks, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+  """Which network, and what it computes in."""
+
+  name: str = setting(
+    'resnet18_lowres', checks.one_of(MODELS, ALIASES), 'The network.'
+  )
+  width: int = setting(
+    0,
+    checks.integer(
+      0, 4096, 'an integer of channels up to 4096, 0 for the usual number'
+    ),
+    "Channels of the first stage; 0 for the family's own.",
+  )
+  dtype: str = setting(
+    'auto',
+    checks.one_of(('auto', *DTYPES)),
+    "What training computes in; 'auto' for bfloat16 on GPUs and TPUs and "
+    'float32 on CPUs. A workdir keeps what it was begun with; params, batch '
+    'statistics, logits and losses are float32 always.',
+  )
+  options: Mapping[str, Any] = setting(
+    {},
+    checks.options('a ConfigDict of options of the network'),
+    "The network's own settings, fields of its class, such as "
+    '--config.model.options.NAME=VALUE.',
+  )

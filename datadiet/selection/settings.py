@@ -1,0 +1,75 @@
+"""The settings of selecting: `config.select`."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from datadiet.selection.policies import ALIASES, POLICIES
+from datadiet.settings import Check, checks, setting
+
+BASELINES = ('random', 'random_balanced')
+
+_SCORE = Check(
+  lambda value: (
+    isinstance(value, str) and bool(re.fullmatch(r'\w+(@\d+)?', value))
+  ),
+  'a score, or one with its step such as el2n@7800',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectSettings:
+  """Which subsets are made."""
+
+  scores: tuple[str, ...] = setting(
+    ('el2n',),
+    checks.each(_SCORE),
+    'The scores to select by, one after the other, of score.names; el2n@390 '
+    'is that of step 390.',
+  )
+  scores_path: str = setting(
+    '',
+    checks.text,
+    'A .npy of N numbers to select by instead, in the order of example_index.',
+  )
+  higher_is: str = setting(
+    '',
+    checks.one_of(('harder', 'easier', '')),
+    "Which end of these numbers is hard: 'harder', 'easier' or '' if nobody "
+    'has to know.',
+  )
+  policies: tuple[str, ...] = setting(
+    ('keep_max',),
+    checks.each(checks.one_of(POLICIES, ALIASES)),
+    'The rules by which examples are kept.',
+  )
+  fractions: tuple[float, ...] = setting(
+    (0.5, 0.3), checks.each(checks.fraction), 'Shares of the examples to keep.'
+  )
+  sizes: tuple[int, ...] = setting(
+    (),
+    checks.each(checks.integer(1)),
+    'Numbers of examples to keep, beside the fractions.',
+  )
+  step: int = setting(
+    -1,
+    checks.integer(-1, words='a scored step, or -1 for the last'),
+    'The scored step to select by; -1 for the last.',
+  )
+  class_balanced: bool = setting(
+    False, checks.boolean, 'Keep equally many of every class.'
+  )
+  options: Mapping[str, Any] = setting(
+    {},
+    checks.options('a ConfigDict of options of the policies'),
+    'Options of the policies, such as --config.select.options.offset=100.',
+  )
+  baselines: tuple[str, ...] = setting(
+    ('random', 'random_balanced'),
+    checks.each(checks.one_of(BASELINES)),
+    'What runs beside at the same sizes.',
+  )
+  seed: int = setting(
+    0, checks.integer(), 'Of policies and baselines that draw.'
+  )

@@ -1,0 +1,25 @@
+"""What a setting is: its default, what it may be, and a line of help."""
+
+from datadiet.settings.checks import Check
+from datadiet.settings.names import closest
+from datadiet.settings.section import (
+  Setting,
+  defaults,
+  from_values,
+  section,
+  setting,
+  settings_of,
+  to_values,
+)
+
+__all__ = [
+  'Check',
+  'Setting',
+  'closest',
+  'defaults',
+  'from_values',
+  'section',
+  'setting',
+  'settings_of',
+  'to_values',
+]

@@ -1,0 +1,57 @@
+"""Modules of the user's that add entries to the dicts of the rooms."""
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+
+from datadiet.errors import ConfigError
+
+
+def load(names: Iterable[str]) -> None:
+  """Imports modules, each once; also from the current folder.
+
+  Args:
+    names: of `config.plugins`, as in an import statement.
+
+  Raises:
+    ConfigError: if there is no such module, or it cannot be imported.
+  """
+  for name in names:
+    if name in sys.modules:
+      continue
+    folder = os.getcwd()
+    if folder not in sys.path and '' not in sys.path:
+      # At the end: a file here must not hide a library's module.
+      sys.path.append(folder)
+    if not _exists(name):
+      raise ConfigError(
+        f'config.plugins: there is no module {name!r}; allowed: modules that '
+        f'Python finds or that lie in {folder}, such as my_module for '
+        'my_module.py'
+      )
+    try:
+      importlib.import_module(name)
+    except Exception as error:
+      raise ConfigError(
+        f'config.plugins: {name} cannot be imported: {_where(error)}'
+        f'{type(error).__name__}: {" ".join(str(error).split())}'
+      ) from error
+
+
+def _exists(name: str) -> bool:
+  try:
+    return importlib.util.find_spec(name) is not None
+  except (ImportError, ValueError):  # Of a package that does not exist.
+    return False
+
+
+def _where(error: Exception) -> str:
+  """The file and line that an error came from."""
+  if isinstance(error, SyntaxError):
+    return f'{error.filename}, line {error.lineno}: '
+  frames = traceback.extract_tb(error.__traceback__)
+  own = [frame for frame in frames if 'importlib' not in frame.filename]
+  return f'{own[-1].filename}, line {own[-1].lineno}: ' if own else ''

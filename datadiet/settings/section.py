@@ -1,0 +1,130 @@
+"""Settings and the sections they stand in.
+
+A section is a frozen dataclass of settings, each with its default, its check
+and a line of help:
+
+    @dataclasses.dataclass(frozen=True)
+    class TrainSettings:
+      num_runs: int = setting(10, checks.integer(1), 'Networks to train.')
+
+All that is known of a setting is made from that line.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from datadiet.settings import checks
+from datadiet.settings.checks import Check
+
+_KEY = 'datadiet.setting'
+
+S = TypeVar('S')
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """One setting.
+
+  Attributes:
+    default: the value when the user gives none.
+    check: what it may be.
+    help: what it does, in a line.
+  """
+
+  default: Any
+  check: Check
+  help: str
+
+  @property
+  def allowed(self) -> str:
+    """What it may be, in words."""
+    return self.check.allowed
+
+  @property
+  def is_group(self) -> bool:
+    """Whether its values are dicts, which are set and shown as a whole."""
+    return isinstance(self.default, Mapping)
+
+
+def setting(default: Any, check: Check, help: str) -> Any:
+  """A field of a section.
+
+  Args:
+    default: the value when the user gives none.
+    check: what it may be.
+    help: what it does, in a line.
+  """
+  metadata = {_KEY: Setting(default, check, help)}
+  if isinstance(default, dict):
+    return dataclasses.field(default_factory=default.copy, metadata=metadata)
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def section(of: type) -> Any:
+  """A field that holds a section of its own."""
+  return dataclasses.field(default_factory=of, metadata={_KEY: of})
+
+
+def settings_of(section_type: type, prefix: str = '') -> dict[str, Setting]:
+  """All settings by dotted name, those of sections within too, in order."""
+  found = {}
+  for name, what in _members(section_type):
+    if isinstance(what, Setting):
+      found[f'{prefix}{name}'] = what
+    else:
+      found |= settings_of(what, f'{prefix}{name}.')
+  return found
+
+
+def _members(section_type: type) -> Iterator[tuple[str, Any]]:
+  """(name, Setting or section type) of everything in a section."""
+  for field in dataclasses.fields(section_type):
+    yield field.name, field.metadata[_KEY]
+
+
+def defaults(section_type: type) -> dict[str, Any]:
+  """The defaults, as nested dicts."""
+  return {
+    name: ({**what.default} if what.is_group else what.default)
+    if isinstance(what, Setting)
+    else defaults(what)
+    for name, what in _members(section_type)
+  }
+
+
+def from_values(section_type: type[S], values: Mapping[str, Any]) -> S:
+  """A section with these values; what is missing has its default.
+
+  Args:
+    section_type: the section.
+    values: nested dicts. Lists are taken for tuples and integers for floats
+      where these are meant; what the section does not have is left out.
+  """
+  given = {}
+  for name, what in _members(section_type):
+    if name not in values:
+      continue
+    value = values[name]
+    if not isinstance(what, Setting):
+      value = from_values(what, value)
+    elif what.is_group:
+      value = dict(value)
+    elif isinstance(value, list):
+      value = tuple(value)
+    elif isinstance(what.default, float) and checks.is_integer(value):
+      value = float(value)
+    given[name] = value
+  return section_type(**given)
+
+
+def to_values(of: Any) -> dict[str, Any]:
+  """A section's values, as nested dicts."""
+  return {
+    name: (
+      getattr(of, name)
+      if isinstance(what, Setting)
+      else to_values(getattr(of, name))
+    )
+    for name, what in _members(type(of))
+  }

@@ -1,0 +1,83 @@
+"""What one training goes by."""
+
+import dataclasses
+from typing import Any
+
+from datadiet.models.settings import ModelSettings
+from datadiet.runtime.platform import platform_of
+from datadiet.training.dynamics import DynamicsSettings
+from datadiet.training.optimizer import OptimizerSettings
+from datadiet.training.settings import TrainSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPlan:
+  """Sections of the config, and what the caller adds; the same for all runs.
+
+  Attributes:
+    model: `config.model`.
+    optimizer: `config.optimizer`.
+    train: `config.train`; of its steps only `schedule_steps` counts here.
+    num_steps: optimizer steps.
+    keep_steps: steps whose networks and dynamics are kept, to be scored.
+    placement: of the data, 'auto', 'device' or 'host'.
+    dynamics: what is recorded of the examples beside the basics.
+    uses_losses: whether the epochs of the jobs go by losses.
+  """
+
+  model: ModelSettings
+  optimizer: OptimizerSettings
+  train: TrainSettings
+  num_steps: int
+  keep_steps: tuple[int, ...] = ()
+  placement: str = 'auto'
+  dynamics: DynamicsSettings = DynamicsSettings()
+  uses_losses: bool = False
+
+  @property
+  def steps_per_call(self) -> int:
+    """Optimizer steps of a dispatch."""
+    # Loops over steps are many times slower than single steps on CPU.
+    usual = 1 if platform_of() == 'cpu' else 10
+    return self.train.steps_per_call or usual
+
+  def statement(self) -> dict[str, Any]:
+    """What a manifest says of it."""
+    names = [recorder.name for recorder in self.dynamics.recorders]
+    return {
+      **dataclasses.asdict(self),
+      'dynamics': {'window': self.dynamics.window, 'recorders': names},
+    }
+
+  def next_event(self, step: int) -> int:
+    """The first step after `step` at which something is due."""
+    due = [self.num_steps]
+    for every in (
+      self.train.log_every_steps,
+      self.train.eval_every_steps,
+      self.train.checkpoint_every_steps,
+    ):
+      due.append((step // every + 1) * every)
+    due.extend(kept for kept in self.keep_steps if kept > step)
+    return min(due)
+
+  def steps_until_event(self, step: int) -> int:
+    """How many steps the next call trains, from `step` on."""
+    return min(self.steps_per_call, self.next_event(step) - step)
+
+  def is_log_step(self, step: int) -> bool:
+    """Whether the history gets a row."""
+    is_due = step % self.train.log_every_steps == 0
+    return is_due or self.is_eval_step(step)
+
+  def is_eval_step(self, step: int) -> bool:
+    """Whether the test split is evaluated."""
+    return step % self.train.eval_every_steps == 0 or step == self.num_steps
+
+  def is_checkpoint_step(self, step: int) -> bool:
+    """Whether the full state is saved."""
+    return (
+      step % self.train.checkpoint_every_steps == 0
+      or step in self.keep_steps
+      or step == self.num_steps
+    )
