@@ -180,8 +180,14 @@ def read_npy(
   remedy = '; delete it to make it anew' if made_here else ''
   content = _read_bytes(path)
   try:
-    array = np.load(io.BytesIO(content), allow_pickle=False)
+    # np.load would also open archives, of .npz and of torch.save.
+    array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
   except (ValueError, EOFError, OSError) as error:
+    if not made_here:
+      raise DataDietError(
+        f'{path} is no readable .npy file, but {_kind(content)}; save one '
+        'array by np.save(PATH, array)'
+      ) from error
     raise DataDietError(
       f'{path} is damaged (not a readable .npy file){remedy}'
     ) from error
@@ -195,6 +201,21 @@ def read_npy(
       f'{path} is damaged (its values are not those that were written){remedy}'
     )
   return array
+
+
+def _kind(content: bytes) -> str:
+  """What a file is that was expected to be a .npy file, by its first bytes."""
+  kinds = {
+    b'\x93NUMPY': 'one that is cut short or holds Python objects',
+    b'PK': 'an archive, such as a .npz file or one of torch.save',
+    b'\x80': 'a pickle',
+    b'\x89PNG': 'a picture',
+    b'\xff\xd8': 'a picture',
+  }
+  for beginning, kind in kinds.items():
+    if content.startswith(beginning):
+      return kind
+  return 'text or something else' if content else 'empty'
 
 
 def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
