@@ -32,7 +32,7 @@ NUMPY_ONLY = {'selection', 'results', 'reporting', 'audit', 'exporting'}
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'chex'}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'clu', 'tensorboard'}
 # Who may import TensorFlow, and then within a function only.
-READERS = {'data/sources/tfds.py': {'tensorflow', 'tensorflow_datasets'}}
+READERS = {'data/sources/tfds_reader.py': {'tensorflow', 'tensorflow_datasets'}}
 WRITERS = {
   'training/history.py': {'clu'},
   'exporting/tensorboard.py': {'clu'},

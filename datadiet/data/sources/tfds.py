@@ -1,11 +1,10 @@
 """Image classification sets of TensorFlow Datasets, by name.
 
-The only place that reads data with TensorFlow; it is imported inside the
-functions, since the import takes seconds and later starts read the cache.
+TensorFlow is imported inside the functions, since the import takes seconds and
+later starts read the cache.
 """
 
 import os
-from collections.abc import Iterator
 
 import numpy as np
 from absl import logging
@@ -15,14 +14,11 @@ from datadiet.data import splitting
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
-  Split,
   in_memory,
   make_dataset,
 )
-from datadiet.data.sources import tfds_pixels
+from datadiet.data.sources.tfds_reader import Reader, import_tensorflow
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.runtime import extras, stopping
-from datadiet.runtime.progress import progress
 
 # Mean and standard deviation of the train split's pixels in [0, 1], as the
 # field uses them; for other sets they are measured.
@@ -30,8 +26,6 @@ _CIFAR_STATISTICS = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 STATISTICS = {'cifar10': _CIFAR_STATISTICS, 'cifar100': _CIFAR_STATISTICS}
 # Written last by TFDS: a folder that has it is complete.
 _INFO = 'dataset_info.json'
-# Bytes of decoded images in a batch.
-_BATCH_BYTES = 2**24
 
 
 def root_folder(data_dir: str) -> epath.Path:
@@ -100,7 +94,7 @@ def ensure_prepared(settings) -> epath.Path:
       f'--data_dir={data_dir}`, or leave data_dir empty to have it downloaded '
       'to the default folder'
     )
-  _, tfds = _import_tensorflow()
+  _, tfds = import_tensorflow()
   try:
     builder = tfds.builder(name, try_gcs=False)
   except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
@@ -118,29 +112,15 @@ def ensure_prepared(settings) -> epath.Path:
   return epath.Path(builder.data_dir)
 
 
-def _import_tensorflow():
-  """TensorFlow and TFDS, which must not take the GPU's memory."""
-  try:
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-  except ImportError as error:
-    raise extras.missing_library(
-      'reading a set of TensorFlow Datasets for the first time',
-      'tensorflow',
-      'tensorflow_datasets',
-    ) from error
-  tf.config.set_visible_devices([], 'GPU')
-  return tf, tfds
-
-
 def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
   """Reads a TFDS set; its record order is the canonical order.
 
   Args:
     settings: `config.dataset`; uses `name`, `data_dir` (of TFDS; '' for its
       default folder, where a missing set is downloaded), `label_key`,
-      `train_splits`, `test_split`, `test_fraction` and `image_size` (images of
-      other sizes are resized to it; 0 to leave them) and `background`.
+      `id_key`, `train_splits`, `test_split`, `test_fraction`, `image_size`
+      (images of other sizes are resized to it; 0 to leave them) and
+      `background`.
     allocate: for the decoded images.
 
   Raises:
@@ -148,10 +128,10 @@ def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
       be downloaded, is damaged, or has no images or labels.
   """
   folder = ensure_prepared(settings)
-  tf, tfds = _import_tensorflow()
+  tf, tfds = import_tensorflow()
   logging.info('Reading %s from %s', settings.name, folder)
   builder = tfds.builder_from_directory(folder)
-  reader = _Reader(builder, settings)
+  reader = Reader(builder, settings)
   train_splits, test_split = splitting.choose_splits(
     builder.info.splits,
     settings.train_splits,
@@ -186,132 +166,3 @@ def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
     std=std,
     source=os.fspath(folder),
   )
-
-
-class _Reader:
-  """Decodes the splits of one prepared set."""
-
-  def __init__(self, builder, settings):
-    self._builder = builder
-    self._label_key = label_key = settings.label_key or 'label'
-    self._image_size = image_size = settings.image_size
-    self._background = settings.background
-    features = builder.info.features
-    self._has_id = 'id' in features
-    for key in ('image', label_key):
-      if key not in features:
-        raise DataDietError(
-          f'{builder.name}: TFDS gives it no feature {key!r}, it has '
-          f'{", ".join(sorted(features))}'
-        )
-    if not hasattr(features[label_key], 'names'):
-      raise DataDietError(
-        f'{builder.name}: the feature {label_key!r} is not the label of a '
-        'class; set config.dataset.label_key to one that is'
-      )
-    tfds_pixels.check_dtype(features['image'], builder.name)
-    if not image_size and None in features['image'].shape:
-      raise DataDietError(
-        f'{builder.name}: its images differ in size; set '
-        'config.dataset.image_size to resize them to one'
-      )
-
-  @property
-  def class_names(self) -> tuple[str, ...]:
-    """One per class, in label order."""
-    return tuple(self._builder.info.features[self._label_key].names)
-
-  def num_examples(self, split: str) -> int:
-    """Of one split, or of several joined by '+'."""
-    splits = self._builder.info.splits
-    return sum(splits[name].num_examples for name in split.split('+'))
-
-  def labels(self, split: str) -> np.ndarray:
-    """int32 labels of all records, without decoding images."""
-    _, tfds = _import_tensorflow()
-    decoders = {'image': tfds.decode.SkipDecoding()}
-    records = self._records(split, decoders)
-    key = self._label_key
-    labels = records.map(lambda example: example[key]).batch(1000)
-    return np.concatenate(list(labels.as_numpy_iterator())).astype(np.int32)
-
-  def read(
-    self, split: str, records: dict[str, np.ndarray], allocate: Allocate
-  ) -> dict[str, Split]:
-    """Decodes all records of a split, in order.
-
-    Args:
-      split: of TFDS.
-      records: the record numbers of each split to be made.
-      allocate: for the decoded images.
-    """
-    num_examples = self.num_examples(split)
-    labels = np.zeros(num_examples, np.int32)
-    ids: list[str] = []
-    images: dict[str, np.ndarray] = {}
-    with progress(f'Decoding {split}', num_examples, 'images') as bar:
-      for batch in self._batches(split):
-        if not images:
-          shape = batch['image'].shape[1:]
-          for name, numbers in records.items():
-            images[name] = allocate(name, (len(numbers), *shape))
-        start, end = len(ids), len(ids) + len(batch['label'])
-        if end <= num_examples:
-          upright = tfds_pixels.upright(
-            batch['image'], batch['encoded'], self._builder.name
-          )
-          splitting.scatter(images, records, start, upright)
-          labels[start:end] = batch['label']
-        ids.extend(name.decode() for name in batch['id'])
-        bar.advance(end - start)
-        stopping.raise_if_requested()
-    if len(ids) != num_examples:
-      raise DataDietError(
-        f'{self._builder.data_dir}: the split {split} has {len(ids)} records '
-        f'where dataset_info.json says {num_examples}; the files are not '
-        'complete'
-      )
-    return {
-      name: Split(images[name], labels[numbers], np.array(ids)[numbers])
-      for name, numbers in records.items()
-    }
-
-  def _records(self, split: str, decoders: dict | None = None):
-    _, tfds = _import_tensorflow()
-    return self._builder.as_dataset(
-      split=split,
-      shuffle_files=False,
-      decoders=decoders,
-      # One file at a time, in order: the canonical order is the records'.
-      read_config=tfds.ReadConfig(
-        interleave_cycle_length=1,
-        add_tfds_id=not self._has_id,
-        try_autocache=False,
-      ),
-    )
-
-  def _batches(self, split: str) -> Iterator[dict]:
-    tf, tfds = _import_tensorflow()
-    size = self._image_size
-    feature = self._builder.info.features['image']
-
-    def pick(example):
-      encoded = example['image']
-      image = feature.decode_example(encoded)
-      image = tfds_pixels.opaque(tf, image, self._background)
-      if size:
-        image = tf.image.resize(image, (size, size), antialias=True)
-        image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
-      name = example['id'] if self._has_id else example['tfds_id']
-      label = example[self._label_key]
-      return {'image': image, 'encoded': encoded, 'label': label, 'id': name}
-
-    height, width = (size, size) if size else feature.shape[:2]
-    batch_size = max(1, min(1000, _BATCH_BYTES // (height * width * 3)))
-    yield from (
-      self._records(split, {'image': tfds.decode.SkipDecoding()})
-      .map(pick, num_parallel_calls=tf.data.AUTOTUNE)
-      .batch(batch_size)
-      .prefetch(2)
-      .as_numpy_iterator()
-    )

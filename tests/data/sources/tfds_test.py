@@ -49,6 +49,10 @@ def write_set(folder, splits, size=8, with_id=True, channels=3, dtype='uint8'):
   }
   if with_id:
     features['id'] = _feature('text_feature.Text', text={})
+    features['number'] = _feature(
+      'tensor_feature.Tensor',
+      tensor={'shape': {}, 'dtype': 'int64', 'encoding': 'none'},
+    )
   described = _feature(
     'features_dict.FeaturesDict', featuresDict={'features': features}
   )
@@ -83,6 +87,9 @@ def write_set(folder, splits, size=8, with_id=True, channels=3, dtype='uint8'):
           values['id'] = tf.train.Feature(
             bytes_list=tf.train.BytesList(value=[name])
           )
+          values['number'] = tf.train.Feature(
+            int64_list=tf.train.Int64List(value=[100 + i])
+          )
         features = tf.train.Features(feature=values)
         example = tf.train.Example(features=features)
         writer.write(example.SerializeToString())
@@ -109,6 +116,22 @@ def test_small_set_in_record_order(tmp_path):
   resized = load_dataset(formats.settings('tiny', tmp_path, image_size=4))
   assert resized.image_shape == (4, 4, 3)
   np.testing.assert_array_equal(resized.train.labels, train[1])
+
+
+def test_ids_are_chosen_by_a_setting(tmp_path):
+  content = {'train': _content(6, 0), 'test': _content(6, 1)}
+  write_set(tmp_path / 'tiny/1.0.0', content)
+
+  def ids(id_key):
+    settings = formats.settings('tiny', tmp_path, id_key=id_key)
+    return load_dataset(settings).train.ids.tolist()
+
+  assert ids('id') == [f'train_{i:05d}' for i in range(6)]
+  assert ids('number') == [str(100 + i) for i in range(6)]
+  assert ids('none')[1].startswith('tiny-train.tfrecord-00000-of-00001__1')
+  message = "id_key: 'image' .* allowed for tiny: id, label, number, or 'none'"
+  with pytest.raises(ConfigError, match=message):
+    ids('image')
 
 
 def test_statistics_are_those_of_the_set_in_every_version(tmp_path):
