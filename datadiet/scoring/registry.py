@@ -305,6 +305,15 @@ def needing(names: Iterable[str], need: str) -> tuple[str, ...]:
   return tuple(name for name in names if need in SCORES[name].needs)
 
 
+def recorded_for(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+  """(recorder, score that needs it) by name, for some scores."""
+  return tuple(
+    (recorder.name, name)
+    for name in names
+    for recorder in SCORES[name].recorders
+  )
+
+
 def recorders_for(names: Iterable[str]) -> tuple[Recorder, ...]:
   """What training has to record for some scores, each once.
 

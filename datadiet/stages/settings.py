@@ -34,4 +34,5 @@ def _dynamics_settings(config: Config) -> DynamicsSettings:
   return DynamicsSettings(
     window=config.train.dynamics_window if needs_window else 0,
     recorders=registry.recorders_for(names),
+    needed_by=registry.recorded_for(names),
   )

@@ -25,10 +25,24 @@ class DynamicsSettings:
   Attributes:
     window: visits in a window, for the recorders that have windows.
     recorders: what the scores asked for need.
+    needed_by: (name of a recorder, name of a score that needs it), to say so.
   """
 
   window: int = 0
   recorders: tuple[Recorder, ...] = ()
+  needed_by: tuple[tuple[str, str], ...] = ()
+
+  def scores_that_need(self, path: str) -> list[str]:
+    """The scores for which an array of the train state is recorded.
+
+    Args:
+      path: of the array, such as 'dynamics/recorded/windows/std_sum'.
+    """
+    return [
+      score
+      for recorder, score in self.needed_by
+      if path.startswith(f'dynamics/recorded/{recorder}/')
+    ]
 
 
 @flax.struct.dataclass

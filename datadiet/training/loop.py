@@ -26,6 +26,7 @@ from datadiet.training.jobs import Job, Wave, next_wave
 from datadiet.training.plan import TrainingPlan
 from datadiet.training.trainer import Trainer
 from datadiet.workdir import artifacts, checkpoints
+from datadiet.workdir.arrays import MissingArray
 
 
 def train_jobs(
@@ -194,6 +195,15 @@ class _WaveLoop:
         )
     except checkpoints.DamagedCheckpoint as error:
       damaged = error
+    except MissingArray as error:
+      scores = self._settings.dynamics.scores_that_need(error.path)
+      if not scores:
+        raise
+      raise DataDietError(
+        f'{job.name} was begun without what score.names={",".join(scores)} '
+        f'needs, and is at step {self._first_step}; take it out of score.names '
+        'until the run is done, or use another --workdir'
+      ) from error
     # All take the same way, also where only one of them cannot read it.
     if processes.any_process(damaged is not None):
       raise damaged or checkpoints.DamagedCheckpoint(

@@ -24,6 +24,20 @@ _DTYPES = {
 }
 
 
+class MissingArray(DataDietError):
+  """Stored arrays lack one that is needed.
+
+  Attributes:
+    path: its name.
+  """
+
+  def __init__(self, path: str, source: Any):
+    super().__init__(
+      f'{source} has no {path}: it is of another model; use another --workdir'
+    )
+    self.path = path
+
+
 def flatten(tree: Any) -> dict[str, np.ndarray]:
   """A pytree as {'path/to/leaf': array}; fields that are None are left out."""
   state_dict = flax.serialization.to_state_dict(tree)
@@ -45,10 +59,7 @@ def unflatten(flat: dict[str, np.ndarray], template: Any, source: Any) -> Any:
       filled[path] = leaf
       continue
     if path not in flat:
-      raise DataDietError(
-        f'{source} has no {path}: it is of another model, or score.names now '
-        'has scores for which more has to be recorded; use another --workdir'
-      )
+      raise MissingArray(path, source)
     if flat[path].shape != leaf.shape:
       raise DataDietError(
         f'{source} has {path} of shape {flat[path].shape}, the model needs '

@@ -1,6 +1,7 @@
 """Tests of where pixels live: the same batches from device and host."""
 
 import dataclasses
+import gc
 
 import jax
 import numpy as np
@@ -72,6 +73,7 @@ def test_auto_puts_what_fits_on_the_device(split, monkeypatch):
 
 def _copies(split):
   """How often the pixels of a split lie on the devices."""
+  gc.collect()  # What other tests left behind.
   return sum(
     array.dtype == np.uint8 and array.nbytes == split.images.nbytes
     for array in jax.live_arrays()

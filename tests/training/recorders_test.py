@@ -44,7 +44,9 @@ SCORE = Score(
 
 
 def _recording(*names):
-  return {'dynamics': DynamicsSettings(0, registry.recorders_for(names))}
+  recorders = registry.recorders_for(names)
+  needed_by = registry.recorded_for(names)
+  return {'dynamics': DynamicsSettings(0, recorders, needed_by)}
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +105,8 @@ def test_a_score_asked_for_too_late_is_named(tmp_path):
   with pytest.raises(DataDietError) as caught:
     train(tmp_path, **_recording('streak'))
   message = str(caught.value)
-  assert 'streak' in message and '--workdir' in message
+  assert 'begun without what score.names=streak needs, and is at' in message
+  assert 'step 5; take it out of score.names until' in message
 
 
 def test_an_update_that_loses_an_array_is_refused(tmp_path):

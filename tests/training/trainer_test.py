@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import re
 
 import jax
@@ -232,6 +233,7 @@ def test_training_and_scoring_share_one_copy_of_the_pixels():
   dataset = small_runs.small_dataset()
 
   def copies():
+    gc.collect()  # What other tests left behind.
     return sum(
       array.dtype == np.uint8 and array.nbytes == dataset.train.images.nbytes
       for array in jax.live_arrays()
