@@ -106,7 +106,7 @@ def given() -> Given:
 
 
 # Of these any option is a setting; what it may be is checked with the others.
-_GROUPS = ('select.options', 'model.options')
+_GROUPS = ('select.options', 'model.options', 'optimizer.options')
 _HELP = re.compile('--?(help|helpfull|helpshort|h)(=true)?')
 # --config.train.num_runs=3, -config.train.num_runs 3, --noconfig.retrain.full.
 _OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]*)(=|$)')

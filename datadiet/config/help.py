@@ -8,6 +8,7 @@ from datadiet.config.sections import Config
 from datadiet.models import MODELS, option_names
 from datadiet.selection.policies import POLICIES
 from datadiet.settings import Setting, settings_of
+from datadiet.training.optimizer import SCHEDULES, schedule_options
 
 _WIDTH = 80
 _USAGE = """\
@@ -80,6 +81,10 @@ def _own_options(name: str) -> Iterator[str]:
     for model in MODELS:
       if names := option_names(model):
         yield f'      {model}: {", ".join(names)}'
+  if name == 'optimizer.options':
+    for schedule in SCHEDULES:
+      if names := schedule_options(schedule):
+        yield f'      {schedule}: {", ".join(names)}'
   if name == 'select.options':
     for policy, spec in POLICIES.items():
       for option, setting in spec.options.items():

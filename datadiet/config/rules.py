@@ -12,6 +12,7 @@ from datadiet.scoring import registry
 from datadiet.selection import POLICIES, check_policy
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
 from datadiet.settings import closest
+from datadiet.training.optimizer import check_options
 
 
 def check_together(config: Config) -> None:
@@ -34,6 +35,7 @@ def check_together(config: Config) -> None:
       'with train.subset_fraction below 1; allowed: one of the two'
     )
   _check_model(config)
+  _check_schedule(config)
   _check_scores(config)
   _check_selection(config)
 
@@ -90,6 +92,13 @@ def _check_model(config: Config) -> None:
         f'config.model.options.{option} is no option of the model {name!r}; '
         f'allowed: {", ".join(known) or "none"}{closest(option, known)}'
       )
+
+
+def _check_schedule(config: Config) -> None:
+  try:
+    check_options(config.optimizer)
+  except DataDietError as error:
+    raise ConfigError(f'config.optimizer.options: {error}') from error
 
 
 def _check_scores(config: Config) -> None:

@@ -196,7 +196,7 @@ class _WaveLoop:
     except checkpoints.DamagedCheckpoint as error:
       damaged = error
     except MissingArray as error:
-      scores = self._settings.dynamics.scores_that_need(error.path)
+      scores = self._plan.dynamics.scores_that_need(error.path)
       if not scores:
         raise
       raise DataDietError(

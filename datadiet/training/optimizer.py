@@ -1,10 +1,13 @@
 """Learning-rate schedules and optimizers, through optax."""
 
 import dataclasses
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import optax
 
+from datadiet.errors import DataDietError
 from datadiet.settings import checks, setting
 
 
@@ -45,6 +48,12 @@ class OptimizerSettings:
     "For 'linear' and 'cosine', the share of the horizon over which the rate "
     'rises from 0.',
   )
+  options: Mapping[str, Any] = setting(
+    {},
+    checks.options('a ConfigDict of options of the schedule'),
+    "The schedule's own settings, such as "
+    '--config.optimizer.options.NAME=VALUE.',
+  )
 
 
 def _piecewise(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
@@ -77,7 +86,8 @@ def _constant(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
   return optax.constant_schedule(settings.learning_rate)
 
 
-SCHEDULES: dict[str, Callable[[OptimizerSettings, int], optax.Schedule]] = {
+# name -> function(settings, horizon, and by name what options it has).
+SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
   'piecewise': _piecewise,
   'linear': _linear,
   'cosine': _cosine,
@@ -118,8 +128,46 @@ def make_schedule(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
   Args:
     settings: which schedule.
     horizon: of the schedule, in steps; training may stop earlier.
+
+  Raises:
+    DataDietError: as `check_options`.
   """
-  return SCHEDULES[settings.schedule](settings, horizon)
+  check_options(settings)
+  return SCHEDULES[settings.schedule](settings, horizon, **settings.options)
+
+
+def check_options(settings: OptimizerSettings) -> None:
+  """Checks that the schedule has the options given, and is given all it needs.
+
+  Raises:
+    DataDietError: names the option, and what the schedule has.
+  """
+  known = schedule_options(settings.schedule)
+  wrong = [option for option in settings.options if option not in known]
+  lacking = [
+    option
+    for option, default in known.items()
+    if default is inspect.Parameter.empty and option not in settings.options
+  ]
+  for option, fault in [
+    *((option, 'has no option') for option in wrong),
+    *((option, 'needs the option') for option in lacking),
+  ]:
+    raise DataDietError(
+      f'schedule {settings.schedule!r} {fault} {option!r}; its options: '
+      f'{", ".join(known) or "none"}'
+    )
+
+
+def schedule_options(name: str) -> dict[str, Any]:
+  """What a schedule takes as `optimizer.options`, with the defaults.
+
+  `inspect.Parameter.empty` stands for no default.
+  """
+  parameters = inspect.signature(SCHEDULES[name]).parameters.values()
+  return {
+    one.name: one.default for one in parameters if one.kind == one.KEYWORD_ONLY
+  }
 
 
 def make_optimizer(

@@ -7,11 +7,13 @@ import numpy as np
 import optax
 import pytest
 
+from datadiet.errors import DataDietError
 from datadiet.training.optimizer import (
   SCHEDULES,
   OptimizerSettings,
   make_optimizer,
   make_schedule,
+  schedule_options,
 )
 
 PAPER = OptimizerSettings()
@@ -29,6 +31,49 @@ def test_the_papers_schedule_drops_at_epochs_60_120_and_160():
   steps = [0, *(b + offset for b in boundaries for offset in (-1, 0)), 77_999]
   expected = [0.1, 0.1, 0.02, 0.02, 0.004, 0.004, 0.0008, 0.0008]
   np.testing.assert_allclose(rates(PAPER, steps), expected, rtol=1e-6)
+
+
+def _power(settings, horizon, *, power, floor=0.0):
+  return optax.polynomial_schedule(
+    settings.learning_rate, floor, power, horizon
+  )
+
+
+def test_a_schedule_has_parameters_of_its_own(monkeypatch):
+  """One function and one entry; the rest is read from its signature."""
+  monkeypatch.setitem(SCHEDULES, 'power', _power)
+  assert [*schedule_options('power')] == ['power', 'floor']
+  settings = dataclasses.replace(
+    PAPER, schedule='power', options={'power': 2.0}
+  )
+  np.testing.assert_allclose(
+    rates(settings, (0, 5, 10), 10), [0.1, 0.025, 0.0], rtol=1e-6, atol=1e-9
+  )
+
+
+@pytest.mark.parametrize(
+  'schedule, options, message',
+  [
+    (
+      'power',
+      {},
+      "'power' needs the option 'power'; its options: power, floor",
+    ),
+    (
+      'power',
+      {'power': 1, 'top': 2},
+      "has no option 'top'; its options: power",
+    ),
+    ('cosine', {'power': 1}, "'cosine' has no option 'power'; .* none"),
+  ],
+)
+def test_options_that_do_not_fit_are_refused(
+  monkeypatch, schedule, options, message
+):
+  monkeypatch.setitem(SCHEDULES, 'power', _power)
+  settings = dataclasses.replace(PAPER, schedule=schedule, options=options)
+  with pytest.raises(DataDietError, match=message):
+    make_schedule(settings, 10)
 
 
 def test_piecewise_scales_with_its_horizon_and_factor():
