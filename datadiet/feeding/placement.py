@@ -159,7 +159,8 @@ def _put(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
 def _device_memory(sharding: jax.sharding.Sharding) -> float:
   """Bytes that one device has for everything."""
   devices = sharding.addressable_devices
-  stats = next(iter(devices)).memory_stats() or {}
+  (device, *_) = devices
+  stats = device.memory_stats() or {}
   if 'bytes_limit' in stats:
     return stats['bytes_limit']
   # CPU devices do not say: they share the host's memory, a copy for each.

@@ -29,6 +29,7 @@ def run_steps(
     elif step.site is not None:
       outputs = [_run_site(step, inputs, values, accumulators)]
     else:
+      assert step.evaluate is not None  # A step is one of the three.
       outputs = step.evaluate(*inputs)
     values.update(zip(step.outputs, outputs))
 

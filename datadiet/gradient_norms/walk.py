@@ -77,7 +77,8 @@ def make_plan(closed_jaxpr: Any, followed: Sequence[bool]) -> Plan:
   kinds = [Linear(leaf) if wanted else STATIC for leaf, wanted in
            enumerate(followed)] + [DATA] * num_examples  # fmt: skip
   inputs = [walk.new_value(kind) for kind in kinds]
-  obstacle, steps, output = None, [], -1
+  obstacle, output = None, -1
+  steps: list[Step] = []
   try:
     steps, (output,) = walk.follow(
       closed_jaxpr.jaxpr, closed_jaxpr.consts, inputs

@@ -50,6 +50,6 @@ class Selection:
     if key not in self.example_index:
       raise DataDietError(
         f'selection {self.name} has no draw for run {run}, only for '
-        f'{sorted(self.example_index)}'
+        f'{sorted(key for key in self.example_index if key is not None)}'
       )
     return self.example_index[key]

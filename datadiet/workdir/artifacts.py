@@ -113,7 +113,7 @@ def write_npy(path: epath.PathLike, array: np.ndarray) -> None:
 def write_npz(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
   """Writes named arrays as an uncompressed .npz, atomically."""
   buffer = io.BytesIO()
-  np.savez(buffer, **arrays)
+  np.savez(buffer, **arrays)  # type: ignore[arg-type]
   write_bytes(path, buffer.getvalue())
 
 

@@ -19,7 +19,7 @@ from datadiet.workdir import storage
 try:
   import fcntl
 except ImportError:  # Not on Windows.
-  fcntl = None
+  fcntl = None  # type: ignore[assignment]
 
 LOCK = '.lock'
 
