@@ -9,22 +9,11 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 
+from datadiet.data.splitting import SPLIT_WORDS
 from datadiet.errors import ConfigError, DataDietError
 
-_SPLIT_WORDS = {
-  'train': 'train',
-  'training': 'train',
-  'validation': 'validation',
-  'valid': 'validation',
-  'val': 'validation',
-  'dev': 'validation',
-  'test': 'test',
-  'testing': 'test',
-  'eval': 'test',
-  'evaluation': 'test',
-}
 _WORD = re.compile(
-  rf'(?<![^\W\d_])({"|".join(sorted(_SPLIT_WORDS, key=len, reverse=True))})'
+  rf'(?<![^\W\d_])({"|".join(sorted(SPLIT_WORDS, key=len, reverse=True))})'
   r'(?![^\W\d_])',
   re.IGNORECASE,
 )
@@ -36,11 +25,6 @@ _PART = re.compile(
   r'(-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?(-c\d+)?(\.\w+)?$',
   re.IGNORECASE,
 )
-
-
-def canonical_split(name: str) -> str:
-  """'val' -> 'validation'; a name that is no split word stays as it is."""
-  return _SPLIT_WORDS.get(name.lower(), name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +128,7 @@ def _without_word(
   words = list(_WORD.finditer(name))
   if not words:
     return '', (name, '')
-  splits = {_SPLIT_WORDS[word[1].lower()] for word in words}
+  splits = {SPLIT_WORDS[word[1].lower()] for word in words}
   if len(splits) > 1:
     raise DataDietError(
       f'{source}: {path} names two splits, {" and ".join(sorted(splits))}; '

@@ -9,8 +9,28 @@ from datadiet.errors import ConfigError, DataDietError
 
 # What sources call the split that accuracy is measured on, best first.
 TEST_NAMES = ('test', 'validation', 'valid', 'val')
+# What names a split, in lower case, wherever it stands alone in a name.
+SPLIT_WORDS = {
+  'train': 'train',
+  'training': 'train',
+  'trainset': 'train',
+  'validation': 'validation',
+  'valid': 'validation',
+  'val': 'validation',
+  'dev': 'validation',
+  'test': 'test',
+  'testing': 'test',
+  'testset': 'test',
+  'eval': 'test',
+  'evaluation': 'test',
+}
 # Fixed, so that everybody with the same files has the same split.
 _SEED = 0
+
+
+def canonical_split(name: str) -> str:
+  """'val' -> 'validation'; a name that is no split word stays as it is."""
+  return SPLIT_WORDS.get(name.lower(), name)
 
 
 def choose_splits(

@@ -70,7 +70,7 @@ class Results:
   @functools.cached_property
   def test_ids(self) -> list[str] | None:
     """The test split's ids in canonical order; None if it does not say."""
-    path = self.workdir.root / tables.TEST_IDS
+    path = self.workdir.test_ids
     if not path.exists():
       return None
     return storage.read_bytes(path).decode().split('\n')[:-1]

@@ -224,7 +224,7 @@ def _commit() -> str | None:
 def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
   """Writes dataset.json, or checks that the workdir is of the same data.
 
-  Beside it goes test_split.csv, the ids and labels of the test split.
+  Beside it goes test_ids.txt, the ids of the test split.
 
   Where labels were changed on purpose also original_labels.npy, by which
   results are judged where the data is not at hand.
@@ -246,20 +246,13 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
   original = dataset.original_labels
   if original is not None and not workdir.original_labels.exists():
     artifacts.write_npy(workdir.original_labels, original)
-  if not workdir.test_split.exists():
-    _write_test_split(dataset, workdir)
+  test_ids = dataset.test.ids.tolist()
+  # Which examples are not scored, as a source without splits does not say.
+  if not workdir.test_ids.exists() and not any('\n' in i for i in test_ids):
+    text = ''.join(f'{name}\n' for name in test_ids)
+    artifacts.write_bytes(workdir.test_ids, text.encode())
   if not workdir.dataset.exists():
     artifacts.write_json(workdir.dataset, dataset.description())
-
-
-def _write_test_split(dataset: Dataset, workdir: Workdir) -> None:
-  """Which examples are not scored, as a source without splits does not say."""
-  test, names = dataset.test, dataset.class_names
-  artifacts.write_csv(
-    workdir.test_split,
-    ('id', 'label', 'class_name'),
-    ((name, i, names[i]) for name, i in zip(test.ids, test.labels)),
-  )
 
 
 def check_against_data(config: Config, dataset: Dataset) -> None:

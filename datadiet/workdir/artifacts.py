@@ -19,7 +19,7 @@ import numpy as np
 from etils import epath
 
 from datadiet.errors import DataDietError
-from datadiet.workdir import storage
+from datadiet.workdir import storage, tables
 from datadiet.workdir.atomic import MANIFEST, write_bytes
 
 
@@ -47,13 +47,13 @@ class Workdir:
     return self.root / 'original_labels.npy'
 
   @property
-  def test_split(self) -> epath.Path:
-    return self.root / 'test_split.csv'
+  def test_ids(self) -> epath.Path:
+    return self.root / tables.TEST_IDS
 
   @property
   def written_first(self) -> tuple[epath.Path, ...]:
     """What a start that is cut off may leave without config.json."""
-    return (self.dataset, self.original_labels, self.test_split, self.timing)
+    return (self.dataset, self.original_labels, self.test_ids, self.timing)
 
   @property
   def timing(self) -> epath.Path:

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from datadiet.data.shards import canonical_split, group_files
+from datadiet.data.shards import group_files
+from datadiet.data.splitting import canonical_split
 from datadiet.errors import ConfigError, DataDietError
 
 # Names of a train and a test file, as people and the Hub have them.

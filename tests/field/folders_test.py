@@ -312,7 +312,7 @@ def test_images_without_any_folder_are_no_class(tmp_path):
 
 def test_the_words_that_name_splits():
   kinds = {
-    'train': 'Train training TRAINSET train_01 seg_train my-train trn',
+    'train': 'Train training TRAINSET train_01 seg_train my-train',
     'test': 'test Testing test2 eval Evaluation seg_test',
     'validation': 'val valid VALIDATION dev val2017',
     '': 'cat trainer testament value device train_test retrain a_train_b',

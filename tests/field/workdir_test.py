@@ -1,13 +1,15 @@
 """Folders given as --workdir that are somebody's data, or hold it."""
 
+import dataclasses
 import json
 
 import pytest
 
 from configs import cnn_digits
 from datadiet.config import resolve
+from datadiet.data import load_dataset
 from datadiet.errors import ConfigError
-from datadiet.stages.context import check_workdir
+from datadiet.stages.context import check_workdir, open_dataset
 from datadiet.workdir import claim
 from datadiet.workdir.artifacts import Workdir
 from tests.data import formats
@@ -49,7 +51,7 @@ def test_another_program_s_config_is_no_workdir(tmp_path, content):
   'names',
   [
     (),
-    ('.lock', 'dataset.json', 'original_labels.npy', 'test_split.csv'),
+    ('.lock', 'dataset.json', 'original_labels.npy', 'test_ids.txt'),
     ('slurm-17.out', 'program.log', '.config.json.1234.tmp'),
     ('lost+found/x',),
   ],
@@ -107,3 +109,23 @@ def test_a_sweep_among_photos_is_refused(tmp_path):
 def test_a_workdir_beside_data_of_tensorflow_is_taken(tmp_path):
   """Of which only the set's own folder is read."""
   _check(tmp_path / 'runs', name='cifar10', data_dir=str(tmp_path))
+
+
+def test_the_test_split_is_listed_in_the_workdir(tmp_path):
+  """Where 20 % of each class were split off nobody else knows which."""
+  counts = {'ä cat': 10, 'dog': 5}
+  formats.write_image_folder(tmp_path / 'data', counts, size=8)
+  dataset = load_dataset(formats.settings('image_folder', tmp_path / 'data'))
+  workdir = Workdir.at(tmp_path / 'work')
+  open_dataset(dataset, workdir)
+  listed = workdir.test_ids.read_text().splitlines()
+  assert listed == dataset.test.ids.tolist()
+  assert len(listed) == 3
+  claim.check_is_free(workdir)
+  # A name that would be two lines is not listed wrongly.
+  ids = dataset.test.ids.copy()
+  ids[0] = 'a\nb'
+  odd = dataclasses.replace(dataset.test, ids=ids)
+  other = Workdir.at(tmp_path / 'other')
+  open_dataset(dataclasses.replace(dataset, test=odd), other)
+  assert not other.test_ids.exists()

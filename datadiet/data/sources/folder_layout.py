@@ -32,12 +32,6 @@ EXTENSIONS = (
   '.j2k',
 )
 ALLOWED = 'train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE'
-# Words that name a split, wherever they stand alone in a folder's name.
-_SPLIT_WORDS = {
-  'train': ('train', 'training', 'trainset', 'trn'),
-  'test': ('test', 'testing', 'testset', 'tst', 'eval', 'evaluation'),
-  'validation': ('val', 'valid', 'validation', 'validate', 'valset', 'dev'),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +69,8 @@ def split_kind(name: str) -> str:
   Train2, test-images, VALIDATION.
   """
   words = _words(name)
-  kinds = {
-    kind
-    for kind, known in _SPLIT_WORDS.items()
-    if words and {words[0], words[-1]} & {*known}
-  }
+  ends = {*words[:1], *words[-1:]} & {*splitting.SPLIT_WORDS}
+  kinds = {*map(splitting.canonical_split, ends)}
   return kinds.pop() if len(kinds) == 1 else ''
 
 
@@ -208,7 +199,7 @@ def _only(kinds: Mapping[str, str], kind: str, source: str) -> str:
     DataDietError: if that is not clear.
   """
   names = sorted(name for name, found in kinds.items() if found == kind)
-  plain = [name for name in names if name.lower() in _SPLIT_WORDS[kind]]
+  plain = [name for name in names if splitting.canonical_split(name) == kind]
   if len(names) > 1 and len(plain) != 1:
     setting = 'train_splits' if kind == 'train' else 'test_split'
     raise DataDietError(

@@ -17,10 +17,11 @@ from etils import epath
 from datadiet.data import splitting, tree
 from datadiet.data.dataset import Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
-from datadiet.data.shards import canonical_split, group_files
+from datadiet.data.shards import group_files
 from datadiet.data.sources import hugging_face_columns as columns_lib
 from datadiet.data.sources.hugging_face_columns import Columns, import_pyarrow
 from datadiet.data.sources.image_folder import require_folder
+from datadiet.data.splitting import canonical_split
 from datadiet.errors import ConfigError, DataDietError
 
 _ROWS = 256
