@@ -1,6 +1,7 @@
 """The training loop: waves of runs, history, checkpoints, stopping in time."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -70,6 +71,7 @@ def train_jobs(
   pending = [jobs[number] for number in pending]
   if not pending:
     return
+  plan = dataclasses.replace(plan, platform=run_mesh.platform)
   trainer = Trainer(dataset, plan, run_mesh, placements)
   while pending:
     # It may have come while the last wave was saved.

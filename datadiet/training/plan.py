@@ -23,6 +23,7 @@ class TrainingPlan:
     placement: of the data, 'auto', 'device' or 'host'.
     dynamics: what is recorded of the examples beside the basics.
     uses_losses: whether the epochs of the jobs go by losses.
+    platform: of the devices that train; '' for those of the process.
   """
 
   model: ModelSettings
@@ -33,12 +34,13 @@ class TrainingPlan:
   placement: str = 'auto'
   dynamics: DynamicsSettings = DynamicsSettings()
   uses_losses: bool = False
+  platform: str = ''
 
   @property
   def steps_per_call(self) -> int:
     """Optimizer steps of a dispatch."""
     # Loops over steps are many times slower than single steps on CPU.
-    usual = 1 if platform_of() == 'cpu' else 10
+    usual = 1 if (self.platform or platform_of()) == 'cpu' else 10
     return self.train.steps_per_call or usual
 
   def statement(self) -> dict[str, Any]:

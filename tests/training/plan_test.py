@@ -44,3 +44,12 @@ def test_what_is_due(step, is_log, is_eval, is_checkpoint):
   assert plan.is_log_step(step) == is_log
   assert plan.is_eval_step(step) == is_eval
   assert plan.is_checkpoint_step(step) == is_checkpoint
+
+
+@pytest.mark.parametrize(
+  'platform, expected', [('', 1), ('cpu', 1), ('gpu', 10), ('tpu', 10)]
+)
+def test_steps_a_call_follow_the_devices_that_train(platform, expected):
+  plan = small_plan(platform=platform, steps_per_call=0)
+  assert plan.steps_per_call == expected
+  assert small_plan(platform=platform, steps_per_call=3).steps_per_call == 3
