@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from datadiet.data import cache, identity, labels, remote
 from datadiet.data.dataset import Dataset, Split
+from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import (
   arrays,
   cifar,
@@ -28,42 +29,59 @@ class Source:
   Attributes:
     load: (`config.dataset`, `Allocate`) -> Dataset.
     files: `config.dataset` -> the file or folder that `load` would read; None
-      for data not worth caching.
+      for data that needs no `data_dir` and is not worth caching.
+    settings: fields of `config.dataset` that change what `load` gives, beside
+      `name` and `data_dir`. Others are refused with this source, and the
+      decoded cache knows what it holds by these.
   """
 
   load: Callable[..., Dataset]
   files: Callable[..., object] | None = None
+  settings: tuple[str, ...] = ()
 
 
 def _folder_files(settings) -> object:
   return image_folder.require_folder(settings.data_dir, settings.name)
 
 
+_SPLITS = ('train_splits', 'test_split', 'test_fraction')
+_PICTURES = ('image_size', 'background', 'skip_unreadable')
+_TFDS_SETTINGS = ('label_key', 'id_key', *_SPLITS, 'image_size', 'background')
 # Any other name is looked for in TensorFlow Datasets.
-TFDS = Source(tfds.load_tfds, tfds.ensure_prepared)
-_CIFAR = Source(cifar.load_cifar, cifar.cifar_files)
+TFDS = Source(tfds.load_tfds, tfds.ensure_prepared, _TFDS_SETTINGS)
+_CIFAR = Source(cifar.load_cifar, cifar.cifar_files, _TFDS_SETTINGS)
 DATASETS: dict[str, Source] = {
   'digits': Source(load_digits),
   'cifar10': _CIFAR,
   'cifar100': _CIFAR,
-  'cinic10': Source(cinic10.load_cinic10, cinic10.find_cinic10),
-  'image_folder': Source(image_folder.load_image_folder, _folder_files),
-  'arrays': Source(arrays.load_arrays, arrays.find_arrays),
-  'hugging_face': Source(hugging_face.load_hugging_face, _folder_files),
+  'cinic10': Source(
+    cinic10.load_cinic10,
+    cinic10.find_cinic10,
+    ('train_splits', 'test_split', *_PICTURES),
+  ),
+  'image_folder': Source(
+    image_folder.load_image_folder, _folder_files, (*_SPLITS, *_PICTURES)
+  ),
+  'arrays': Source(
+    arrays.load_arrays, arrays.find_arrays, (*_SPLITS, 'image_size')
+  ),
+  'hugging_face': Source(
+    hugging_face.load_hugging_face,
+    _folder_files,
+    ('label_key', 'id_key', *_SPLITS, *_PICTURES),
+  ),
 }
 # Sources that take all that lies in `data_dir` for data.
 TREES = ('cinic10', 'image_folder', 'arrays', 'hugging_face')
-# Fields of `config.dataset` that change what a source gives.
-_OPTIONS = (
+# Fields of `config.dataset` that are used whatever the source.
+_ALWAYS = (
   'name',
-  'label_key',
-  'id_key',
-  'image_size',
-  'train_splits',
-  'test_split',
-  'test_fraction',
-  'skip_unreadable',
-  'background',
+  'cache_dir',
+  'placement',
+  'labels_path',
+  'labels_are',
+  'labels_order',
+  'label_noise',
 )
 
 
@@ -81,23 +99,60 @@ def load_dataset(settings) -> Dataset:
       labels do not fit it.
   """
   source = DATASETS.get(settings.name, TFDS)
+  _check_settings(source, settings)
   if source.files is None:
-    dataset = source.load(settings)
+    dataset = source.load(_Declared(source, settings))
   else:
-    options = {name: _plain(getattr(settings, name)) for name in _OPTIONS}
+    options = {
+      name: _plain(getattr(settings, name))
+      for name in ('name', *source.settings)
+    }
     files = _files(source, settings)
     what = {**options, 'files': identity.source_identity(files)}
     place = (settings.name, what)
 
     def load(allocate):
       if not storage.is_remote(files):
-        return source.load(settings, allocate)
+        return source.load(_Declared(source, settings), allocate)
       scratch = cache.scratch_folder(*place, settings.cache_dir)
       with remote.local_copy(settings, files, scratch) as copied:
-        return source.load(copied, allocate)
+        return source.load(_Declared(source, copied), allocate)
 
     dataset = cache.cached(*place, load, settings.cache_dir)
   return labels.apply_labels(dataset, settings)
+
+
+class _Declared:
+  """`config.dataset` as a source may see it: what its entry declares.
+
+  So that no setting can change the data and be forgotten in the cache's key.
+  """
+
+  def __init__(self, source: Source, settings):
+    self._names = ('name', 'data_dir', 'cache_dir', *source.settings)
+    self._settings = settings
+
+  def __getattr__(self, name: str):
+    if name not in self._names:
+      raise AttributeError(
+        f'config.dataset.{name} is not among the settings that the entry of '
+        f'{self._settings.name} in DATASETS declares: {self._names}'
+      )
+    return getattr(self._settings, name)
+
+
+def _check_settings(source: Source, settings) -> None:
+  """Refuses settings that the source would pass by without a word."""
+  used = {*_ALWAYS, *source.settings}
+  if source.files is not None:
+    used.add('data_dir')
+  for name, default in dataclasses.asdict(DatasetSettings()).items():
+    value = getattr(settings, name)
+    if name not in used and _plain(value) != _plain(default):
+      raise ConfigError(
+        f'config.dataset.{name}: {value!r} is not allowed with '
+        f'{settings.name}, which does not use it; allowed: {default!r}'
+      )
 
 
 def _files(source: Source, settings) -> object:

@@ -64,6 +64,12 @@ def apply_labels(dataset: Dataset, settings: 'DatasetSettings') -> Dataset:
     DataDietError: if the file of labels does not fit the data.
   """
   noise = settings.label_noise
+  for name in ('labels_are', 'labels_order'):
+    if getattr(settings, name) and not settings.labels_path:
+      raise ConfigError(
+        f'config.dataset.{name}: {getattr(settings, name)!r} is not allowed '
+        "without dataset.labels_path; allowed: ''"
+      )
   if settings.labels_path and noise.fraction:
     raise ConfigError(
       'config.dataset.label_noise.fraction: '

@@ -28,7 +28,7 @@ class DatasetSettings:
     'cifar10',
     checks.name,
     'A source: digits, cifar10, cifar100, cinic10, image_folder, arrays, '
-    'packed, hugging_face, one of a plugin, or the name of a set of TensorFlow '
+    'hugging_face, one of a plugin, or the name of a set of TensorFlow '
     'Datasets.',
   )
   data_dir: str = setting(

@@ -132,6 +132,11 @@ def load_cifar(settings, allocate: Allocate = in_memory) -> Dataset:
       f'{settings.name}: {", ".join(form.labels)}'
     )
   splitting.check_usual_splits(settings, os.fspath(archive))
+  if settings.id_key:
+    raise ConfigError(
+      f'config.dataset.id_key: {settings.id_key!r} is not allowed with '
+      f"{archive}, which has no ids of its own; allowed: ''"
+    )
   if archive.is_dir():
     return _load_batches(archive, form.labels[label_key], settings, allocate)
   with archives.unpacked(archive, settings.cache_dir) as root:

@@ -265,9 +265,10 @@ def test_cached_real_cifar10_needs_no_tensorflow(cifar10):
   dataset, settings, _ = cifar10
   script = (
     'import sys, time\n'
-    'from tests.data import formats\n'
     'from datadiet.data import load_dataset\n'
-    'settings = formats.settings("cifar10", *sys.argv[1:])\n'
+    'from datadiet.data.settings import DatasetSettings\n'
+    'place = dict(zip(("data_dir", "cache_dir"), sys.argv[1:]))\n'
+    'settings = DatasetSettings(name="cifar10", **place)\n'
     'start = time.monotonic()\n'
     'dataset = load_dataset(settings)\n'
     'assert dataset.train.images[::100].sum() > 0\n'
