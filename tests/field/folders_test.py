@@ -1,12 +1,14 @@
 """Folders as people have them: read as they are meant, or refused."""
 
 import os
+import random
 import types
 import unicodedata
 
 import pytest
 
 from datadiet.data import load_dataset, tree
+from datadiet.data.sources import folder_classes, folder_layout
 from datadiet.data.sources.folder_layout import class_folders, split_kind
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
@@ -327,3 +329,51 @@ def test_class_folders_of_ids():
   assert class_folders(['a/a/1.png', 'a/b/2.png'], ['a', 'b']) == ['a/a', 'a/b']
   mixed = ['train/a/1.png', 'x/x/b/1.png']
   assert class_folders(mixed, ['a', 'b']) == ['train/a', 'x/x/b']
+
+
+_NAMES = (
+  'train Train test val cat dog Cat images 2019 archive seg_train/seg_train '
+  'annotations dev'
+).split()
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_random_trees_are_read_in_one_way_or_refused_in_a_line(seed):
+  """Each image read is of the class that its folder below a split names."""
+  rng = random.Random(seed)
+  num_read = 0
+  for _ in range(250):
+    files = sorted(
+      {
+        '/'.join(
+          [*rng.choices(_NAMES, k=rng.choice((0, 1, 2, 2, 3))), f'{i}.png']
+        )
+        for i in range(rng.randint(1, 12))
+      }
+    )
+    settings = formats.settings('image_folder', '/data')
+    try:
+      layout = folder_layout.find(files, settings, '/data')
+      paths = {
+        split: [path for path in files if layout.class_of(path, bases)]
+        for split, bases in layout.bases.items()
+      }
+      class_of = layout.class_by_path(paths)
+      names = sorted({class_of[path] for path in paths['train']})
+      folder_classes.check_classes(layout, paths, names, '/data')
+    except DataDietError as error:
+      assert '\n' not in str(error)
+      continue
+    num_read += 1
+    assert len(names) > 1
+    assert not {*paths['train']} & {*paths.get('test', ())}
+    for split, bases in layout.bases.items():
+      for path in paths[split]:
+        assert any(
+          path.startswith('/'.join(filter(None, (base, class_of[path], ''))))
+          for base in bases
+        )
+        # No class is a folder of other classes.
+        inside = path.split(class_of[path] + '/', 1)[1].split('/')[:-1]
+        assert not {*inside} & ({*names} - {class_of[path]})
+  assert num_read > 5

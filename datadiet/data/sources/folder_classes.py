@@ -95,7 +95,10 @@ def _check_depth(paths: Sequence[str], source: str) -> None:
   deep = {name: found - {''} for name, found in inner.items() if found - {''}}
   if not deep:
     return
-  own = {name: {path.split('/')[0] for path in deep[name]} for name in deep}
+  own = {
+    name: {part for path in found for part in path.split('/')}
+    for name, found in deep.items()
+  }
   clashes = any(found & ({*inner} - {name}) for name, found in own.items())
   counts = Counter(path for found in deep.values() for path in found)
   is_one_more_level = (
@@ -104,7 +107,8 @@ def _check_depth(paths: Sequence[str], source: str) -> None:
     and not any(split_kind(name) for found in own.values() for name in found)
   )
   are_several = any(
-    '' not in inner[name] and len(found) > 1 for name, found in own.items()
+    '' not in inner[name] and len({path.split('/')[0] for path in found}) > 1
+    for name, found in deep.items()
   )
   if is_one_more_level and not clashes:
     return
