@@ -32,8 +32,8 @@ from datadiet.models import make_model
 from datadiet.runtime import compilation
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime.randomness import run_key
-from datadiet.stages.compute_type import choose_dtype
-from datadiet.stages.settings import training_plan
+from datadiet.stages.context import training_plan
+from datadiet.stages.opening import choose_dtype
 from datadiet.training import loop
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.jobs import Job
@@ -41,7 +41,6 @@ from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.plan import TrainingPlan
 from datadiet.training.state import init_state
 from datadiet.training.steps import make_train_step, step_keys
-from datadiet.workdir.artifacts import Workdir
 
 # Steps at the start of a measurement of the bare step that are not counted.
 WARM_UP_STEPS = 3
@@ -206,7 +205,7 @@ def make_settings(
     **changes: of other settings.
   """
   config = config_lib.resolve(resnet18_cifar10.get_config())
-  config = choose_dtype(config, Workdir(epath.Path('none_yet')))
+  config = choose_dtype(config, None)
   program = training_plan(config, 0, ())
   total = num_steps + (WARM_UP_CALLS + 1) * program.steps_per_call
   on_cpu = jax.default_backend() == 'cpu'

@@ -27,7 +27,7 @@ from datadiet.data import load_dataset
 from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime import compilation
 from datadiet.runtime import mesh as mesh_lib
-from datadiet.stages.settings import training_plan
+from datadiet.stages.context import training_plan
 from datadiet.training.jobs import Job
 from datadiet.training.trainer import Trainer
 

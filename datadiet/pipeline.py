@@ -18,20 +18,20 @@ from datadiet.runtime import ending, processes
 from datadiet.runtime.progress import format_seconds
 from datadiet.settings import closest
 from datadiet.stages import STAGES, report
-from datadiet.stages.compute_type import choose_dtype
-from datadiet.stages.context import (
-  Context,
+from datadiet.stages.checks import (
   check_against_data,
+  check_libraries,
   check_paths,
-  check_workdir,
+)
+from datadiet.stages.context import Context
+from datadiet.stages.due import check_due
+from datadiet.stages.opening import (
+  open_config,
   open_dataset,
   timed,
   write_config,
 )
-from datadiet.stages.libraries import check_libraries
-from datadiet.stages.select import check_sizes
-from datadiet.stages.subset import steps_per_epoch
-from datadiet.stages.wanted import check_selected
+from datadiet.stages.select import check_retrainings, check_sizes
 from datadiet.workdir import artifacts, atomic, claim, lock
 from datadiet.workdir.artifacts import Workdir
 
@@ -70,8 +70,7 @@ def run(config: Config, workdir: str, stage_names: Sequence[str]) -> None:
   root = Workdir.at(workdir)
   # All checks first: a start that is refused changes nothing in the workdir.
   check_paths(config, root)
-  config = choose_dtype(config, root)
-  check_workdir(config, root)
+  config = open_config(config, root)
   if names == ['report'] and not root.config.exists():
     raise ConfigError(
       f'--workdir: {root.root} holds no results to report on; allowed: a '
@@ -107,14 +106,14 @@ def _run(config: Config, root: Workdir, names: list[str]) -> None:
       raise
     report.run_without_images(root, error)
     return
-  check_against_data(config, dataset)
-  config = config_lib.resolve(
-    config, steps_per_epoch(config, dataset.train.num_examples)
-  )
   context = Context(config, root, dataset)
-  check_selected(context)
+  check_against_data(context, names)
+  config = config_lib.resolve(config, context.steps_per_epoch)
+  context = context.with_config(config)
+  check_due(context, names)
   if {'select', 'retrain'} & {*names}:
     check_sizes(context)
+    check_retrainings(context, scores_first='score' in names)
   open_dataset(dataset, root)
   if not only_looks:
     if processes.is_lead():
@@ -124,6 +123,7 @@ def _run(config: Config, root: Workdir, names: list[str]) -> None:
   _show_plan(context, names)
   for name in names:
     logging.debug('Stage %s begins', name)
+    context.forget()
     with contextlib.nullcontext() if only_looks else timed(context, name):
       STAGES[name].run(context)
       # What one process wrote the others read in the next stage.

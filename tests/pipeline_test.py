@@ -8,7 +8,7 @@ import pytest
 from datadiet import config as config_lib
 from datadiet import main, pipeline
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.stages import STAGES, context
+from datadiet.stages import STAGES, opening
 from datadiet.workdir.artifacts import Workdir
 from tests import running
 
@@ -209,10 +209,10 @@ def test_runs_may_be_added_and_left_out(own):
 def test_the_number_of_runs_that_share_out_examples_stays(tmp_path):
   workdir = Workdir.at(tmp_path)
   changes = {'train__subset_fraction': 0.5, 'train__num_runs': 4}
-  context.write_config(config_lib.resolve(_config(**changes)), workdir)
+  opening.write_config(config_lib.resolve(_config(**changes)), workdir)
   changes['train__num_runs'] = 6
   with pytest.raises(ConfigError, match='train.num_runs .there 4, here 6'):
-    context.check_workdir(config_lib.resolve(_config(**changes)), workdir)
+    opening.open_config(config_lib.resolve(_config(**changes)), workdir)
 
 
 def _changed(path, **fields):

@@ -49,7 +49,7 @@ SLOW = (
   'scoring/engine_test.py',
   'scoring/gradient_test.py',
   'stages/audit_test.py',
-  'stages/compute_type_test.py',
+  'stages/opening_test.py',
   'stages/held_out_test.py',
   'stages/report_test.py',
   'stages/retrain_test.py',

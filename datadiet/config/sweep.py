@@ -1,15 +1,17 @@
 """Sweeps: one start for all combinations of some settings.
 
 `config.sweep` mirrors the config: `config.sweep.train.model_seed = (0, 1)`
-tries both. Combinations that differ in what is selected alone share the
-workdir, and so its networks, scores and baselines: they run in one process, one
-after the other. Others get a workdir each below it, and can be spread over
-machines.
+tries both. Combinations that differ only in what the names of selections tell
+share the workdir, and so its networks, scores and baselines: they run in one
+process, one after the other. Others, also those that differ in select.seed or
+in which end of a score is hard, get a workdir each below it, and can be spread
+over machines.
 """
 
 import dataclasses
 import itertools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
@@ -48,7 +50,7 @@ def expand(config: ml_collections.ConfigDict, workdir: str) -> list[Child]:
       combination is not.
   """
   swept = _swept(config)
-  shares = all(name.startswith('select.') for name in swept)
+  shares = all(_is_in_names(name, values) for name, values in swept.items())
   children = []
   for index, values in enumerate(itertools.product(*swept.values())):
     settings = dict(zip(swept, values, strict=True))
@@ -59,6 +61,26 @@ def expand(config: ml_collections.ConfigDict, workdir: str) -> list[Child]:
       folder = os.path.join(workdir, 'sweep', _folder(index, settings))
     children.append(Child(index, settings, child, folder))
   return children
+
+
+def _is_in_names(name: str, values: Sequence[Any]) -> bool:
+  """Whether selections made with different values have different names."""
+  if name == 'select.scores_path':
+    return len({os.path.basename(str(path)) for path in values}) == len(values)
+  return name in _IN_NAMES or name.startswith('select.options.')
+
+
+# What the names of selections tell.
+_IN_NAMES = (
+  'select.scores',
+  'select.policies',
+  'select.fractions',
+  'select.sizes',
+  'select.step',
+  'select.class_balanced',
+  'select.options',
+  'select.baselines',
+)
 
 
 def children_of(

@@ -45,12 +45,20 @@ def enough_runs(num_runs: int, fraction: float) -> bool:
   return expected >= 1 and np.ceil(expected) <= num_runs - 1
 
 
+def steps_per_epoch(num_examples: int, batch_size: int) -> int:
+  """Batches in one pass; the last, incomplete one is dropped, as in the paper.
+
+  Args:
+    num_examples: that an epoch goes through.
+    batch_size: examples a batch.
+  """
+  return num_examples // batch_size
+
+
 def batches(
   epochs: Epochs, *, batch_size: int, first_step: int = 0
 ) -> Iterator[np.ndarray]:
   """Endless batches of example indices, starting at any optimizer step.
-
-  The last, incomplete batch of each epoch is dropped, as in the paper.
 
   Args:
     epochs: of one run; all of `epochs.num_kept` examples.
@@ -64,21 +72,21 @@ def batches(
     DataDietError: if there are fewer examples than one batch, or an epoch is
       not what it has to be.
   """
-  steps_per_epoch = epochs.num_kept // batch_size
-  if not steps_per_epoch:
+  num_steps = steps_per_epoch(epochs.num_kept, batch_size)
+  if not num_steps:
     raise DataDietError(
       f'{epochs.num_kept} examples do not fill one batch of {batch_size}'
     )
-  first_epoch, offset = divmod(first_step, steps_per_epoch)
+  first_epoch, offset = divmod(first_step, num_steps)
   for number in itertools.count(first_epoch):
-    order, weights = epochs.epoch(number, number * steps_per_epoch, None)
+    order, weights = epochs.epoch(number, number * num_steps, None)
     if len(order) != epochs.num_kept or weights is not None:
       raise DataDietError(
         f'{type(epochs).__name__}: epoch {number} has {len(order)} examples'
         f'{"" if weights is None else " with weights"}; without uses_losses it '
         f'must have {epochs.num_kept} and no weights'
       )
-    for position in range(offset, steps_per_epoch):
+    for position in range(offset, num_steps):
       start = position * batch_size
       yield order[start : start + batch_size].astype(np.int32)
     offset = 0

@@ -135,6 +135,7 @@ SCORES: dict[str, Score] = {
     higher_is='harder',
     based_on='gradients',
     source=_PAUL,
+    settings={'params': 'score.grand_subset'},
   ),
   'unclog': Score(
     kind=GRADIENT,
@@ -144,6 +145,10 @@ SCORES: dict[str, Score] = {
     higher_is='neither',
     based_on='gradients',
     source=_PREDECESSOR,
+    settings={
+      'sample_size': 'score.unclog_sample_size',
+      'sample_seed': 'score.unclog_seed',
+    },
   ),
   # Of the training visits.
   'forgetting': Score(

@@ -1,7 +1,7 @@
 """What a score is: its kind, its definition, what it needs."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from datadiet.training.recorders import Recorder
 
@@ -12,6 +12,10 @@ DYNAMICS = 'dynamics'  # The training visits.
 DATA = 'data'  # The images alone.
 TRAJECTORY = 'trajectory'  # Other scores of a run at all its scored steps.
 HELD_OUT = 'held_out'  # Runs that trained on subsets of the data.
+
+# The settings that scores of a kind depend on, by their key in manifests.
+_DTYPE = {'dtype': 'score.dtype'}
+_SETTINGS_OF_KIND = {FORWARD: _DTYPE, GRADIENT: _DTYPE}
 
 # What some scores need.
 FEATURES = 'features'
@@ -36,6 +40,7 @@ class Score:
       that number.
     recorders: dynamics: what training records for it beside the basics. The
       arrays [N] of recorder 'r' are handed to `function` as 'r.<array>'.
+    settings: settings that it alone depends on, by their key in manifests.
   """
 
   kind: str
@@ -46,6 +51,15 @@ class Score:
   function: Callable | None = None
   needs: frozenset[str] = frozenset()
   recorders: tuple[Recorder, ...] = ()
+  settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  @property
+  def depends_on(self) -> dict[str, str]:
+    """The settings it depends on beside training's: manifest key -> setting."""
+    found = {**_SETTINGS_OF_KIND.get(self.kind, {}), **self.settings}
+    if WINDOWS in self.needs:
+      found['window'] = 'train.dynamics_window'
+    return found
 
   def statement(self) -> dict:
     """What a manifest says of this score."""

@@ -3,13 +3,14 @@
 from datadiet.selection.interface import Policy, SelectionInputs
 from datadiet.selection.naming import num_kept, selection_name
 from datadiet.selection.policies import ALIASES, POLICIES, check_policy
-from datadiet.selection.select import select_examples
+from datadiet.selection.select import can_balance, select_examples
 
 __all__ = [
   'ALIASES',
   'POLICIES',
   'Policy',
   'SelectionInputs',
+  'can_balance',
   'check_policy',
   'num_kept',
   'select_examples',

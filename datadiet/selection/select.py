@@ -97,8 +97,8 @@ def _check_inputs(
   )
 
 
-def _check_counts(num_keep: int, num_examples: int, seed: int) -> None:
-  for what, value in (('num_keep', num_keep), ('seed', seed)):
+def _check_counts(num_keep: int, num_examples: int, **numbers: int) -> None:
+  for what, value in {'num_keep': num_keep, **numbers}.items():
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
       raise DataDietError(f'{what} has to be an integer, but is {value!r}')
   if not 1 <= num_keep <= num_examples:
@@ -106,8 +106,9 @@ def _check_counts(num_keep: int, num_examples: int, seed: int) -> None:
       f'num_keep is {num_keep}, but has to be from 1 to the number of '
       f'examples, {num_examples}'
     )
-  if seed < 0:
-    raise DataDietError(f'seed is {seed}, but has to be 0 or more')
+  for what, value in numbers.items():
+    if value < 0:
+      raise DataDietError(f'{what} is {value}, but has to be 0 or more')
 
 
 def class_quotas(num_keep: int, num_classes: int) -> np.ndarray:
@@ -119,6 +120,16 @@ def class_quotas(num_keep: int, num_classes: int) -> np.ndarray:
   quotas = np.full(num_classes, num_keep // num_classes, np.int64)
   quotas[: num_keep % num_classes] += 1
   return quotas
+
+
+def can_balance(num_keep: int, class_sizes: np.ndarray) -> bool:
+  """Whether a class-balanced selection of that size can be had.
+
+  Args:
+    num_keep: how many to keep.
+    class_sizes: int[num_classes], the examples of each class.
+  """
+  return bool((class_sizes >= class_quotas(num_keep, len(class_sizes))).all())
 
 
 def _select_by_class(
@@ -161,6 +172,7 @@ def select_examples(
   *,
   class_balanced: bool = False,
   seed: int = 0,
+  draw: int = 0,
   options: Mapping[str, Any] | None = None,
 ) -> np.ndarray:
   """Chooses num_keep of N examples; the same arguments give the same ones.
@@ -172,6 +184,8 @@ def select_examples(
     class_balanced: whether every class keeps num_keep / num_classes, exact to
       one example, the policy applied within each class.
     seed: 0 or more; policies that do not draw ignore it.
+    draw: 0 or more, for several draws with one seed; none of them is one of
+      another seed.
     options: options of the policy; those left out keep their defaults.
 
   Returns:
@@ -188,9 +202,10 @@ def select_examples(
       'list of examples; retrain with it'
     )
   inputs = _check_inputs(name, policy, inputs)
-  _check_counts(num_keep, inputs.num_examples, seed)
+  _check_counts(num_keep, inputs.num_examples, seed=seed, draw=draw)
   # A stream for each policy: two that draw do not share their draws.
-  entropy = [int(seed), zlib.crc32(f'selection/{name}'.encode())]
+  stream = zlib.crc32(f'selection/{name}'.encode())
+  entropy = [int(seed), stream, int(draw)]
   if class_balanced:
     kept = _select_by_class(policy, inputs, int(num_keep), entropy, values)
   else:

@@ -73,3 +73,9 @@ class SelectSettings:
   seed: int = setting(
     0, checks.integer(), 'Of policies and baselines that draw.'
   )
+  remake: bool = setting(
+    False,
+    checks.boolean,
+    'Where subsets change that were trained on already (another seed, other '
+    'scores, runs added): delete these retrainings and make them anew.',
+  )

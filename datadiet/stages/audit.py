@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 
 import numpy as np
 from absl import logging
@@ -10,9 +11,8 @@ import datadiet
 from datadiet import audit
 from datadiet.errors import DataDietError
 from datadiet.runtime import processes
-from datadiet.stages import threshold_samples
+from datadiet.stages import threshold_trainings
 from datadiet.stages.context import Context
-from datadiet.stages.score_mean import read_mean_score, read_run_score
 from datadiet.workdir import artifacts
 from datadiet.workdir.tables import LABEL_ISSUES, LABEL_ISSUES_COLUMNS
 
@@ -47,11 +47,9 @@ def _step(context: Context) -> int:
 def _expected(context: Context) -> dict:
   """What the manifest must say for the audit to be the one wanted."""
   digest = hashlib.sha256(datadiet.__version__.encode())
-  folder = context.workdir.scores(None, _step(context))
-  if (folder / artifacts.MANIFEST).exists():
-    digest.update((folder / artifacts.MANIFEST).read_bytes())
+  scores = context.manifest(context.workdir.scores(None, _step(context)))
+  digest.update(json.dumps(scores, sort_keys=True).encode())
   return {
-    'fingerprint': context.dataset.fingerprint,
     'labels_fingerprint': context.dataset.labels_fingerprint,
     'step': _step(context),
     'made_from': digest.hexdigest()[:16],
@@ -60,7 +58,7 @@ def _expected(context: Context) -> dict:
 
 
 def _is_done(context: Context) -> bool:
-  return artifacts.is_complete(context.workdir.audit, **_expected(context))
+  return context.is_complete(context.workdir.audit, **_expected(context))
 
 
 def plan(context: Context) -> str:
@@ -96,7 +94,7 @@ def run(context: Context) -> None:
     )
     return
   if context.config.audit.threshold_samples:
-    threshold_samples.train(context)
+    threshold_trainings.train(context)
   if processes.is_lead():
     _write(context)
 
@@ -118,13 +116,13 @@ def _best_score(context: Context) -> str | None:
   """
   train, step = context.config.train, _step(context)
   folder = context.workdir.scores(None, step)
-  manifest = artifacts.read_manifest(folder)
+  manifest = context.manifest(folder)
   if manifest is None:
     raise DataDietError(
       f'{folder} has no finished scores; run the score stage first '
       '(--stages=train,score)'
     )
-  num_trained_on = context.dataset.train.num_examples * train.subset_fraction
+  num_trained_on = context.num_examples * train.subset_fraction
   num_visits = step * train.batch_size / num_trained_on
   return audit.best_score(manifest['scores'], num_visits)
 
@@ -132,7 +130,7 @@ def _best_score(context: Context) -> str | None:
 def _read_predictions(context: Context) -> Predictions:
   """The best predictions that the score stage has left."""
   step = _step(context)
-  num_examples = context.dataset.train.num_examples
+  num_examples = context.num_examples
   if context.config.train.subset_fraction < 1.0:
     path = context.workdir.scores(None, step) / 'pred_probs.npy'
     probs = artifacts.read_npy(path, num_examples)
@@ -140,13 +138,13 @@ def _read_predictions(context: Context) -> Predictions:
   if _all_runs_have(context, 'pred_probs'):
     total = 0.0
     for run_number in context.runs:
-      total += read_run_score(context, run_number, step, 'pred_probs')
+      total += context.run_array(run_number, step, 'pred_probs')
     probs = total / len(context.runs)
     return Predictions(IN_SAMPLE, probs, audit.most_probable(probs))
   if _all_runs_have(context, 'prediction'):
     votes = np.stack(
       [
-        read_run_score(context, run_number, step, 'prediction')
+        context.run_array(run_number, step, 'prediction')
         for run_number in context.runs
       ]
     )
@@ -171,10 +169,11 @@ def _write(context: Context) -> None:
     candidates = predictions.suggested != labels
   is_issue = audit.most_suspicious(suspicion, num_issues, candidates)
   _write_table(context, suspicion, is_issue, predictions.suggested)
-  artifacts.write_manifest(
+  context.write_manifest(
     context.workdir.audit,
     {
       'kind': 'label audit',
+      'fingerprint': context.dataset.fingerprint,
       **_expected(context),
       'evidence': list(evidence),
       'suggestions': predictions.kind,
@@ -198,7 +197,7 @@ def _evidence(
   evidence = {}
   name = _best_score(context)
   if name is not None:
-    scores = read_mean_score(context, name, _step(context))
+    scores = context.mean_score(name, _step(context))
     evidence[name] = audit.EVIDENCE[name](scores)
   # In-sample predictions say the same as scores do, and no more.
   if predictions.kind == OUT_OF_SAMPLE:
@@ -214,11 +213,12 @@ def _count(
   """How many labels are wrong, and what the manifest says of it."""
   if context.config.audit.threshold_samples:
     over, thresholds = audit.margins_over_threshold(
-      threshold_samples.read_margins(context), threshold_samples.draw(context)
+      threshold_trainings.read_margins(context),
+      threshold_trainings.draw(context),
     )
     threshold = {'kind': THRESHOLD_SAMPLES, 'aum': thresholds.tolist()}
-    warning = threshold_samples.too_few_epochs(context)
-    if warning := warning or threshold_samples.too_little_fitted(context):
+    warning = threshold_trainings.too_few_epochs(context)
+    if warning := warning or threshold_trainings.too_little_fitted(context):
       logging.warning('%s', warning)
       threshold['warning'] = warning
     return int((over <= 0).sum()), threshold

@@ -1,68 +1,37 @@
-"""What all stages are given, and how a workdir is opened."""
+"""What all stages are given: the config, the workdir, and the data.
+
+Whatever several stages need of them is read and worked out once, here.
+"""
 
 import dataclasses
 import functools
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import metadata
+from collections.abc import Callable
+from typing import Any
 
-import jax
+import numpy as np
 from absl import logging
-from etils import epath
 
-from datadiet import config as config_lib
 from datadiet.config import Config
-from datadiet.data import TREES, Dataset
-from datadiet.errors import ConfigError, DataDietError, Preempted
+from datadiet.data import Dataset
+from datadiet.errors import DataDietError
+from datadiet.feeding import order
 from datadiet.feeding.placement import Placements
-from datadiet.runtime import processes
-from datadiet.runtime.progress import format_seconds
-from datadiet.selection import num_kept
+from datadiet.scoring import aggregate, registry
 from datadiet.settings import to_values
-from datadiet.stages.score_file import read_score_file
-from datadiet.stages.subset import check_data, steps_per_epoch
-from datadiet.workdir import artifacts, claim, storage
+from datadiet.stages import inputs, selections
+from datadiet.training.dynamics import DynamicsSettings
+from datadiet.training.plan import TrainingPlan
+from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
-
-# Settings that may change between two starts on one workdir: they decide where
-# things lie, how fast they go, and which artifacts are added.
-_FREE = (
-  'audit',
-  'compilation_cache_dir',
-  'dataset.cache_dir',
-  'dataset.data_dir',
-  'dataset.labels_path',
-  'dataset.placement',
-  'retrain.full',
-  'retrain.num_runs',
-  'score',
-  'select',
-  'sweep',
-  'train.checkpoint_every_steps',
-  'train.eval_batch_size',
-  'train.eval_every_steps',
-  'train.log_every_steps',
-  'train.runs_at_once',
-  'train.steps_per_call',
-)
-_PACKAGES = (
-  'datadiet',
-  'jax',
-  'jaxlib',
-  'flax',
-  'optax',
-  'safetensors',
-  'numpy',
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Context:
   """The resolved config, the workdir, and the data.
+
+  The user's files are read once a start, manifests and mean scores once a
+  stage (see `forget`).
 
   Attributes:
     config: of `config.resolve`.
@@ -79,10 +48,104 @@ class Context:
     """The numbers of the runs to be scored."""
     return range(self.config.train.num_runs)
 
+  @property
+  def num_examples(self) -> int:
+    """N, the size of the train split."""
+    return self.dataset.train.num_examples
+
   @functools.cached_property
   def placements(self) -> Placements:
     """The data on the devices, placed once for all stages."""
     return Placements(self.config.dataset.placement)
+
+  @functools.cached_property
+  def subset(self) -> np.ndarray | None:
+    """int64[num_kept], the examples of train.subset_path; None for all.
+
+    Raises:
+      DataDietError: if they are no list of examples, or of other data.
+    """
+    return inputs.read_subset(self.config, self.dataset)
+
+  @functools.cached_property
+  def trained_on(self) -> np.ndarray | None:
+    """bool[num_runs, N]: which run trains on which example; None if all do."""
+    train = self.config.train
+    if train.subset_fraction < 1.0:
+      return order.held_out_subsets(
+        self.num_examples,
+        train.num_runs,
+        train.subset_fraction,
+        seed=train.data_seed,
+      )
+    if self.subset is None:
+      return None
+    inside = np.zeros((train.num_runs, self.num_examples), bool)
+    inside[:, self.subset] = True
+    return inside
+
+  @property
+  def held_out(self) -> np.ndarray | None:
+    """As `trained_on`, where every example is in and out of a run; or None."""
+    return self.trained_on if self.config.train.subset_fraction < 1.0 else None
+
+  @functools.cached_property
+  def num_gradient_runs(self) -> int:
+    """How many runs, the first ones, get gradient scores.
+
+    More than score.gradient_runs where these did not train on every example:
+    some would have no score.
+    """
+    num_runs = self.config.train.num_runs
+    asked_for = min(self.config.score.gradient_runs or num_runs, num_runs)
+    if self.held_out is None:
+      return asked_for
+    seen = np.logical_or.accumulate(self.held_out).all(1)
+    enough = int(seen.argmax()) + 1
+    if asked_for < enough:
+      logging.info(
+        'Gradient scores of %d runs, not of %d: with train.subset_fraction, '
+        'fewer did not train on every example',
+        enough,
+        asked_for,
+      )
+    return max(asked_for, enough)
+
+  @property
+  def steps_per_epoch(self) -> int:
+    """Optimizer steps in one pass over what a run of the train stage sees."""
+    train = self.config.train
+    if self.subset is None:
+      size = int(self.num_examples * train.subset_fraction)
+    else:
+      size = len(self.subset)
+    return order.steps_per_epoch(size, train.batch_size)
+
+  @functools.cached_property
+  def score_file(self) -> inputs.ScoreFile | None:
+    """The scores of select.scores_path; None if there is no path.
+
+    Raises:
+      DataDietError: if they do not fit the data or the policies.
+    """
+    return inputs.read_score_file(self.config, self.dataset)
+
+  @functools.cached_property
+  def selections(self) -> tuple[selections.PlannedSelection, ...]:
+    """All subsets that the config asks for, each once."""
+    name = None if self.score_file is None else self.score_file.name
+    return selections.plan_selections(self.config, self.dataset, name)
+
+  def with_config(self, config: Config) -> 'Context':
+    """The same with what was left open in the config resolved.
+
+    What was read of the user's files stays: it does not depend on that.
+    """
+    resolved = dataclasses.replace(self, config=config)
+    for name in ('subset', 'score_file'):
+      if name in self.__dict__:
+        resolved.__dict__[name] = self.__dict__[name]
+    return resolved
 
   def provenance(self, step: int) -> dict:
     """What the manifests of scores say of data, networks and seeds."""
@@ -90,7 +153,7 @@ class Context:
     return {
       'fingerprint': self.dataset.fingerprint,
       'labels_fingerprint': self.dataset.labels_fingerprint,
-      'num_examples': self.dataset.train.num_examples,
+      'num_examples': self.num_examples,
       'step': step,
       'model': to_values(config.model),
       'model_seed': config.train.model_seed,
@@ -98,232 +161,104 @@ class Context:
       'subset_fraction': config.train.subset_fraction,
     }
 
+  @functools.cached_property
+  def _read(self) -> dict[str, Any]:
+    return {}
 
-# Settings that name files, which have to be there before data is read.
-_PATHS = (
-  'dataset.labels_path',
-  'train.init_from',
-  'train.subset_path',
-  'select.scores_path',
-)
+  def forget(self) -> None:
+    """Drops what was read of the workdir, before a stage that may change it."""
+    self._read.clear()
 
+  def once(self, path: Any, read: Callable[[], Any]) -> Any:
+    """What `read` returns of a path, read once a stage."""
+    if str(path) not in self._read:
+      self._read[str(path)] = read()
+    return self._read[str(path)]
 
-def check_paths(config: Config, workdir: Workdir) -> None:
-  """Checks that files that settings name are there, and object stores ready.
+  def manifest(self, folder: Any) -> dict[str, Any] | None:
+    """A folder's manifest, checked; None if the folder was not completed.
 
-  Raises:
-    ConfigError: names the setting and the file.
-    DataDietError: if an object store cannot be reached.
-  """
-  storage.check_usable(workdir.root, '--workdir', to_write=True)
-  for name, value in config_lib.flatten(config):
-    if name in _PATHS or name == 'dataset.data_dir':
-      storage.check_usable(value, f'config.{name}')
-  for name, value in config_lib.flatten(config):
-    if name in _PATHS and value and not epath.Path(value).expanduser().exists():
-      raise ConfigError(
-        f'config.{name}: {value!r} does not exist; allowed: an existing file'
+    Raises:
+      DataDietError: if it is damaged, or of other data.
+    """
+    manifest = self.once(folder, lambda: artifacts.read_manifest(folder))
+    if manifest is not None:
+      fingerprint = self.dataset.fingerprint
+      artifacts.check_fingerprint(manifest, fingerprint, folder)
+    return manifest
+
+  def is_complete(self, folder: Any, **expected: Any) -> bool:
+    """As `artifacts.is_complete`, for an artifact of this data."""
+    manifest = self.manifest(folder)
+    return manifest is not None and artifacts.agrees(manifest, expected)
+
+  def write_manifest(self, folder: Any, content: dict[str, Any]) -> None:
+    """Declares a folder complete, as `artifacts.write_manifest`."""
+    artifacts.write_manifest(folder, content)
+    # As it would be read back.
+    self._read[str(folder)] = json.loads(json.dumps(content))
+
+  def run_array(self, run: int, step: int, name: str) -> np.ndarray:
+    """What one network's folder of scores holds under a name, [N, ...].
+
+    Raises:
+      DataDietError: if it is missing, damaged or of the wrong length.
+    """
+    return self._array(self.workdir.scores(run, step), name)
+
+  def mean_score(self, name: str, step: int) -> np.ndarray:
+    """A mean score, float32[N], checked against the data.
+
+    Raises:
+      DataDietError: if it is missing, of other data, of the wrong length or not
+        finite.
+    """
+    folder = self.workdir.scores(None, step)
+    manifest = self.manifest(folder)
+    if manifest is None or name not in manifest['scores']:
+      raise DataDietError(
+        f'{folder} has no finished {name}; run the score stage first '
+        '(--stages=train,score)'
       )
+    path = folder / f'{name}.npy'
+    scores = self.once(path, lambda: self._array(folder, name))
+    aggregate.check_finite(scores, name=name, where=str(path))
+    return scores
+
+  def _array(self, folder: Any, name: str) -> np.ndarray:
+    """An array of a folder of scores, checked against the folder's manifest."""
+    checksums = (self.manifest(folder) or {}).get('checksums', {})
+    path = folder / f'{name}.npy'
+    return artifacts.read_npy(path, self.num_examples, checksums.get(name))
 
 
-def check_workdir(config: Config, workdir: Workdir) -> None:
-  """Checks that a workdir, if there is one, was made with this config.
+def training_plan(
+  config: Config, num_steps: int, keep_steps: tuple[int, ...]
+) -> TrainingPlan:
+  """The plan of a training, from the config.
 
   Args:
     config: of `config.resolve`.
-    workdir: where.
-
-  Raises:
-    ConfigError: if it was made with other settings, naming those that differ,
-      if it is no workdir and not empty, or if data lies in it or it in data.
-    DataDietError: if its config.json is damaged.
+    num_steps: optimizer steps.
+    keep_steps: steps whose networks are kept.
   """
-  settings = config.dataset
-  is_tree = settings.name in TREES
-  claim.check_is_apart(workdir, settings.data_dir, is_tree)
-  claim.check_is_free(workdir)
-  current = dict(config_lib.flatten(_plain(config)))
-  defaults = dict(config_lib.flatten(_plain(Config())))
-  if workdir.config.exists():
-    content = artifacts.read_json(workdir.config)
-    before = dict(config_lib.flatten(content['config']))
-    # A setting that is newer than the workdir had what is its default now.
-    before = {**defaults, **before}
-    different = [
-      f'{name} (there {before[name]!r}, here {value!r})'
-      for name, value in current.items()
-      if before[name] != value and not _is_free(name, config)
-    ]
-    if different:
-      raise ConfigError(
-        f'{workdir.root} was made with another config: '
-        f'{"; ".join(different)}; use another --workdir'
-      )
+  return TrainingPlan(
+    config.model,
+    config.optimizer,
+    config.train,
+    num_steps,
+    keep_steps,
+    placement=config.dataset.placement,
+    dynamics=_dynamics_settings(config),
+  )
 
 
-def _is_free(name: str, config: Config) -> bool:
-  """Whether a setting may differ from the one that a workdir was made with."""
-  # Worked out from num_epochs and the data, which are compared themselves.
-  derived = ('train.num_steps', 'train.schedule_steps', 'retrain.num_steps')
-  if name in derived and config.train.num_epochs:
-    return True
-  if name == 'train.num_runs':  # A run depends on others by subsets alone.
-    fixed = config.train.subset_fraction < 1 or config.audit.threshold_samples
-    return not fixed
-  return any(name == free or name.startswith(f'{free}.') for free in _FREE)
-
-
-def write_config(config: Config, workdir: Workdir) -> None:
-  """Writes config.json, once nothing speaks against this config any more.
-
-  Raises:
-    DataDietError: if it cannot be written.
-  """
-  if processes.is_lead():
-    artifacts.write_json(workdir.config, _provenance(config))
-
-
-def _plain(config: Config) -> dict:
-  """The config with tuples as lists, as it comes back from JSON."""
-  return json.loads(json.dumps(to_values(config)))
-
-
-def _provenance(config: Config) -> dict:
-  versions = {'python': sys.version.split()[0]}
-  for package in _PACKAGES:
-    try:
-      versions[package] = metadata.version(package)
-    except metadata.PackageNotFoundError:
-      versions[package] = None
-  return {
-    'config': _plain(config),
-    'versions': versions,
-    'devices': [device.device_kind for device in jax.devices()],
-    'num_processes': jax.process_count(),
-    'commit': _commit(),
-  }
-
-
-def _commit() -> str | None:
-  """The commit the package runs from, or None outside a repository."""
-  import datadiet
-
-  try:
-    done = subprocess.run(
-      ['git', 'rev-parse', 'HEAD'],
-      cwd=datadiet.__path__[0],
-      capture_output=True,
-      text=True,
-      check=True,
-    )
-  except (OSError, subprocess.CalledProcessError):
-    return None
-  return done.stdout.strip()
-
-
-def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
-  """Writes dataset.json, or checks that the workdir is of the same data.
-
-  Beside it goes test_ids.txt, the ids of the test split.
-
-  Where labels were changed on purpose also original_labels.npy, by which
-  results are judged where the data is not at hand.
-
-  Raises:
-    DataDietError: if the workdir was made for other data; names both.
-  """
-  if workdir.dataset.exists():
-    before = artifacts.read_json(workdir.dataset)
-    artifacts.check_fingerprint(before, dataset.fingerprint, workdir.root)
-    if before.get('labels_fingerprint') != dataset.labels_fingerprint:
-      raise DataDietError(
-        f'{workdir.root} was made with other labels of the same data '
-        f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
-        f'{dataset.labels_fingerprint}); use another --workdir'
-      )
-  if not processes.is_lead():
-    return
-  original = dataset.original_labels
-  if original is not None and not workdir.original_labels.exists():
-    artifacts.write_npy(workdir.original_labels, original)
-  test_ids = dataset.test.ids.tolist()
-  # Which examples are not scored, as a source without splits does not say.
-  if not workdir.test_ids.exists() and not any('\n' in i for i in test_ids):
-    text = ''.join(f'{name}\n' for name in test_ids)
-    artifacts.write_bytes(workdir.test_ids, text.encode())
-  if not workdir.dataset.exists():
-    artifacts.write_json(workdir.dataset, dataset.description())
-
-
-def check_against_data(config: Config, dataset: Dataset) -> None:
-  """Checks settings that depend on the data, and files that go with it.
-
-  Raises:
-    ConfigError: names the field, its value and what is allowed.
-    DataDietError: if a file of scores or of examples does not fit the data.
-  """
-  num_examples = dataset.train.num_examples
-  batch_size = config.train.batch_size
-  if batch_size > num_examples:
-    raise ConfigError(
-      f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
-      f'the {num_examples} train examples of {dataset.name}'
-    )
-  if not steps_per_epoch(config, num_examples):
-    raise ConfigError(
-      f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
-      'the number of examples that a run trains on'
-    )
-  read_score_file(config, dataset)
-  check_data(config, dataset.fingerprint)
-  if config.audit.threshold_samples and (
-    config.train.num_steps < num_examples // batch_size
-  ):
-    raise ConfigError(
-      'config.audit.threshold_samples: True is not allowed, as '
-      f'train.num_steps = {config.train.num_steps} is less than an epoch of '
-      f'{num_examples // batch_size} steps; allowed: False'
-    )
-  for name in ('sizes', 'fractions'):
-    for value in getattr(config.select, name):
-      kept = value if name == 'sizes' else num_kept(value, num_examples)
-      if not batch_size <= kept <= num_examples:
-        raise ConfigError(
-          f'config.select.{name}: {value} keeps {kept} of {num_examples} '
-          f'examples; allowed: at least one batch of {batch_size}, at most all'
-        )
-  height, width, _ = dataset.image_shape
-  if config.train.crop_padding >= min(height, width):
-    raise ConfigError(
-      f'config.train.crop_padding: {config.train.crop_padding} is not allowed; '
-      f'allowed: less than the image size {min(height, width)}'
-    )
-
-
-@contextmanager
-def timed(context: Context, stage: str) -> Iterator[None]:
-  """Adds the time of a block to the stage's in timing.json."""
-  start = time.monotonic()
-  try:
-    yield
-  except Preempted:
-    _add_time(context, stage, time.monotonic() - start)
-    raise
-  # Nothing is written after an error: the disk may be full, and that would be
-  # the error that is seen.
-  seconds = time.monotonic() - start
-  logging.info('Stage %s: %s', stage, format_seconds(seconds))
-  _add_time(context, stage, seconds)
-
-
-def _add_time(context: Context, stage: str, seconds: float) -> None:
-  if not processes.is_lead():
-    return
-  path = context.workdir.timing
-  timing = artifacts.read_json(path) if path.exists() else {}
-  entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
-  entry['seconds'] += seconds
-  entry['device_seconds'] += seconds * jax.device_count()
-  kind = jax.devices()[0].device_kind
-  entry['devices'] = f'{jax.device_count()} × {kind}'
-  artifacts.write_json(path, timing)
+def _dynamics_settings(config: Config) -> DynamicsSettings:
+  """Records only what the scores asked for need: windows take memory."""
+  names = config.score.names
+  needs_window = registry.needing(names, registry.WINDOWS)
+  return DynamicsSettings(
+    window=config.train.dynamics_window if needs_window else 0,
+    recorders=registry.recorders_for(names),
+    needed_by=registry.recorded_for(names),
+  )

@@ -6,12 +6,10 @@ import numpy as np
 
 from datadiet.feeding.epochs import AllExamples, Epochs
 from datadiet.runtime.mesh import make_run_mesh
-from datadiet.selection import POLICIES, check_policy
-from datadiet.stages import select
-from datadiet.stages.context import Context
-from datadiet.stages.select import Selection
-from datadiet.stages.settings import training_plan
-from datadiet.stages.subset import read_example_index
+from datadiet.selection import POLICIES
+from datadiet.stages import draws
+from datadiet.stages.context import Context, training_plan
+from datadiet.stages.selections import PlannedSelection
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
 
@@ -30,16 +28,20 @@ def needs_full(context: Context) -> bool:
   )
 
 
-def _draws(context: Context) -> list[tuple[str, int, Selection | None]]:
-  """(name, run, selection or None for all the data) to train on."""
+# (name, run, selection or None for all the data) to train on.
+Planned = tuple[str, int, PlannedSelection | None]
+
+
+def _planned(context: Context) -> list[Planned]:
+  """All retrainings, done or not."""
   runs = range(context.config.retrain.num_runs)
-  draws: list[tuple[str, int, Selection | None]] = []
+  planned: list[Planned] = []
   if needs_full(context):
-    name = f'full_{context.dataset.train.num_examples}'
-    draws += [(name, run, None) for run in runs]
-  for selection in select.selections(context):
-    draws += [(selection.name, run, selection) for run in runs]
-  return draws
+    name = f'full_{context.num_examples}'
+    planned += [(name, run, None) for run in runs]
+  for selection in context.selections:
+    planned += [(selection.name, run, selection) for run in runs]
+  return planned
 
 
 def _is_done(context: Context, name: str, run: int) -> bool:
@@ -47,19 +49,24 @@ def _is_done(context: Context, name: str, run: int) -> bool:
   return is_trained(folder, context.dataset)
 
 
-def _job(context: Context, name: str, run: int, selection) -> Job:
-  num_examples = context.dataset.train.num_examples
-  example_index = np.arange(num_examples)
-  if selection is not None and not selection.changes:
-    folders = dict(select.folders(context, selection))
-    folder = folders[run if selection.by_run else 0]
-    example_index = read_example_index(folder, num_examples)
+def _job(
+  context: Context, name: str, run: int, selection: PlannedSelection | None
+) -> Job:
+  example_index, described = np.arange(context.num_examples), None
+  if selection is not None:
+    changes, index_hash = selection.changes, None
+    if not changes:
+      draw = draws.for_run(context, selection, run)
+      example_index = draws.read_draw(context, draw)
+      index_hash = draws.hash_of(example_index)
+    described = {**selection.facts(), 'changes': changes, 'hash': index_hash}
   number = context.config.retrain.first_run + run
   return Job(
     name=f'retrain/{name}/run_{run:02d}',
     folder=context.workdir.run(f'retrain/{name}', run),
     run=number,
     epochs=_epochs(context, example_index, number, selection),
+    described=described,
   )
 
 
@@ -74,21 +81,21 @@ def _epochs(context: Context, example_index, run: int, selection) -> Epochs:
     run=run,
     num_kept=selection.num_kept,
     num_steps=context.config.retrain.num_steps,
-    **check_policy(selection.policy, selection.options)[1],
+    **selection.options,
   )
 
 
 def jobs(context: Context) -> list[Job]:
   """One job for each subset and run; the subsets must have been made."""
-  return [_job(context, *draw) for draw in _draws(context)]
+  return [_job(context, *one) for one in _planned(context)]
 
 
 def plan(context: Context) -> str:
   """What is to be done, in a line."""
-  draws = _draws(context)
-  done = sum(_is_done(context, name, run) for name, run, _ in draws)
+  planned = _planned(context)
+  done = sum(_is_done(context, name, run) for name, run, _ in planned)
   steps = context.config.retrain.num_steps
-  return f'{len(draws)} runs of {steps} steps ({done} done)'
+  return f'{len(planned)} runs of {steps} steps ({done} done)'
 
 
 def run(context: Context) -> None:

@@ -2,17 +2,17 @@
 
 from datadiet.runtime import processes
 from datadiet.scoring import registry
-from datadiet.stages import score_mean, wanted
+from datadiet.stages import due, mean_scores
 from datadiet.stages.context import Context
-from datadiet.stages.score_network import NetworkScorer
+from datadiet.stages.network_scores import NetworkScorer
 
 
 def plan(context: Context) -> str:
   """What is to be done, in a line."""
   steps, runs = context.config.score.steps, context.runs
   done = sum(
-    not wanted.missing(context, run, step)
-    and not wanted.lacks_kept(context, run, step)
+    not due.missing(context, run, step)
+    and not due.lacks_extra_arrays(context, run, step)
     for step in steps
     for run in runs
   )
@@ -34,16 +34,16 @@ def run(context: Context) -> None:
   scorer = NetworkScorer(context)
   for step in config.score.steps:
     for run_number in context.runs:
-      names, keep = processes.broadcast_from_lead(
+      names, extra = processes.broadcast_from_lead(
         lambda run=run_number, step=step: (
-          wanted.missing(context, run, step),
-          wanted.lacks_kept(context, run, step),
+          due.missing(context, run, step),
+          due.lacks_extra_arrays(context, run, step),
         )
       )
-      if names or keep:
-        scorer.score(run_number, step, tuple(names), keep)
+      if names or extra:
+        scorer.score(run_number, step, tuple(names), extra)
   if processes.is_lead():
     if registry.of_kind(config.score.names, registry.TRAJECTORY):
-      score_mean.write_tracin(context)
+      mean_scores.write_tracin(context)
     for step in config.score.steps:
-      score_mean.write_means(context, step)
+      mean_scores.write_means(context, step)

@@ -2,23 +2,21 @@
 
 import numpy as np
 
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime.mesh import make_run_mesh
-from datadiet.stages import subset, wanted
-from datadiet.stages.context import Context
-from datadiet.stages.settings import training_plan
+from datadiet.stages.context import Context, training_plan
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
-from datadiet.workdir import checkpoints
+from datadiet.workdir import artifacts, checkpoints
 
 GROUP = 'train'
 
 
 def jobs(context: Context) -> list[Job]:
   """One job a run, on all examples or on the run's own subset."""
-  everything = np.arange(context.dataset.train.num_examples)
-  inside = wanted.trained_on(context)
+  everything = np.arange(context.num_examples)
+  inside = context.trained_on
   return [
     Job(
       name=f'{GROUP}/run_{run:02d}',
@@ -42,7 +40,7 @@ def plan(context: Context) -> str:
   return f'{len(all_jobs)} runs of {steps} steps ({done} done)'
 
 
-def _keep_steps(config) -> tuple[int, ...]:
+def _network_steps(config) -> tuple[int, ...]:
   """The steps whose networks and dynamics stay."""
   train = config.train
   keep = {*config.score.steps, *train.early_steps}
@@ -52,7 +50,7 @@ def _keep_steps(config) -> tuple[int, ...]:
   return tuple(sorted(keep))
 
 
-def _check_kept(context: Context) -> None:
+def _check_networks_kept(context: Context) -> None:
   """Refuses steps that training has passed without keeping the network.
 
   Raises:
@@ -61,7 +59,7 @@ def _check_kept(context: Context) -> None:
   for job in jobs(context):
     newest = max(checkpoints.full_steps(job.folder), default=-1)
     kept = checkpoints.variable_steps(job.folder)
-    for step in _keep_steps(context.config):
+    for step in _network_steps(context.config):
       if step <= newest and step not in kept:
         raise ConfigError(
           f'config.score.steps or config.train.early_*: step {step} is not '
@@ -71,19 +69,34 @@ def _check_kept(context: Context) -> None:
         )
 
 
+def _check_subset_unchanged(context: Context) -> None:
+  """Stores a copy of the examples to train on, or compares with it.
+
+  Raises:
+    DataDietError: if the file at config.train.subset_path is another one now.
+  """
+  if context.subset is None:
+    return
+  stored = context.workdir.root / GROUP / 'example_index.npy'
+  if not stored.exists():
+    artifacts.write_npy(stored, context.subset)
+  elif not np.array_equal(artifacts.read_npy(stored), context.subset):
+    raise DataDietError(
+      f'config.train.subset_path: {context.config.train.subset_path} has '
+      f'changed since this workdir was made (then: {stored}); use another '
+      '--workdir'
+    )
+
+
 def run(context: Context) -> None:
   """Trains the runs that are not finished."""
   config = context.config
-  _check_kept(context)
-  subset.check_unchanged(
-    config,
-    context.dataset.train.num_examples,
-    context.workdir.root / GROUP / 'example_index.npy',
-  )
+  _check_networks_kept(context)
+  _check_subset_unchanged(context)
   train_jobs(
     jobs(context),
     context.dataset,
-    training_plan(config, config.train.num_steps, _keep_steps(config)),
+    training_plan(config, config.train.num_steps, _network_steps(config)),
     make_run_mesh(
       config.train.num_runs,
       config.train.batch_size,

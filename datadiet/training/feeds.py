@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from datadiet.errors import DataDietError
+from datadiet.feeding.order import steps_per_epoch
 from datadiet.feeding.prefetch import prefetched
 from datadiet.training.jobs import Job
 from datadiet.training.losses import begin_epoch
@@ -115,7 +116,8 @@ class FeedsByLoss:
 
   def _steps_left(self, slot: int, step: int) -> int:
     first_step, order, _ = self._epochs[slot]
-    return first_step + len(order) // self._plan.train.batch_size - step
+    num_steps = steps_per_epoch(len(order), self._plan.train.batch_size)
+    return first_step + num_steps - step
 
   def _block(self, part: int, step: int) -> np.ndarray:
     """One step of all slots: of the order (1) or of the weights (2)."""

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from datadiet.errors import DataDietError
+from datadiet.feeding.order import steps_per_epoch
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.history import History
 from datadiet.training.jobs import Job
@@ -79,7 +80,7 @@ class WaveFigures:
     self._pending.clear()
 
   def _row(self, slot, step, meters, evaluation) -> dict[str, Any]:
-    per_epoch = self._jobs[slot].num_kept // self._batch_size
+    per_epoch = steps_per_epoch(self._jobs[slot].num_kept, self._batch_size)
     row = {
       'step': step,
       'epoch': step / per_epoch,

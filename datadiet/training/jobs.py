@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -20,12 +21,15 @@ class Job:
     folder: where its artifacts go.
     run: its number, which its seeds are combined with.
     epochs: the examples of each epoch.
+    described: the selection that it trains on, for its manifest; None for all
+      the data.
   """
 
   name: str
   folder: epath.Path
   run: int
   epochs: Epochs
+  described: dict[str, Any] | None = None
 
   @property
   def example_index(self) -> np.ndarray:

@@ -325,6 +325,7 @@ class _WaveLoop:
         'fingerprint': self._dataset.fingerprint,
         'labels_fingerprint': self._dataset.labels_fingerprint,
         'run': job.run,
+        'selection': job.described,
         'num_examples': job.num_kept,
         'epoch_options': job.epochs.options,
         'num_steps': self._plan.num_steps,

@@ -11,6 +11,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -70,6 +71,14 @@ class Workdir:
   def run(self, group: str, run: int) -> epath.Path:
     """Folder of a training run; `group`: 'train', 'audit', 'retrain/<name>'."""
     return self.root / group / run_name(run)
+
+  def runs(self, group: str) -> list[int]:
+    """The numbers of the runs that have a folder in a group, ascending."""
+    folder = self.root / group
+    if not folder.exists():
+      return []
+    found = (re.fullmatch(r'run_(\d+)', path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in found if match)
 
   def scores(self, run: int | None, step: int) -> epath.Path:
     """Folder of one checkpoint's scores; `run=None` is the mean over runs."""
@@ -260,6 +269,11 @@ def is_complete(folder: epath.PathLike, **expected: Any) -> bool:
     return False
   if 'fingerprint' in expected:
     check_fingerprint(manifest, expected['fingerprint'], folder)
+  return agrees(manifest, expected)
+
+
+def agrees(manifest: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+  """Whether a manifest says all that is expected of it."""
   wanted = json.loads(json.dumps(expected))
   return all(manifest.get(key) == value for key, value in wanted.items())
 

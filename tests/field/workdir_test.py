@@ -9,7 +9,7 @@ from configs import cnn_digits
 from datadiet.config import resolve
 from datadiet.data import load_dataset
 from datadiet.errors import ConfigError
-from datadiet.stages.context import check_workdir, open_dataset
+from datadiet.stages.opening import open_config, open_dataset
 from datadiet.workdir import claim
 from datadiet.workdir.artifacts import Workdir
 from tests.data import formats
@@ -18,7 +18,7 @@ from tests.data import formats
 def _check(workdir, **dataset):
   config = cnn_digits.get_config()
   config.dataset.update(dataset)
-  check_workdir(resolve(config), Workdir.at(workdir))
+  open_config(resolve(config), Workdir.at(workdir))
 
 
 @pytest.mark.parametrize(

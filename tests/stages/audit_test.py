@@ -17,7 +17,7 @@ from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.reporting import audit as reading
 from datadiet.results import load_results
-from datadiet.stages import audit, report, threshold_samples
+from datadiet.stages import audit, report, threshold_trainings
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, checkpoints
 from datadiet.workdir.artifacts import Workdir
@@ -147,7 +147,7 @@ def _leaves(params):
 def test_the_extra_class_has_images_of_all_classes(audited):
   samples = np.zeros(1437, bool)
   samples[::10] = True
-  made = threshold_samples.with_extra_class(audited.dataset, samples)
+  made = threshold_trainings.with_extra_class(audited.dataset, samples)
   before = audited.dataset
   assert made.num_classes == 11
   assert (made.train.labels[samples] == 10).all()
@@ -294,13 +294,13 @@ def test_damaged_predictions_are_named(own):
 def test_threshold_samples_warn_of_few_epochs(
   own, caplog, monkeypatch, num_steps
 ):
-  monkeypatch.setattr(threshold_samples, 'train_jobs', lambda *_, **__: None)
+  monkeypatch.setattr(threshold_trainings, 'train_jobs', lambda *_, **__: None)
   changes = {'train__num_steps': num_steps, 'train__schedule_steps': num_steps}
   with caplog.at_level(logging.WARNING, logger='absl'):
-    threshold_samples.train(own(audit__threshold_samples=True, **changes))
+    threshold_trainings.train(own(audit__threshold_samples=True, **changes))
   warning = 'after 3.9 of them, far too many labels are declared wrong'
   assert (warning in caplog.text) == (num_steps == STEP)
-  stated = threshold_samples.too_few_epochs(
+  stated = threshold_trainings.too_few_epochs(
     own(audit__threshold_samples=True, **changes)
   )
   assert (warning in (stated or '')) == (num_steps == STEP)
@@ -313,7 +313,7 @@ def test_threshold_samples_need_networks_that_fit(own, accuracy, doubted):
     history = context.workdir.run('audit', number) / 'history.csv'
     rows = [[11, 0.99], [22, last]]
     artifacts.write_csv(history, ['step', 'train_accuracy'], rows)
-  stated = threshold_samples.too_little_fitted(context) or ''
+  stated = threshold_trainings.too_little_fitted(context) or ''
   assert ('these are right for 59 % of them' in stated) == doubted
 
 
@@ -366,7 +366,7 @@ def test_the_declared_ones_are_wrong_mostly(own):
 def test_threshold_samples_decide_how_many(audited):
   """As recomputed from what the trainings have left."""
   over, _ = audit_lib.margins_over_threshold(
-    threshold_samples.read_margins(audited), threshold_samples.draw(audited)
+    threshold_trainings.read_margins(audited), threshold_trainings.draw(audited)
   )
   found = _read(audited)
   differs = found.suggested_labels != found.given_labels

@@ -18,8 +18,8 @@ from datadiet.models import MODELS, make_model
 from datadiet.results import load_results
 from datadiet.runtime import stopping
 from datadiet.scoring.engine import ScoringEngine
-from datadiet.stages import score, score_mean, wanted
-from datadiet.stages.score_network import NetworkScorer
+from datadiet.stages import due, mean_scores, score
+from datadiet.stages.network_scores import NetworkScorer
 from datadiet.training.steps import apply_model, per_example_loss
 from datadiet.workdir import artifacts, checkpoints
 from tests import running
@@ -134,7 +134,7 @@ def test_columns_of_the_data_set_come_after_the_scores(own):
   train = dataclasses.replace(train, columns={'origin': origin})
   dataset = dataclasses.replace(own.dataset, train=train)
   before = load_results(own.workdir).scores
-  score_mean.write_means(dataclasses.replace(own, dataset=dataset), 44)
+  mean_scores.write_means(dataclasses.replace(own, dataset=dataset), 44)
   text = own.workdir.scores_csv(44).read_text()
   rows = list(csv.DictReader(text.splitlines()))
   assert list(rows[0])[-1] == 'origin'
@@ -157,7 +157,7 @@ def test_a_score_that_some_example_has_in_no_run_is_left_out(own, caplog):
   assert 'forgetting' not in load_results(own.workdir).scores
   assert 'aum' in load_results(own.workdir).scores
   with pytest.raises(DataDietError, match='no finished forgetting'):
-    score_mean.read_mean_score(own, 'forgetting', 44)
+    own.mean_score('forgetting', 44)
 
 
 def test_manifests_state_what_a_score_is(finished):
@@ -240,7 +240,7 @@ def test_scores_that_are_not_finite_are_refused(own):
   manifest['checksums']['el2n'] = artifacts.checksum(values)
   artifacts.write_manifest(path.parent, manifest)
   with pytest.raises(DataDietError, match='el2n of example_index 7 is nan'):
-    score_mean.read_mean_score(own, 'el2n', 44)
+    own.mean_score('el2n', 44)
 
 
 def _with(own, **changes):
@@ -278,7 +278,7 @@ def test_a_changed_byte_in_a_score_is_named(own):
   content[-3] ^= 0x40
   path.write_bytes(content)
   with pytest.raises(DataDietError, match='its values are not those'):
-    score_mean.read_mean_score(own, 'el2n', 44)
+    own.mean_score('el2n', 44)
 
 
 def test_layers_may_be_asked_for_later(own):
@@ -336,7 +336,7 @@ def test_features_are_kept_without_any_forward_score(own):
 )
 def test_what_cannot_be_had_is_refused_at_the_start(finished, changes, message):
   with pytest.raises(ConfigError, match=message):
-    wanted.check_selected(_with(finished, **changes))
+    due.check_due(_with(finished, **changes), ['train', 'score', 'select'])
 
 
 class _SowsNothing(nn.Module):
@@ -364,12 +364,12 @@ def test_features_that_the_model_does_not_sow_are_refused_at_the_start(
   finished, monkeypatch, changes, needed_by
 ):
   monkeypatch.setitem(MODELS, 'plain', _SowsNothing)
-  wanted.check_selected(_with(finished, model__name='plain'))
+  due.check_due(_with(finished, model__name='plain'), ['train'])
   context = _with(
     finished, model__name='plain', select__scores=('loss',), **changes
   )
   with pytest.raises(ConfigError) as caught:
-    wanted.check_selected(context)
+    due.check_due(context, ['score'])
   message = str(caught.value)
   assert f"'plain' sows no features, which {needed_by}" in message
   assert 'known: simple_cnn, resnet18_lowres, resnet50_lowres)' in message

@@ -19,9 +19,8 @@ from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import read_off
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
 from datadiet.scoring.gradient import LAYERS, leaf_names
-from datadiet.stages import train, wanted
+from datadiet.stages import due, train
 from datadiet.stages.context import Context
-from datadiet.stages.statement import statement
 from datadiet.workdir import artifacts, checkpoints, storage
 
 # Seconds between two notes of how far scoring has come.
@@ -98,7 +97,7 @@ class NetworkScorer:
       chunk_size=chunk_size or _SMALLEST_CHUNK,
       placements=self._context.placements,
       precision=score.dtype,
-      keep=() if is_gradient else wanted.kept(self._context),
+      keep=() if is_gradient else due.extra_arrays(self._context),
       gradient=score,
     )
     if not chunk_size:
@@ -111,7 +110,7 @@ class NetworkScorer:
   ) -> dict[str, np.ndarray]:
     """Scores all examples by one pass, going on where it was cut off."""
     engine = self._engine(group, variables)
-    num_examples = self._context.dataset.train.num_examples
+    num_examples = self._context.num_examples
     notes = _Notes(self._context, run, step, group)
     done = notes.read()
     if done.chunk_size:
@@ -201,7 +200,7 @@ class _Notes:
       (
         group,
         context.dataset.fingerprint,
-        wanted.kept(context),
+        due.extra_arrays(context),
         score.dtype,
         score.per_layer,
         score.grand_subset,
@@ -266,12 +265,12 @@ def _write(
   for name, values in scores.items():
     checksums[name] = artifacts.checksum(values)
     if name in registry.SCORES:
-      statements[name] = statement(context.config, name)
+      statements[name] = due.statement(context.config, name)
       # A run has no dynamics of examples it did not train on.
       if registry.SCORES[name].kind != registry.DYNAMICS:
         aggregate.check_finite(values, name=name, where=where)
     artifacts.write_npy(folder / f'{name}.npy', values)
-  before = artifacts.read_manifest(folder) or {}
+  before = context.manifest(folder) or {}
   manifest = {
     **context.provenance(step),
     'kind': 'scores of one network',
@@ -281,5 +280,5 @@ def _write(
   }
   if layers is not None or 'layers' in before:
     manifest['layers'] = layers or before['layers']
-  artifacts.write_manifest(folder, manifest)
+  context.write_manifest(folder, manifest)
   storage.remove(folder / _PARTIAL)

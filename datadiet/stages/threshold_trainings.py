@@ -10,8 +10,7 @@ from datadiet.data import Dataset
 from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime.mesh import make_run_mesh
 from datadiet.runtime.randomness import THRESHOLD_SAMPLE_STREAM, generator
-from datadiet.stages.context import Context
-from datadiet.stages.settings import training_plan
+from datadiet.stages.context import Context, training_plan
 from datadiet.training.history import read_history
 from datadiet.training.jobs import Job
 from datadiet.training.loop import train_jobs
@@ -40,7 +39,7 @@ def too_few_epochs(context: Context) -> str | None:
   """A sentence where training is too short for threshold samples, or None."""
   config = context.config
   num_visited = config.train.num_steps * config.train.batch_size
-  num_epochs = num_visited / context.dataset.train.num_examples
+  num_epochs = num_visited / context.num_examples
   if num_epochs >= _ENOUGH_EPOCHS:
     return None
   return (

@@ -1,32 +1,24 @@
-"""Which scores are due for which run and step, and which are not done."""
+"""Which scores are due for which run and step, made with which settings."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from datadiet import config as config_lib
+from datadiet.config import Config
 from datadiet.errors import ConfigError
 from datadiet.models import MODELS, make_model
 from datadiet.scoring import features, registry
 from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
-from datadiet.stages import subset
 from datadiet.stages.context import Context
-from datadiet.stages.statement import parameters
+from datadiet.stages.selections import PlannedSelection
 from datadiet.training.state import init_variables
 from datadiet.workdir import artifacts
 
 # What in-sample predictions of one network at one step may take on disk.
 _MAX_PRED_PROBS_BYTES = 2**28
-
-
-def trained_on(context: Context) -> np.ndarray | None:
-  """bool[num_runs, N]: which run trains on which example; None if all do."""
-  return subset.trained_on(context.config, context.dataset.train.num_examples)
-
-
-def held_out(context: Context) -> np.ndarray | None:
-  """As `trained_on`, where every example is in and out of a run; or None."""
-  if context.config.train.subset_fraction == 1.0:
-    return None
-  return trained_on(context)
 
 
 def scores_of(context: Context, run: int, step: int) -> tuple[str, ...]:
@@ -40,10 +32,9 @@ def scores_of(context: Context, run: int, step: int) -> tuple[str, ...]:
     registry.DYNAMICS,
   )
   left_out = set()
-  if config.score.gradient_runs and run >= config.score.gradient_runs:
+  if run >= context.num_gradient_runs:
     left_out |= {*registry.of_kind(names, registry.GRADIENT)}
-  num_examples = context.dataset.train.num_examples
-  epochs = step // subset.steps_per_epoch(config, num_examples)
+  epochs = step // context.steps_per_epoch
   if config.train.subset_path:
     # The dynamics of examples outside are not known in any run.
     left_out |= {*registry.of_kind(names, registry.DYNAMICS)}
@@ -60,35 +51,45 @@ def runs_of(context: Context, name: str, step: int) -> list[int]:
   return [run for run in context.runs if name in scores_of(context, run, step)]
 
 
-def kept(context: Context) -> tuple[str, ...]:
-  """What a forward pass keeps beside scores.
+def extra_arrays(context: Context) -> tuple[str, ...]:
+  """What a forward pass stores beside scores.
 
   Predictions are for the label audit: those by runs that left the example out
   always, others where they are small.
   """
-  config, dataset = context.config, context.dataset
-  keep = {*config.score.keep}
-  num_bytes = 4 * dataset.train.num_examples * dataset.num_classes
+  config = context.config
+  names = {*config.score.keep}
+  num_bytes = 4 * context.num_examples * context.dataset.num_classes
   if config.train.subset_fraction < 1.0 or (
     registry.of_kind(config.score.names, registry.FORWARD)
     and num_bytes <= _MAX_PRED_PROBS_BYTES
   ):
-    keep.add('pred_probs')
-  return tuple(sorted(keep))
+    names.add('pred_probs')
+  return tuple(sorted(names))
 
 
-def _manifest(context: Context, run: int, step: int) -> dict:
-  """What is said of the scores of one network; {} if there are none.
+def settings_of(config: Config, name: str) -> dict[str, Any]:
+  """The settings that a score of one network depends on, beside training's.
 
-  Raises:
-    DataDietError: if the folder's scores are of other data.
+  A score that was made with others is made again.
   """
-  folder = context.workdir.scores(run, step)
-  manifest = artifacts.read_manifest(folder)
-  if manifest is None:
-    return {}
-  artifacts.check_fingerprint(manifest, context.dataset.fingerprint, folder)
-  return manifest
+  values = dict(config_lib.flatten(config))
+  depends_on = registry.SCORES[name].depends_on
+  return {key: values[setting] for key, setting in depends_on.items()}
+
+
+def statement(config: Config, name: str) -> dict[str, Any]:
+  """Everything that has to be known to compare a score with another one.
+
+  Args:
+    config: of `config.resolve`.
+    name: a key of `SCORES`.
+  """
+  score = registry.SCORES[name]
+  stated = {**score.statement(), **settings_of(config, name)}
+  if score.kind == registry.DYNAMICS:
+    stated['augmentation'] = config.train.augmentation != 'none'
+  return stated
 
 
 def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
   """
   folder, config = context.workdir.scores(run, step), context.config
   due = scores_of(context, run, step)
-  stated = _manifest(context, run, step).get('scores', {})
+  stated = (context.manifest(folder) or {}).get('scores', {})
   gradient_names = registry.of_kind(due, registry.GRADIENT)
   lacks_layers = config.score.per_layer and not _exists(folder, LAYERS)
   return tuple(
@@ -113,17 +114,17 @@ def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
     or (lacks_layers and name in gradient_names)
     or any(
       stated[name].get(key) != value
-      for key, value in parameters(config, name).items()
+      for key, value in settings_of(config, name).items()
     )
   )
 
 
-def lacks_kept(context: Context, run: int, step: int) -> bool:
-  """Whether something is missing that a forward pass keeps beside scores."""
-  names = kept(context)
-  if names and not _manifest(context, run, step):
-    return True
+def lacks_extra_arrays(context: Context, run: int, step: int) -> bool:
+  """Whether something is missing that a forward pass stores beside scores."""
+  names = extra_arrays(context)
   folder = context.workdir.scores(run, step)
+  if names and not context.manifest(folder):
+    return True
   return not all(_exists(folder, name) for name in names)
 
 
@@ -131,39 +132,53 @@ def _exists(folder, name: str) -> bool:
   return (folder / f'{name}.npy').exists()
 
 
-def check_selected(context: Context) -> None:
+def check_due(context: Context, stages: Sequence[str]) -> None:
   """Checks, before anything is trained, that what is asked for can be had.
+
+  Args:
+    context: of the start.
+    stages: that are to run; what others could not do is left alone.
 
   Raises:
     ConfigError: if a score to select by is not defined at its step, the model
       sows no features that are needed, or grand_subset matches no parameters.
   """
+  if {'train', 'score'} & {*stages}:
+    _check_features(context)
+    _check_grand_subset(context)
+  if {'select', 'retrain'} & {*stages} and context.score_file is None:
+    _check_selected(context)
+
+
+def _check_selected(context: Context) -> None:
+  """Refuses to select by scores that are not defined at their steps."""
   config = context.config
-  _check_features(context)
-  if not config.select.scores_path:
-    for selected in config.select.scores:
-      name, step = registry.split_step(selected)
-      step = config.select.step if step is None else step
-      if registry.SCORES[name].kind in (registry.HELD_OUT, registry.TRAJECTORY):
-        continue
-      if not runs_of(context, name, step):
-        per_epoch = subset.steps_per_epoch(
-          config, context.dataset.train.num_examples
-        )
-        raise ConfigError(
-          f'config.select.scores: {name!r} is not defined at step {step}; '
-          'allowed: scores of networks, and of dynamics from the first epoch '
-          f'on ({per_epoch} steps), of windows from train.dynamics_window = '
-          f'{config.train.dynamics_window} epochs on, none of dynamics with '
-          'train.subset_path'
-        )
-  if 'grand_subset' in config.score.names:
-    names = leaf_names(network_shapes(context)['params'])
-    if not subset_paths(names, config.score.grand_subset):
+  for selected in config.select.scores:
+    name, step = registry.split_step(selected)
+    step = config.select.step if step is None else step
+    if registry.SCORES[name].kind in (registry.HELD_OUT, registry.TRAJECTORY):
+      continue
+    if not runs_of(context, name, step):
       raise ConfigError(
-        f'config.score.grand_subset: {config.score.grand_subset!r} is found in '
-        f'no path; allowed: what is found in one of {", ".join(names)}'
+        f'config.select.scores: {name!r} is not defined at step {step}; '
+        'allowed: scores of networks, and of dynamics from the first epoch '
+        f'on ({context.steps_per_epoch} steps), of windows from '
+        f'train.dynamics_window = {config.train.dynamics_window} epochs on, '
+        'none of dynamics with train.subset_path'
       )
+
+
+def _check_grand_subset(context: Context) -> None:
+  """Refuses a pattern that is found in the path of no parameters."""
+  config = context.config
+  if 'grand_subset' not in config.score.names:
+    return
+  names = leaf_names(network_shapes(context)['params'])
+  if not subset_paths(names, config.score.grand_subset):
+    raise ConfigError(
+      f'config.score.grand_subset: {config.score.grand_subset!r} is found in '
+      f'no path; allowed: what is found in one of {", ".join(names)}'
+    )
 
 
 def _check_features(context: Context) -> None:
@@ -211,3 +226,29 @@ def network_shapes(context: Context) -> dict:
   shape = context.dataset.image_shape
   key = np.zeros(2, np.uint32)
   return jax.eval_shape(lambda key: init_variables(model, shape, key), key)
+
+
+def will_change(context: Context, selection: PlannedSelection) -> bool:
+  """Whether the score stage is going to change what a selection reads.
+
+  So it is where runs were added or left out, or settings of scores changed.
+  """
+  names = []
+  if selection.score is not None and context.score_file is None:
+    names.append(selection.score)
+  if 'mean_confidence' in selection.needs:
+    names.append('mean_confidence')
+  step = selection.read_step
+  return any(_mean_will_change(context, name, step) for name in names)
+
+
+def _mean_will_change(context: Context, name: str, step: int) -> bool:
+  manifest = context.manifest(context.workdir.scores(None, step)) or {}
+  stated = manifest.get('scores', {}).get(name)
+  if stated is None:  # Not there yet, or not any more: it is made the same.
+    return False
+  runs = [*context.runs]
+  if registry.SCORES[name].kind != registry.HELD_OUT:
+    runs = runs_of(context, name, step)
+  wanted = {**settings_of(context.config, name), 'runs': runs}
+  return not artifacts.agrees(stated, wanted)

@@ -1,37 +1,16 @@
 """Scores over several runs or steps: means, held-out scores, tables."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from absl import logging
 
-from datadiet.errors import DataDietError
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.tracin import doubts, tracin_self
-from datadiet.stages import wanted
+from datadiet.stages import due
 from datadiet.stages.context import Context
-from datadiet.stages.statement import statement
 from datadiet.training.optimizer import make_schedule
 from datadiet.workdir import artifacts
-
-
-def read_run_score(
-  context: Context, run: int, step: int, name: str
-) -> np.ndarray:
-  """What one network's folder holds under a name, [N, ...]."""
-  folder = context.workdir.scores(run, step)
-  return _read(context, folder, name)
-
-
-def _read(context: Context, folder: Any, name: str) -> np.ndarray:
-  """An array of a folder of scores, checked against the folder's manifest."""
-  manifest = artifacts.read_manifest(folder) or {}
-  return artifacts.read_npy(
-    folder / f'{name}.npy',
-    context.dataset.train.num_examples,
-    manifest.get('checksums', {}).get(name),
-  )
 
 
 def write_tracin(context: Context) -> None:
@@ -50,14 +29,14 @@ def write_tracin(context: Context) -> None:
     steps, rates, peak=optimizer.learning_rate, optimizer=optimizer.name
   ):
     logging.warning('%s', doubt)
-  for run in wanted.runs_of(context, 'grand', steps[-1]):
-    grand = [read_run_score(context, run, step, 'grand') for step in steps]
+  for run in due.runs_of(context, 'grand', steps[-1]):
+    grand = [context.run_array(run, step, 'grand') for step in steps]
     tracin = tracin_self(grand, rates)
     folder = context.workdir.scores(run, steps[-1])
     artifacts.write_npy(folder / 'tracin_self.npy', tracin)
-    manifest = artifacts.read_manifest(folder)
+    manifest = context.manifest(folder)
     manifest['checksums']['tracin_self'] = artifacts.checksum(tracin)
-    artifacts.write_manifest(folder, manifest)
+    context.write_manifest(folder, manifest)
 
 
 def _tracin_steps(context: Context) -> list[int]:
@@ -72,7 +51,7 @@ def write_means(context: Context, step: int) -> None:
   runs that trained on the example.
   """
   # Runs on a subset that all share say the same of every example.
-  inside = wanted.held_out(context)
+  inside = context.held_out
   means, statements, stability = {}, {}, {}
   folder = context.workdir.scores(None, step)
   for name in context.config.score.names:
@@ -97,9 +76,9 @@ def write_means(context: Context, step: int) -> None:
     for name, values in held_out.items():
       means[name] = values
       artifacts.write_npy(folder / f'{name}.npy', values)
-      stated = statement(context.config, name)
+      stated = due.statement(context.config, name)
       statements[name] = {**stated, 'runs': list(context.runs)}
-  artifacts.write_manifest(
+  context.write_manifest(
     folder,
     {
       **context.provenance(step),
@@ -125,7 +104,7 @@ def _by_run(
   if kind == registry.HELD_OUT:
     return [], {}
   source = 'grand' if kind == registry.TRAJECTORY else name
-  runs = wanted.runs_of(context, source, step)
+  runs = due.runs_of(context, source, step)
   if kind == registry.TRAJECTORY and step != context.config.score.steps[-1]:
     runs = []
   if not runs:
@@ -133,11 +112,11 @@ def _by_run(
     return [], {}
   by_run = []
   for run in runs:
-    scores = read_run_score(context, run, step, name)
+    scores = context.run_array(run, step, name)
     if inside is not None and kind != registry.DATA:
       scores = np.where(inside[run], scores, np.float32(np.nan))
     by_run.append(scores)
-  stated = {**statement(context.config, name), 'runs': runs}
+  stated = {**due.statement(context.config, name), 'runs': runs}
   if kind == registry.TRAJECTORY:
     stated['steps'] = _tracin_steps(context)
   return by_run, stated
@@ -149,7 +128,7 @@ def _held_out(
   """Predictions by the runs that did not train on each example."""
   runs = context.runs
   labels = context.dataset.train.labels
-  probs = [read_run_score(context, run, step, 'pred_probs') for run in runs]
+  probs = [context.run_array(run, step, 'pred_probs') for run in runs]
   held_out = {'pred_probs': aggregate.out_of_sample_mean(probs, inside)}
   if 'memorization' in context.config.score.names:
     right = np.stack([each.argmax(-1) == labels for each in probs])
@@ -184,24 +163,3 @@ def write_table(
   artifacts.write_csv(context.workdir.scores_csv(step), header, rows)
   if step == context.config.score.steps[-1]:
     artifacts.write_csv(context.workdir.scores_csv(), header, rows)
-
-
-def read_mean_score(context: Context, name: str, step: int) -> np.ndarray:
-  """A mean score, float32[N], checked against the data.
-
-  Raises:
-    DataDietError: if it is missing, of other data, of the wrong length or not
-      finite.
-  """
-  folder = context.workdir.scores(None, step)
-  manifest = artifacts.read_manifest(folder)
-  if manifest is None or name not in manifest['scores']:
-    raise DataDietError(
-      f'{folder} has no finished {name}; run the score stage first '
-      '(--stages=train,score)'
-    )
-  artifacts.check_fingerprint(manifest, context.dataset.fingerprint, folder)
-  scores = _read(context, folder, name)
-  where = str(folder / f'{name}.npy')
-  aggregate.check_finite(scores, name=name, where=where)
-  return scores

@@ -1,5 +1,6 @@
-"""Tests of the type that training computes in: chosen once, then kept."""
+"""Tests of how a workdir is opened: compute type, labels, times."""
 
+import dataclasses
 import json
 import types
 
@@ -11,23 +12,18 @@ from datadiet import config as config_lib
 from datadiet import main
 from datadiet.configs import base
 from datadiet.errors import ConfigError
-from datadiet.stages.compute_type import choose_dtype
+from datadiet.results import load_results
+from datadiet.stages.opening import choose_dtype, open_dataset, timed
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running
+from tests.results import synthetic
 
 
 def _config(dtype: str):
   config = base.get_config()
   config.model.dtype = dtype
   return config_lib.resolve(config)
-
-
-def _begun(folder, dtype: str) -> Workdir:
-  """A workdir whose config.json says what it was begun with."""
-  workdir = Workdir.at(folder)
-  artifacts.write_json(workdir.config, {'config': {'model': {'dtype': dtype}}})
-  return workdir
 
 
 def _pretend(monkeypatch, platform, **about):
@@ -40,13 +36,10 @@ def _pretend(monkeypatch, platform, **about):
   ('backend', 'expected'),
   [('cpu', 'float32'), ('gpu', 'bfloat16'), ('tpu', 'bfloat16')],
 )
-def test_auto_is_bfloat16_on_accelerators(
-  backend, expected, tmp_path, monkeypatch
-):
+def test_auto_is_bfloat16_on_accelerators(backend, expected, monkeypatch):
   _pretend(monkeypatch, backend)
   assert base.get_config().model.dtype == 'auto'
-  workdir = Workdir.at(tmp_path / 'new')
-  found = choose_dtype(_config('auto'), workdir)
+  found = choose_dtype(_config('auto'), None)
   assert found.model.dtype == expected
   assert _config('auto').model.dtype == 'auto'
 
@@ -60,26 +53,22 @@ def test_auto_is_bfloat16_on_accelerators(
     ('gfx90a', 'bfloat16'),
   ],
 )
-def test_old_gpus_have_no_bfloat16(capability, expected, tmp_path, monkeypatch):
+def test_old_gpus_have_no_bfloat16(capability, expected, monkeypatch):
   _pretend(monkeypatch, 'gpu', compute_capability=capability)
-  workdir = Workdir.at(tmp_path / 'new')
-  assert choose_dtype(_config('auto'), workdir).model.dtype == expected
+  assert choose_dtype(_config('auto'), None).model.dtype == expected
 
 
 @pytest.mark.parametrize('begun', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('backend', ['cpu', 'gpu'])
-def test_auto_keeps_what_a_workdir_was_begun_with(
-  begun, backend, tmp_path, monkeypatch
-):
+def test_auto_keeps_what_a_workdir_was_begun_with(begun, backend, monkeypatch):
   _pretend(monkeypatch, backend)
-  workdir = _begun(tmp_path, begun)
-  assert choose_dtype(_config('auto'), workdir).model.dtype == begun
+  before = {'model': {'dtype': begun}}
+  assert choose_dtype(_config('auto'), before).model.dtype == begun
 
 
-def test_a_type_asked_for_is_kept(tmp_path, monkeypatch):
+def test_a_type_asked_for_is_kept(monkeypatch):
   _pretend(monkeypatch, 'gpu')
-  workdir = Workdir.at(tmp_path / 'new')
-  assert choose_dtype(_config('float32'), workdir).model.dtype == 'float32'
+  assert choose_dtype(_config('float32'), None).model.dtype == 'float32'
 
 
 def _tiny(**changes):
@@ -138,3 +127,33 @@ def test_scores_are_made_again_in_the_type_asked_for(narrow, tmp_path):
   np.testing.assert_allclose(rounded, exact, atol=0.1)
   # Rounded to 8 bits on the way, which float32 would not show.
   assert np.abs(rounded - exact).max() > 1e-5
+
+
+def test_labels_from_before_they_were_changed_are_kept(tmp_path):
+  dataset = synthetic.make_images()
+  original = dataset.train.labels
+  train = dataclasses.replace(dataset.train, labels=(original + 1) % 3)
+  changed = dataclasses.replace(dataset, train=train, original_labels=original)
+  workdir = Workdir.at(tmp_path / 'changed')
+  open_dataset(changed, workdir)
+  found = load_results(workdir).original_labels
+  np.testing.assert_array_equal(found, original)
+  # A workdir from before there was this file gets it.
+  workdir.original_labels.unlink()
+  open_dataset(changed, workdir)
+  assert workdir.original_labels.exists()
+  plain = Workdir.at(tmp_path / 'plain')
+  open_dataset(dataset, plain)
+  assert load_results(plain).original_labels is None
+
+
+def test_times_are_added_up_and_say_of_how_many_devices(tmp_path):
+  workdir = Workdir.at(tmp_path)
+  for _ in range(2):
+    with timed(types.SimpleNamespace(workdir=workdir), 'score'):
+      pass
+  entry = artifacts.read_json(workdir.timing)['score']
+  device = jax.devices()[0]
+  assert entry['devices'] == f'{jax.device_count()} × {device.device_kind}'
+  expected = entry['seconds'] * jax.device_count()
+  assert entry['device_seconds'] == pytest.approx(expected)

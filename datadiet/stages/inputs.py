@@ -1,13 +1,14 @@
-"""Scores from a file of the user's, to select by instead of the workdir's."""
+"""The user's own files that settings name: scores and lists of examples."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from etils import epath
 
 from datadiet.config import Config
 from datadiet.data import Dataset
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, DataDietError
 from datadiet.scoring import aggregate
 from datadiet.selection import POLICIES
 from datadiet.workdir import artifacts
@@ -15,7 +16,7 @@ from datadiet.workdir import artifacts
 
 @dataclasses.dataclass(frozen=True)
 class ScoreFile:
-  """A checked file of scores.
+  """A checked file of scores, to select by instead of the workdir's.
 
   Attributes:
     name: the file's, without its ending.
@@ -71,3 +72,50 @@ def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
         'allowed: harder, easier'
       )
   return ScoreFile(name, scores, higher_is, artifacts.checksum(scores))
+
+
+def read_subset(config: Config, dataset: Dataset) -> np.ndarray | None:
+  """The examples of config.train.subset_path, ascending; None for all.
+
+  A manifest beside the file may say of which data they are.
+
+  Raises:
+    DataDietError: if they are no list of examples, or of other data.
+  """
+  if not config.train.subset_path:
+    return None
+  path = epath.Path(config.train.subset_path).expanduser()
+  example_index = read_example_index(path, dataset.train.num_examples)
+  folder = path if path.is_dir() else path.parent
+  manifest = artifacts.read_manifest(folder) or {}
+  if 'fingerprint' in manifest:
+    artifacts.check_fingerprint(manifest, dataset.fingerprint, folder)
+  return np.sort(example_index)
+
+
+def read_example_index(path: Any, num_examples: int) -> np.ndarray:
+  """A list of examples, int64[num_kept], checked.
+
+  Args:
+    path: a .npy file, or a folder with an example_index.npy.
+    num_examples: N.
+
+  Raises:
+    DataDietError: if it is missing, damaged, not of this data, or empty.
+  """
+  path = epath.Path(path).expanduser()
+  if path.is_dir():
+    path = path / 'example_index.npy'
+  example_index = artifacts.read_npy(path, made_here=False)
+  if (
+    example_index.ndim != 1
+    or not len(example_index)
+    or not np.issubdtype(example_index.dtype, np.integer)
+    or len(np.unique(example_index)) != len(example_index)
+    or example_index.min() < 0
+    or example_index.max() >= num_examples
+  ):
+    raise DataDietError(
+      f'{path} must hold distinct integers from 0 to {num_examples - 1}'
+    )
+  return example_index.astype(np.int64)

@@ -1,0 +1,120 @@
+"""What speaks against a start: checked before anything is trained."""
+
+from collections.abc import Sequence
+
+from etils import epath
+
+from datadiet import config as config_lib
+from datadiet.config import Config
+from datadiet.errors import ConfigError
+from datadiet.feeding.order import steps_per_epoch
+from datadiet.runtime import extras
+from datadiet.selection import num_kept
+from datadiet.stages.context import Context
+from datadiet.workdir import storage
+from datadiet.workdir.artifacts import Workdir
+
+
+def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
+  """Refuses stages that would fail for a missing library, hours later.
+
+  Args:
+    config: the experiment, checked.
+    stage_names: keys of `STAGES`.
+
+  Raises:
+    MissingLibraryError: naming the setting, the libraries and the command that
+      installs them.
+  """
+  if 'report' in stage_names:
+    libraries = (name for name, of in extras.EXTRA_OF.items() if of == 'report')
+    extras.require('--stages: report', *libraries)
+  selects = 'select' in stage_names or 'retrain' in stage_names
+  if selects and 'prototypes' in config.select.policies:
+    extras.require(
+      'config.select.policies: prototypes', 'sklearn', 'threadpoolctl'
+    )
+
+
+# Settings that name files, which have to be there before data is read.
+_PATHS = (
+  'dataset.labels_path',
+  'train.init_from',
+  'train.subset_path',
+  'select.scores_path',
+)
+
+
+def check_paths(config: Config, workdir: Workdir) -> None:
+  """Checks that files that settings name are there, and object stores ready.
+
+  Raises:
+    ConfigError: names the setting and the file.
+    DataDietError: if an object store cannot be reached.
+  """
+  storage.check_usable(workdir.root, '--workdir', to_write=True)
+  for name, value in config_lib.flatten(config):
+    if name in _PATHS or name == 'dataset.data_dir':
+      storage.check_usable(value, f'config.{name}')
+  for name, value in config_lib.flatten(config):
+    if name in _PATHS and value and not epath.Path(value).expanduser().exists():
+      raise ConfigError(
+        f'config.{name}: {value!r} does not exist; allowed: an existing file'
+      )
+
+
+def check_against_data(context: Context, stages: Sequence[str]) -> None:
+  """Checks settings that depend on the data, and files that go with it.
+
+  What stages that are not asked for could not do is none of its concern.
+
+  Raises:
+    ConfigError: names the field, its value and what is allowed.
+    DataDietError: if a file of scores or of examples does not fit the data.
+  """
+  config, dataset = context.config, context.dataset
+  num_examples, batch_size = context.num_examples, config.train.batch_size
+  if batch_size > num_examples:
+    raise ConfigError(
+      f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
+      f'the {num_examples} train examples of {dataset.name}'
+    )
+  if not context.steps_per_epoch:
+    raise ConfigError(
+      f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
+      'the number of examples that a run trains on'
+    )
+  if {'select', 'retrain'} & {*stages}:
+    _ = context.score_file  # Read, and so checked.
+    _check_sizes(context)
+  per_epoch = steps_per_epoch(num_examples, batch_size)
+  if (
+    'audit' in stages
+    and config.audit.threshold_samples
+    and config.train.num_steps < per_epoch
+  ):
+    raise ConfigError(
+      'config.audit.threshold_samples: True is not allowed, as '
+      f'train.num_steps = {config.train.num_steps} is less than an epoch of '
+      f'{per_epoch} steps; allowed: False'
+    )
+  height, width, _ = dataset.image_shape
+  if config.train.crop_padding >= min(height, width):
+    raise ConfigError(
+      f'config.train.crop_padding: {config.train.crop_padding} is not allowed; '
+      f'allowed: less than the image size {min(height, width)}'
+    )
+
+
+def _check_sizes(context: Context) -> None:
+  """Checks that every selection can be trained on."""
+  config, num_examples = context.config, context.num_examples
+  batch_size = config.train.batch_size
+  for name in ('sizes', 'fractions'):
+    for value in getattr(config.select, name):
+      kept = value if name == 'sizes' else num_kept(value, num_examples)
+      if not batch_size <= kept <= num_examples:
+        raise ConfigError(
+          f'config.select.{name}: {value} keeps {kept} of {num_examples} '
+          f'examples; allowed: at least one batch of {batch_size}, at most all'
+        )

@@ -1,0 +1,226 @@
+"""The draws of selections: what each is made from, and what was trained on it.
+
+A selection that goes by chance has a draw for each retraining, any other has
+one. A draw's manifest says all that it depends on, so that one made otherwise
+is noticed, and with it the retrainings that would not be what they say.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from datadiet.errors import ConfigError, DataDietError
+from datadiet.scoring import registry
+from datadiet.stages import due
+from datadiet.stages.context import Context
+from datadiet.stages.inputs import read_example_index
+from datadiet.stages.selections import PlannedSelection
+from datadiet.workdir import artifacts
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+  """One list of examples to keep.
+
+  Attributes:
+    selection: that it belongs to.
+    run: the retraining it is for; None where it is for all.
+    folder: where it lies.
+  """
+
+  selection: PlannedSelection
+  run: int | None
+  folder: epath.Path
+
+
+def draws_of(context: Context, selection: PlannedSelection) -> list[Draw]:
+  """The draws of a selection; none if it changes while training."""
+  if selection.changes:
+    return []
+  runs = [None]
+  if selection.by_run:
+    # With those of an earlier start with more of them, which are reported too.
+    made = context.workdir.runs(f'selections/{selection.name}')
+    runs = sorted({*range(context.config.retrain.num_runs), *made})
+  return [
+    Draw(selection, run, context.workdir.selection(selection.name, run))
+    for run in runs
+  ]
+
+
+def for_run(context: Context, selection: PlannedSelection, run: int) -> Draw:
+  """The draw that a retraining of a selection trains on."""
+  number = run if selection.by_run else None
+  folder = context.workdir.selection(selection.name, number)
+  return Draw(selection, number, folder)
+
+
+def all_draws(context: Context) -> list[Draw]:
+  """The draws of all selections that the config asks for."""
+  return [
+    draw
+    for selection in context.selections
+    for draw in draws_of(context, selection)
+  ]
+
+
+def hash_of(example_index: np.ndarray) -> str:
+  """A hash of int64[num_kept] examples, by which retrainings name them."""
+  content = np.ascontiguousarray(example_index, '<i8').tobytes()
+  return hashlib.sha256(content).hexdigest()[:16]
+
+
+def higher_is(context: Context, selection: PlannedSelection) -> str:
+  """What a high score means, of the scores that a subset goes by."""
+  if selection.score is None:
+    return 'neither'
+  if context.score_file is not None:
+    return context.score_file.higher_is
+  return registry.SCORES[selection.score].higher_is
+
+
+def facts(context: Context, draw: Draw) -> dict[str, Any]:
+  """All that a draw depends on, as its manifest has to say it."""
+  selection = draw.selection
+  uses_score = selection.score is not None
+  return {
+    **selection.facts(),
+    'labels_fingerprint': context.dataset.labels_fingerprint,
+    'higher_is': higher_is(context, selection) if uses_score else None,
+    'seed': context.config.select.seed if 'seed' in selection.needs else None,
+    'draw': draw.run,
+    'made_from': _checksums(context, selection),
+  }
+
+
+def _checksums(
+  context: Context, selection: PlannedSelection
+) -> dict[str, int | None]:
+  """Of every array that a selection is made from; None if it is not there."""
+  step, found = selection.read_step, {}
+  means = context.manifest(context.workdir.scores(None, step)) or {}
+  if selection.score is not None:
+    if context.score_file is not None:
+      found['scores'] = context.score_file.checksum
+    else:
+      found['scores'] = means.get('checksums', {}).get(selection.score)
+  if 'mean_confidence' in selection.needs:
+    found['mean_confidence'] = means.get('checksums', {}).get('mean_confidence')
+  if 'features' in selection.needs:
+    first = context.manifest(context.workdir.scores(0, step)) or {}
+    found['features'] = first.get('checksums', {}).get('features')
+  return found
+
+
+def is_made(context: Context, draw: Draw) -> bool:
+  """Whether a draw is there, made from what it would be made from now.
+
+  What is not known yet, such as scores still to be computed, is no difference.
+  """
+  manifest = context.manifest(draw.folder)
+  if manifest is None:
+    return False
+  wanted = facts(context, draw)
+  made_from, before = wanted.pop('made_from'), manifest.get('made_from', {})
+  if 'higher_is' not in draw.selection.needs:
+    del wanted['higher_is']  # Stated, but nothing depends on it.
+  return artifacts.agrees(manifest, wanted) and all(
+    value is None or before.get(name) == value
+    for name, value in made_from.items()
+  )
+
+
+def read_draw(context: Context, draw: Draw) -> np.ndarray:
+  """The examples of a draw, int64[num_kept], to be trained on.
+
+  Raises:
+    DataDietError: if it is not made, made otherwise, or damaged.
+  """
+  if not is_made(context, draw):
+    raise DataDietError(
+      f'{draw.folder} is not there as these settings ask for it; run the '
+      'select stage first (--stages=select,retrain)'
+    )
+  example_index = context.once(
+    f'{draw.folder}/example_index.npy',
+    lambda: read_example_index(draw.folder, context.num_examples),
+  )
+  if hash_of(example_index) != context.manifest(draw.folder)['hash']:
+    raise DataDietError(
+      f'{draw.folder / "example_index.npy"} is damaged (its values are not '
+      f'those that were written); delete {draw.folder} to make it anew'
+    )
+  return example_index
+
+
+def retrainings_of(context: Context, draw: Draw) -> list[epath.Path]:
+  """The folders of retrainings that were begun on a draw."""
+  group = f'retrain/{draw.selection.name}'
+  return [
+    context.workdir.run(group, run)
+    for run in context.workdir.runs(group)
+    if draw.run in (None, run)
+  ]
+
+
+def outdated_retrainings(
+  context: Context,
+  draw: Draw,
+  *,
+  will_be: str | None = None,
+  scores_first: bool = False,
+) -> list[epath.Path]:
+  """The retrainings on a draw that were begun on other examples.
+
+  Args:
+    context: of the start.
+    draw: made or not.
+    will_be: `hash_of` of one that is not made; None while that is not known,
+      which is no difference.
+    scores_first: whether the score stage runs before.
+  """
+  manifest = context.manifest(draw.folder)
+  if manifest is None and will_be is None:
+    return []
+  folders = retrainings_of(context, draw)
+  if manifest is None:
+    # One that is not finished may have been begun on anything.
+    return [one for one in folders if _trained_on(context, one) != will_be]
+  stays = is_made(context, draw) and not (
+    scores_first and due.will_change(context, draw.selection)
+  )
+  if not stays:
+    return folders
+  return [
+    one
+    for one in folders
+    if context.manifest(one) and _trained_on(context, one) != manifest['hash']
+  ]
+
+
+def _trained_on(context: Context, folder: epath.Path) -> str | None:
+  """`hash_of` of what a finished retraining was trained on."""
+  manifest = context.manifest(folder) or {}
+  return (manifest.get('selection') or {}).get('hash')
+
+
+def refuse(context: Context, outdated: Sequence[epath.Path]) -> None:
+  """Refuses to leave retrainings beside subsets they were not made on.
+
+  Raises:
+    ConfigError: if there are any; names them, and what to do.
+  """
+  if not outdated:
+    return
+  root = context.workdir.root
+  names = sorted(str(folder.relative_to(root)) for folder in outdated)
+  raise ConfigError(
+    f'{len(names)} retrainings in {root} were made on other subsets than these '
+    f'settings and scores give: {", ".join(names)}; allowed: the settings and '
+    'runs they were made with, another --workdir, or '
+    '--config.select.remake=True, which deletes them and makes them anew'
+  )

@@ -1,0 +1,267 @@
+"""How a workdir is opened: with which config, for which data, timed."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
+
+import jax
+from absl import logging
+
+from datadiet import config as config_lib
+from datadiet.config import Config
+from datadiet.data import TREES, Dataset
+from datadiet.errors import ConfigError, DataDietError, Preempted
+from datadiet.runtime import processes
+from datadiet.runtime.platform import platform_of
+from datadiet.runtime.progress import format_seconds
+from datadiet.settings import to_values
+from datadiet.stages.context import Context
+from datadiet.workdir import artifacts, claim
+from datadiet.workdir.artifacts import Workdir
+
+# Settings that may change between two starts on one workdir: they decide where
+# things lie, how fast they go, and which artifacts are added.
+_FREE = (
+  'audit',
+  'compilation_cache_dir',
+  'dataset.cache_dir',
+  'dataset.data_dir',
+  'dataset.labels_path',
+  'dataset.placement',
+  'retrain.full',
+  'retrain.num_runs',
+  'score',
+  'select',
+  'sweep',
+  'train.checkpoint_every_steps',
+  'train.eval_batch_size',
+  'train.eval_every_steps',
+  'train.log_every_steps',
+  'train.runs_at_once',
+  'train.steps_per_call',
+)
+_PACKAGES = (
+  'datadiet',
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'safetensors',
+  'numpy',
+)
+_AUTO = 'auto'
+# NVIDIA's GPUs before this compute capability (Ampere) have no bfloat16.
+_FIRST_CAPABILITY = 8.0
+
+
+def open_config(config: Config, workdir: Workdir) -> Config:
+  """The config with model.dtype chosen, checked against the workdir's own.
+
+  Args:
+    config: of `config.resolve`.
+    workdir: where artifacts go; may not exist yet.
+
+  Raises:
+    ConfigError: if it was made with other settings, naming those that differ,
+      if it is no workdir and not empty, or if data lies in it or it in data.
+    DataDietError: if its config.json is damaged.
+  """
+  is_tree = config.dataset.name in TREES
+  claim.check_is_apart(workdir, config.dataset.data_dir, is_tree)
+  claim.check_is_free(workdir)
+  before = None
+  if workdir.config.exists():
+    before = artifacts.read_json(workdir.config)['config']
+  config = choose_dtype(config, before)
+  if before is not None:
+    _check_same(config, before, workdir)
+  return config
+
+
+def choose_dtype(config: Config, before: Mapping[str, Any] | None) -> Config:
+  """The config with model.dtype = 'auto' resolved.
+
+  A workdir keeps the type that it was begun with, wherever it goes on: its
+  networks are to be comparable. A new one gets bfloat16 where there is
+  hardware for it, on GPUs and TPUs, and float32 elsewhere.
+
+  Args:
+    config: of `config.resolve`.
+    before: the config that the workdir was begun with; None for a new one.
+  """
+  if config.model.dtype != _AUTO:
+    return config
+  usual = _usual_dtype()
+  chosen = usual if before is None else before['model']['dtype']
+  if chosen != usual:
+    logging.info(
+      'Training in %s, as this workdir was begun, not in %s as is usual here',
+      chosen,
+      usual,
+    )
+  return dataclasses.replace(
+    config, model=dataclasses.replace(config.model, dtype=chosen)
+  )
+
+
+def _usual_dtype() -> str:
+  """What these devices multiply fast."""
+  devices = jax.devices()
+  if platform_of(devices) not in ('gpu', 'tpu'):
+    return 'float32'
+  capability = getattr(devices[0], 'compute_capability', None)
+  try:
+    is_old = float(capability) < _FIRST_CAPABILITY
+  except (TypeError, ValueError):  # A TPU; AMD's are called gfx90a and so on.
+    is_old = False
+  return 'float32' if is_old else 'bfloat16'
+
+
+def _check_same(
+  config: Config, before: Mapping[str, Any], workdir: Workdir
+) -> None:
+  """Refuses a config that differs in more than may be changed."""
+  # A setting that is newer than the workdir had what is its default now.
+  before = {
+    **dict(config_lib.flatten(_plain(Config()))),
+    **dict(config_lib.flatten(before)),
+  }
+  different = [
+    f'{name} (there {before[name]!r}, here {value!r})'
+    for name, value in config_lib.flatten(_plain(config))
+    if before[name] != value and not _is_free(name, config)
+  ]
+  if different:
+    raise ConfigError(
+      f'{workdir.root} was made with another config: '
+      f'{"; ".join(different)}; use another --workdir'
+    )
+
+
+def _is_free(name: str, config: Config) -> bool:
+  """Whether a setting may differ from the one that a workdir was made with."""
+  # Worked out from num_epochs and the data, which are compared themselves.
+  derived = ('train.num_steps', 'train.schedule_steps', 'retrain.num_steps')
+  if name in derived and config.train.num_epochs:
+    return True
+  if name == 'train.num_runs':  # A run depends on others by subsets alone.
+    fixed = config.train.subset_fraction < 1 or config.audit.threshold_samples
+    return not fixed
+  return any(name == free or name.startswith(f'{free}.') for free in _FREE)
+
+
+def write_config(config: Config, workdir: Workdir) -> None:
+  """Writes config.json, once nothing speaks against this config any more.
+
+  Raises:
+    DataDietError: if it cannot be written.
+  """
+  if processes.is_lead():
+    artifacts.write_json(workdir.config, _provenance(config))
+
+
+def _plain(config: Config) -> dict:
+  """The config with tuples as lists, as it comes back from JSON."""
+  return json.loads(json.dumps(to_values(config)))
+
+
+def _provenance(config: Config) -> dict:
+  versions = {'python': sys.version.split()[0]}
+  for package in _PACKAGES:
+    try:
+      versions[package] = metadata.version(package)
+    except metadata.PackageNotFoundError:
+      versions[package] = None
+  return {
+    'config': _plain(config),
+    'versions': versions,
+    'devices': [device.device_kind for device in jax.devices()],
+    'num_processes': jax.process_count(),
+    'commit': _commit(),
+  }
+
+
+def _commit() -> str | None:
+  """The commit the package runs from, or None outside a repository."""
+  import datadiet
+
+  try:
+    done = subprocess.run(
+      ['git', 'rev-parse', 'HEAD'],
+      cwd=datadiet.__path__[0],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return done.stdout.strip()
+
+
+def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
+  """Writes dataset.json, or checks that the workdir is of the same data.
+
+  Beside it goes test_ids.txt, the ids of the test split.
+
+  Where labels were changed on purpose also original_labels.npy, by which
+  results are judged where the data is not at hand.
+
+  Raises:
+    DataDietError: if the workdir was made for other data; names both.
+  """
+  if workdir.dataset.exists():
+    before = artifacts.read_json(workdir.dataset)
+    artifacts.check_fingerprint(before, dataset.fingerprint, workdir.root)
+    if before.get('labels_fingerprint') != dataset.labels_fingerprint:
+      raise DataDietError(
+        f'{workdir.root} was made with other labels of the same data '
+        f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
+        f'{dataset.labels_fingerprint}); use another --workdir'
+      )
+  if not processes.is_lead():
+    return
+  original = dataset.original_labels
+  if original is not None and not workdir.original_labels.exists():
+    artifacts.write_npy(workdir.original_labels, original)
+  test_ids = dataset.test.ids.tolist()
+  # Which examples are not scored, as a source without splits does not say.
+  if not workdir.test_ids.exists() and not any('\n' in i for i in test_ids):
+    text = ''.join(f'{name}\n' for name in test_ids)
+    artifacts.write_bytes(workdir.test_ids, text.encode())
+  if not workdir.dataset.exists():
+    artifacts.write_json(workdir.dataset, dataset.description())
+
+
+@contextmanager
+def timed(context: Context, stage: str) -> Iterator[None]:
+  """Adds the time of a block to the stage's in timing.json."""
+  start = time.monotonic()
+  try:
+    yield
+  except Preempted:
+    _add_time(context, stage, time.monotonic() - start)
+    raise
+  # Nothing is written after an error: the disk may be full, and that would be
+  # the error that is seen.
+  seconds = time.monotonic() - start
+  logging.info('Stage %s: %s', stage, format_seconds(seconds))
+  _add_time(context, stage, seconds)
+
+
+def _add_time(context: Context, stage: str, seconds: float) -> None:
+  if not processes.is_lead():
+    return
+  path = context.workdir.timing
+  timing = artifacts.read_json(path) if path.exists() else {}
+  entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
+  entry['seconds'] += seconds
+  entry['device_seconds'] += seconds * jax.device_count()
+  kind = jax.devices()[0].device_kind
+  entry['devices'] = f'{jax.device_count()} × {kind}'
+  artifacts.write_json(path, timing)
