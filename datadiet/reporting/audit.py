@@ -1,16 +1,12 @@
 """Reads audit/label_issues.csv and sums it up for the page."""
 
 import dataclasses
-import io
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from datadiet.errors import DataDietError
 from datadiet.results import Results
 from datadiet.workdir import artifacts
-from datadiet.workdir.tables import LABEL_ISSUES, LABEL_ISSUES_COLUMNS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,29 +35,12 @@ def read_audit(results: Results) -> Audit | None:
   Raises:
     DataDietError: if it is damaged or of other data.
   """
-  folder = results.workdir.audit
-  path = folder / LABEL_ISSUES
-  if not path.exists() or not results.num_examples:
+  table = results.label_issues
+  if table.empty or not results.num_examples:
     return None
-  manifest = artifacts.read_manifest(folder) or {}
-  if 'fingerprint' in manifest and 'fingerprint' in results.dataset:
-    expected = results.dataset['fingerprint']
-    artifacts.check_fingerprint(manifest, expected, folder)
-  try:
-    table = pd.read_csv(io.StringIO(path.read_text()), dtype={'id': str})
-  except ValueError as error:
-    raise DataDietError(f'{path} is damaged: {error}') from error
-  # Names are for people, and those of audits made before lack them.
-  needed = {n for n in LABEL_ISSUES_COLUMNS if not n.endswith('_name')}
-  missing = sorted(needed - {*table.columns})
-  if missing:
-    raise DataDietError(f'{path} lacks the columns {", ".join(missing)}')
-  example_index = table['example_index'].to_numpy()
+  manifest = artifacts.read_manifest(results.workdir.audit) or {}
+  example_index = table.index.to_numpy()
   num_examples = results.num_examples
-  if not ((example_index >= 0) & (example_index < num_examples)).all():
-    raise DataDietError(
-      f'{path} has an example_index outside 0 to {num_examples - 1}'
-    )
   given = results.scores['label'].to_numpy(np.int32).copy()
   if not len(given):
     given = np.zeros(num_examples, np.int32)
@@ -70,9 +49,9 @@ def read_audit(results: Results) -> Audit | None:
   is_issue = np.zeros(num_examples, bool)
   given[example_index] = table['given_label']
   # Empty cells where no predictions were kept to suggest labels by.
-  suggested[example_index] = table['suggested_label'].fillna(-1)
+  suggested[example_index] = table['suggested_label'].fillna(-1).to_numpy()
   suspicion[example_index] = table['suspicion']
-  is_issue[example_index] = table['is_issue'].map(_as_bool)
+  is_issue[example_index] = table['is_issue']
   return Audit(given, suggested, suspicion, is_issue, manifest)
 
 
@@ -92,10 +71,6 @@ def method(audit: Audit) -> str:
 def warning(audit: Audit) -> str:
   """Why its number of issues is not to be relied on; '' if it is."""
   return (audit.manifest.get('threshold') or {}).get('warning', '')
-
-
-def _as_bool(value: Any) -> bool:
-  return str(value).lower() in ('1', '1.0', 'true')
 
 
 def audit_summary(

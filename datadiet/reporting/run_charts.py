@@ -29,11 +29,9 @@ def series_name(row: dict) -> str:
     parts.append(row['score'])
   if row['step'] is not None:
     parts.append(f'step {row["step"]}')
-  # A selection's name ends with its size and all that is not as usual.
-  start = f'{row["policy"]}_{row["num_kept"]}_'
-  _, _, unusual = row['selection'].rpartition(start)
-  if start in row['selection']:
-    parts.append(unusual.replace('_', ' '))
+  if row['class_balanced']:
+    parts.append('balanced')
+  parts += [f'{name} {value}' for name, value in row['options'].items()]
   return ', '.join(parts)
 
 

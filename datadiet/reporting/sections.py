@@ -247,8 +247,11 @@ def class_context(material: Material) -> Values:
   accuracies = analysis.class_accuracies(results)
   if len(accuracies.columns):
     # What the diet is compared with comes first.
-    columns = sorted(accuracies, key=lambda name: not name.startswith('full_'))
-    accuracies = accuracies[sorted(columns, key=lambda name: name != 'train')]
+    seen = {'train': None, **results.retrained_on}
+    columns = sorted(
+      accuracies, key=lambda name: (name != 'train', seen.get(name) is not None)
+    )
+    accuracies = accuracies[columns]
     context['accuracy_columns'] = [
       SCORING_RUNS if name == 'train' else name for name in accuracies
     ]

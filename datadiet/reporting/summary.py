@@ -12,9 +12,6 @@ FULL = 'full data'
 SCORING_RUNS = 'scoring runs'
 # Subsets within this much of the full data's accuracy count as equal to it.
 TOLERANCE = 0.005
-# Policies by which training goes through all the data, in changing parts: they
-# leave nothing out.
-CHANGING = ('rs2', 'infobatch')
 
 
 def build_summary(results: Results) -> dict[str, Any]:
@@ -27,12 +24,16 @@ def build_summary(results: Results) -> dict[str, Any]:
     A dict that JSON can hold; it is written to report/summary.json:
       dataset: the data set's description.
       accuracy: one dict a selection, the full data first, then by falling
-        size: selection, policy, score, step, class_balanced, num_kept,
+        size: selection, policy, options, score, step, class_balanced,
+        changes (whether training sees all the data in parts that change; None
+        if that is not known), num_kept,
         fraction, num_runs, num_steps, mean_accuracy, std_accuracy (over runs,
         with Bessel's correction; None for a single run), minus_random (to
         random of the same size, balanced if it is balanced and there is one),
         random_selection, minus_full. Accuracies are in [0, 1]; what is not
         known is None.
+      worse_than_random: sentences on the selections that are more than
+        TOLERANCE worse than random of the same size, the worst first.
       smallest_equal: name of the smallest selection within TOLERANCE of the
         full data, of those that leave examples out; None if there is none.
       scored_steps, scores: what was scored.
@@ -46,11 +47,12 @@ def build_summary(results: Results) -> dict[str, Any]:
   return {
     'dataset': results.dataset,
     'accuracy': rows,
+    'worse_than_random': _worse_than_random(rows),
     'smallest_equal': _smallest_equal(rows, full),
     'scored_steps': results.steps,
     'scores': sorted(results.score_info()),
     'timing': results.timing,
-    'missing': _missing(results, full),
+    'missing': _missing(results, rows, full),
   }
 
 
@@ -59,11 +61,10 @@ def _accuracy_rows(results: Results) -> list[dict[str, Any]]:
   full_runs = _full_data_runs(results)
   if len(full_runs):
     rows.append(_row(FULL, full_runs) | _full_description(results))
-  is_full = results.retrain['selection'].str.startswith('full_')
-  retrained = results.retrain[~is_full.astype(bool)]
   subsets = []
-  for name, runs in retrained.groupby('selection', sort=True):
-    subsets.append(_row(name, runs) | _description(results, name, runs))
+  for name, runs in results.retrain.groupby('selection', sort=True):
+    if results.retrained_on[name] is not None:
+      subsets.append(_row(name, runs) | _description(results, name, runs))
   # Largest first; at one size what was tried before random.
   subsets.sort(
     key=lambda row: (-(row['num_kept'] or 0), row['policy'] == 'random')
@@ -73,8 +74,8 @@ def _accuracy_rows(results: Results) -> list[dict[str, Any]]:
 
 def _full_data_runs(results: Results) -> pd.DataFrame:
   """Runs on all examples that are comparable with the retrained ones."""
-  is_full = results.retrain['selection'].str.startswith('full_').astype(bool)
-  retrained_full = results.retrain[is_full]
+  full = [name for name, seen in results.retrained_on.items() if seen is None]
+  retrained_full = results.retrain[results.retrain['selection'].isin(full)]
   if len(retrained_full):
     return retrained_full
   runs = results.train_runs
@@ -99,9 +100,11 @@ def _row(name: str, runs: pd.DataFrame) -> dict[str, Any]:
 def _full_description(results: Results) -> dict[str, Any]:
   return {
     'policy': None,
+    'options': {},
     'score': None,
     'step': None,
     'class_balanced': False,
+    'changes': False,
     'num_kept': results.num_examples,
     'fraction': 1.0,
   }
@@ -112,15 +115,14 @@ def _description(
 ) -> dict[str, Any]:
   num_kept = runs['num_kept'].dropna()
   fraction = runs['fraction'].dropna()
-  selection = results.selections.get(name)
-  # Subsets that change while training are not stored: their name says it all.
-  prefix = name.split('_')[0]
-  unstored = prefix if prefix in ('random', *CHANGING) else None
+  seen = results.retrained_on[name]
   return {
-    'policy': selection.policy if selection else unstored,
-    'score': selection.score if selection else None,
-    'step': selection.step if selection else None,
-    'class_balanced': selection.class_balanced if selection else False,
+    'policy': seen.get('policy'),
+    'options': seen.get('options') or {},
+    'score': seen.get('score'),
+    'step': seen.get('step'),
+    'class_balanced': bool(seen.get('class_balanced')),
+    'changes': bool(seen.get('changes')) if seen else None,
     'num_kept': int(num_kept.iloc[0]) if len(num_kept) else None,
     'fraction': float(fraction.iloc[0]) if len(fraction) else None,
   }
@@ -149,6 +151,27 @@ def _compare(row: dict, rows: list[dict], full: dict | None) -> None:
   row['minus_full'] = _difference(row, full)
 
 
+def _worse_than_random(rows: list[dict]) -> list[str]:
+  worse = [
+    row
+    for row in rows
+    if row['minus_random'] is not None and row['minus_random'] < -TOLERANCE
+  ]
+  worse.sort(key=lambda row: row['minus_random'])
+  randoms = {row['selection']: row for row in rows}
+  return [
+    f'{row["selection"]} is {-100 * row["minus_random"]:.2f} points worse than '
+    f'random examples, as many ({percent(row["mean_accuracy"])} against '
+    f'{percent(randoms[row["random_selection"]]["mean_accuracy"])}, '
+    f'{_runs(row)}): do not prune this data so.'
+    for row in worse
+  ]
+
+
+def _runs(row: dict) -> str:
+  return f'{row["num_runs"]} run{"s" if row["num_runs"] != 1 else ""} each'
+
+
 def _smallest_equal(rows: list[dict], full: dict | None) -> str | None:
   equal = [
     row
@@ -165,10 +188,13 @@ def _smallest_equal(rows: list[dict], full: dict | None) -> str | None:
 def leaves_out(row: dict) -> bool:
   """Whether a row of `accuracy` is of a subset, for good and not of all."""
   fraction = row['fraction']
-  return fraction is not None and fraction < 1 and row['policy'] not in CHANGING
+  is_part = fraction is not None and fraction < 1
+  return is_part and row['changes'] is False
 
 
-def _missing(results: Results, full: dict | None) -> list[str]:
+def _missing(
+  results: Results, rows: list[dict], full: dict | None
+) -> list[str]:
   missing = []
   if not results.dataset:
     missing.append('No data set was read yet.')
@@ -185,6 +211,12 @@ def _missing(results: Results, full: dict | None) -> list[str]:
     left = sorted(set(results.selections) - retrained)
     if left:
       missing.append('Not retrained: ' + ', '.join(left) + '.')
+  unknown = [row['selection'] for row in rows if row['changes'] is None]
+  if unknown:
+    missing.append(
+      f'Of {", ".join(unknown)} nothing says which examples were trained on: '
+      'they were retrained before manifests did.'
+    )
   if full is None and retrained and len(results.train_runs):
     missing.append(
       'No run on the full data is comparable: the training runs took another '
@@ -224,7 +256,8 @@ def format_table(summary: dict[str, Any]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [_line(row, widths) for row in cells]
     lines.insert(1, '-' * max(map(len, lines)))
-  return '\n'.join([*lines, *summary['missing']])
+  worse = summary.get('worse_than_random', ())
+  return '\n'.join([*lines, *worse, *summary['missing']])
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

@@ -1,6 +1,7 @@
 """Reads tables and lists folders of a workdir."""
 
 import io
+import os
 import re
 from typing import Any
 
@@ -10,6 +11,24 @@ from etils import epath
 from datadiet.errors import DataDietError
 from datadiet.workdir import artifacts, storage
 from datadiet.workdir.tables import HISTORY_COLUMNS
+
+# Sources of any data: these names say how it is stored, not what it is.
+_NAMED_BY_FOLDER = ('image_folder', 'arrays', 'hugging_face', 'packed')
+
+
+def own_name(
+  settings: dict[str, Any], description: dict[str, Any]
+) -> str | None:
+  """A data set's own name: that of its folder or file, if it has one.
+
+  Args:
+    settings: `config.dataset`; {} if they are not known.
+    description: the content of dataset.json; likewise.
+  """
+  name = os.path.basename(str(settings.get('data_dir', '')).rstrip('/'))
+  if settings.get('name') in _NAMED_BY_FOLDER and name:
+    return name.removesuffix('.npz')
+  return description.get('name')
 
 
 def read_json(path: epath.Path) -> dict[str, Any]:

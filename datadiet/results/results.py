@@ -10,8 +10,8 @@ import pandas as pd
 from etils import epath
 
 from datadiet.errors import DataDietError
-from datadiet.results import reading
-from datadiet.results.selection import Selection
+from datadiet.results import label_issues, reading
+from datadiet.results.selection import Selection, seen_by
 from datadiet.workdir import artifacts, storage, tables
 
 RETRAIN_COLUMNS = (
@@ -53,6 +53,11 @@ class Results:
   def num_examples(self) -> int | None:
     """Size of the train split; None while no data was read."""
     return self.dataset.get('num_examples')
+
+  @property
+  def title(self) -> str | None:
+    """The data set's own name: that of its folder or file, if it has one."""
+    return reading.own_name(self.config.get('dataset', {}), self.dataset)
 
   @property
   def class_names(self) -> list[str]:
@@ -210,25 +215,8 @@ class Results:
           for run in complete
         }
         manifest = next(iter(complete.values()))
-        found[name] = self._selection(name, manifest, arrays)
+        found[name] = Selection.of(name, manifest, arrays, self.num_examples)
     return found
-
-  def _selection(self, name: str, manifest: dict, arrays: dict) -> Selection:
-    num_kept = len(next(iter(arrays.values())))
-    fraction = manifest.get('fraction')
-    if fraction is None and self.num_examples:
-      fraction = num_kept / self.num_examples
-    return Selection(
-      name=name,
-      policy=manifest.get('policy', 'random'),
-      score=manifest.get('score'),
-      step=manifest.get('step'),
-      num_kept=num_kept,
-      fraction=fraction,
-      class_balanced=bool(manifest.get('class_balanced', False)),
-      options=dict(manifest.get('options') or {}),
-      example_index=arrays,
-    )
 
   @functools.cached_property
   def train_runs(self) -> pd.DataFrame:
@@ -256,6 +244,35 @@ class Results:
         sizes = {'num_kept': num_kept, 'fraction': fraction}
         rows.append(row | sizes | {'selection': name})
     return pd.DataFrame(rows, columns=list(RETRAIN_COLUMNS))
+
+  @functools.cached_property
+  def retrained_on(self) -> dict[str, dict[str, Any] | None]:
+    """Name of a retraining -> what the subset was that it saw.
+
+    As the manifests of its runs state it: policy, options, score, step,
+    class_balanced and changes (whether the subset changes while training).
+    None for all the data; {} where nothing says what it was.
+    """
+    found = {}
+    for name in dict.fromkeys(self.retrain['selection']):
+      folders = reading.runs_in(self.workdir.root / 'retrain' / name)
+      manifests = [self._manifest(folder) for _, folder in folders]
+      manifest = next(filter(None, manifests))
+      stored = self.selections.get(name)
+      found[name] = seen_by(manifest, stored, self.num_examples)
+    return found
+
+  @functools.cached_property
+  def label_issues(self) -> pd.DataFrame:
+    """The label audit, the most suspicious first, as `label_issues.read`.
+
+    Raises:
+      DataDietError: if the table is damaged or of other data.
+    """
+    path = self.workdir.audit / tables.LABEL_ISSUES
+    if path.exists():
+      self._manifest(self.workdir.audit)  # Refuses other data.
+    return label_issues.read(path, self.class_names, self.num_examples)
 
   @functools.cached_property
   def class_accuracies(self) -> dict[str, np.ndarray]:

@@ -33,7 +33,45 @@ class Selection:
   fraction: float | None
   class_balanced: bool
   options: dict[str, Any]
-  example_index: dict[int | None, np.ndarray]
+  # Not in what is printed: thousands of numbers a selection.
+  example_index: dict[int | None, np.ndarray] = dataclasses.field(repr=False)
+
+  @classmethod
+  def of(
+    cls,
+    name: str,
+    manifest: dict[str, Any],
+    arrays: dict[int | None, np.ndarray],
+    num_examples: int | None,
+  ) -> 'Selection':
+    """What a manifest and the arrays beside it say.
+
+    Args:
+      name: of the folder.
+      manifest: of one of its draws.
+      arrays: as `example_index`.
+      num_examples: of the train split; None if it is not known.
+    """
+    num_kept = len(next(iter(arrays.values())))
+    fraction = manifest.get('fraction')
+    if fraction is None and num_examples:
+      fraction = num_kept / num_examples
+    return cls(
+      name=name,
+      policy=manifest.get('policy', 'random'),
+      score=manifest.get('score'),
+      step=manifest.get('step'),
+      num_kept=num_kept,
+      fraction=fraction,
+      class_balanced=bool(manifest.get('class_balanced', False)),
+      options=dict(manifest.get('options') or {}),
+      example_index=arrays,
+    )
+
+  def facts(self) -> dict[str, Any]:
+    """What the manifest of a retraining says of the selection it saw."""
+    names = ('policy', 'options', 'score', 'step', 'num_kept', 'class_balanced')
+    return {name: getattr(self, name) for name in names}
 
   @property
   def differs_by_run(self) -> bool:
@@ -53,3 +91,27 @@ class Selection:
         f'{sorted(key for key in self.example_index if key is not None)}'
       )
     return self.example_index[key]
+
+
+def seen_by(
+  manifest: dict[str, Any], stored: Selection | None, num_examples: int | None
+) -> dict[str, Any] | None:
+  """What a retraining was trained on: the facts of a selection.
+
+  Args:
+    manifest: of the run.
+    stored: the selection of the same name, if there is one.
+    num_examples: of the train split.
+
+  Returns:
+    None for all the data; {} if nothing says what it was.
+  """
+  if 'selection' in manifest:
+    return manifest['selection']
+  if stored is not None:
+    return stored.facts()
+  # Made before manifests said it: what saw every example, and weighed them all
+  # alike, saw all the data.
+  weighed = (manifest.get('settings') or {}).get('infobatch')
+  is_whole = manifest.get('num_examples') == num_examples
+  return None if is_whole and not weighed else {}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from datadiet.reporting import run_charts
 from datadiet.reporting.summary import (
   FULL,
   build_summary,
@@ -116,6 +117,7 @@ def test_balanced_subsets_are_compared_with_balanced_random_ones(
     changes = {'class_balanced': True, 'policy': policy}
     manifest = artifacts.read_manifest(path) | changes
     artifacts.write_manifest(path, manifest)
+    _change_runs(workdir, f'retrain/{folder}', selection=manifest)
   rows = _by_name(build_summary(load_results(workdir)))
   assert rows[name]['random_selection'] == 'random_60_balanced'
   plain = rows['el2n_step_60_keep_max_60']
@@ -155,7 +157,8 @@ def test_what_leaves_nothing_out_is_no_smaller_subset(workdir, dataset):
   for name in ('el2n_step_60_keep_max_36', 'el2n_step_60_keep_max_60'):
     _change_runs(workdir, f'retrain/{name}', test_accuracy=0.5)
   for name, num in (('rs2_60', 60), ('infobatch_120', 120)):
-    synthetic.write_run(workdir, dataset, f'retrain/{name}', 0, 0.99, num)
+    seen = {'policy': name.split('_')[0], 'changes': True}
+    synthetic.write_run(workdir, dataset, f'retrain/{name}', 0, 0.99, num, seen)
   synthetic.write_random(workdir, dataset, 120)
   _change_runs(workdir, 'retrain/random_120', test_accuracy=0.99)
   summary = build_summary(load_results(workdir))
@@ -166,3 +169,58 @@ def test_what_leaves_nothing_out_is_no_smaller_subset(workdir, dataset):
 @pytest.mark.parametrize('value', [None, float('nan')])
 def test_what_is_not_known_is_a_dash(value):
   assert percent(value) == '-'
+
+
+def test_what_is_worse_than_random_is_said_with_its_size(workdir):
+  assert build_summary(load_results(workdir))['worse_than_random'] == []
+  name = 'el2n_step_60_keep_max_60'
+  _change_runs(workdir, f'retrain/{name}', test_accuracy=0.594)
+  summary = build_summary(load_results(workdir))
+  (sentence,) = summary['worse_than_random']
+  assert sentence == (
+    f'{name} is 30.80 points worse than random examples, as many (59.40 % '
+    'against 90.20 %, 3 runs each): do not prune this data so.'
+  )
+  assert sentence in format_table(summary)
+
+
+def _forget_selections(workdir, group: str) -> None:
+  """Takes from manifests what those of earlier versions did not say."""
+  for run in range(synthetic.NUM_RUNS):
+    folder = workdir.run(group, run)
+    manifest = artifacts.read_manifest(folder)
+    del manifest['selection']
+    artifacts.write_manifest(folder, manifest)
+
+
+def test_names_say_nothing_of_what_was_trained_on(workdir, dataset):
+  seen = {'policy': 'ccs', 'options': {'beta': 0.1}, 'changes': False}
+  for run in range(synthetic.NUM_RUNS):
+    for name in ('full_of_hope', 'random_walk'):
+      group = f'retrain/{name}'
+      synthetic.write_run(workdir, dataset, group, run, 0.9, 60, seen)
+  rows = _by_name(build_summary(load_results(workdir)))
+  for name in ('full_of_hope', 'random_walk'):
+    assert rows[name]['policy'] == 'ccs'
+    assert run_charts.series_name(rows[name]) == 'ccs, beta 0.1'
+    _forget_selections(workdir, f'retrain/{name}')
+  summary = build_summary(load_results(workdir))
+  row = _by_name(summary)['random_walk']
+  assert (row['policy'], row['minus_random']) == (None, None)
+  assert 'full_of_hope, random_walk nothing says' in ' '.join(
+    summary['missing']
+  )
+
+
+def test_workdirs_whose_retrainings_do_not_say_what_they_saw(workdir, dataset):
+  for run in range(synthetic.NUM_RUNS):
+    synthetic.write_run(workdir, dataset, 'retrain/all', run, 0.8)
+  expected = build_summary(load_results(workdir))
+  assert _by_name(expected)[FULL]['mean_accuracy'] == pytest.approx(0.802)
+  for name in load_results(workdir).retrained_on:
+    _forget_selections(workdir, f'retrain/{name}')
+  found = build_summary(load_results(workdir))
+  # By the stored selections, and by how many examples were seen.
+  assert _by_name(found).keys() == _by_name(expected).keys()
+  for name, row in _by_name(found).items():
+    assert row['policy'] == _by_name(expected)[name]['policy']

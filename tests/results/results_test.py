@@ -173,3 +173,40 @@ def test_reading_needs_no_jax():
     "assert not {'jax', 'tensorflow'} & set(sys.modules)"
   )
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_label_issues_carry_names(workdir, dataset):
+  assert load_results(workdir).label_issues.empty
+  synthetic.write_audit(workdir, dataset)
+  results = load_results(workdir)
+  table = results.label_issues
+  assert table.index.name == 'example_index'
+  assert table['rank'].is_monotonic_increasing
+  assert table['is_issue'].dtype == bool
+  labels = dataset.train.labels[table.index]
+  assert table['given_label'].tolist() == labels.tolist()
+  names = [dataset.class_names[label] for label in labels]
+  assert table['given_label_name'].tolist() == names
+  suggested = [results.class_names[i] for i in table['suggested_label']]
+  assert table['suggested_label_name'].tolist() == suggested
+
+
+def test_printing_selections_prints_no_arrays(workdir):
+  text = str(load_results(workdir).selections)
+  assert 'keep_max' in text and 'array' not in text
+
+
+@pytest.mark.parametrize(
+  ('settings', 'title'),
+  [
+    ({'name': 'image_folder', 'data_dir': '/data/photos/'}, 'photos'),
+    ({'name': 'arrays', 'data_dir': 'sets/mine.npz'}, 'mine'),
+    ({'name': 'cifar10', 'data_dir': '/tfds'}, 'noise'),
+    ({'name': 'image_folder', 'data_dir': ''}, 'noise'),
+  ],
+)
+def test_the_title_is_the_data_sets_own_name(workdir, settings, title):
+  content = artifacts.read_json(workdir.config)
+  content['config']['dataset'] = settings
+  artifacts.write_json(workdir.config, content)
+  assert load_results(workdir).title == title

@@ -111,8 +111,12 @@ def write_run(
   run: int,
   accuracy: float,
   num_examples: int | None = None,
+  selection: dict | None = None,
 ) -> None:
-  """A finished run of which only manifest and history are left."""
+  """A finished run of which only manifest and history are left.
+
+  `selection` is what it was trained on; None for all the data.
+  """
   folder = workdir.run(group, run)
   steps = range(10, NUM_STEPS + 1, 10)
   header = ('step', 'epoch', 'learning_rate', 'train_loss', 'train_accuracy')
@@ -127,6 +131,7 @@ def write_run(
     'kind': 'train',
     'fingerprint': dataset.fingerprint,
     'run': run,
+    'selection': selection,
     'num_examples': num_examples or dataset.train.num_examples,
     'num_steps': NUM_STEPS,
     'settings': {'model': 'simple_cnn'},
@@ -201,7 +206,8 @@ def write_selection(
   for run in range(NUM_RUNS):
     accuracy = ACCURACY['keep_max']
     group = f'retrain/{name}'
-    write_run(workdir, dataset, group, run, accuracy, len(kept))
+    seen = manifest | {'changes': False}
+    write_run(workdir, dataset, group, run, accuracy, len(kept), seen)
 
 
 def write_random(
@@ -218,7 +224,10 @@ def write_random(
     manifest = _selection_manifest(dataset, num_kept)
     artifacts.write_manifest(folder, manifest | {'run': run})
     accuracy = ACCURACY['random']
-    write_run(workdir, dataset, f'retrain/{name}', run, accuracy, num_kept)
+    seen = manifest | {'changes': False}
+    write_run(
+      workdir, dataset, f'retrain/{name}', run, accuracy, num_kept, seen
+    )
 
 
 def _selection_manifest(dataset: Dataset, num_kept: int) -> dict:
