@@ -28,8 +28,9 @@ def as_spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
   if height:
     properties['height'] = height
   spec = chart.properties(**properties).to_dict()
-  # The page has its own colours, light and dark.
-  spec.pop('config', None)
+  # The page has its own colours, light and dark. Labels that would run into
+  # each other are left out.
+  spec['config'] = {'axis': {'labelOverlap': 'greedy', 'labelSeparation': 6}}
   return spec
 
 
@@ -130,9 +131,12 @@ def stability_chart(stability: pd.DataFrame) -> dict:
   rows = stability.astype(object).where(stability.notna(), None)
   rows = rows.to_dict('records')
   order = list(dict.fromkeys(row['score'] for row in rows))
-  x = alt.X('spearman:Q', title='Spearman between two runs')
+  # From 0, or differences between good scores would seem large.
+  known = [r['spearman'] for r in rows if r['spearman'] is not None]
+  scale = alt.Scale(domain=[min([0.0, *known]), 1.0], nice=False)
+  x = alt.X('spearman:Q', title='Spearman between two runs', scale=scale)
   base = alt.Chart(values(rows)).encode(
-    x=x.scale(zero=False), y=alt.Y('score:N', sort=order, title=None)
+    x=x, y=alt.Y('score:N', sort=order, title=None)
   )
   points = base.mark_point(size=50).encode(
     tooltip=[
@@ -144,7 +148,7 @@ def stability_chart(stability: pd.DataFrame) -> dict:
     ]
   )
   mean = base.mark_tick(thickness=3, size=16).encode(
-    x=alt.X('mean(spearman):Q').scale(zero=False)
+    x=alt.X('mean(spearman):Q', scale=scale)
   )
   height = max(80, 28 * len(order))
   text = 'Rank correlation between pairs of runs, for each score.'

@@ -6,6 +6,7 @@ import functools
 import importlib.resources
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -16,15 +17,17 @@ import vl_convert
 from datadiet.data.dataset import Dataset
 from datadiet.reporting import analysis, sections
 from datadiet.reporting.audit import read_audit
+from datadiet.reporting.material import Material, Values
 from datadiet.reporting.payload import build_payload
 from datadiet.reporting.redundancy import Duplicates
 from datadiet.reporting.summary import accuracy_text, percent, points
 from datadiet.reporting.thumbnails import Thumbnails, make_thumbnails
 from datadiet.results import Results
+from datadiet.workdir import storage
 
 # The page is kept below 25 MB, so that it opens fast and can be mailed.
 MAX_BYTES = 24_000_000
-_MATERIAL = [field.name for field in dataclasses.fields(sections.Material)]
+_MATERIAL = [field.name for field in dataclasses.fields(Material)]
 _SCRIPTS = ('store.js', 'gallery.js', 'charts.js', 'start.js')
 
 
@@ -57,8 +60,16 @@ def render_page(
   if payload and secondary == primary and len(payload['scores']) > 1:
     names = [score['name'] for score in payload['scores']]
     secondary = names[names.index(primary) - 1]
-  material = sections.Material(
-    results, summary, audit, dataset, duplicates, payload, primary, secondary
+  material = Material(
+    results,
+    summary,
+    audit,
+    dataset,
+    duplicates,
+    payload,
+    primary,
+    secondary,
+    _originals(results),
   )
   values = {
     name: section.context(material)
@@ -79,9 +90,19 @@ def render_page(
   return _fill(material, values, arrays, too_many, thumbnails.sheets)
 
 
+def _originals(results: Results) -> str:
+  """The URI of the folder of the images, if it is on this machine."""
+  settings = results.config.get('dataset', {})
+  data_dir = str(settings.get('data_dir', ''))
+  if settings.get('name') != 'image_folder' or storage.is_remote(data_dir):
+    return ''
+  folder = Path(data_dir).expanduser().absolute()
+  return f'{folder.as_uri()}/' if folder.is_dir() else ''
+
+
 def _fill(
-  material: sections.Material,
-  values: dict[str, sections.Values],
+  material: Material,
+  values: dict[str, Values],
   arrays: dict[str, str],
   too_many_bytes: int | None = None,
   sheets: Sequence[bytes] = (),

@@ -7,13 +7,16 @@ import pandas as pd
 from datadiet.reporting.charts import as_spec, scheme, values
 from datadiet.reporting.summary import FULL, SCORING_RUNS
 
-CURVES = (
-  'test_accuracy',
-  'train_accuracy',
-  'test_loss',
-  'train_loss',
-  'learning_rate',
-)
+# What is drawn of a history: column -> (its name in the page, its factor).
+CURVES = {
+  'test_accuracy': ('test accuracy (%)', 100),
+  'train_accuracy': ('train accuracy (%)', 100),
+  'test_loss': ('test loss', 1),
+  'train_loss': ('train loss', 1),
+  'learning_rate': ('learning rate', 1),
+}
+# With fewer points than these, of the run that has most, a curve says little.
+_MIN_POINTS = 3
 # Points a training curve is thinned to.
 _CURVE_POINTS = 60
 
@@ -97,50 +100,76 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
 def curves_chart(history: pd.DataFrame, steps: list[int]) -> dict | None:
   """Training curves of all runs, the scored steps marked.
 
-  The page sets the parameter `metric`, one of `CURVES`.
+  The page sets the parameter `metric`, one of `curve_names`.
 
   Args:
     history: as `Results.history`.
     steps: that were scored.
+
+  Returns:
+    The specification, or None if no run has a row yet.
   """
-  rows = []
-  for (group, run), table in history.groupby(['group', 'run']):
-    name = group.removeprefix('retrain/')
-    name = SCORING_RUNS if name == 'train' else name
-    for metric in CURVES:
-      known = table[['step', metric]].dropna()
-      at = np.linspace(0, len(known) - 1, min(len(known), _CURVE_POINTS))
-      rows += [
-        {
-          'group': name,
-          'run': int(run),
-          'metric': metric,
-          'step': int(step),
-          'value': float(f'{value:.5g}'),
-        }
-        for step, value in known.iloc[at.astype(int)].itertuples(index=False)
-        if np.isfinite(value)
-      ]
-  if not rows:
+  rows = [
+    row
+    for (group, run), table in history.groupby(['group', 'run'])
+    for metric in CURVES
+    for row in _curve(table, metric, group.removeprefix('retrain/'), int(run))
+  ]
+  names = curve_names(history)
+  if not names:
     return None
-  metric = alt.param(name='metric', value=CURVES[0])
+  metric = alt.param(name='metric', value=names[0])
   lines = (
     alt.Chart(values(rows))
     .transform_filter('datum.metric == metric')
-    .mark_line(point=alt.OverlayMarkDef(size=25), strokeWidth=1.5)
+    # A run of one row is a point.
+    .mark_line(point=alt.OverlayMarkDef(size=30), strokeWidth=1.5)
     .encode(
-      x=alt.X('step:Q', title='step'),
-      y=alt.Y('value:Q', title=None).scale(zero=False),
+      x=alt.X('step:Q', title='step').scale(zero=True, nice=False),
+      y=alt.Y('value:Q', title=None).scale(zero=False, padding=8),
       color=alt.Color('group:N', title=None).scale(
         **scheme(row['group'] for row in rows)
       ),
       detail='run:N',
-      tooltip=['group:N', 'run:O', 'step:Q', 'value:Q'],
+      tooltip=['group:N', 'run:O', 'step:Q', 'metric:N', 'value:Q'],
     )
   )
   marks = alt.Chart(values([{'scored': step} for step in steps]))
   marks = marks.mark_rule(strokeDash=[4, 4]).encode(
-    x='scored:Q', tooltip='scored:Q'
+    x=alt.X('scored:Q', title='step'), tooltip='scored:Q'
   )
   text = 'Training curves of all runs; scored steps are marked.'
   return as_spec(alt.layer(marks, lines).add_params(metric), text)
+
+
+def curve_names(history: pd.DataFrame) -> list[str]:
+  """The curves there is anything of, by their names in the page.
+
+  The first is shown first: accuracy in test or, while that has hardly been
+  measured, in training.
+  """
+  points = {
+    metric: history.groupby(['group', 'run'])[metric].count().max()
+    for metric in CURVES
+    if len(history) and history[metric].notna().any()
+  }
+  order = sorted(points, key=lambda metric: points[metric] < _MIN_POINTS)
+  return [CURVES[metric][0] for metric in order]
+
+
+def _curve(table: pd.DataFrame, metric: str, name: str, run: int) -> list[dict]:
+  """At most `_CURVE_POINTS` points of one run, both ends among them."""
+  title, factor = CURVES[metric]
+  known = table[['step', metric]].dropna()
+  at = np.linspace(0, len(known) - 1, min(len(known), _CURVE_POINTS))
+  return [
+    {
+      'group': SCORING_RUNS if name == 'train' else name,
+      'run': run,
+      'metric': title,
+      'step': int(step),
+      'value': float(f'{factor * value:.5g}'),
+    }
+    for step, value in known.iloc[at.astype(int)].itertuples(index=False)
+    if np.isfinite(value)
+  ]

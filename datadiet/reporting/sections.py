@@ -7,54 +7,23 @@ in `SECTIONS`.
 
 import base64
 import dataclasses
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from datadiet.data.dataset import Dataset
 from datadiet.reporting import analysis, charts, run_charts
 from datadiet.reporting import audit as audit_lib
 from datadiet.reporting.audit import Audit
 from datadiet.reporting.figures import encode_png, to_rgb
-from datadiet.reporting.redundancy import NEAR_FRACTION, Duplicates
+from datadiet.reporting.material import Material, Values
+from datadiet.reporting.redundancy import NEAR_FRACTION
 from datadiet.reporting.summary import SCORING_RUNS, TOLERANCE
-from datadiet.results import Results
 
 _MAX_PAIRS = 48
 _MAX_SUSPECTS = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class Material:
-  """What sections are made of; what takes time is made when first asked for.
-
-  Attributes:
-    results: of the workdir.
-    summary: from `build_summary`.
-    audit: of the labels, if there is one.
-    dataset: gives the images; None where they are not at hand.
-    duplicates: of the images, if they were searched for.
-    payload: what the page's gallery is told of the examples; None if nothing
-      was scored.
-    primary: the score that examples are ordered by at first; '' if none is.
-    secondary: one to be seen beside it; likewise.
-  """
-
-  results: Results
-  summary: dict[str, Any]
-  audit: Audit | None = None
-  dataset: Dataset | None = None
-  duplicates: Duplicates | None = None
-  payload: dict[str, Any] | None = None
-  primary: str = ''
-  secondary: str = ''
-
-
-# What a template shows. `charts`: name -> Vega-Lite specification or None, for
-# `ui.chart(name, caption)`; all else is for the section's template alone.
-Values = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +111,7 @@ def score_context(material: Material) -> Values:
     'top_fraction': analysis.TOP_FRACTION,
     'correlations': correlations,
     'data_map_step': data_map.attrs.get('step'),
-    'curves': run_charts.CURVES,
+    'curves': run_charts.curve_names(results.history),
     'charts': drawn,
   }
 
@@ -176,6 +145,9 @@ def audit_context(material: Material) -> Values:
     {
       'example_index': int(example_index),
       'id': ids[example_index] if ids is not None else '-',
+      'original': _original(
+        material.originals, ids[example_index] if ids is not None else ''
+      ),
       'given': names[audit.given_labels[example_index]],
       'suggested': _name(names, audit.suggested_labels[example_index]),
       'suspicion': float(audit.suspicion[example_index]),
@@ -266,7 +238,7 @@ def cost_context(material: Material) -> Values:
 
 
 def redundancy_context(material: Material) -> Values:
-  """Numbers of duplicates, and the nearest pairs with their images."""
+  """Numbers of duplicates, and pairs: different labels first, then nearest."""
   dataset, duplicates = material.dataset, material.duplicates
   position = _score_number(material, material.primary)
   higher_is = ''
@@ -298,17 +270,26 @@ def redundancy_context(material: Material) -> Values:
     {
       'exact': bool(row.exact),
       'distance': row.distance,
+      'conflicting': row.label_a != row.label_b,
       'ends': [
-        _pair_end(dataset, row.split_a, row.index_a),
-        _pair_end(dataset, row.split_b, row.index_b),
+        _pair_end(material, row.split_a, row.index_a),
+        _pair_end(material, row.split_b, row.index_b),
       ],
     }
-    for row in pairs.head(_MAX_PAIRS).itertuples()
+    for row in pairs.iloc[np.argsort(~conflicting, kind='stable')]
+    .head(_MAX_PAIRS)
+    .itertuples()
   ]
   return context
 
 
-def _pair_end(dataset: Dataset, split: str, index: int) -> dict[str, Any]:
+def _original(originals: str, name: str) -> str:
+  """The URI of an example's own file; '' where it has none."""
+  return originals + urllib.parse.quote(name) if originals else ''
+
+
+def _pair_end(material: Material, split: str, index: int) -> dict[str, Any]:
+  dataset, originals = material.dataset, material.originals
   examples = dataset.train if split == 'train' else dataset.test
   picture = Image.fromarray(to_rgb(np.asarray(examples.images[index])))
   picture.thumbnail((64, 64), Image.Resampling.BOX)
@@ -316,6 +297,7 @@ def _pair_end(dataset: Dataset, split: str, index: int) -> dict[str, Any]:
   return {
     'split': split,
     'index': int(index),
+    'original': _original(originals, str(examples.ids[index])),
     'class_name': dataset.class_names[examples.labels[index]],
     'source': f'data:image/png;base64,{content}',
   }

@@ -119,7 +119,7 @@ def test_charts_follow_their_controls(page):
   page.wait(drawn, 'density', last)
   before = page.find('[data-chart="curves"] .mark-line path')
   before = before.get_attribute('d')
-  _choose(page, '#curves-metric', 'train_loss')
+  _choose(page, '#curves-metric', 'train loss')
   page.wait(
     'const line = document.querySelector('
     '"[data-chart=curves] .mark-line path");'

@@ -9,6 +9,7 @@ import pytest
 from datadiet.errors import DataDietError
 from datadiet.reporting import audit as audit_lib
 from datadiet.reporting import page, sections
+from datadiet.reporting.material import Material
 from datadiet.reporting.summary import build_summary
 from datadiet.results import load_results
 from datadiet.workdir import artifacts
@@ -16,7 +17,7 @@ from tests.results import synthetic
 
 
 def _context(results, audit):
-  material = sections.Material(results, build_summary(results), audit)
+  material = Material(results, build_summary(results), audit)
   return sections.audit_context(material)
 
 

@@ -66,7 +66,7 @@ def test_curves_are_thinned_but_keep_both_ends(results):
   rows = _rows(run_charts.curves_chart(history, [20]), 1)
   shown = [row['step'] for row in rows]
   assert (shown[0], shown[-1], len(shown)) == (10, 5000, 60)
-  assert {row['metric'] for row in rows} == {'train_loss'}
+  assert {row['metric'] for row in rows} == {'train loss'}
   assert run_charts.curves_chart(history[:0], []) is None
 
 
@@ -81,8 +81,39 @@ def test_no_colour_comes_twice_before_twenty(results):
   (row, *_) = build_summary(results)['accuracy'][1:]
   for number, expected in ((10, None), (11, 'tableau20')):
     rows = [
-      row | {'selection': f'keep_max_60_{n}', 'num_kept': 60}
+      row | {'selection': f'keep_max_60_{n}', 'options': {'part': n}}
       for n in range(number)
     ]
     color = run_charts.accuracy_chart(rows)['layer'][0]['encoding']['color']
     assert color['scale'].get('scheme') == expected
+
+
+def test_curves_are_in_percent_and_begin_with_one_that_says_something():
+  history = pd.DataFrame(
+    {'group': 'train', 'run': 0, 'step': [10, 20, 30], 'train_loss': 1.0}
+  )
+  history['train_accuracy'] = [0.2, 0.4, 0.5]
+  history['test_accuracy'] = [np.nan, np.nan, 0.45]
+  for name in {*run_charts.CURVES} - {*history.columns}:
+    history[name] = np.nan
+  names = run_charts.curve_names(history)
+  assert names[0] == 'train accuracy (%)'
+  # What was never measured is no choice.
+  assert set(names) == {'train accuracy (%)', 'test accuracy (%)', 'train loss'}
+  rows = _rows(run_charts.curves_chart(history, []), 1)
+  shown = [row['value'] for row in rows if row['metric'] == names[0]]
+  assert shown == [20.0, 40.0, 50.0]
+  history['test_accuracy'] = [0.2, 0.3, 0.45]
+  assert run_charts.curve_names(history)[0] == 'test accuracy (%)'
+  assert run_charts.curve_names(history[:0]) == []
+
+
+def test_stability_is_drawn_from_zero(results):
+  spec = charts.stability_chart(analysis.run_stability(results))
+  for layer in spec['layer']:
+    assert layer['encoding']['x']['scale']['domain'] == [0.0, 1.0]
+
+
+def test_labels_of_axes_do_not_run_into_each_other(results):
+  spec = run_charts.curves_chart(results.history, results.steps)
+  assert spec['config']['axis']['labelOverlap'] == 'greedy'

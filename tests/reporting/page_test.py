@@ -6,10 +6,11 @@ import html
 import json
 import re
 
+import jinja2
 import numpy as np
 import pytest
 
-from datadiet.reporting import analysis, page, payload
+from datadiet.reporting import analysis, page, payload, sections
 from datadiet.reporting.summary import build_summary
 from datadiet.results import load_results
 from datadiet.workdir import artifacts
@@ -205,3 +206,55 @@ def test_a_class_that_the_test_split_lacks(workdir):
   text = _render(workdir, None)
   assert 'nan' not in text.split('<script', 1)[0]
   assert '<th scope="col">scoring runs</th>' in text
+
+
+def _new_section(material):
+  return {'text': f'{material.results.num_examples} examples'}
+
+
+def test_a_new_section_is_a_function_a_template_and_an_entry(
+  workdir, monkeypatch
+):
+  template = '{{ ui.missing("only " ~ text) }}'
+  head = '{% import "macros.html" as ui with context %}'
+  environment = page._environment()
+  environment.loader = jinja2.ChoiceLoader(
+    [jinja2.DictLoader({'new.html': head + template}), environment.loader]
+  )
+  monkeypatch.setattr(page, '_environment', lambda: environment)
+  section = sections.Section('Something new', 'new.html', _new_section)
+  monkeypatch.setitem(sections.SECTIONS, 'new', section)
+  text = _render(workdir, None)
+  assert '<li><a href="#new">Something new</a></li>' in text
+  assert '<p class="notice">only 120 examples</p>' in text
+  assert text.index('id="redundancy"') < text.index('<section id="new"')
+
+
+def test_the_title_is_the_folders_name(tmp_path, workdir):
+  photos = tmp_path / 'my photos'
+  photos.mkdir()
+  content = artifacts.read_json(workdir.config)
+  content['config']['dataset'] = {
+    'name': 'image_folder',
+    'data_dir': str(photos),
+  }
+  artifacts.write_json(workdir.config, content)
+  text = _render(workdir, None)
+  assert '<h1>my photos on a diet</h1>' in text
+  assert _json(text, 'report-originals') == f'{photos.as_uri()}/'
+  assert 'my%20photos' in _json(text, 'report-originals')
+  photos.rmdir()
+  # Not on this machine: there is nothing to link to.
+  assert _json(_render(workdir, None), 'report-originals') == ''
+
+
+def test_the_page_begins_with_what_is_worse_than_random(workdir):
+  assert 'worse than random' not in _render(workdir, None)
+  for run in range(synthetic.NUM_RUNS):
+    folder = workdir.run('retrain/el2n_step_60_keep_max_60', run)
+    manifest = artifacts.read_manifest(folder) | {'test_accuracy': 0.5}
+    artifacts.write_manifest(folder, manifest)
+  text = _render(workdir, None)
+  first = text[text.index('<h2 id="summary-title">') :]
+  first = re.search(r'<p[^>]*>(.*?)</p>', first)[1]
+  assert 'keep_max_60 is 40.20 points worse than random' in first

@@ -196,6 +196,12 @@ function showDetails(index) {
       ? makeThumbnail(index)
       : element('p', 'There is no thumbnail of this example.', 'faint'),
   );
+  if (originals) {
+    const path = examples.ids[index].split('/').map(encodeURIComponent).join('/');
+    const link = element('a', 'original file');
+    link.href = originals + path;
+    image.append(link);
+  }
   const rows = detailRows(index).map(([name, value]) => {
     const row = document.createElement('tr');
     const head = element('th', name);
@@ -284,9 +290,14 @@ function startGallery() {
   const move = (step) => showDetails(gallery.found[gallery.shown + step]);
   onClick('details-before', () => move(-1));
   onClick('details-next', () => move(1));
+  for (const canvas of document.querySelectorAll('[data-thumbnail]')) {
+    drawThumbnail(canvas, Number(canvas.dataset.thumbnail));
+  }
   for (const button of document.querySelectorAll('[data-show]')) {
     button.addEventListener('click', () => {
-      showInGallery(JSON.parse(button.dataset.show));
+      const { example } = button.dataset;
+      showInGallery(JSON.parse(button.dataset.show), { scroll: example === undefined });
+      if (example !== undefined) showDetails(Number(example));
     });
   }
   updateGallery();

@@ -18,6 +18,8 @@ const MAX_SHEETS = 80;
 const readJson = (id) => JSON.parse(document.getElementById(id).textContent);
 const meta = readJson('report-payload');
 const specs = readJson('report-specs');
+// Where images are files on this machine: what their ids are paths below.
+const originals = readJson('report-originals');
 const examples = {};
 
 async function unpack(text) {

@@ -1,0 +1,43 @@
+"""What the sections of the page are made of."""
+
+import dataclasses
+from typing import Any
+
+from datadiet.data.dataset import Dataset
+from datadiet.reporting.audit import Audit
+from datadiet.reporting.redundancy import Duplicates
+from datadiet.results import Results
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+  """What sections are made of.
+
+  Attributes:
+    results: of the workdir.
+    summary: from `build_summary`.
+    audit: of the labels, if there is one.
+    dataset: gives the images; None where they are not at hand.
+    duplicates: of the images, if they were searched for.
+    payload: what the page's gallery is told of the examples; None if nothing
+      was scored.
+    primary: the score that examples are ordered by at first; '' if none is.
+    secondary: one to be seen beside it; likewise.
+    originals: the URI that ids are paths below, where images are local files;
+      '' where they are not.
+  """
+
+  results: Results
+  summary: dict[str, Any]
+  audit: Audit | None = None
+  dataset: Dataset | None = None
+  duplicates: Duplicates | None = None
+  payload: dict[str, Any] | None = None
+  primary: str = ''
+  secondary: str = ''
+  originals: str = ''
+
+
+# What a template shows. `charts`: name -> Vega-Lite specification or None, for
+# `ui.chart(name, caption)`; all else is for the section's template alone.
+Values = dict[str, Any]
