@@ -268,3 +268,26 @@ def test_thumbnails_are_the_images(gallery):
     assert error <= (20 if is_coded else 0)
   # And a picture of it is no blank.
   assert np.ptp(shown) > 100
+
+
+def test_a_click_on_a_suspect_opens_it(gallery):
+  links = gallery.find_all('[data-example]')
+  if not links:
+    pytest.skip('no label is suspected')
+  # All columns are in sight.
+  widths = gallery.run(
+    'const box = document.querySelector(".suspects").parentElement;'
+    'return [box.scrollWidth, box.clientWidth]'
+  )
+  assert widths[0] <= widths[1]
+  index = links[0].get_attribute('data-example')
+  gallery.run('arguments[0].click()', links[0])
+  assert gallery.find('#details-title').text == f'Example {index}'
+  assert gallery.run('return document.getElementById("details").open')
+  # Its picture is drawn in the table, too.
+  gallery.wait(
+    'const canvas = document.querySelector("[data-thumbnail]");'
+    'return canvas.getContext("2d")'
+    '.getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)'
+  )
+  assert gallery.errors() == []
