@@ -120,12 +120,13 @@ def run_main(
   env: Mapping[str, str],
   *,
   prefix: Sequence[str] = (),
+  cwd: Path = REPOSITORY,
   **options,
 ) -> subprocess.CompletedProcess:
   """Runs `python -m datadiet.main` to its end, as an argument of `prefix`."""
   return subprocess.run(
     [*prefix, sys.executable, '-m', 'datadiet.main', *flags],
-    cwd=REPOSITORY,
+    cwd=cwd,
     env=env,
     capture_output=True,
     text=True,

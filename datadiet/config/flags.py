@@ -106,7 +106,7 @@ def given() -> Given:
 
 
 # Of these any option is a setting; what it may be is checked with the others.
-_GROUPS = ('select.options', 'model.options', 'optimizer.options')
+_GROUPS = tuple(name for name, field in FIELDS.items() if field.is_group)
 _HELP = re.compile('--?(help|helpfull|helpshort|h)(=true)?')
 # --config.train.num_runs=3, -config.train.num_runs 3, --noconfig.retrain.full.
 _OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]*)(=|$)')
@@ -233,10 +233,10 @@ def _check_config(config: object, path: str | None) -> None:
 
 
 def _check_setting(name: str) -> None:
-  if name in FIELDS or any(name.startswith(f'{one}.') for one in _GROUPS):
-    return
   if name.startswith('sweep.'):
     return _check_setting(name.removeprefix('sweep.'))
+  if name in FIELDS or any(name.startswith(f'{one}.') for one in _GROUPS):
+    return
   below = [field for field in FIELDS if field.startswith(f'{name}.')]
   if below:
     raise ConfigError(

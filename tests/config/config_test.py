@@ -38,6 +38,7 @@ WRONG = {
   'model.name': ('resnet', 'ResNet18_lowres', '', 18),
   'model.width': (-1, *_INTEGERS),
   'model.options': (3, None, ()),
+  'optimizer.options': (3, None, ()),
   'model.dtype': ('float16', '', 32),
   'optimizer.name': ('sdg', '', None),
   'optimizer.learning_rate': (0.0, -0.1, *_NUMBER),

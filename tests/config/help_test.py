@@ -1,0 +1,53 @@
+"""Tests that a setting is one line, and that --help shows them all."""
+
+import dataclasses
+
+import pytest
+
+from datadiet import config as config_lib
+from datadiet.config.help import help_text
+from datadiet.errors import ConfigError
+from datadiet.settings import checks, section, setting
+from datadiet.training.settings import TrainSettings
+from tests import running
+
+
+@dataclasses.dataclass(frozen=True)
+class _Train(TrainSettings):
+  foo: int = setting(3, checks.integer(1), 'A new one.')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Config(config_lib.Config):
+  train: _Train = section(_Train)
+
+
+def test_a_line_in_a_section_is_all_that_a_new_setting_needs():
+  config = config_lib.get_config(_Config)
+  assert config.train.foo == 3
+  config_lib.check(config, _Config)
+  config.train.foo = 0
+  with pytest.raises(ConfigError, match='config.train.foo: 0 .* from 1 to'):
+    config_lib.check(config, _Config)
+  with pytest.raises(ConfigError, match='config.train.foo is not a setting'):
+    config_lib.check(config)
+  text = help_text([], [], _Config)
+  assert '  --config.train.foo=3\n      A new one. Allowed: an integer' in text
+
+
+@pytest.mark.parametrize('flag', ['--help', '--helpfull', '-h'])
+def test_help_shows_all_flags_and_settings(flag, tmp_path):
+  env = running.environment(tmp_path)
+  done = running.run_main([flag], env)
+  assert (done.returncode, done.stderr) == (0, '')
+  lines = done.stdout.splitlines()
+  for name, field in config_lib.FIELDS.items():
+    assert any(
+      line.partition('=')[0].strip() == f'--config.{name}' for line in lines
+    ), name
+    assert field.help
+  for name in ('config', 'workdir', 'stages', 'sweep_index', 'process_id'):
+    assert any(line.startswith(f'  --{name}') for line in lines)
+  assert 'Experiments by name: base, cnn_digits, ' in done.stdout
+  assert 'offset: offset=0, how many of the smallest' in done.stdout
+  assert max(map(len, lines)) <= 80
