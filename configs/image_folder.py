@@ -41,5 +41,7 @@ def get_config():
     'loss',
   )
   config.score.gradient_runs = 1
+  # The hardest alone are a bad half of a small or noisy set.
+  config.select.policies = ('keep_max', 'ccs')
   config.retrain.num_runs = 2
   return config

@@ -58,14 +58,11 @@ def _config(**changes):
       'least one batch of 64, at most all',
     ),
     (
-      {
-        'select__fractions': (1.0,),
-        'select__baselines': ('random', 'random_balanced'),
-      },
-      'config.select: random_1437_balanced cannot be made: a class-balanced '
-      'selection of 1437 examples needs 144 of class 0, which has 142; the '
-      "smallest class, '8', has 139 of 1437, allowed: up to about 1390 "
-      'examples, or --config.select.baselines=random',
+      {'select__fractions': (1.0,), 'select__class_balanced': True},
+      'config.select: el2n_step_22_keep_max_1437_balanced cannot be made: a '
+      'class-balanced selection of 1437 examples needs 144 of class 0, which '
+      "has 142; the smallest class, '8', has 139 of 1437, allowed: up to about "
+      '1390 examples',
     ),
     (
       {'select__policies': ('offset',), 'select__options__offset': 1000},
@@ -107,7 +104,9 @@ def test_settings_that_do_not_fit_the_data(changes, message, tmp_path):
 
 def test_subsets_that_cannot_be_had_do_not_stop_other_stages(tmp_path):
   config = _config(
-    select__fractions=(1.0,), select__baselines=('random_balanced',)
+    select__fractions=(1.0, 0.01),
+    select__class_balanced=True,
+    select__policies=('ccs',),
   )
   main.run(config, str(tmp_path), ['train'])
   assert (tmp_path / 'train' / 'run_00' / 'manifest.json').exists()

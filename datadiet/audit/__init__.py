@@ -1,6 +1,7 @@
 """Which labels are probably wrong, from scores and predictions; numpy only."""
 
 from datadiet.audit.evidence import EVIDENCE, best_score, of_predictions
+from datadiet.audit.guard import too_little_known
 from datadiet.audit.suggestion import most_probable, most_voted
 from datadiet.audit.suspicion import most_suspicious, suspicion
 from datadiet.audit.threshold import confident_issues, mixture_issues
@@ -23,4 +24,5 @@ __all__ = [
   'most_voted',
   'of_predictions',
   'suspicion',
+  'too_little_known',
 ]

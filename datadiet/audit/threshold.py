@@ -17,6 +17,7 @@ def confident_issues(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
   A prediction is confident of a class if its probability is at least the mean
   over the examples that have that class as label: each class has a threshold
   of its own, so classes that networks are less sure of are not blamed for it.
+  None is below 1 / num_classes.
   Northcutt, Jiang and Chuang 2021, arXiv 1911.00068, section 3.1.
 
   Args:
@@ -32,8 +33,11 @@ def confident_issues(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
   counts = np.bincount(labels, minlength=num_classes)
   own = pred_probs[np.arange(len(labels)), labels]
   sums = np.bincount(labels, own, minlength=num_classes)
+  # Nobody is confident of a class by less than by guessing: of a class of one
+  # example, which the others never saw, the mean may be 1e-8.
+  means = np.maximum(sums / np.maximum(counts, 1), 1 / num_classes)
   # A class that no example has cannot be judged: none is confident of it.
-  thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+  thresholds = np.where(counts > 0, means, np.inf)
   confident = np.where(pred_probs >= thresholds, pred_probs, -1.0)
   return (confident.max(1) >= 0) & (confident.argmax(1) != labels)
 

@@ -61,9 +61,10 @@ def method(audit: Audit) -> str:
   if 'evidence' not in manifest:
     return ''
   suggestions = manifest.get('suggestions')
+  kind = manifest['threshold']['kind']
   return (
-    f'Ranked by {", ".join(manifest["evidence"])}. How many are wrong: by '
-    f'{manifest["threshold"]["kind"]}. Suggested labels: '
+    f'Ranked by {", ".join(manifest["evidence"])}. How many are wrong: '
+    f'{"not counted" if kind is None else f"by {kind}"}. Suggested labels: '
     f'{f"{suggestions} predictions" if suggestions else "none"}.'
   )
 
@@ -84,14 +85,14 @@ def audit_summary(
 
   Returns:
     num_issues; noise_rate in [0, 1], the audit's own estimate or else the
-    share of issues; where the original labels are known also num_changed,
-    precision and recall of is_issue, and suggested_right, the share of the
-    issues found whose suggested label is the original one, of those that have
-    one (None for 0 / 0).
+    share of issues, None where it did not count them; where the original
+    labels are known also num_changed, precision and recall of is_issue, and
+    suggested_right, the share of the issues found whose suggested label is the
+    original one, of those that have one (None for 0 / 0).
   """
   num_issues = int(audit.is_issue.sum())
   noise_rate = audit.manifest.get('noise_rate')
-  if noise_rate is None:
+  if noise_rate is None and not warning(audit):
     noise_rate = num_issues / len(audit.is_issue)
   summary = {'num_issues': num_issues, 'noise_rate': noise_rate}
   if original_labels is None:

@@ -11,13 +11,18 @@ import datadiet
 from datadiet import audit
 from datadiet.errors import DataDietError
 from datadiet.runtime import processes
-from datadiet.stages import threshold_trainings
+from datadiet.stages import threshold_trainings, train
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts
 from datadiet.workdir.tables import LABEL_ISSUES, LABEL_ISSUES_COLUMNS
 
 # What the predictions are.
 OUT_OF_SAMPLE, IN_SAMPLE, VOTES = 'out-of-sample', 'in-sample', 'votes'
+_MEASURED_ON = {
+  OUT_OF_SAMPLE: 'the examples they were not trained on',
+  IN_SAMPLE: 'the examples they were trained on',
+  VOTES: 'the examples they were trained on',
+}
 # Where the number of issues comes from.
 THRESHOLD_SAMPLES = 'threshold samples'
 CONFIDENT_LEARNING = 'confident learning'
@@ -167,8 +172,9 @@ def _write(context: Context) -> None:
   candidates = np.ones(len(labels), bool)
   if predictions.suggested is not None:
     candidates = predictions.suggested != labels
-  is_issue = audit.most_suspicious(suspicion, num_issues, candidates)
+  is_issue = audit.most_suspicious(suspicion, num_issues or 0, candidates)
   _write_table(context, suspicion, is_issue, predictions.suggested)
+  counted = num_issues is not None
   context.write_manifest(
     context.workdir.audit,
     {
@@ -178,10 +184,13 @@ def _write(context: Context) -> None:
       'evidence': list(evidence),
       'suggestions': predictions.kind,
       'threshold': threshold,
-      'num_issues': int(is_issue.sum()),
-      'noise_rate': float(is_issue.mean()),
+      'num_issues': int(is_issue.sum()) if counted else None,
+      'noise_rate': float(is_issue.mean()) if counted else None,
     },
   )
+  if not counted:
+    logging.warning('Label audit: %s', threshold['warning'])
+    return
   logging.info(
     'Label audit: %d of %d labels are probably wrong (by %s)',
     is_issue.sum(),
@@ -209,27 +218,60 @@ def _evidence(
 
 def _count(
   context: Context, evidence: dict[str, np.ndarray], predictions: Predictions
-) -> tuple[int, dict]:
-  """How many labels are wrong, and what the manifest says of it."""
+) -> tuple[int | None, dict]:
+  """How many labels are wrong, and what the manifest says of it.
+
+  None where the networks know too little: then the manifest says why.
+  """
+  accuracy, of_what = _accuracy(context, predictions)
+  threshold = {'kind': None, 'accuracy': accuracy}
+  labels = context.dataset.train.labels
+  warning = audit.too_little_known(accuracy, labels, of_what)
+  if context.config.audit.threshold_samples:
+    warning = (
+      threshold_trainings.too_few_epochs(context)
+      or threshold_trainings.too_little_fitted(context)
+      or warning
+    )
+  if warning:
+    return None, {**threshold, 'warning': warning}
   if context.config.audit.threshold_samples:
     over, thresholds = audit.margins_over_threshold(
       threshold_trainings.read_margins(context),
       threshold_trainings.draw(context),
     )
-    threshold = {'kind': THRESHOLD_SAMPLES, 'aum': thresholds.tolist()}
-    warning = threshold_trainings.too_few_epochs(context)
-    if warning := warning or threshold_trainings.too_little_fitted(context):
-      logging.warning('%s', warning)
-      threshold['warning'] = warning
-    return int((over <= 0).sum()), threshold
+    return int((over <= 0).sum()), {
+      **threshold,
+      'kind': THRESHOLD_SAMPLES,
+      'aum': thresholds.tolist(),
+    }
   *_, best = evidence.values()
   counts = {MIXTURE: int(audit.mixture_issues(best).sum())}
   if predictions.pred_probs is not None:
-    labels = context.dataset.train.labels
     found = audit.confident_issues(predictions.pred_probs, labels)
     counts[CONFIDENT_LEARNING] = int(found.sum())
   kind = min(counts, key=counts.get)
-  return counts[kind], {'kind': kind, 'counts': counts}
+  return counts[kind], {**threshold, 'kind': kind, 'counts': counts}
+
+
+def _accuracy(context: Context, predictions: Predictions) -> tuple[float, str]:
+  """How often the networks are right, and on what that was measured.
+
+  On examples they were not trained on; without such, on those they were or on
+  the test split, whichever is less.
+  """
+  found = []
+  if predictions.suggested is not None:
+    right = predictions.suggested == context.dataset.train.labels
+    found.append((float(right.mean()), _MEASURED_ON[predictions.kind]))
+  if predictions.kind != OUT_OF_SAMPLE:
+    folders = [context.workdir.run(train.GROUP, run) for run in context.runs]
+    manifests = [context.manifest(folder) or {} for folder in folders]
+    tested = [manifest.get('test_accuracy') for manifest in manifests]
+    tested = [accuracy for accuracy in tested if accuracy is not None]
+    if tested:
+      found.append((float(np.mean(tested)), 'the test split'))
+  return min(found, default=(0.0, 'nothing that was measured'))
 
 
 def _write_table(

@@ -254,14 +254,23 @@ def timed(context: Context, stage: str) -> Iterator[None]:
   _add_time(context, stage, seconds)
 
 
+def read_timing(context: Context) -> dict[str, dict]:
+  """Stage -> {'seconds': ..., 'device_seconds': ..., 'devices': ...}."""
+  path = context.workdir.timing
+  return artifacts.read_json(path) if path.exists() else {}
+
+
+def devices() -> str:
+  """The devices at hand, as timing.json names them."""
+  return f'{jax.device_count()} × {jax.devices()[0].device_kind}'
+
+
 def _add_time(context: Context, stage: str, seconds: float) -> None:
   if not processes.is_lead():
     return
-  path = context.workdir.timing
-  timing = artifacts.read_json(path) if path.exists() else {}
+  timing = read_timing(context)
   entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
   entry['seconds'] += seconds
   entry['device_seconds'] += seconds * jax.device_count()
-  kind = jax.devices()[0].device_kind
-  entry['devices'] = f'{jax.device_count()} × {kind}'
-  artifacts.write_json(path, timing)
+  entry['devices'] = devices()
+  artifacts.write_json(context.workdir.timing, timing)

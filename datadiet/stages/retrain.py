@@ -3,11 +3,13 @@
 import dataclasses
 
 import numpy as np
+from absl import logging
 
 from datadiet.feeding.epochs import AllExamples, Epochs
 from datadiet.runtime.mesh import make_run_mesh
+from datadiet.runtime.progress import format_seconds
 from datadiet.selection import POLICIES
-from datadiet.stages import draws
+from datadiet.stages import draws, opening
 from datadiet.stages.context import Context, training_plan
 from datadiet.stages.selections import PlannedSelection
 from datadiet.training.jobs import Job
@@ -101,6 +103,8 @@ def plan(context: Context) -> str:
 def run(context: Context) -> None:
   """Trains the runs that are not finished, of all subsets side by side."""
   all_jobs = jobs(context)
+  if text := _expected_time(context):
+    logging.info('%s', text)
   # Runs of one kind share a train step.
   for uses_losses in (False, True):
     _train(
@@ -108,6 +112,31 @@ def run(context: Context) -> None:
       [job for job in all_jobs if job.epochs.uses_losses == uses_losses],
       uses_losses,
     )
+
+
+def _expected_time(context: Context) -> str | None:
+  """How long what is left will take, by the rate of the train stage.
+
+  None where that ran on other devices or not at all, or nothing is left.
+  """
+  planned, config = _planned(context), context.config
+  left = sum(not _is_done(context, name, run) for name, run, _ in planned)
+  stage = opening.read_timing(context).get('train', {})
+  if not left or stage.get('devices') != opening.devices():
+    return None
+  num_trained = sum(
+    is_trained(context.workdir.run('train', run), context.dataset)
+    for run in context.runs
+  )
+  num_steps = num_trained * config.train.num_steps
+  if not num_steps or not stage['seconds']:
+    return None
+  rate = num_steps * config.train.batch_size / stage['seconds']
+  seconds = left * config.retrain.num_steps * config.train.batch_size / rate
+  return (
+    f'{left} retraining runs of {config.retrain.num_steps} steps: about '
+    f'{format_seconds(seconds)}, at the {rate:,.0f} images/s of training'
+  )
 
 
 def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:

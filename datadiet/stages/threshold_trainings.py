@@ -44,7 +44,7 @@ def too_few_epochs(context: Context) -> str | None:
     return None
   return (
     f'Threshold samples need {_ENOUGH_EPOCHS} epochs or more; after '
-    f'{num_epochs:.1f} of them, far too many labels are declared wrong'
+    f'{num_epochs:.1f} of them, far too many labels would be declared wrong'
   )
 
 
@@ -60,8 +60,8 @@ def too_little_fitted(context: Context) -> str | None:
     return None
   return (
     'Threshold samples need networks that fit their labels; these are right '
-    f'for {100 * min(accuracies):.0f} % of them, so far too many labels are '
-    'declared wrong'
+    f'for {100 * min(accuracies):.0f} % of them, so far too many labels would '
+    'be declared wrong'
   )
 
 

@@ -95,6 +95,7 @@ WRONG = {
   'select.options': (3, None, ()),
   'select.baselines': (('rand',), 'random', None),
   'select.seed': _SEED,
+  'select.remake': (1, 'yes', None),
   'retrain.num_runs': _COUNT,
   'retrain.num_steps': (-1, *_INTEGERS),
   'retrain.full': (1, 'yes', None),

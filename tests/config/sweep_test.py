@@ -47,6 +47,30 @@ def test_what_is_only_selected_shares_the_workdir(tmp_path):
 
 
 @pytest.mark.parametrize(
+  'name, values, shares',
+  [
+    ('select__policies', (('keep_max',), ('keep_min',)), True),
+    ('select__fractions', ((0.5,), (0.3,)), True),
+    ('select__class_balanced', (True, False), True),
+    ('select__scores_path', ('a/mine.npy', 'a/yours.npy'), True),
+    # Selections of these would have the same names.
+    ('select__scores_path', ('a/mine.npy', 'b/mine.npy'), False),
+    ('select__seed', (0, 1), False),
+    ('select__higher_is', ('harder', 'easier'), False),
+  ],
+)
+def test_what_the_names_of_selections_do_not_tell_is_kept_apart(
+  tmp_path, name, values, shares
+):
+  config = _config(**{f'sweep__{name}': values})
+  children = sweep.expand(config, str(tmp_path))
+  assert len(children) == 2
+  workdirs = {child.workdir for child in children}
+  assert (workdirs == {str(tmp_path)}) == shares
+  assert len(workdirs) == (1 if shares else 2)
+
+
+@pytest.mark.parametrize(
   'changes, message',
   [
     (

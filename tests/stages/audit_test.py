@@ -55,7 +55,11 @@ def audited(tmp_path_factory):
   """A workdir audited with threshold samples; tests must not change it."""
   workdir = tmp_path_factory.mktemp('audited') / 'workdir'
   changes = {'audit__threshold_samples': True}
-  main.run(_config(**changes), str(workdir), ['train', 'score', 'audit'])
+  with pytest.MonkeyPatch.context() as patch:
+    # Four epochs do here, and are all that a test has time for.
+    patch.setattr(threshold_trainings, '_ENOUGH_EPOCHS', 3)
+    patch.setattr(threshold_trainings, '_ENOUGH_ACCURACY', 0.3)
+    main.run(_config(**changes), str(workdir), ['train', 'score', 'audit'])
   return _context(workdir, **changes)
 
 
@@ -165,7 +169,8 @@ def test_the_manifest_says_what_was_used(audited):
   assert manifest['suggestions'] == 'out-of-sample'
   assert manifest['threshold']['kind'] == 'threshold samples'
   assert len(manifest['threshold']['aum']) == 2
-  assert 'after 3.9 of them' in manifest['threshold']['warning']
+  assert 'warning' not in manifest['threshold']
+  assert 0.7 < manifest['threshold']['accuracy'] < 1
   assert manifest['num_issues'] == audit_read.is_issue.sum() > 0
   assert manifest['noise_rate'] == pytest.approx(audit_read.is_issue.mean())
   sentence = reading.method(audit_read)
@@ -298,7 +303,7 @@ def test_threshold_samples_warn_of_few_epochs(
   changes = {'train__num_steps': num_steps, 'train__schedule_steps': num_steps}
   with caplog.at_level(logging.WARNING, logger='absl'):
     threshold_trainings.train(own(audit__threshold_samples=True, **changes))
-  warning = 'after 3.9 of them, far too many labels are declared wrong'
+  warning = 'after 3.9 of them, far too many labels would be declared wrong'
   assert (warning in caplog.text) == (num_steps == STEP)
   stated = threshold_trainings.too_few_epochs(
     own(audit__threshold_samples=True, **changes)
@@ -377,3 +382,53 @@ def test_nothing_is_said_of_untrained_networks(own):
   context = own(score__steps=(0,))
   audit.run(context)
   assert not context.workdir.audit.exists()
+
+
+def _with_predictions(context, probs) -> None:
+  """As if the networks had predicted something else."""
+  folder = context.workdir.scores(None, STEP)
+  artifacts.write_npy(folder / 'pred_probs.npy', probs.astype(np.float32))
+
+
+def _assert_ranked_but_not_counted(context, words):
+  manifest = artifacts.read_manifest(context.workdir.audit)
+  assert manifest['num_issues'] is None and manifest['noise_rate'] is None
+  assert manifest['threshold']['kind'] is None
+  assert words in manifest['threshold']['warning']
+  assert {row['is_issue'] for row in _rows(context)} == {'0'}
+  assert len({row['suspicion'] for row in _rows(context)}) > 100
+  read = _read(context)
+  assert not read.is_issue.any()
+  assert words in reading.warning(read)
+  assert 'How many are wrong: not counted.' in reading.method(read)
+
+
+def test_networks_that_know_nothing_declare_nothing_wrong(own, caplog):
+  context = own()
+  _with_predictions(
+    context, np.random.default_rng(0).dirichlet(np.ones(10), 1437)
+  )
+  with caplog.at_level(logging.WARNING, logger='absl'):
+    audit.run(context)
+  assert 'labels are ranked but not counted; train longer' in caplog.text
+  _assert_ranked_but_not_counted(context, 'were not trained on')
+
+
+def test_threshold_samples_of_few_epochs_declare_nothing_wrong(own):
+  context = own(audit__threshold_samples=True)
+  source = context.workdir.root / 'train'
+  for number in (0, 1):
+    target = context.workdir.run('audit', number)
+    shutil.copytree(source / f'run_0{number}', target)
+  audit.run(context)
+  _assert_ranked_but_not_counted(context, 'after 3.9 of them')
+
+
+def test_without_held_out_examples_the_test_split_is_asked_too(own):
+  context = own(train__subset_fraction=1.0)
+  for run in context.runs:
+    folder = context.workdir.run('train', run)
+    manifest = artifacts.read_manifest(folder)
+    artifacts.write_manifest(folder, {**manifest, 'test_accuracy': 0.47})
+  audit.run(context)
+  _assert_ranked_but_not_counted(context, '47 % of the labels of the test')
