@@ -94,10 +94,11 @@ map: $(STAMP) ## Draw the rooms of the package and the imports between them.
 	@$(VENV)/bin/python -m tools.house
 
 .PHONY: lint
-lint: $(STAMP) ## Check the style and the workflows alone.
+lint: $(STAMP) ## Check the style, the types and the workflows alone.
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/ruff format --quiet --check .
 	@$(VENV)/bin/actionlint
+	@$(VENV)/bin/mypy --no-error-summary
 
 .PHONY: format
 format: $(STAMP) ## Put the style right where ruff can.

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 from absl import flags
@@ -92,7 +93,8 @@ def given() -> Given:
     raise ConfigError('--workdir is missing')
   if not _CONFIG.value:
     raise ConfigError(_missing_config())
-  _, _, argument = flags.FLAGS['config'].config_filename.partition(':')
+  config_flag: Any = flags.FLAGS['config']  # ml_collections' own kind.
+  _, _, argument = config_flag.config_filename.partition(':')
   return Given(
     _CONFIG.value,
     argument if argument.endswith('.json') else '',
@@ -155,7 +157,9 @@ def parse(argv: Sequence[str]) -> list[str]:
 
 def _split_names(config: ml_collections.ConfigDict | None) -> None:
   """Takes a,b for ('a', 'b'): ml_collections makes one name of it."""
-  for name, value in list(flatten(config or {})):
+  if config is None:
+    return
+  for name, value in list(flatten(config)):
     is_one_name = isinstance(value, tuple) and len(value) == 1
     if is_one_name and isinstance(value[0], str) and ',' in value[0]:
       names = (item.strip() for item in value[0].split(','))
@@ -193,7 +197,9 @@ def _last_of_each(arguments: list[str]) -> list[str]:
   for position in reversed(range(len(arguments))):
     override = _OVERRIDE.match(arguments[position])
     name = override[1] if override else ''
-    if name not in FIELDS or not isinstance(FIELDS[name].default, tuple):
+    if override is None or name not in FIELDS:
+      continue
+    if not isinstance(FIELDS[name].default, tuple):
       continue
     if name in seen:  # The value may stand apart.
       del kept[position : position + (1 if override[2] else 2)]

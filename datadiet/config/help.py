@@ -83,8 +83,8 @@ def _own_options(name: str) -> Iterator[str]:
         yield f'      {model}: {", ".join(names)}'
   if name == 'optimizer.options':
     for schedule in SCHEDULES:
-      if names := schedule_options(schedule):
-        yield f'      {schedule}: {", ".join(names)}'
+      if keywords := schedule_options(schedule):
+        yield f'      {schedule}: {", ".join(keywords)}'
   if name == 'select.options':
     for policy, spec in POLICIES.items():
       for option, setting in spec.options.items():

@@ -88,8 +88,8 @@ def _write_tree(
   """
   train = kept.dataset.train
   keep_paths = originals is not None and not kept.labels_are_changed
-  names = kept.dataset.class_names
-  names = list(names) if keep_paths else _folder_names(names)
+  classes = kept.dataset.class_names
+  names = list(classes) if keep_paths else _folder_names(classes)
   homes = [names[label] for label in train.labels]
   if keep_paths:
     homes = class_folders(train.ids.tolist(), homes)

@@ -77,8 +77,10 @@ def loader_indices(kept: Kept) -> np.ndarray:
   pattern = _NUMBERED.get(kept.source_name)
   if pattern is None:
     return kept.example_index
-  matches = [pattern.fullmatch(name) for name in kept.ids]
-  if None in matches:
-    name = kept.ids[matches.index(None)]
-    raise DataDietError(f'the id {name!r} has no number to find it by')
-  return np.array([int(match[1]) for match in matches], np.int64)
+  numbers = []
+  for name in kept.ids:
+    match = pattern.fullmatch(name)
+    if match is None:
+      raise DataDietError(f'the id {name!r} has no number to find it by')
+    numbers.append(int(match[1]))
+  return np.array(numbers, np.int64)

@@ -130,7 +130,7 @@ class Placements:
     self._placement = placement
     self._placed: dict[Any, tuple[Split, Placement]] = {}
 
-  def of(self, split: Split, sharding: jax.sharding.Sharding) -> Placement:
+  def of(self, split: Split, sharding: jax.sharding.NamedSharding) -> Placement:
     """The placement of a split; placed if its pixels are not there yet.
 
     Args:
@@ -159,7 +159,7 @@ def _put(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
 def _device_memory(sharding: jax.sharding.Sharding) -> float:
   """Bytes that one device has for everything."""
   devices = sharding.addressable_devices
-  (device, *_) = devices
+  device: Any = next(iter(devices))  # jax's type lacks the method.
   stats = device.memory_stats() or {}
   if 'bytes_limit' in stats:
     return stats['bytes_limit']

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 Item = TypeVar('Item')
@@ -10,7 +10,9 @@ Item = TypeVar('Item')
 _PATIENCE = 0.1
 
 
-def prefetched(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
+def prefetched(
+  items: Iterator[Item], depth: int = 2
+) -> Generator[Item, None, None]:
   """The same items in the same order, computed ahead in another thread.
 
   Args:

@@ -155,8 +155,10 @@ class Results:
       DataDietError: if the step was not scored.
     """
     checked = self._check_step(step)
-    columns = {}
-    for run in [] if checked is None else self.score_runs(checked):
+    columns: dict[int, np.ndarray] = {}
+    if checked is None:
+      return pd.DataFrame(columns).rename_axis('example_index')
+    for run in self.score_runs(checked):
       path = self.workdir.scores(run, checked) / f'{score}.npy'
       if path.exists():
         columns[run] = artifacts.read_npy(path, self.num_examples)

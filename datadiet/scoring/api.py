@@ -48,7 +48,7 @@ def _as_model(model: nn.Module | Callable) -> _Model:
   if not isinstance(model, nn.Module):
     return _Model(model)
   parameters = inspect.signature(model.__call__).parameters
-  options = {'train': False} if 'train' in parameters else {}
+  options: dict[str, Any] = {'train': False} if 'train' in parameters else {}
   return _Model(
     lambda variables, images, **more: model.apply(
       variables, images, **options, **more
@@ -108,7 +108,7 @@ def _check_subset(params, pattern: str) -> None:
     )
 
 
-def _resolve(scores: Sequence[str]) -> list[str]:
+def _resolve(scores: Sequence[str]) -> tuple[str, ...]:
   """The scores by their names; only what one network gives."""
   names = registry.resolve(scores)
   allowed = (registry.FORWARD, registry.GRADIENT, registry.DATA)
@@ -182,21 +182,21 @@ def score_examples(
   names = _resolve([scores] if isinstance(scores, str) else scores)
   images, labels = np.asarray(images), np.asarray(labels)
   _check_arrays(images, labels)
-  model = _as_model(model)
+  applied: Any = _as_model(model)
   # The engine knows two collections: all but params go as the second.
   inputs = {
     'params': variables['params'],
     'batch_stats': {k: v for k, v in variables.items() if k != 'params'},
   }
-  _check_classes(model, inputs, images[:1], labels)
+  _check_classes(applied, inputs, images[:1], labels)
   if 'grand_subset' in names:
     _check_subset(inputs['params'], gradient.grand_subset)
-  split = _Arrays(images, labels.astype(np.int32))
-  result = {}
+  split: Any = _Arrays(images, labels.astype(np.int32))
+  result: dict[str, np.ndarray] = {}
   for group in pass_groups(names):
     engine = ScoringEngine(
       split,
-      model,
+      applied,
       group,
       mean=None,
       std=None,

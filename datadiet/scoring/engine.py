@@ -91,7 +91,7 @@ class ScoringEngine:
     self._names = tuple(names)
     self._gradient = gradient
     self._precision = precision
-    self._score = self._compile(
+    self._score: Any = self._compile(
       make_score_step(
         model, names, mean=mean, std=std, keep=keep, gradient=gradient
       )
@@ -206,7 +206,7 @@ class ScoringEngine:
     if on_chunk is not None:
       on_chunk(done)
 
-  def _with_direction(self, variables: dict[str, Any]) -> dict[str, Any]:
+  def _with_direction(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
     """Adds the mean gradient that unclog subtracts."""
     if UNCLOG not in self._names or 'unclog_direction' in variables:
       return variables

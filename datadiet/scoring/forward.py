@@ -120,5 +120,6 @@ def grand_last(outputs: Outputs) -> jax.Array:
   The gradient in its kernel is the outer product of features and e, that in
   its bias is e: the norm is |e| sqrt(|features|^2 + 1).
   """
+  assert outputs.features is not None  # The score needs them.
   length = jnp.sum(jnp.square(outputs.features), -1)
   return el2n(outputs) * jnp.sqrt(length + 1.0)

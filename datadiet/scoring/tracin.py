@@ -23,11 +23,11 @@ def tracin_self(
   Returns:
     float32[N].
   """
-  total = sum(
+  terms = [
     rate * np.square(grand.astype(np.float64))
     for rate, grand in zip(rates, grand_by_step, strict=True)
-  )
-  return total.astype(np.float32)
+  ]
+  return np.asarray(sum(terms), np.float32)
 
 
 def doubts(

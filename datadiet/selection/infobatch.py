@@ -26,6 +26,7 @@ class InfoBatch(Epochs):
   ) -> tuple[np.ndarray, np.ndarray]:
     options = self.options
     last_part = (1 - options['full_fraction']) * self.num_steps
+    assert losses is not None  # `uses_losses` is true.
     losses = losses[self.example_index].astype(np.float64)
     seen = np.isfinite(losses)
     kept = np.ones(len(losses), bool)

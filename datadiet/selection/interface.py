@@ -27,10 +27,11 @@ class SelectionInputs:
 
   labels: np.ndarray
   num_classes: int
-  scores: np.ndarray | None = None
+  # Typed as if they were there: a policy reads only what it `needs`.
+  scores: np.ndarray = None  # type: ignore[assignment]
   higher_is: str = 'neither'
-  features: np.ndarray | None = None
-  mean_confidence: np.ndarray | None = None
+  features: np.ndarray = None  # type: ignore[assignment]
+  mean_confidence: np.ndarray = None  # type: ignore[assignment]
 
   @property
   def num_examples(self) -> int:

@@ -80,7 +80,7 @@ def selection_name(
   """
   name, values = check_policy(policy, options)
   specs = POLICIES[name].options
-  parts = []
+  parts: list[Any] = []
   if 'scores' in POLICIES[name].needs:
     if not score:
       raise DataDietError(f'policy {name!r} needs the name of a score')

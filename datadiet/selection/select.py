@@ -63,7 +63,9 @@ def _check_inputs(
 ) -> SelectionInputs:
   """Checks what the policy needs and drops what it does not read."""
   labels = _check_labels(inputs)
-  arrays = {'scores': None, 'features': None, 'mean_confidence': None}
+  arrays: dict[str, Any] = dict.fromkeys(
+    ('scores', 'features', 'mean_confidence')
+  )
   for what in policy.needs & arrays.keys():
     values = getattr(inputs, what)
     if values is None:
@@ -149,11 +151,12 @@ def _select_by_class(
       f'{quotas[label]} of class {label}, which has {sizes[label]}'
     )
   kept = []
-  for label in np.flatnonzero(quotas):
+  assert policy.function is not None  # Checked by `select_examples`.
+  for label in np.flatnonzero(quotas).tolist():
     members = np.flatnonzero(inputs.labels == label)
     # Its own stream: what one class draws does not move the others.
     rng = np.random.default_rng(
-      np.random.SeedSequence(entropy, spawn_key=(int(label),))
+      np.random.SeedSequence(entropy, spawn_key=(label,))
     )
     try:
       positions = policy.function(
@@ -210,5 +213,6 @@ def select_examples(
     kept = _select_by_class(policy, inputs, int(num_keep), entropy, values)
   else:
     rng = np.random.default_rng(np.random.SeedSequence(entropy))
+    assert policy.function is not None  # Checked above.
     kept = policy.function(inputs, int(num_keep), rng=rng, **values)
   return kept.astype(np.int64)

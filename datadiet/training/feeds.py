@@ -85,7 +85,7 @@ class FeedsByLoss:
     count = min(self._plan.steps_until_event(step), left)
     steps = range(step, step + count)
     feed = self._trainer.make_feed(
-      [self._block(1, at) for at in steps], [self._block(2, at) for at in steps]
+      [self._block(0, at) for at in steps], [self._block(1, at) for at in steps]
     )
     return state, count, feed
 
@@ -120,12 +120,12 @@ class FeedsByLoss:
     return first_step + num_steps - step
 
   def _block(self, part: int, step: int) -> np.ndarray:
-    """One step of all slots: of the order (1) or of the weights (2)."""
+    """One step of all slots: of the order (0) or of the weights (1)."""
     size = self._plan.train.batch_size
     rows = []
-    for epoch in self._epochs:
-      start = (step - epoch[0]) * size
-      rows.append(epoch[part][start : start + size])
+    for first_step, *parts in self._epochs:
+      start = (step - first_step) * size
+      rows.append(parts[part][start : start + size])
     return np.stack(rows)
 
 

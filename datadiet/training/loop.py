@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -61,14 +62,14 @@ def train_jobs(
         f'{job.name}: a subset of {job.smallest_epoch} examples is smaller '
         f'than a batch of {plan.train.batch_size}'
       )
-  pending = processes.broadcast_from_lead(
+  numbers = processes.broadcast_from_lead(
     lambda: [
       number
       for number, job in enumerate(jobs)
       if not is_trained(job.folder, dataset)
     ]
   )
-  pending = [jobs[number] for number in pending]
+  pending = [jobs[number] for number in numbers]
   if not pending:
     return
   plan = dataclasses.replace(plan, platform=run_mesh.platform)
@@ -84,7 +85,7 @@ def train_jobs(
     try:
       _WaveLoop(trainer, wave, dataset, plan).train(label)
     except checkpoints.DamagedCheckpoint:
-      if not processes.broadcast_from_lead(lambda wave=wave: _set_aside(wave)):
+      if not processes.broadcast_from_lead(functools.partial(_set_aside, wave)):
         raise  # Damaged once, whole now: a file system to distrust.
       continue
     done = {job.folder for job in wave.jobs}
@@ -236,7 +237,9 @@ class _WaveLoop:
           state, stop = self._handle_events(step, state)
           self._wait_for_writers()
       elif step == plan.num_steps:
-        self._figures.note_classes(self._trainer.evaluate(state))
+        evaluation = self._trainer.evaluate(state)
+        assert evaluation is not None  # Nothing cuts it off.
+        self._figures.note_classes(evaluation)
       while step < plan.num_steps and not stop:
         state, count, feed = feeds.take(step, state)
         # Between log points nothing but indices goes to the device, and
@@ -308,7 +311,7 @@ class _WaveLoop:
     job = self._jobs[slot]
     path = job.folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
     # The rings are only needed to go on, and are in the checkpoint.
-    arrays = {
+    arrays: dict[str, Any] = {
       name: array
       for name, array in dynamics_arrays(dynamics).items()
       if array.ndim == 1

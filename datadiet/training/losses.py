@@ -1,5 +1,7 @@
 """The losses that epochs go by, where a policy draws them by the losses."""
 
+import dataclasses
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -39,14 +41,15 @@ def record_losses(
   last_loss = losses.last_loss.at[example_index].set(
     batch_losses, mode='drop', unique_indices=True
   )
-  return losses.replace(last_loss=last_loss)
+  return dataclasses.replace(losses, last_loss=last_loss)
 
 
 def begin_epoch(
   losses: EpochLosses, begins: jax.Array, step: jax.Array
 ) -> EpochLosses:
   """Starts another epoch at int32[] `step` where bool[] `begins` is true."""
-  return losses.replace(
+  return dataclasses.replace(
+    losses,
     epoch_loss=jnp.where(begins, losses.last_loss, losses.epoch_loss),
     epoch=losses.epoch + begins,
     first_step=jnp.where(begins, step, losses.first_step),

@@ -48,13 +48,13 @@ def apply_model(
   Raises:
     DataDietError: if the network draws and there are no keys, as in eval mode.
   """
-  variables = {'params': params}
+  variables: dict[str, Any] = {'params': params}
   if batch_stats:
     variables['batch_stats'] = batch_stats
-  options = {'rngs': rngs} if rngs else {}
+  options: dict[str, Any] = {'rngs': rngs} if rngs else {}
   if not (train and batch_stats):
     try:
-      logits = model.apply(variables, images, train=train, **options)
+      logits: Any = model.apply(variables, images, train=train, **options)
     except flax.errors.InvalidRngError as error:
       raise DataDietError(
         f'the model {type(model).__name__} draws random numbers where train is '
@@ -110,8 +110,8 @@ def make_train_step(
   model: nn.Module,
   tx: optax.GradientTransformation,
   *,
-  mean: jax.Array,
-  std: jax.Array,
+  mean: jax.typing.ArrayLike,
+  std: jax.typing.ArrayLike,
   augmentation: str,
   crop_padding: int,
   recorders: Sequence[Recorder] = (),
@@ -192,7 +192,7 @@ def _update_meters(meters, loss, losses, logits, labels, step) -> Meters:
 
 
 def make_eval_step(
-  model: nn.Module, *, mean: jax.Array, std: jax.Array
+  model: nn.Module, *, mean: jax.typing.ArrayLike, std: jax.typing.ArrayLike
 ) -> Callable[[Any, Any, Batch], dict[str, jax.Array]]:
   """Builds the evaluation step of one run.
 

@@ -1,5 +1,6 @@
 """The compiled functions of a training, made once for all runs and waves."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -190,9 +191,8 @@ class Trainer:
   ) -> TrainState:
     """Trains all slots for `num_steps` steps, without waiting for them."""
     if num_steps not in self._counts:
-      count = np.int32(num_steps)
       self._counts[num_steps] = self.run_mesh.put(
-        count, self.run_mesh.replicated
+        np.int32(num_steps), self.run_mesh.replicated
       )
     count = self._counts[num_steps]
     return self._steps(state, feed, keys, count, self._placement.resident)
@@ -200,4 +200,4 @@ class Trainer:
   def take_meters(self, state: TrainState) -> tuple[TrainState, Meters]:
     """Hands out the meters and starts new ones."""
     taken, fresh = self._split_meters(state.meters)
-    return state.replace(meters=fresh), taken
+    return dataclasses.replace(state, meters=fresh), taken

@@ -53,7 +53,7 @@ def unflatten(flat: dict[str, np.ndarray], template: Any, source: Any) -> Any:
   expected = traverse_util.flatten_dict(
     state_dict, sep='/', keep_empty_nodes=True
   )
-  filled = {}
+  filled: dict[str, Any] = {}
   for path, leaf in expected.items():
     if leaf is traverse_util.empty_node or leaf is None:
       filled[path] = leaf

@@ -113,7 +113,7 @@ class CheckpointWriter:
       folder = self._folder / str(step)
       if step not in self._keep_steps:
         _remove(folder)
-      elif (files := _listed(folder)) is not _UNREADABLE:
+      elif (files := _listed(folder)) and files is not _UNREADABLE:
         _write_manifest(folder, {VARIABLES: files[VARIABLES]})
         storage.remove(folder / REST)
 

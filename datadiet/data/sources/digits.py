@@ -23,8 +23,8 @@ def load_digits(settings) -> Dataset:
   train_index, test_index = model_selection.train_test_split(
     np.arange(len(labels)), test_size=360, stratify=labels, random_state=0
   )
-  splits = [
+  train, test = (
     Split(images[index], labels[index], ids[index])
     for index in (np.sort(train_index), np.sort(test_index))
-  ]
-  return make_dataset('digits', *splits, tuple(map(str, range(10))))
+  )
+  return make_dataset('digits', train, test, tuple(map(str, range(10))))
