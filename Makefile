@@ -70,7 +70,7 @@ wheel: $(STAMP) ## Build dist/, install it in empty environments, run it.
 docs: $(STAMP) ## Build the documentation site in build/site.
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
 	  -c constraints.txt -e '.[docs]'
-	@$(VENV)/bin/python -m mkdocs build --quiet --strict --site-dir=build/site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict --site-dir=build/site
 
 .PHONY: soak
 soak: $(STAMP) ## Kill a pair of processes 20 times; the results must not change.

@@ -46,6 +46,7 @@ def test_all_recipes_run_in_one_experiment(tmp_path):
     model__name='mlp',
     model__options__dropout=0.2,
     optimizer__schedule='exponential',
+    train__num_runs=1,
     train__num_steps=9,
     train__schedule_steps=9,
     train__eval_every_steps=9,
@@ -55,6 +56,9 @@ def test_all_recipes_run_in_one_experiment(tmp_path):
     select__scores='gini',
     select__policies='near_quantile',
     select__options__quantile=0.9,
+    select__baselines='()',
+    retrain__full=False,
+    retrain__num_runs=1,
     retrain__num_steps=6,
   )
   ended = running.run_main(flags, env)
