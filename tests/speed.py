@@ -42,20 +42,15 @@ SLOW = (
   'reporting/audit_test.py::test_the_page_says',
   'reporting/charts_test.py',
   'reporting/figures_test.py',
+  'reporting/noise_test.py::test_the_report_says',
   'reporting/page_test.py',
   'reporting/redundancy_test.py',
   'reporting/report_test.py',
+  'reporting/thumbnails_test.py::test_coded_thumbnails',
   'scoring/api_test.py',
   'scoring/engine_test.py',
   'scoring/gradient_test.py',
-  'stages/audit_test.py',
-  'stages/opening_test.py',
-  'stages/held_out_test.py',
-  'stages/report_test.py',
-  'stages/retrain_test.py',
-  'stages/score_test.py',
-  'stages/select_test.py',
-  'stages/train_test.py',
+  'stages',
   'training/dropout_test.py',
   'training/elastic_test.py',
   'training/in_flight_test.py',
@@ -66,6 +61,9 @@ SLOW = (
   'training/resume_test.py',
   'training/trainer_test.py',
 )
+
+# Fast, though their folder is slow.
+FAST = ('stages/context_test.py',)
 
 # They start the program, scripts or servers in processes of their own.
 PROCESSES = (
@@ -108,6 +106,8 @@ def marks_of(nodeid: str) -> list[str]:
     nodeid: of pytest, such as 'tests/stages/train_test.py::test_it'.
   """
   test = nodeid.removeprefix('tests/')
+  if any(_starts_with(test, start) for start in FAST):
+    return []
   return [
     mark
     for mark, starts in MARKS.items()

@@ -156,9 +156,8 @@ class Results:
     """
     checked = self._check_step(step)
     columns: dict[int, np.ndarray] = {}
-    if checked is None:
-      return pd.DataFrame(columns).rename_axis('example_index')
     for run in self.score_runs(checked):
+      assert checked is not None  # Else there are no runs.
       path = self.workdir.scores(run, checked) / f'{score}.npy'
       if path.exists():
         columns[run] = artifacts.read_npy(path, self.num_examples)
