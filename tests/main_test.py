@@ -1,5 +1,6 @@
 """Tests of the program from outside: full disks, signals, resuming."""
 
+import importlib.util
 import json
 import random
 import signal
@@ -111,6 +112,41 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_restores(
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr
   assert f'Going on from step {step}:' in done.stderr
+
+
+def test_event_files_and_a_profile_come_without_noise(
+  tmp_path_factory, compilations, tmp_path
+):
+  if not importlib.util.find_spec('tensorflow'):
+    pytest.skip('TensorFlow is not installed')
+  env = running.environment(tmp_path_factory.mktemp('home'), tensorflow=True)
+  workdir = tmp_path / 'workdir'
+  done = running.run_main(
+    running.tiny_flags(
+      workdir,
+      stages='train',
+      train__num_runs=1,
+      train__profile_steps=(20, 24),
+      compilation_cache_dir=compilations,
+    ),
+    env,
+  )
+  assert done.returncode == 0, done.stderr
+  run = workdir / 'train' / 'run_00'
+  (events,) = run.glob('events.out.tfevents.*')
+  content = events.read_bytes()
+  for name in (b'test_accuracy', b'steps_per_sec', b'train.batch_size'):
+    assert name in content
+  assert b'steps_per_sec' not in (run / 'history.csv').read_bytes()
+  # TensorBoard looks for it there; Perfetto opens the one in JSON.
+  assert list(run.glob('profile/plugins/profile/*/*.xplane.pb'))
+  assert list(run.glob('profile/plugins/profile/*/*.trace.json.gz'))
+  assert f'Profile of steps 20 to 24: {run}/profile' in done.stderr
+  for noise in ('oneDNN', 'InitializeLog', 'computation_placer', 'cpu_feature'):
+    assert noise not in done.stderr
+  # Every line is of this program.
+  lines = [line for line in done.stderr.splitlines() if line.strip()]
+  assert not [line for line in lines if 'tensorflow' in line.lower()]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(env, compilations, tmp_path):

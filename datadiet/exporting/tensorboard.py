@@ -20,6 +20,7 @@ def write_tensorboard(kept: Kept, folder: Path, final: Path) -> None:
     MissingLibraryError: if CLU's writer or TensorFlow is not installed.
   """
   del final
+  extras.quiet_tensorflow()
   try:
     from clu.metric_writers import SummaryWriter
   except ImportError as error:

@@ -1,6 +1,7 @@
 """Libraries that come with an extra of the package, and what to say without."""
 
 import importlib.util
+import os
 
 from datadiet.errors import DataDietError
 
@@ -55,3 +56,14 @@ def require(needed_by: str, *modules: str) -> None:
   missing = [name for name in modules if not importlib.util.find_spec(name)]
   if missing:
     raise missing_library(needed_by, *missing)
+
+
+def quiet_tensorflow() -> None:
+  """Keeps off the terminal what TensorFlow says of itself when it starts.
+
+  To be called before its import. A variable of the user's wins.
+  """
+  # The line on oneDNN heeds no log level, and none of its kernels are used.
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+  if os.environ.get('TF_CPP_MIN_LOG_LEVEL') in (None, '1'):  # JAX sets 1.
+    os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'

@@ -131,6 +131,17 @@ def each(check: Check, at_least_one: bool = False) -> Check:
   )
 
 
+def _is_span(value: Any) -> bool:
+  return isinstance(value, tuple | list) and (
+    len(value) == 0
+    or (
+      len(value) == 2
+      and all(is_integer(end) for end in value)
+      and 0 <= value[0] < value[1] <= MAX_INTEGER
+    )
+  )
+
+
 def _is_pattern(value: Any) -> bool:
   try:
     return isinstance(value, str) and bool(re.compile(value) or True)
@@ -146,6 +157,7 @@ def options(words: str) -> Check:
   )
 
 
+span = Check(_is_span, 'a tuple, () or (first, last) with first below last')
 text = Check(lambda value: isinstance(value, str), 'a text')
 name = Check(
   lambda value: isinstance(value, str) and bool(value), 'a text, not empty'

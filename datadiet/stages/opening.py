@@ -43,6 +43,7 @@ _FREE = (
   'train.eval_batch_size',
   'train.eval_every_steps',
   'train.log_every_steps',
+  'train.profile_steps',
   'train.runs_at_once',
   'train.steps_per_call',
 )

@@ -88,3 +88,15 @@ def _next_wave(pending: Sequence[Job], num_slots: int) -> tuple[list[int], int]:
     equal = [n for n, found in enumerate(steps) if max(found) == common]
     numbers = equal[:num_slots]
   return numbers, common
+
+
+def set_damaged_aside(wave: Wave) -> int:
+  """Puts the damaged checkpoints of a wave's start aside; says how many."""
+  num_damaged = 0
+  for job in wave.jobs:
+    try:
+      checkpoints.verify(job.folder, wave.first_step)
+    except checkpoints.DamagedCheckpoint:
+      checkpoints.set_aside(job.folder, wave.first_step)
+      num_damaged += 1
+  return num_damaged

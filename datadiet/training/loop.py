@@ -21,11 +21,17 @@ from datadiet.runtime import processes, stopping
 from datadiet.runtime.progress import Progress, progress
 from datadiet.training.dynamics import dynamics_arrays
 from datadiet.training.feeds import open_feeds
-from datadiet.training.figures import WaveFigures
 from datadiet.training.in_flight import InFlight
 from datadiet.training.initial import start_from
-from datadiet.training.jobs import Job, Wave, next_wave
+from datadiet.training.jobs import (
+  Job,
+  Wave,
+  next_wave,
+  set_damaged_aside,
+)
+from datadiet.training.metrics import WaveMetrics
 from datadiet.training.plan import TrainingPlan
+from datadiet.training.profiling import StepProfile
 from datadiet.training.trainer import Trainer
 from datadiet.workdir import artifacts, checkpoints
 from datadiet.workdir.arrays import MissingArray
@@ -74,6 +80,7 @@ def train_jobs(
     return
   plan = dataclasses.replace(plan, platform=run_mesh.platform)
   trainer = Trainer(dataset, plan, run_mesh, placements)
+  profile_steps = plan.train.profile_steps
   while pending:
     # It may have come while the last wave was saved.
     processes.stop_if_any_is_asked_to()
@@ -83,11 +90,14 @@ def train_jobs(
       label += f'-{len(jobs) - len(pending) + len(wave.jobs)}'
     label += f' of {len(jobs)}'
     try:
-      _WaveLoop(trainer, wave, dataset, plan).train(label)
+      _WaveLoop(trainer, wave, dataset, plan, profile_steps).train(label)
     except checkpoints.DamagedCheckpoint:
-      if not processes.broadcast_from_lead(functools.partial(_set_aside, wave)):
+      if not processes.broadcast_from_lead(
+        functools.partial(set_damaged_aside, wave)
+      ):
         raise  # Damaged once, whole now: a file system to distrust.
       continue
+    profile_steps = ()  # Later waves do the same again.
     done = {job.folder for job in wave.jobs}
     pending = [job for job in pending if job.folder not in done]
 
@@ -101,18 +111,6 @@ def is_trained(run_folder: epath.Path, dataset: Dataset) -> bool:
   return artifacts.is_complete(run_folder, fingerprint=dataset.fingerprint)
 
 
-def _set_aside(wave: Wave) -> int:
-  """Puts the damaged checkpoints of a wave's start aside; says how many."""
-  num_damaged = 0
-  for job in wave.jobs:
-    try:
-      checkpoints.verify(job.folder, wave.first_step)
-    except checkpoints.DamagedCheckpoint:
-      checkpoints.set_aside(job.folder, wave.first_step)
-      num_damaged += 1
-  return num_damaged
-
-
 class _WaveLoop:
   """Trains one wave from its first step to the last."""
 
@@ -122,8 +120,10 @@ class _WaveLoop:
     wave: Wave,
     dataset: Dataset,
     plan: TrainingPlan,
+    profile_steps: tuple[int, ...],
   ):
     self._trainer = trainer
+    self._profile = StepProfile(wave.jobs[0].folder, profile_steps)
     self._jobs = wave.jobs
     self._first_step = self._saved_step = wave.first_step
     self._in_flight = InFlight(trainer.run_mesh)
@@ -144,11 +144,12 @@ class _WaveLoop:
     ]
     for slot in saved:
       checkpoints.remove_after(self._jobs[slot].folder, self._first_step)
-    self._figures = WaveFigures(
+    self._metrics = WaveMetrics(
       {slot: self._jobs[slot] for slot in saved},
       first_step=self._first_step,
       batch_size=self._plan.train.batch_size,
       learning_rate=self._trainer.learning_rate,
+      hparams=self._plan.statement(),
     )
     self._writers = {
       slot: checkpoints.CheckpointWriter(
@@ -172,7 +173,7 @@ class _WaveLoop:
       )
       self._loop(state, shown, num_images)
       rate = shown.rate
-    self._figures.close()
+    self._metrics.close()
     for slot in saved:
       self._finish(slot)
     logging.info(
@@ -180,7 +181,7 @@ class _WaveLoop:
       label,
       time.monotonic() - started,
       rate,
-      self._figures.accuracy_note(),
+      self._metrics.accuracy_note(),
     )
 
   def _initial_state(self):
@@ -232,6 +233,7 @@ class _WaveLoop:
       feeds = stack.enter_context(
         open_feeds(self._trainer, self._slots, plan, step)
       )
+      stack.enter_context(self._profile)
       if self._row_is_due(step, state):
         with stopping.unsaved_work():
           state, stop = self._handle_events(step, state)
@@ -239,8 +241,9 @@ class _WaveLoop:
       elif step == plan.num_steps:
         evaluation = self._trainer.evaluate(state)
         assert evaluation is not None  # Nothing cuts it off.
-        self._figures.note_classes(evaluation)
+        self._metrics.note_classes(evaluation)
       while step < plan.num_steps and not stop:
+        self._profile.before(step)
         state, count, feed = feeds.take(step, state)
         # Between log points nothing but indices goes to the device, and
         # nothing comes back.
@@ -253,12 +256,13 @@ class _WaveLoop:
           stack.enter_context(stopping.unsaved_work())
         step += count
         logging.debug('Dispatched step %d', step)
-        shown.advance(count * num_images, self._figures.accuracy_note())
+        self._profile.after(step, done)
+        shown.advance(count * num_images, self._metrics.accuracy_note())
         if step == plan.next_event(step - count) and not stop:
           state, stop = self._handle_events(step, state)
       if stop:
         self._stop(step, state)
-      self._figures.flush()
+      self._metrics.flush()
       self._wait_for_writers()
 
   def _row_is_due(self, step: int, state: Any) -> bool:
@@ -272,8 +276,8 @@ class _WaveLoop:
     """Does what is due after a step: (state, whether to stop)."""
     plan = self._plan
     if plan.is_log_step(step):
-      # Figures of the row before have arrived by now: no wait.
-      self._figures.flush()
+      # Values of the row before have arrived by now: no wait.
+      self._metrics.flush()
       evaluation = None
       if plan.is_eval_step(step):
         logging.debug('Evaluating at step %d', step)
@@ -281,7 +285,7 @@ class _WaveLoop:
         if evaluation is None:  # The row is made after resumption.
           return state, True
       state, meters = self._trainer.take_meters(state)
-      self._figures.add(step, meters, evaluation)
+      self._metrics.add(step, meters, evaluation)
     if plan.is_checkpoint_step(step):
       self._save(step, state)
     return state, False
@@ -298,11 +302,11 @@ class _WaveLoop:
 
   def _save(self, step: int, state: Any) -> None:
     self._saved_step = step
-    self._figures.flush()
-    self._figures.check_finite(state.meters)
+    self._metrics.flush()
+    self._metrics.check_finite(state.meters)
     for slot, writer in self._writers.items():
       host_state = mesh_lib.slot_to_host(state, slot)
-      self._figures.write(slot)
+      self._metrics.write(slot)
       if step in self._plan.keep_steps or step == self._plan.num_steps:
         self._write_dynamics(slot, step, host_state.dynamics)
       writer.save(step, host_state)
@@ -320,7 +324,7 @@ class _WaveLoop:
     artifacts.write_npz(path, {'trained_on': job.example_index, **arrays})
 
   def _finish(self, slot: int) -> None:
-    job, latest = self._jobs[slot], self._figures.latest(slot)
+    job, latest = self._jobs[slot], self._metrics.latest(slot)
     artifacts.write_manifest(
       job.folder,
       {
@@ -340,6 +344,6 @@ class _WaveLoop:
         ],
         'test_accuracy': latest.get('test_accuracy'),
         'test_loss': latest.get('test_loss'),
-        'class_accuracy': self._figures.class_accuracy(slot),
+        'class_accuracy': self._metrics.class_accuracy(slot),
       },
     )

@@ -61,6 +61,7 @@ class TrainingPlan:
     ):
       due.append((step // every + 1) * every)
     due.extend(kept for kept in self.keep_steps if kept > step)
+    due.extend(end for end in self.train.profile_steps if end > step)
     return min(due)
 
   def steps_until_event(self, step: int) -> int:

@@ -94,6 +94,13 @@ class TrainSettings:
   dynamics_window: int = setting(
     10, checks.integer(2), 'Visits in a window of dual, dyn_unc and tdds.'
   )
+  profile_steps: tuple[int, ...] = setting(
+    (),
+    checks.span,
+    'Record what host and devices do from one step to another, such as (100, '
+    '120), for TensorBoard or Perfetto, in the folder profile of the first run '
+    'that trains.',
+  )
   runs_at_once: int = setting(
     0,
     checks.integer(),

@@ -43,7 +43,7 @@ def atomic_path(path: epath.PathLike) -> Iterator[epath.Path]:
   """
   path = epath.Path(path)
   temporary = _temporary_beside(path)
-  try:
+  with write_errors_told(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
       yield temporary
@@ -57,6 +57,21 @@ def atomic_path(path: epath.PathLike) -> Iterator[epath.Path]:
     except BaseException:
       _remove(temporary)
       raise
+
+
+@contextmanager
+def write_errors_told(path: epath.PathLike) -> Iterator[None]:
+  """Turns what fails while something is written into one sentence.
+
+  Args:
+    path: of what is written, for the message.
+
+  Raises:
+    DataDietError: for a full disk, in whatever words, and any `OSError`; other
+      errors stay what they are.
+  """
+  try:
+    yield
   except Exception as error:
     reason = _reason(error)
     if reason is None:

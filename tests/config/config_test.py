@@ -69,6 +69,7 @@ WRONG = {
   'train.num_epochs': (-1, *_INTEGERS),
   'train.init_from': _TEXT,
   'train.subset_path': _TEXT,
+  'train.profile_steps': ((3,), (3, 3), (-1, 3), (1, 2, 3), (1.0, 2), 3, None),
   'train.runs_at_once': (-1, *_INTEGERS),
   'train.steps_per_call': (-1, *_INTEGERS),
   'score.names': ((), ('el2m',), 'el2n', (2,), None),

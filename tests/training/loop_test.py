@@ -183,7 +183,8 @@ def test_between_events_nothing_comes_from_the_device_unasked(
 
   def careless(self, state, feed, keys, num_steps):
     # An implicit transfer to the device, such as of a Python number.
-    return run_steps(self, state, feed, keys + np.uint32(1), num_steps)
+    keys = jax.tree.map(lambda key: key + np.uint32(1), keys)
+    return run_steps(self, state, feed, keys, num_steps)
 
   monkeypatch.setattr(Trainer, 'run_steps', careless)
   with pytest.raises(Exception, match='Disallowed host-to-device transfer'):

@@ -20,6 +20,7 @@ _TFDS_ID = 'tfds_id'
 
 def import_tensorflow() -> tuple[Any, Any]:
   """TensorFlow and TFDS, which must not take the GPU's memory."""
+  extras.quiet_tensorflow()
   try:
     import tensorflow as tf
     import tensorflow_datasets as tfds

@@ -1,4 +1,4 @@
-"""Figures of a wave's runs on their way from the devices to history.csv."""
+"""Metrics of a wave's runs on their way from the devices to their histories."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -10,13 +10,13 @@ import numpy as np
 from datadiet.errors import DataDietError
 from datadiet.feeding.order import steps_per_epoch
 from datadiet.runtime import mesh as mesh_lib
-from datadiet.training.history import History
+from datadiet.training.history import History, report_progress
 from datadiet.training.jobs import Job
 
 
 @dataclasses.dataclass
 class _Pending:
-  """A row of the history whose figures may still be on the device."""
+  """A row of the history whose values may still be on the device."""
 
   step: int
   meters: Any
@@ -28,7 +28,7 @@ def _shares(correct: np.ndarray, count: np.ndarray) -> list[float | None]:
   return [right / num if num else None for right, num in pairs]
 
 
-class WaveFigures:
+class WaveMetrics:
   """The histories of the runs of a wave that this process saves."""
 
   def __init__(
@@ -38,6 +38,7 @@ class WaveFigures:
     first_step: int,
     batch_size: int,
     learning_rate: Callable[[int], float],
+    hparams: Mapping[str, Any] | None = None,
   ):
     """Opens the histories.
 
@@ -46,11 +47,14 @@ class WaveFigures:
       first_step: where the wave goes on; later rows are dropped.
       batch_size: examples a step.
       learning_rate: of an optimizer step.
+      hparams: nested settings, for TensorBoard.
     """
     self._jobs = dict(jobs)
     self._histories = {
-      slot: History(job.folder, first_step) for slot, job in jobs.items()
+      slot: History(job.folder, first_step, name=job.name, hparams=hparams)
+      for slot, job in jobs.items()
     }
+    self._report_progress: Callable[[int], Any] | None = None
     self._batch_size = batch_size
     self._learning_rate = learning_rate
     self._pending: list[_Pending] = []
@@ -60,24 +64,34 @@ class WaveFigures:
     self, step: int, meters: Any, evaluation: dict[str, jax.Array] | None
   ) -> None:
     """Keeps a row to be fetched later, so that nobody waits for it now."""
+    if self._report_progress is not None:
+      self._report_progress(step)
     self._pending.append(_Pending(step, meters, evaluation))
 
   def flush(self) -> None:
-    """Fetches the figures of waiting rows and writes them down.
+    """Fetches the values of waiting rows and writes them down.
 
     Raises:
       DataDietError: for a loss that is not finite.
     """
     for row in self._pending:
       self.check_finite(row.meters)
+      self._open_events()
       for slot, history in self._histories.items():
-        history.open_events()
         evaluation = None
         if row.evaluation is not None:
           evaluation = mesh_lib.slot_to_host(row.evaluation, slot)
         meters = mesh_lib.slot_to_host(row.meters, slot)
         history.add(self._row(slot, row.step, meters, evaluation))
     self._pending.clear()
+
+  def _open_events(self) -> None:
+    """Opens what imports TensorFlow, once steps have run."""
+    for history in self._histories.values():
+      history.open_events()
+    if self._report_progress is None:
+      clocks = [history.clock for history in self._histories.values()]
+      self._report_progress = report_progress(clocks)
 
   def _row(self, slot, step, meters, evaluation) -> dict[str, Any]:
     per_epoch = steps_per_epoch(self._jobs[slot].num_kept, self._batch_size)
@@ -123,7 +137,7 @@ class WaveFigures:
 
   def latest(self, slot: int) -> dict[str, float]:
     """The newest value of each column of a run's history."""
-    return self._histories[slot].latest
+    return self._histories[slot].table.latest
 
   def write(self, slot: int) -> None:
     """Writes the history.csv of a run."""
@@ -137,9 +151,9 @@ class WaveFigures:
   def accuracy_note(self) -> str:
     """The mean test accuracy of the runs, for a person; '' before the first."""
     accuracies = [
-      history.latest['test_accuracy']
+      history.table.latest['test_accuracy']
       for history in self._histories.values()
-      if 'test_accuracy' in history.latest
+      if 'test_accuracy' in history.table.latest
     ]
     if not accuracies:
       return ''
