@@ -190,7 +190,7 @@ def test_a_file_of_other_data_is_refused(own, tmp_path):
   with pytest.raises(DataDietError, match='was made for other data'):
     check_against_data(_by_file(own, tmp_path / 'el2n.npy'), ['select'])
   (tmp_path / 'mine.npy').write_bytes(b'nonsense')
-  with pytest.raises(DataDietError, match=r'readable .npy file\)$'):
+  with pytest.raises(DataDietError, match=r'mine.npy is no readable .npy'):
     # Nobody but the user could make it anew.
     check_against_data(_by_file(own, tmp_path / 'mine.npy'), ['select'])
   with pytest.raises(DataDietError, match='does not exist'):
