@@ -108,7 +108,7 @@ def soak(workdir, tmp_path_factory):
     'history.csv',
     'scores/el2n.npy',
     'step_1.npz',
-    'train/run_00/checkpoints/4/manifest/metadata',
+    'train/run_00/checkpoints/4/variables.safetensors',
   ],
 )
 def test_another_result_is_seen(soak, name):

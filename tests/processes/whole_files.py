@@ -22,6 +22,11 @@ def _check_csv(path: Path) -> None:
     raise DataDietError(f'{path} is cut off')
 
 
+def _check_lines(path: Path) -> None:
+  if not path.read_text().endswith('\n'):
+    raise DataDietError(f'{path} is cut off')
+
+
 def _check_png(path: Path) -> None:
   with Image.open(path) as image:
     image.load()
@@ -39,6 +44,7 @@ _READERS = {
   '.csv': _check_csv,
   '.png': _check_png,
   '.html': _check_html,
+  '.txt': _check_lines,
 }
 
 

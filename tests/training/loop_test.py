@@ -1,5 +1,6 @@
 """Tests datadiet.training.loop: what runs leave, whatever interrupts them."""
 
+import dataclasses
 import threading
 
 import jax
@@ -8,6 +9,7 @@ import pytest
 
 from datadiet.data.dataset import Split
 from datadiet.errors import DataDietError
+from datadiet.feeding.epochs import AllExamples
 from datadiet.training import loop
 from datadiet.training.history import read_history
 from datadiet.training.trainer import Trainer
@@ -292,7 +294,9 @@ def test_indices_are_sent_by_a_thread_of_their_own(tmp_path, monkeypatch):
 def test_a_subset_smaller_than_a_batch_is_refused(tmp_path):
   dataset = small_runs.small_dataset()
   job = small_runs.small_jobs(tmp_path, (0,), dataset)[0]
-  object.__setattr__(job, 'example_index', np.arange(15))
+  job = dataclasses.replace(
+    job, epochs=AllExamples(np.arange(15), seed=0, run=0)
+  )
   with pytest.raises(DataDietError) as error:
     loop.train_jobs(
       [job],
@@ -311,7 +315,7 @@ def test_dynamics_of_a_subset_are_indexed_by_the_whole_split(tmp_path):
   dataset = small_runs.small_dataset()
   job = small_runs.small_jobs(tmp_path, (0,), dataset)[0]
   kept = np.arange(1, small_runs.NUM_TRAIN, 2)
-  object.__setattr__(job, 'example_index', kept)
+  job = dataclasses.replace(job, epochs=AllExamples(kept, seed=0, run=0))
   loop.train_jobs(
     [job],
     dataset,

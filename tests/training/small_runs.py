@@ -76,7 +76,8 @@ def small_plan(**changes) -> TrainingPlan:
   """Ten steps of `SmallNet`; every kind of event in them.
 
   Args:
-    **changes: of the plan, of its `train`, or the name of its `model`.
+    **changes: of the plan, of its `train`, or `model` (its name), `width` and
+      `dtype`.
   """
   train = TrainSettings(
     schedule_steps=10,
@@ -90,7 +91,11 @@ def small_plan(**changes) -> TrainingPlan:
     steps_per_call=1,
   )
   plan = TrainingPlan(
-    ModelSettings(changes.pop('model', 'small_net'), width=4, dtype='float32'),
+    ModelSettings(
+      changes.pop('model', 'small_net'),
+      width=changes.pop('width', 4),
+      dtype=changes.pop('dtype', 'float32'),
+    ),
     OptimizerSettings(),
     train,
     num_steps=10,
