@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 from absl import logging
+from etils import epath
 
 from datadiet.feeding.epochs import AllExamples, Epochs
 from datadiet.runtime.mesh import make_run_mesh
@@ -14,6 +15,7 @@ from datadiet.stages.context import Context, training_plan
 from datadiet.stages.selections import PlannedSelection
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
+from datadiet.workdir import artifacts
 
 
 def needs_full(context: Context) -> bool:
@@ -119,14 +121,16 @@ def _expected_time(context: Context) -> str | None:
 
   None where that ran on other devices or not at all, or nothing is left.
   """
-  planned, config = _planned(context), context.config
-  left = sum(not _is_done(context, name, run) for name, run, _ in planned)
+  config, workdir = context.config, context.workdir
+  left = sum(
+    not _is_finished(workdir.run(f'retrain/{name}', run))
+    for name, run, _ in _planned(context)
+  )
   stage = opening.read_timing(context).get('train', {})
   if not left or stage.get('devices') != opening.devices():
     return None
   num_trained = sum(
-    is_trained(context.workdir.run('train', run), context.dataset)
-    for run in context.runs
+    _is_finished(workdir.run('train', run)) for run in context.runs
   )
   num_steps = num_trained * config.train.num_steps
   if not num_steps or not stage['seconds']:
@@ -137,6 +141,11 @@ def _expected_time(context: Context) -> str | None:
     f'{left} retraining runs of {config.retrain.num_steps} steps: about '
     f'{format_seconds(seconds)}, at the {rate:,.0f} images/s of training'
   )
+
+
+def _is_finished(folder: epath.Path) -> bool:
+  """Whether a run has its manifest, which is not read for an estimate."""
+  return (folder / artifacts.MANIFEST).exists()
 
 
 def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:
