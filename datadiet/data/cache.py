@@ -6,14 +6,12 @@ the arrays from `<cache_dir>/<name>-<key>/`, where the key says what was read
 anew. Nothing here holds a split's pixels in memory.
 """
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -30,7 +28,7 @@ from datadiet.data.dataset import (
 )
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import stopping
-from datadiet.workdir import artifacts, lock, storage
+from datadiet.workdir import artifacts, atomic, lock, storage
 
 DEFAULT_CACHE_DIR = '~/.cache/datadiet'
 # Raise it when the meaning of the cached arrays changes.
@@ -75,7 +73,8 @@ def cached(
     if dataset is not None:
       return dataset
     if locked:
-      _remove_left_behind(folder)
+      for left in atomic.temporaries_beside(folder):
+        shutil.rmtree(left, ignore_errors=True)
     writer = _Writer(folder)
     try:
       # Decoding ends its worker processes itself when it is asked to stop.
@@ -100,7 +99,7 @@ def scratch_folder(name: str, identity: dict, cache_dir: str) -> epath.Path:
   What it leaves when it is killed, the next one to read this data removes.
   """
   if cache_dir != 'none':
-    folder = _temporary_beside(_folder_of(name, identity, cache_dir))
+    folder = atomic.temporary_beside(_folder_of(name, identity, cache_dir))
     # A full or read-only home must not stop somebody from working.
     with suppress(OSError):
       folder.mkdir(parents=True)
@@ -108,16 +107,12 @@ def scratch_folder(name: str, identity: dict, cache_dir: str) -> epath.Path:
   return epath.Path(tempfile.mkdtemp(prefix='datadiet-'))
 
 
-def _temporary_beside(folder: epath.Path) -> epath.Path:
-  return folder.parent / f'.{folder.name}.{uuid.uuid4().hex}.tmp'
-
-
 class _Writer:
   """A cache folder in the making, under a temporary name."""
 
   def __init__(self, folder: epath.Path):
     self._folder = folder
-    self._temporary = _temporary_beside(folder)
+    self._temporary = atomic.temporary_beside(folder)
     self._allocated: dict[str, np.ndarray] = {}
     self._usable = True
 
@@ -158,9 +153,7 @@ class _Writer:
       artifacts.write_manifest(
         self._temporary, {**dataset.description(), 'sizes': sizes}
       )
-      if self._folder.exists():
-        shutil.rmtree(self._folder)
-      os.replace(self._temporary, self._folder)
+      atomic.move_into_place(self._temporary, self._folder)
     except (OSError, DataDietError) as error:
       self._give_up(error)
       return dataset
@@ -196,7 +189,7 @@ def _reserve(path: str, num_bytes: int) -> None:
     try:
       os.posix_fallocate(file.fileno(), 0, size)
     except (AttributeError, OSError) as error:
-      if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
+      if atomic.is_full(error):
         raise
       # Neither this system nor this file system can promise space.
       file.seek(size - num_bytes)
@@ -283,10 +276,3 @@ def _lock(folder: epath.Path) -> Iterator[bool]:
     except OSError:  # A file system without locks, or a folder that the writer
       locked = False  # will say that nothing can be written to.
     yield locked
-
-
-def _remove_left_behind(folder: epath.Path) -> None:
-  """Removes what processes left that were killed while they decoded."""
-  for path in folder.parent.iterdir():
-    if path.name.startswith(f'.{folder.name}.') and path.suffix == '.tmp':
-      shutil.rmtree(path, ignore_errors=True)

@@ -5,7 +5,6 @@ decoded arrays stay.
 """
 
 import dataclasses
-import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from datadiet.data.sources import tfds
 from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import progress
-from datadiet.workdir import storage
+from datadiet.workdir import atomic, storage
 
 
 @contextmanager
@@ -47,7 +46,7 @@ def local_copy(
     try:
       _copy(files, copy / os.fspath(files)[len(root) :].lstrip('/'))
     except OSError as error:
-      if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      if not atomic.is_full(error):
         raise
       raise DataDietError(
         f'{files} cannot be copied to {scratch.parent}: {error.strerror}; '

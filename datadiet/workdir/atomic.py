@@ -42,18 +42,12 @@ def atomic_path(path: epath.PathLike) -> Iterator[epath.Path]:
       and after any other error, nothing is left of the new content.
   """
   path = epath.Path(path)
-  temporary = _temporary_beside(path)
+  temporary = temporary_beside(path)
   with write_errors_told(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
       yield temporary
-      if temporary.is_dir() and path.is_dir():
-        old = _temporary_beside(path)
-        os.replace(path, old)
-        os.replace(temporary, path)
-        shutil.rmtree(old)
-      else:
-        os.replace(temporary, path)
+      move_into_place(temporary, path)
     except BaseException:
       _remove(temporary)
       raise
@@ -105,8 +99,34 @@ def atomic_folder(folder: epath.PathLike) -> Iterator[epath.Path]:
     yield temporary
 
 
-def _temporary_beside(path: epath.Path) -> epath.Path:
+def temporary_beside(path: epath.Path) -> epath.Path:
+  """A new temporary name beside a file or folder."""
   return path.parent / f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp'
+
+
+def temporaries_beside(path: epath.Path) -> list[epath.Path]:
+  """What killed processes left of a file or folder, under temporary names."""
+  return [
+    found
+    for found in path.parent.iterdir()
+    if found.name.startswith(f'.{path.name}.')
+    and _TEMPORARY.fullmatch(found.name)
+  ]
+
+
+def move_into_place(temporary: epath.Path, path: epath.Path) -> None:
+  """Gives a complete file or folder its name; replaces what has it.
+
+  Raises:
+    OSError: if it cannot be renamed.
+  """
+  if temporary.is_dir() and path.is_dir():
+    old = temporary_beside(path)
+    os.replace(path, old)
+    os.replace(temporary, path)
+    shutil.rmtree(old)
+  else:
+    os.replace(temporary, path)
 
 
 def _remove(path: epath.Path) -> None:
@@ -116,8 +136,8 @@ def _remove(path: epath.Path) -> None:
     os.unlink(path)
 
 
-def _reason(error: Exception) -> str | None:
-  """Why a write failed, in a line; None if the error says that itself.
+def is_full(error: BaseException) -> bool:
+  """Whether a write failed because a disk, or a user's share of it, is full.
 
   Libraries that write files wrap the system's error in one of their own, or
   have its text alone.
@@ -128,9 +148,16 @@ def _reason(error: Exception) -> str | None:
     if getattr(cause, 'errno', None) in _NO_SPACE_NUMBERS or (
       _NO_SPACE in text or 'disk quota exceeded' in text
     ):
-      # A sentence that came out of here has the file in it already.
-      return None if isinstance(error, DataDietError) else _NO_SPACE
+      return True
     cause = cause.__cause__ or cause.__context__
+  return False
+
+
+def _reason(error: Exception) -> str | None:
+  """Why a write failed, in a line; None if the error says that itself."""
+  if is_full(error):
+    # A sentence that came out of here has the file in it already.
+    return None if isinstance(error, DataDietError) else _NO_SPACE
   if isinstance(error, OSError):
     return error.strerror or str(error)
   return None
