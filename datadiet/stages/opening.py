@@ -75,10 +75,8 @@ def open_config(config: Config, workdir: Workdir) -> Config:
   """
   is_tree = config.dataset.name in TREES
   claim.check_is_apart(workdir, config.dataset.data_dir, is_tree)
-  claim.check_is_free(workdir)
-  before = None
-  if workdir.config.exists():
-    before = artifacts.read_json(workdir.config)['config']
+  content = claim.check_is_free(workdir)
+  before = None if content is None else content['config']
   config = choose_dtype(config, before)
   if before is not None:
     _check_same(config, before, workdir)

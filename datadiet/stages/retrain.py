@@ -14,7 +14,7 @@ from datadiet.stages import draws, opening
 from datadiet.stages.context import Context, training_plan
 from datadiet.stages.selections import PlannedSelection
 from datadiet.training.jobs import Job
-from datadiet.training.loop import is_trained, train_jobs
+from datadiet.training.loop import train_jobs
 from datadiet.workdir import artifacts
 
 
@@ -50,7 +50,7 @@ def _planned(context: Context) -> list[Planned]:
 
 def _is_done(context: Context, name: str, run: int) -> bool:
   folder = context.workdir.run(f'retrain/{name}', run)
-  return is_trained(folder, context.dataset)
+  return context.manifest(folder) is not None
 
 
 def _job(

@@ -18,12 +18,17 @@ _HARMLESS = ('lost+found', '.*', '*.log', '*.out', '*.err')
 _NUM_SHOWN = 3
 
 
-def check_is_free(workdir: Workdir, beside: Collection[str] = ()) -> None:
+def check_is_free(
+  workdir: Workdir, beside: Collection[str] = ()
+) -> dict[str, Any] | None:
   """Checks that nobody else's files lie where artifacts are to go.
 
   Args:
     workdir: there or not, local or remote.
     beside: names that may be there, too.
+
+  Returns:
+    What the workdir's config.json holds; None if there is none yet.
 
   Raises:
     ConfigError: names what is there.
@@ -31,14 +36,15 @@ def check_is_free(workdir: Workdir, beside: Collection[str] = ()) -> None:
   """
   root = workdir.root
   if workdir.config.exists():
-    if not _is_ours(artifacts.read_json(workdir.config)):
+    content = artifacts.read_json(workdir.config)
+    if not _is_ours(content):
       raise ConfigError(
         f'--workdir: {workdir.config} was not written by this program; '
         f'allowed: {_ALLOWED}'
       )
-    return
+    return content
   if not root.exists():
-    return
+    return None
   if not root.is_dir():
     raise ConfigError(f'--workdir: {root} is not a folder; allowed: {_ALLOWED}')
   own = {*beside, *(path.name for path in workdir.written_first)}
@@ -55,6 +61,7 @@ def check_is_free(workdir: Workdir, beside: Collection[str] = ()) -> None:
       f'({", ".join(others[:_NUM_SHOWN])}'
       f'{f" and {more} more" if more > 0 else ""}); allowed: {_ALLOWED}'
     )
+  return None
 
 
 def _is_ours(content: Any) -> bool:
