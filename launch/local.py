@@ -22,11 +22,10 @@ import threading
 import time
 from pathlib import Path
 
+from datadiet.errors import EXIT_STOPPED, EXIT_WRONG_SETTING
 from datadiet.workdir import storage
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-_PREEMPTED = 75
-_WRONG_SETTING = 2
 # How often --until_done starts again after errors, and how many ends in a row
 # without a new file it takes: after an error, after a preemption.
 _MAX_ERRORS = 3
@@ -172,7 +171,7 @@ class Group:
         first = next((i for i, code in enumerate(codes) if code), None)
         if first is None:
           continue
-        patience = 3 * grace_seconds if codes[first] == _PREEMPTED else 0
+        patience = 3 * grace_seconds if codes[first] == EXIT_STOPPED else 0
         deadline = time.monotonic() + patience
         signals = iter((signal.SIGTERM, signal.SIGKILL))
       elif time.monotonic() > deadline:
@@ -188,12 +187,14 @@ class Group:
     if code is None or code >= 0:
       return code
     # It ended before it could take the signal, and had nothing to save.
-    return _PREEMPTED if -code in self._passed_on else 128 - code
+    return EXIT_STOPPED if -code in self._passed_on else 128 - code
 
   def _summarise(self, first: int | None) -> int:
     """The exit code of all; shows the last lines of what failed first."""
     codes = [self._code_of(process) for process in self._processes]
-    failed = [i for i, code in enumerate(codes) if code not in (0, _PREEMPTED)]
+    failed = [
+      i for i, code in enumerate(codes) if code not in (0, EXIT_STOPPED)
+    ]
     if not failed:
       return max(codes)
     index = first if first in failed else failed[0]
@@ -228,10 +229,10 @@ class Launcher:
       if (
         not self._options.until_done
         or self._stopping
-        or code in (0, _WRONG_SETTING)
+        or code in (0, EXIT_WRONG_SETTING)
       ):
         return code
-      preempted = code == _PREEMPTED
+      preempted = code == EXIT_STOPPED
       errors += not preempted
       files, before = _list_files(self._options.workdir), files
       idle = idle + 1 if files == before else 0
@@ -239,7 +240,7 @@ class Launcher:
         _say('it does not get on: giving up')
         return code
       _say(f'ended with exit code {code}; starting again')
-    return _PREEMPTED
+    return EXIT_STOPPED
 
   def _run_once(self) -> int:
     port = free_port()

@@ -259,7 +259,8 @@ def _unknown_flag(name: str) -> str:
   hint = closest(name, [flag.name for flag in _own_flags()] + ['verbosity'])
   meant = [full for full in FIELDS if name in (full, full.split('.')[-1])]
   if meant:
-    hint = f'; did you mean --config.{meant[0]}?'
+    full = f'--config.{meant[0]}'
+    hint = closest(full, [full])
   return f'--{name} is not a flag{hint}'
 
 

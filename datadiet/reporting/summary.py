@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet.results import Results
+from datadiet.workdir.tables import SELECTION_FACTS
 
 FULL = 'full data'
 # What the runs of the train stage are called beside selections.
@@ -99,11 +100,7 @@ def _row(name: str, runs: pd.DataFrame) -> dict[str, Any]:
 
 def _full_description(results: Results) -> dict[str, Any]:
   return {
-    'policy': None,
-    'options': {},
-    'score': None,
-    'step': None,
-    'class_balanced': False,
+    **_facts({}),
     'changes': False,
     'num_kept': results.num_examples,
     'fraction': 1.0,
@@ -117,14 +114,19 @@ def _description(
   fraction = runs['fraction'].dropna()
   seen = results.retrained_on[name]
   return {
-    'policy': seen.get('policy'),
-    'options': seen.get('options') or {},
-    'score': seen.get('score'),
-    'step': seen.get('step'),
-    'class_balanced': bool(seen.get('class_balanced')),
+    **_facts(seen),
     'changes': bool(seen.get('changes')) if seen else None,
     'num_kept': int(num_kept.iloc[0]) if len(num_kept) else None,
     'fraction': float(fraction.iloc[0]) if len(fraction) else None,
+  }
+
+
+def _facts(seen: dict[str, Any]) -> dict[str, Any]:
+  """The facts of a selection, as far as they are known."""
+  facts = {name: seen.get(name) for name in SELECTION_FACTS}
+  return facts | {
+    'options': facts['options'] or {},
+    'class_balanced': bool(facts['class_balanced']),
   }
 
 

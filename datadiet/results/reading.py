@@ -89,7 +89,7 @@ def numbers_in(folder: epath.Path, pattern: str) -> list[int]:
 
 def runs_in(folder: epath.Path) -> list[tuple[int, epath.Path]]:
   """(run, its folder) of the runs in a folder, ascending."""
-  runs = numbers_in(folder, r'run_(\d+)')
+  runs = artifacts.runs_in(folder)
   return [(run, folder / artifacts.run_name(run)) for run in runs]
 
 

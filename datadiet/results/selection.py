@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from datadiet.errors import DataDietError
+from datadiet.workdir.tables import SELECTION_FACTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +71,7 @@ class Selection:
 
   def facts(self) -> dict[str, Any]:
     """What the manifest of a retraining says of the selection it saw."""
-    names = ('policy', 'options', 'score', 'step', 'num_kept', 'class_balanced')
-    return {name: getattr(self, name) for name in names}
+    return {name: getattr(self, name) for name in SELECTION_FACTS}
 
   @property
   def differs_by_run(self) -> bool:

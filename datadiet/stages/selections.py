@@ -17,6 +17,7 @@ from datadiet.selection import (
   num_kept,
   selection_name,
 )
+from datadiet.workdir.tables import SELECTION_FACTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +58,7 @@ class PlannedSelection:
 
   def facts(self) -> dict[str, Any]:
     """What manifests say of it, whatever data it is made of."""
-    return {
-      'policy': self.policy,
-      'options': self.options,
-      'score': self.score,
-      'step': self.step,
-      'num_kept': self.num_kept,
-      'class_balanced': self.class_balanced,
-    }
+    return {name: getattr(self, name) for name in SELECTION_FACTS}
 
 
 def plan_selections(

@@ -74,11 +74,7 @@ class Workdir:
 
   def runs(self, group: str) -> list[int]:
     """The numbers of the runs that have a folder in a group, ascending."""
-    folder = self.root / group
-    if not folder.exists():
-      return []
-    found = (re.fullmatch(r'run_(\d+)', path.name) for path in folder.iterdir())
-    return sorted(int(match[1]) for match in found if match)
+    return runs_in(self.root / group)
 
   def scores(self, run: int | None, step: int) -> epath.Path:
     """Folder of one checkpoint's scores; `run=None` is the mean over runs."""
@@ -99,6 +95,14 @@ class Workdir:
 def run_name(run: int) -> str:
   """The folder name of a run: `run_00`, `run_01`, ..."""
   return f'run_{run:02d}'
+
+
+def runs_in(folder: epath.Path) -> list[int]:
+  """The numbers of the runs that have a folder in another, ascending."""
+  if not folder.exists():
+    return []
+  found = (re.fullmatch(r'run_(\d+)', path.name) for path in folder.iterdir())
+  return sorted(int(match[1]) for match in found if match)
 
 
 def step_name(step: int) -> str:

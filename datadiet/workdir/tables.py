@@ -18,6 +18,16 @@ HISTORY_COLUMNS = (
 # The ids of the test split, one a line.
 TEST_IDS = 'test_ids.txt'
 
+# What manifests say of a selection, whatever data it is made of.
+SELECTION_FACTS = (
+  'policy',
+  'options',
+  'score',
+  'step',
+  'num_kept',
+  'class_balanced',
+)
+
 # The label audit, below audit/.
 LABEL_ISSUES = 'label_issues.csv'
 LABEL_ISSUES_COLUMNS = (
