@@ -1,7 +1,7 @@
-"""Tests the recipes of CONTRIBUTING.md: each block makes its thing known."""
+"""Tests the recipes of CONTRIBUTING.md: each alone, and all as plugins."""
 
+import os
 import re
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -27,8 +27,9 @@ from datadiet.training.optimizer import (
   make_schedule,
 )
 from datadiet.training.steps import apply_model, model_rngs
+from tests import running
 
-_TEXT = (Path(__file__).parents[1] / 'CONTRIBUTING.md').read_text()
+_TEXT = (running.REPOSITORY / 'CONTRIBUTING.md').read_text()
 _RECIPES = dict(
   re.findall(
     r'<!-- recipe: ([\w ]+) -->\n```python\n(.*?)```', _TEXT, re.DOTALL
@@ -138,3 +139,42 @@ def test_every_recipe_has_a_check():
 def test_a_recipe_is_complete(name):
   exec(compile(_RECIPES[name], f'recipe: {name}', 'exec'), {})
   _CHECKS[name]()
+
+
+def test_all_recipes_run_in_one_experiment(tmp_path):
+  for name, recipe in _RECIPES.items():
+    (tmp_path / f'my_{name.replace(" ", "_")}.py').write_text(recipe)
+  names = ','.join(path.stem for path in tmp_path.glob('my_*.py'))
+  env = running.environment(tmp_path)
+  env['PYTHONPATH'] = f'{tmp_path}{os.pathsep}{env["PYTHONPATH"]}'
+  workdir = tmp_path / 'workdir'
+  flags = running.tiny_flags(
+    workdir,
+    plugins=names,
+    dataset__name='stripes',
+    model__name='mlp',
+    model__options__dropout=0.2,
+    optimizer__schedule='exponential',
+    train__num_runs=1,
+    train__num_steps=9,
+    train__schedule_steps=9,
+    train__eval_every_steps=9,
+    train__checkpoint_every_steps=9,
+    score__names='gini,worst_loss',
+    score__steps='9,',
+    select__scores='gini',
+    select__policies='near_quantile,in_turns',
+    select__options__quantile=0.9,
+    select__options__stride=50,
+    select__baselines='()',
+    retrain__full=False,
+    retrain__num_runs=1,
+    retrain__num_steps=6,
+  )
+  ended = running.run_main(flags, env)
+  assert ended.returncode == 0, ended.stderr
+  assert 'gini_step_9_near_quantile' in ended.stdout
+  assert 'in_turns' in ended.stdout
+  page = (workdir / 'report' / 'index.html').read_text()
+  assert 'Examples by class' in page
+  assert page.count('<td>100</td>') >= 2

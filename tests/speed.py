@@ -9,6 +9,7 @@ keeps fast tests (tests/speed_test.py).
 SLOW = (
   'benchmarks/trace_test.py::test_fewer_steps',
   'configs_test.py',
+  'contributing_test.py::test_all_recipes',
   'data/decoding_test.py',
   'data/exported_test.py',
   'data/sources/hugging_face_test.py',
@@ -81,7 +82,6 @@ PROCESSES = (
   'packaging_test.py::test_scores_of_arrays',
   'packaging_test.py::test_the_export_says',
   'packaging_test.py::test_the_program_says',
-  'plugins_test.py',
   'predecessor_test.py',
   'processes',
   'runtime/compilation_test.py',

@@ -56,6 +56,7 @@ def check_steps(config: Config) -> None:
     ('score.steps', config.score.steps),
     ('train.early_steps', config.train.early_steps),
     ('train.early_until', (config.train.early_until,)),
+    ('train.profile_steps', config.train.profile_steps),
   ):
     late = [step for step in steps if step > config.train.num_steps]
     if late:

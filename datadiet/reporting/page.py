@@ -122,7 +122,7 @@ def _fill(
   }
   shown = []
   for name, section in sections.SECTIONS.items():
-    is_text = '{' in section.template
+    is_text = any(mark in section.template for mark in '{<')
     load = environment.from_string if is_text else environment.get_template
     template = load(section.template)
     content = markupsafe.Markup(template.render(common | values[name]))

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 from datadiet.errors import ConfigError
 
@@ -39,6 +40,18 @@ def load(names: Iterable[str]) -> None:
         f'config.plugins: {name} cannot be imported: {_where(error)}'
         f'{type(error).__name__}: {" ".join(str(error).split())}'
       ) from error
+
+
+def files(names: Iterable[str]) -> list[Path]:
+  """The files of loaded modules; of a package, all that lie below it."""
+  found = []
+  for name in names:
+    module = sys.modules[name]
+    for folder in getattr(module, '__path__', ()):
+      found += sorted(path for path in Path(folder).rglob('*.*'))
+    if not hasattr(module, '__path__') and module.__file__:
+      found.append(Path(module.__file__))
+  return found
 
 
 def _exists(name: str) -> bool:

@@ -233,7 +233,11 @@ class Context:
 
 
 def training_plan(
-  config: Config, num_steps: int, keep_steps: tuple[int, ...]
+  config: Config,
+  num_steps: int,
+  keep_steps: tuple[int, ...] = (),
+  *,
+  profile_steps: tuple[int, ...] = (),
 ) -> TrainingPlan:
   """The plan of a training, from the config.
 
@@ -241,11 +245,12 @@ def training_plan(
     config: of `config.resolve`.
     num_steps: optimizer steps.
     keep_steps: steps whose networks are kept.
+    profile_steps: as `config.train.profile_steps`, which does not count here.
   """
   return TrainingPlan(
     config.model,
     config.optimizer,
-    config.train,
+    dataclasses.replace(config.train, profile_steps=profile_steps),
     num_steps,
     keep_steps,
     placement=config.dataset.placement,

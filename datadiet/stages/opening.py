@@ -34,6 +34,7 @@ _FREE = (
   'dataset.data_dir',
   'dataset.labels_path',
   'dataset.placement',
+  'plugins',
   'retrain.full',
   'retrain.num_runs',
   'score',

@@ -7,6 +7,7 @@ from absl import logging
 
 import datadiet
 from datadiet.runtime import processes
+from datadiet.settings import plugins
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, storage
 
@@ -29,9 +30,9 @@ _PROGRAM = ('.py', '.html', '.css', '.js')
 def _made_from(context: Context) -> str:
   """A hash of what a report is made of: if it changes, it is made again."""
   digest = hashlib.sha256(datadiet.__version__.encode())
-  # So that whoever changes the page sees it.
-  package = Path(datadiet.__file__).parent / 'reporting'
-  for path in sorted(package.rglob('*.*')):
+  # So that whoever changes the page sees it, and whoever adds a section to it.
+  own = (Path(datadiet.__file__).parent / 'reporting').rglob('*.*')
+  for path in [*sorted(own), *plugins.files(context.config.plugins)]:
     if path.suffix in _PROGRAM:
       digest.update(path.read_bytes())
   for path in storage.matching(context.workdir.root, _SOURCES):

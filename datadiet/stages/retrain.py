@@ -152,7 +152,7 @@ def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:
   config = context.config
   if not some_jobs:
     return
-  plan = training_plan(config, config.retrain.num_steps, ())
+  plan = training_plan(config, config.retrain.num_steps)
   train_jobs(
     some_jobs,
     context.dataset,

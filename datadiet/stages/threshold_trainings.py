@@ -87,7 +87,7 @@ def train(context: Context) -> None:
     train_jobs(
       [job],
       with_extra_class(dataset, samples),
-      training_plan(config, config.train.num_steps, ()),
+      training_plan(config, config.train.num_steps),
       make_run_mesh(1, config.train.batch_size),
       name=f'training with threshold samples {number + 1},',
       placements=context.placements,

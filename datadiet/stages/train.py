@@ -96,7 +96,12 @@ def run(context: Context) -> None:
   train_jobs(
     jobs(context),
     context.dataset,
-    training_plan(config, config.train.num_steps, _network_steps(config)),
+    training_plan(
+      config,
+      config.train.num_steps,
+      _network_steps(config),
+      profile_steps=config.train.profile_steps,
+    ),
     make_run_mesh(
       config.train.num_runs,
       config.train.batch_size,

@@ -99,7 +99,7 @@ class TrainSettings:
     checks.span,
     'Record what host and devices do from one step to another, such as (100, '
     '120), for TensorBoard or Perfetto, in the folder profile of the first run '
-    'that trains.',
+    'of the train stage that is not finished.',
   )
   runs_at_once: int = setting(
     0,

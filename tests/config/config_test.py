@@ -201,6 +201,10 @@ def test_missing_fields_are_named():
       'config.train.early_steps: 9000 .*at most train.num_steps = 7800',
     ),
     (
+      {'train.profile_steps': (7_000, 9_000)},
+      'config.train.profile_steps: 9000 .*at most train.num_steps = 7800',
+    ),
+    (
       {'train.early_until': 9_000},
       'config.train.early_until: 9000 .*at most train.num_steps = 7800',
     ),

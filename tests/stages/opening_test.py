@@ -13,7 +13,13 @@ from datadiet import main
 from datadiet.configs import base
 from datadiet.errors import ConfigError
 from datadiet.results import load_results
-from datadiet.stages.opening import choose_dtype, open_dataset, timed
+from datadiet.stages.opening import (
+  choose_dtype,
+  open_config,
+  open_dataset,
+  timed,
+  write_config,
+)
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running
@@ -127,6 +133,16 @@ def test_scores_are_made_again_in_the_type_asked_for(narrow, tmp_path):
   np.testing.assert_allclose(rounded, exact, atol=0.1)
   # Rounded to 8 bits on the way, which float32 would not show.
   assert np.abs(rounded - exact).max() > 1e-5
+
+
+def test_plugins_may_be_added_to_a_workdir(tmp_path):
+  workdir = Workdir.at(tmp_path / 'workdir')
+  write_config(open_config(_config('float32'), workdir), workdir)
+  added = dataclasses.replace(_config('float32'), plugins=('json',))
+  assert open_config(added, workdir).plugins == ('json',)
+  model = dataclasses.replace(added.model, width=3)
+  with pytest.raises(ConfigError, match='another config: model.width'):
+    open_config(dataclasses.replace(added, model=model), workdir)
 
 
 def test_labels_from_before_they_were_changed_are_kept(tmp_path):
