@@ -43,15 +43,15 @@ class Phase:
 
 PHASES = {
   'compiling': Phase('Wave from step 0', 'el2n', 20, 'Wave from step 0'),
-  'training': Phase('Dispatched step', 'el2n', 8, 'Going on from step'),
+  'training': Phase('Dispatched step', 'el2n', 8, 'Resuming from step'),
   'evaluation': Phase(
     f'Evaluating at step {_STEPS}',
     'el2n',
     30,
-    f'Going on from step {_STEPS}',
+    f'Resuming from step {_STEPS}',
   ),
-  'scoring el2n': Phase('(el2n): ', 'el2n', 8, 'Going on at example'),
-  'scoring grand': Phase('(grand): ', 'grand', 8, 'Going on at example'),
+  'scoring el2n': Phase('(el2n): ', 'el2n', 8, 'Resuming at example'),
+  'scoring grand': Phase('(grand): ', 'grand', 8, 'Resuming at example'),
 }
 
 

@@ -107,11 +107,11 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_restores(
   assert str(workdir / 'train') in last
   assert 'Traceback' not in done.stderr
   assert not list(workdir.glob('train/run_*/manifest.json'))
-  assert 'Going on from step' in done.stderr
-  step = done.stderr.split('Going on from step ')[1].split(':')[0]
+  assert 'Resuming from step' in done.stderr
+  step = done.stderr.split('Resuming from step ')[1].split(':')[0]
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr
-  assert f'Going on from step {step}:' in done.stderr
+  assert f'Resuming from step {step}:' in done.stderr
 
 
 def test_event_files_and_a_profile_come_without_noise(
@@ -204,7 +204,7 @@ def test_killed_and_stopped_runs_end_in_the_same_bytes(
     flags, env, when=checkpoint(484), delay=delay, with_signal=signal.SIGTERM
   )
   assert code == EXIT_STOPPED, log
-  assert 'Going on from step' in log
+  assert 'Resuming from step' in log
   assert 'Got SIGTERM: saving, then stopping' in log
   assert 'run the same command again to resume' in log
   assert not (train / 'run_00' / 'manifest.json').exists()
@@ -246,7 +246,7 @@ def test_sigterm_while_scoring(env, compilations, uninterrupted, tmp_path):
   partials = list(workdir.glob('scores/run_*/step_*/partial.npz'))
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr
-  assert ('Going on at example' in done.stderr) == bool(partials)
+  assert ('Resuming at example' in done.stderr) == bool(partials)
   expected, found = running.results(uninterrupted), running.results(workdir)
   assert {name for name in expected if expected[name] != found.get(name)} == (
     set()

@@ -315,15 +315,15 @@ def test_a_report_of_scores_without_their_images(own, monkeypatch):
 
   page = own / 'report' / 'index.html'
   main.run(_config(), str(own), ['report'])
-  assert 'images were not at hand' not in page.read_text()
+  assert 'images were not available' not in page.read_text()
   with monkeypatch.context() as patch:
     patch.setattr(pipeline, 'load_dataset', gone)
     main.run(_config(), str(own), ['report'])
-    assert 'images were not at hand' in page.read_text()
+    assert 'images were not available' in page.read_text()
     for stages in (['select'], ['select', 'report']):
       _assert_refused(own, DataDietError, 'digits is gone', _config(), stages)
   main.run(_config(), str(own), ['report'])
-  assert 'images were not at hand' not in page.read_text()
+  assert 'images were not available' not in page.read_text()
 
 
 def test_a_report_on_nothing_is_refused(tmp_path):

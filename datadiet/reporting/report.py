@@ -44,7 +44,7 @@ def write_report(
     summary['changed_labels'] = found
   if dataset is None:
     summary['missing'].append(
-      'The images were not at hand: no thumbnails, no search for duplicates.'
+      'The images were not available: no thumbnails, no search for duplicates.'
     )
   write_figures(results, summary, dataset)
   duplicates = None

@@ -18,15 +18,15 @@ DEFAULT_COMPILATION_CACHE = '~/.cache/datadiet/xla'
 _CPU_OPTIONS = {
   'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_REDUCE'
 }
-# For what runs once: drawing a network's parameters takes 9 to 14 s to compile
-# at the full level and 1 to 2 s at this one, with the same numbers.
+# For functions that run once: drawing a network's parameters takes 9 to 14 s to
+# compile at the full level and 1 to 2 s at this one, with the same numbers.
 _CPU_RUN_ONCE_OPTIONS = {'xla_backend_optimization_level': 1}
 
 
 def compiler_options(
   run_once: bool = False, *, platform: str | None = None
 ) -> dict[str, str | int]:
-  """Compiler options for a platform, tried once.
+  """Compiler options for a platform; each is tried once and dropped if refused.
 
   Args:
     run_once: whether compiling fast matters more than running fast.
@@ -46,7 +46,7 @@ def _cpu_options(run_once: bool) -> dict[str, str | int]:
     probe = jax.jit(lambda value: value + 1, compiler_options=options)
     with jax.default_device(jax.devices('cpu')[0]):
       probe.lower(0).compile()
-  except Exception as error:  # jaxlib has no exception of its own for this.
+  except Exception as error:  # jaxlib has no specific exception for this.
     logging.info('This jaxlib knows no %s: %s', list(options), error)
     return {}
   return options

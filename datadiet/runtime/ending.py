@@ -26,23 +26,23 @@ from datadiet.runtime import processes, stopping
 
 _STOPPED = 'datadiet/stopped'
 _LISTEN_SECONDS = 0.5
-# How long a process that stops waits for the others: to hear of it, which comes
-# before they notice that it is gone and take that for a failure, and to save.
+# How long a stopping process waits for the others: to learn of the stop, before
+# they take its absence for a failure, and to save.
 _HEAR_SECONDS = 10.0
 _SAVE_SECONDS = 15.0
-# The lead process takes the store with it, so where the processes have not met
-# it outlives the others by this.
+# The store ends with the lead process, so where the processes have not met, the
+# lead process stays for this long after.
 _LAST_SECONDS = 1.0
 
 
 def run_to_end(work: Callable[[], None]) -> int:
-  """Runs what all processes do until all of them end.
+  """Runs the program of all processes, and ends them together.
 
   Args:
-    work: raises `Preempted` where it was stopped and everything is saved.
+    work: raises `Preempted` if it was stopped and everything is saved.
 
   Returns:
-    The exit code of a process without peers; one with peers ends in here.
+    The exit code of a process without peers; with peers this never returns.
   """
   with (
     stopping.handle_signals(tell_peers_stopped),
@@ -53,7 +53,7 @@ def run_to_end(work: Callable[[], None]) -> int:
     except Preempted:
       logging.info('Stopped; run the same command again to resume')
       exit_together(EXIT_STOPPED)
-      # Taking down all that was imported would take seconds more.
+      # An ordinary exit of all imported libraries would take seconds more.
       sys.stdout.flush()
       stopping.end_at_once()
     return exit_together(0)
@@ -63,7 +63,7 @@ def guarded(
   program: Callable[[list[str]], int],
   explain: Callable[[Exception], DataDietError | None],
 ) -> Callable[[list[str]], int]:
-  """A program whose errors end all processes, those for the user in one line.
+  """Wraps a program: errors end all processes; the user's are one line.
 
   Args:
     program: takes the arguments that are no flags, returns the exit code.
@@ -112,10 +112,10 @@ def parse_or_exit(
 
 
 def tell_peers_stopped() -> None:
-  """Tells the other processes that this one ends at once, as it was asked to.
+  """Tells the other processes that this one was asked to stop and ends now.
 
-  Otherwise they would wait for it and take it for a failure after half a
-  minute. Does not return where all processes are ending already.
+  Otherwise they would wait for it and report a failure after half a minute.
+  Does not return where all processes are ending already.
   """
   store = processes.store()
   if store is None:
@@ -129,7 +129,7 @@ def tell_peers_stopped() -> None:
   wait_for_peers()
 
 
-# Held by the thread that ends this process.
+# Held forever by the thread that ends this process.
 _parting = threading.RLock()
 
 
@@ -143,8 +143,8 @@ def wait_for_peers(
   which then ends the process; any other thread waits here.
 
   Args:
-    save: called once all know that they stop; this process ends after it.
-    patience: seconds to wait for that.
+    save: called once all processes know of the stop; then this one ends.
+    patience: seconds to wait for the others.
   """
   _parting.acquire()
   _meet('heard', patience)
@@ -156,7 +156,7 @@ def wait_for_peers(
 
 
 def _meet(name: str, seconds: float) -> bool:
-  """Waits until all processes are here, without their devices."""
+  """A barrier that needs no devices."""
   try:
     processes.store().wait_at_barrier(f'datadiet/{name}', round(1000 * seconds))
   except jax.errors.JaxRuntimeError as error:  # Some are gone.
@@ -166,9 +166,9 @@ def _meet(name: str, seconds: float) -> bool:
 
 
 def _leave_store() -> None:
-  """Waits until all leave the store, which goes with process 0.
+  """Waits until all leave the store, which ends with the lead process.
 
-  A process that is still there when it goes is ended by JAX, as failed.
+  JAX ends a process that is still connected then, as failed.
   """
   state = processes.global_state()
   try:
@@ -182,13 +182,13 @@ def _leave_store() -> None:
 
 
 def peers_stopped() -> bool:
-  """Whether another process has said that it ends, as it was asked to."""
+  """Whether another process has announced that it was asked to stop."""
   store = processes.store()
   if store is None:
     return False
   try:
     return store.key_value_try_get(_STOPPED) != processes.own_number()
-  except jax.errors.JaxRuntimeError:  # Nobody has, or the store is gone.
+  except jax.errors.JaxRuntimeError:  # No process has, or the store is gone.
     return False
 
 
@@ -196,7 +196,7 @@ def peers_stopped() -> bool:
 def following_peers(
   follow: Callable[[Callable], None],
 ) -> Iterator[None]:
-  """Within it, `follow` is called when another process says that it stops.
+  """A context in which `follow` is called when another process stops.
 
   Args:
     follow: ends this process; is given `wait_for_peers`.
@@ -204,7 +204,7 @@ def following_peers(
   ended = threading.Event()
 
   def listen() -> None:
-    # Asks over and over: a thread in a call that waits cannot be ended.
+    # Polls: a thread in a blocking call could not be ended.
     while not ended.wait(_LISTEN_SECONDS):
       if peers_stopped():
         return follow(wait_for_peers)
@@ -222,15 +222,15 @@ def following_peers(
 
 
 def exit_with(code: int) -> int:
-  """The exit code of a process that failed; with others it ends here.
+  """The exit code of a process that failed; with peers the process ends here.
 
-  An ordinary exit would wait for the others, which wait for this one: it is
-  noticed that it is gone, and they end too.
+  An ordinary exit would wait for the others, which wait for this one; instead
+  they notice that it is gone, and end too.
   """
   if not processes.has_peers():
     return code
   try:
-    # Any of them may be on a full disk, or have lost its reader.
+    # Any stream may be on a full disk, or have lost its reader.
     logging.get_absl_handler().flush()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -239,10 +239,9 @@ def exit_with(code: int) -> int:
 
 
 def exit_together(code: int) -> int:
-  """The exit code of a process that is done; with others all end here.
+  """The exit code of a process that is done; with peers all end here.
 
-  For those that came to the end, and those that agreed to stop: others may be
-  saving for long.
+  For processes that finished or agreed to stop: others may still be saving.
   """
   if processes.has_peers():
     wait_for_peers(patience=processes.JOIN_SECONDS)

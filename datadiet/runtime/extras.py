@@ -1,4 +1,4 @@
-"""Libraries that come with an extra of the package, and what to say without."""
+"""Libraries that an extra installs, and the error where one is missing."""
 
 import importlib.util
 import os
@@ -25,11 +25,11 @@ EXTRA_OF = {
 
 
 class MissingLibraryError(DataDietError, ImportError):
-  """A library that is needed is not installed; says how to install it."""
+  """A required library is not installed; the message has the command for it."""
 
 
 def missing_library(needed_by: str, *modules: str) -> MissingLibraryError:
-  """The error that says which command installs what is missing.
+  """The error with the command that installs the missing libraries.
 
   Args:
     needed_by: the setting or function that cannot do without, for the user.
@@ -59,11 +59,11 @@ def require(needed_by: str, *modules: str) -> None:
 
 
 def quiet_tensorflow() -> None:
-  """Keeps off the terminal what TensorFlow says of itself when it starts.
+  """Silences the messages that TensorFlow prints when it is imported.
 
-  To be called before its import. A variable of the user's wins.
+  Call it before the import. The user's own variables take precedence.
   """
-  # The line on oneDNN heeds no log level, and none of its kernels are used.
+  # The message on oneDNN ignores log levels; none of its kernels are used.
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-  if os.environ.get('TF_CPP_MIN_LOG_LEVEL') in (None, '1'):  # JAX sets 1.
+  if os.environ.get('TF_CPP_MIN_LOG_LEVEL') in (None, '1'):  # JAX sets it to 1.
     os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'

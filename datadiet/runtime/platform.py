@@ -1,7 +1,7 @@
 """Which kind of device a program is for.
 
-What is compiled, and how, follows the devices that it is to run on, and not
-those of the process: programs can be compiled for machines that are not there.
+Compilation follows the devices that a program is to run on, not those of the
+process: programs can be compiled for other machines.
 """
 
 from collections.abc import Iterable

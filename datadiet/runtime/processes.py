@@ -1,8 +1,8 @@
 """Several processes as one program: start-up, shared decisions, barriers.
 
-Each process runs the same code on its own devices. What depends on files or on
-a machine's memory is decided by process 0 and told to the others, so that all
-take the same way. With one process everything here costs nothing.
+Each process runs the same code on its own devices. The lead process (process 0)
+decides what depends on files or on a machine's memory and broadcasts it, so
+that all take the same branch. With one process everything here costs nothing.
 """
 
 import importlib.util
@@ -26,11 +26,11 @@ from datadiet.runtime import stopping
 
 Value = TypeVar('Value')
 
-# JAX's default takes 100 s to notice that another process is gone.
+# JAX's default takes 100 s to notice that another process has died.
 _HEARTBEAT_SECONDS = 30
 
-# How long the processes wait for each other at the start: they are not started
-# in one moment, and hosts take a while to boot.
+# How long the processes wait for each other at the start: they do not start at
+# the same time, and hosts take a while to boot.
 JOIN_SECONDS = 300
 
 
@@ -41,7 +41,7 @@ def _number(name: str) -> int:
 
 
 def _clusters() -> dict[str, bool]:
-  """Environments that say by themselves who takes part."""
+  """Cluster environments from which JAX can tell the processes."""
   env = os.environ
   has_tpu = any(Path('/dev').glob('accel*')) or Path('/dev/vfio').exists()
   return {
@@ -56,7 +56,7 @@ def _clusters() -> dict[str, bool]:
 
 
 def _may_use_all_devices() -> bool:
-  """Whether no other process of this host has a part of its devices."""
+  """Whether this process may use all devices of its host."""
   return not (
     _number('SLURM_STEP_NUM_TASKS') > _number('SLURM_STEP_NUM_NODES')
     or _number('OMPI_COMM_WORLD_LOCAL_SIZE') > 1
@@ -69,7 +69,7 @@ def initialize(
   num_processes: int | None,
   process_id: int | None,
 ) -> None:
-  """Joins the other processes, if there are any; before JAX is used.
+  """Joins the other processes, if any. Call it before JAX is used.
 
   Args:
     coordinator_address: 'host:port' of process 0, or None to look for Slurm,
@@ -78,7 +78,7 @@ def initialize(
     process_id: which one this is, from 0.
 
   Raises:
-    ConfigError: if only some of them are given, or they do not fit.
+    ConfigError: if only some arguments are given, or they do not fit.
     DataDietError: if the others cannot be reached.
   """
   given = (coordinator_address, num_processes, process_id)
@@ -89,7 +89,7 @@ def initialize(
   try:
     jax.distributed.initialize(
       *given,
-      # By itself, JAX gives each task of Slurm and Open MPI one GPU.
+      # JAX's default gives each task of Slurm and Open MPI one GPU.
       local_device_ids=[] if _may_use_all_devices() else None,
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       initialization_timeout=JOIN_SECONDS,
@@ -120,7 +120,7 @@ def _check(coordinator_address, num_processes, process_id) -> None:
 
 
 def is_lead() -> bool:
-  """Whether this is the lead process, which writes what is written once."""
+  """Whether this is the lead process, which writes shared files."""
   return jax.process_index() == 0
 
 
@@ -128,13 +128,13 @@ def broadcast_from_lead(function: Callable[[], Value]) -> Value:
   """Calls a function on the lead process and broadcasts its value.
 
   Args:
-    function: what JSON can hold comes from it; lists stay lists.
+    function: returns a value that JSON can hold; lists stay lists.
   """
   if jax.process_count() == 1:
     return function()
   content = json.dumps(function()).encode() if is_lead() else b''
   size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
-  # Few sizes, so that few programs are compiled.
+  # Padded to few sizes, so that few programs are compiled.
   buffer = np.zeros(max(256, 1 << size.bit_length()), np.uint8)
   buffer[: len(content)] = np.frombuffer(content, np.uint8)
   buffer = np.asarray(multihost_utils.broadcast_one_to_all(buffer))
@@ -142,13 +142,13 @@ def broadcast_from_lead(function: Callable[[], Value]) -> Value:
 
 
 def barrier(name: str) -> None:
-  """Waits until all processes are here."""
+  """Waits until all processes reach this call."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
 def stop_if_any_is_asked_to() -> None:
-  """For places where nothing is unsaved; waits for all processes.
+  """Stops all processes if any was asked to; call it with nothing unsaved.
 
   Raises:
     Preempted: in all of them, if at least one was asked to stop.
@@ -158,7 +158,7 @@ def stop_if_any_is_asked_to() -> None:
 
 
 def any_process(value: bool) -> bool:
-  """Whether the value is true in at least one process; waits for all."""
+  """Whether `value` is true in at least one process; waits for all."""
   if jax.process_count() == 1:
     return value
   return bool(multihost_utils.process_allgather(np.int32(value)).any())
@@ -186,19 +186,19 @@ def has_peers() -> bool:
 
 
 def store() -> Any:
-  """What all processes can write to and read from; None with one process.
+  """JAX's key-value store that all processes share; None with one process.
 
-  Unlike everything else here it needs no device, and no other process to come.
+  Unlike everything else here it needs no device and waits for no process.
   """
   state = global_state()
   return state.client if (state.num_processes or 1) > 1 else None
 
 
 def own_number() -> str:
-  """The number of this process, as it stands in the store."""
+  """The number of this process, known before any device is used."""
   return str(global_state().process_id)
 
 
 def global_state() -> Any:
-  """What JAX knows of the processes before any device is looked for."""
+  """JAX's record of the processes, available before devices are initialized."""
   return jax_distributed.global_state

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a log line now and then else."""
+"""Progress of long work: a bar on a terminal, otherwise some log lines."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ class Progress:
   """Counts finished units of work and shows rate and time left."""
 
   def __init__(self, name: str, total: int, unit: str, initial: int = 0):
-    """Starts to count.
+    """Starts counting.
 
     Args:
       name: what is being done, for a person.
@@ -26,7 +26,7 @@ class Progress:
     self._name, self._total, self._unit = name, total, unit
     self._initial = self._done = initial
     self._start = self._last_line = time.monotonic()
-    # Units done, and when, as the rate is counted from.
+    # The units done and the time from which the rate is measured.
     self._since: tuple[int, float] | None = None
     self._bar = None
     if sys.stderr.isatty():
@@ -58,7 +58,7 @@ class Progress:
       logging.info('%s', self.line(note))
 
   def line(self, note: str = '') -> str:
-    """One line saying how far it is, at what rate, and what is left."""
+    """One line with the units done, the rate, and the time left."""
     rate = self.rate
     left = (self._total - self._done) / rate if rate else float('inf')
     parts = [
@@ -75,7 +75,7 @@ class Progress:
 
   @property
   def rate(self) -> float:
-    """Units per second; after the first, in whose time programs compile."""
+    """Units per second, not counting the first, which includes compilation."""
     num, start = self._since or (self._initial, self._start)
     if self._done == num:
       num, start = self._initial, self._start

@@ -34,7 +34,7 @@ def generator(
 
 def run_key(seed: int, run: int, stream: int) -> 'jax.Array':
   """The raw key uint32[2] of one stream of one run."""
-  # Late: whoever reads data or results shuffles too, without JAX.
+  # Imported late: readers of data and results shuffle too, without JAX.
   import jax
 
   key = jax.random.fold_in(jax.random.key(seed), run)

@@ -1,4 +1,4 @@
-"""What the program does before its imports, which take seconds."""
+"""Signal handling before the program's imports, which take seconds."""
 
 import os
 import signal
@@ -7,10 +7,10 @@ from datadiet.errors import EXIT_STOPPED
 
 
 def stop_while_importing() -> None:
-  """From here on, SIGTERM and SIGINT end the process with exit code 75.
+  """Makes SIGTERM and SIGINT end the process with exit code 75.
 
-  For the time of the imports, in which nothing is unsaved; handlers that save
-  take over afterwards.
+  For the time of the imports, when nothing is unsaved; handlers that save take
+  over afterwards.
   """
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *unused: os._exit(EXIT_STOPPED))

@@ -17,25 +17,25 @@ from absl import logging
 
 from datadiet.errors import EXIT_STOPPED, Preempted
 
-# Seconds to save in when another process stops.
+# Seconds for saving when another process stops.
 _PATIENCE = 10.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _requested = False
-# Blocks of `unsaved_work` that are open.
+# Number of open `unsaved_work` blocks.
 _num_unsaved = 0
 
 
 def stop_requested() -> bool:
-  """Whether somebody asked this process to stop."""
+  """Whether this process was asked to stop."""
   return _requested
 
 
 def raise_if_requested() -> None:
-  """For places where nothing has to be saved.
+  """Raises if a stop was requested; call it with nothing unsaved.
 
   Raises:
-    Preempted: if somebody asked this process to stop.
+    Preempted: if this process was asked to stop.
   """
   if _requested:
     raise Preempted
@@ -43,7 +43,7 @@ def raise_if_requested() -> None:
 
 @contextmanager
 def unsaved_work() -> Iterator[None]:
-  """Within it, a request to stop waits for the code to look at it."""
+  """A context in which a request to stop waits until the code checks it."""
   global _num_unsaved
   _num_unsaved += 1
   try:
@@ -53,12 +53,12 @@ def unsaved_work() -> Iterator[None]:
 
 
 def end_at_once() -> None:
-  """Ends this process with `EXIT_STOPPED`, without taking anything down."""
-  # Not sys.exit: another thread may be deep in native code.
+  """Ends this process with `EXIT_STOPPED`, without any clean-up."""
+  # Not sys.exit: another thread may be in native code.
   try:
     logging.get_absl_handler().flush()
     sys.stderr.flush()
-  finally:  # Also where what is logged to is full or gone.
+  finally:  # Also if the log's stream is full or closed.
     os._exit(EXIT_STOPPED)
 
 
@@ -69,11 +69,11 @@ def _say(message: str) -> None:
 
 
 def follow_peers(wait_for_peers: Callable[[Callable[[], None]], None]) -> None:
-  """Ends this process since another one ends that was asked to stop.
+  """Ends this process because another process was asked to stop and ends.
 
-  What is being saved has some seconds left; nothing can be done any more for
-  which all processes are needed. It counts as no signal: the first that comes
-  in the meantime does not end this process at once.
+  A save in progress has some seconds left; nothing that needs all processes is
+  possible any more. This does not count as a signal: the first one that arrives
+  meanwhile does not end this process at once.
 
   Args:
     wait_for_peers: waits for them, and calls the function that it is given.
@@ -94,10 +94,10 @@ def _wait_until_saved() -> None:
 
 
 def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
-  """Ends the process where nobody else would look at a signal in time.
+  """Ends the process where no other code would handle a signal in time.
 
   Python calls handlers between two of its own instructions, which a long call
-  into native code puts off; the number of the signal comes here immediately.
+  into native code delays; the signal's number arrives here at once.
   """
 
   def end() -> None:
@@ -118,7 +118,8 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
         f'Got {signal.Signals(content[0]).name}: stopped, nothing had to be '
         'saved; run the same command again to resume'
       )
-      # Not here: the others may let it wait, and a second signal may come.
+      # In another thread: telling the peers may block, and a second signal may
+      # come.
       threading.Thread(target=end, name='end', daemon=True).start()
 
 
@@ -126,10 +127,10 @@ def _watch(wakeup: int, tell_others: Callable[[], None]) -> None:
 def handle_signals(
   tell_others: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
-  """Within it, a first SIGTERM or SIGINT asks, a second one ends at once.
+  """A context in which SIGTERM and SIGINT request a stop; the second ends now.
 
   Args:
-    tell_others: called before the process ends with nothing to save.
+    tell_others: called before the process ends, if nothing is unsaved.
   """
 
   num_signals = 0
@@ -163,6 +164,6 @@ def handle_signals(
     signal.set_wakeup_fd(previous_wakeup)
     for number, handler in previous.items():
       signal.signal(number, handler)
-    os.close(write_end)  # Ends the watcher.
+    os.close(write_end)  # Ends the watcher thread.
     watcher.join()
     os.close(read_end)

@@ -1,4 +1,4 @@
-"""The stages in the order they run; each makes artifacts from artifacts."""
+"""The stages in the order they run; each reads artifacts and writes others."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,8 +13,8 @@ class Stage:
   """One stage.
 
   Attributes:
-    run: does what is not done yet.
-    plan: says in a line what that is.
+    run: does the part of the stage that is not done yet.
+    plan: describes that part in one line.
   """
 
   run: Callable[[Context], None]

@@ -31,7 +31,7 @@ MIXTURE = 'mixture of two normal distributions'
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-  """What the networks say the labels should be.
+  """The labels that the networks predict.
 
   Attributes:
     kind: OUT_OF_SAMPLE, IN_SAMPLE, VOTES, or None where nothing was kept.
@@ -67,7 +67,7 @@ def _is_done(context: Context) -> bool:
 
 
 def plan(context: Context) -> str:
-  """What is to be done, in a line."""
+  """The work that is left, in one line."""
   trainings = ''
   if context.config.audit.threshold_samples:
     trainings = (
@@ -79,10 +79,9 @@ def plan(context: Context) -> str:
 
 
 def run(context: Context) -> None:
-  """Ranks all labels and says which are probably wrong.
+  """Ranks all labels by suspicion and marks those that are probably wrong.
 
-  Where no score that could tell was computed, it says so and leaves the audit
-  out.
+  Without a score that can tell, it logs a warning and skips the audit.
 
   Raises:
     DataDietError: if scores are missing or damaged.
@@ -106,7 +105,7 @@ def run(context: Context) -> None:
 
 def _has_evidence(context: Context) -> bool:
   """Whether there is anything to judge labels by."""
-  # What an untrained network says of labels is nothing.
+  # Predictions of an untrained network say nothing about labels.
   return _step(context) > 0 and (
     _best_score(context) is not None
     or context.config.train.subset_fraction < 1.0
@@ -133,7 +132,7 @@ def _best_score(context: Context) -> str | None:
 
 
 def _read_predictions(context: Context) -> Predictions:
-  """The best predictions that the score stage has left."""
+  """Reads the best predictions that the score stage stored."""
   step = _step(context)
   num_examples = context.num_examples
   if context.config.train.subset_fraction < 1.0:
@@ -202,13 +201,13 @@ def _write(context: Context) -> None:
 def _evidence(
   context: Context, predictions: Predictions
 ) -> dict[str, np.ndarray]:
-  """What speaks for a wrong label, float64[N] each: higher if it does."""
+  """The evidence for wrong labels by name, float64[N] each: high if wrong."""
   evidence = {}
   name = _best_score(context)
   if name is not None:
     scores = context.mean_score(name, _step(context))
     evidence[name] = audit.EVIDENCE[name](scores)
-  # In-sample predictions say the same as scores do, and no more.
+  # In-sample predictions add nothing to the scores.
   if predictions.kind == OUT_OF_SAMPLE:
     evidence['out-of-sample predictions'] = audit.of_predictions(
       predictions.pred_probs, context.dataset.train.labels
@@ -219,9 +218,10 @@ def _evidence(
 def _count(
   context: Context, evidence: dict[str, np.ndarray], predictions: Predictions
 ) -> tuple[int | None, dict]:
-  """How many labels are wrong, and what the manifest says of it.
+  """The number of wrong labels, and the manifest's entry about the estimate.
 
-  None where the networks know too little: then the manifest says why.
+  The number is None where the networks are too inaccurate to judge; the entry
+  then gives the reason.
   """
   accuracy, of_what = _accuracy(context, predictions)
   threshold = {'kind': None, 'accuracy': accuracy}
@@ -255,10 +255,10 @@ def _count(
 
 
 def _accuracy(context: Context, predictions: Predictions) -> tuple[float, str]:
-  """How often the networks are right, and on what that was measured.
+  """The accuracy of the networks, and which examples it was measured on.
 
-  On examples they were not trained on; without such, on those they were or on
-  the test split, whichever is less.
+  Measured on held-out examples; without any, the lower of the accuracies on the
+  training examples and on the test split.
   """
   found = []
   if predictions.suggested is not None:

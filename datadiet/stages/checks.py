@@ -1,4 +1,4 @@
-"""What speaks against a start: checked before anything is trained."""
+"""Checks of a start that are made before anything is trained."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
     )
 
 
-# Settings that name files, which have to be there before data is read.
+# Settings that name files, which have to exist before data is read.
 _PATHS = (
   'dataset.labels_path',
   'train.init_from',
@@ -46,7 +46,7 @@ _PATHS = (
 
 
 def check_paths(config: Config, workdir: Workdir) -> None:
-  """Checks that files that settings name are there, and object stores ready.
+  """Checks that files named by settings exist and object stores are reachable.
 
   Raises:
     ConfigError: names the setting and the file.
@@ -66,7 +66,7 @@ def check_paths(config: Config, workdir: Workdir) -> None:
 def check_against_data(context: Context, stages: Sequence[str]) -> None:
   """Checks settings that depend on the data, and files that go with it.
 
-  What stages that are not asked for could not do is none of its concern.
+  Only the stages that are asked for are checked.
 
   Raises:
     ConfigError: names the field, its value and what is allowed.

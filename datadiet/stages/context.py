@@ -1,6 +1,6 @@
-"""What all stages are given: the config, the workdir, and the data.
+"""The context that all stages share: the config, the workdir and the data.
 
-Whatever several stages need of them is read and worked out once, here.
+What several stages need of them is read and computed once, here.
 """
 
 import dataclasses
@@ -86,7 +86,7 @@ class Context:
 
   @property
   def held_out(self) -> np.ndarray | None:
-    """As `trained_on`, where every example is in and out of a run; or None."""
+    """`trained_on` where every example is in some runs only, or None."""
     return self.trained_on if self.config.train.subset_fraction < 1.0 else None
 
   @functools.cached_property
@@ -113,7 +113,7 @@ class Context:
 
   @property
   def steps_per_epoch(self) -> int:
-    """Optimizer steps in one pass over what a run of the train stage sees."""
+    """Optimizer steps in one epoch of a run of the train stage."""
     train = self.config.train
     if self.subset is None:
       size = int(self.num_examples * train.subset_fraction)
@@ -137,9 +137,9 @@ class Context:
     return selections.plan_selections(self.config, self.dataset, name)
 
   def with_config(self, config: Config) -> 'Context':
-    """The same with what was left open in the config resolved.
+    """A context with a config in which open settings are resolved.
 
-    What was read of the user's files stays: it does not depend on that.
+    The user's files that were read are kept: they do not depend on it.
     """
     resolved = dataclasses.replace(self, config=config)
     for name in ('subset', 'score_file'):
@@ -148,7 +148,7 @@ class Context:
     return resolved
 
   def provenance(self, step: int) -> dict:
-    """What the manifests of scores say of data, networks and seeds."""
+    """What the manifests of scores state about data, networks and seeds."""
     config = self.config
     return {
       'fingerprint': self.dataset.fingerprint,
@@ -166,11 +166,11 @@ class Context:
     return {}
 
   def forget(self) -> None:
-    """Drops what was read of the workdir, before a stage that may change it."""
+    """Drops what was read from the workdir, before a stage that changes it."""
     self._read.clear()
 
   def once(self, path: Any, read: Callable[[], Any]) -> Any:
-    """What `read` returns of a path, read once a stage."""
+    """The value of `read` for a path, called once per stage."""
     if str(path) not in self._read:
       self._read[str(path)] = read()
     return self._read[str(path)]
@@ -199,7 +199,7 @@ class Context:
     self._read[str(folder)] = json.loads(json.dumps(content))
 
   def run_array(self, run: int, step: int, name: str) -> np.ndarray:
-    """What one network's folder of scores holds under a name, [N, ...].
+    """An array of one network's folder of scores, by name; [N, ...].
 
     Raises:
       DataDietError: if it is missing, damaged or of the wrong length.

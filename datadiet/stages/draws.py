@@ -1,8 +1,8 @@
 """The draws of selections: what each is made from, and what was trained on it.
 
-A selection that goes by chance has a draw for each retraining, any other has
-one. A draw's manifest says all that it depends on, so that one made otherwise
-is noticed, and with it the retrainings that would not be what they say.
+A random selection has one draw per retraining, any other has a single draw. A
+draw's manifest states everything that it depends on, so that an outdated draw
+is noticed, and with it the retrainings that were trained on it.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ class Draw:
   """One list of examples to keep.
 
   Attributes:
-    selection: that it belongs to.
+    selection: the one that the draw belongs to.
     run: the retraining it is for; None where it is for all.
-    folder: where it lies.
+    folder: where it is stored.
   """
 
   selection: PlannedSelection
@@ -75,7 +75,7 @@ def hash_of(example_index: np.ndarray) -> str:
 
 
 def higher_is(context: Context, selection: PlannedSelection) -> str:
-  """What a high score means, of the scores that a subset goes by."""
+  """What a high value means for the scores that a subset is chosen by."""
   if selection.score is None:
     return 'neither'
   if context.score_file is not None:
@@ -84,7 +84,7 @@ def higher_is(context: Context, selection: PlannedSelection) -> str:
 
 
 def facts(context: Context, draw: Draw) -> dict[str, Any]:
-  """All that a draw depends on, as its manifest has to say it."""
+  """Everything that a draw depends on, as its manifest has to state it."""
   selection = draw.selection
   uses_score = selection.score is not None
   return {
@@ -100,7 +100,7 @@ def facts(context: Context, draw: Draw) -> dict[str, Any]:
 def _checksums(
   context: Context, selection: PlannedSelection
 ) -> dict[str, int | None]:
-  """Of every array that a selection is made from; None if it is not there."""
+  """Checksums of the arrays that a selection is made from; None if missing."""
   step, found = selection.read_step, {}
   means = context.manifest(context.workdir.scores(None, step)) or {}
   if selection.score is not None:
@@ -117,9 +117,10 @@ def _checksums(
 
 
 def is_made(context: Context, draw: Draw) -> bool:
-  """Whether a draw is there, made from what it would be made from now.
+  """Whether a draw exists and was made from the inputs of today.
 
-  What is not known yet, such as scores still to be computed, is no difference.
+  Inputs that are not known yet, such as scores still to be computed, do not
+  count as a difference.
   """
   manifest = context.manifest(draw.folder)
   if manifest is None:
@@ -135,10 +136,10 @@ def is_made(context: Context, draw: Draw) -> bool:
 
 
 def read_draw(context: Context, draw: Draw) -> np.ndarray:
-  """The examples of a draw, int64[num_kept], to be trained on.
+  """Reads the examples of a draw, int64[num_kept], to train on.
 
   Raises:
-    DataDietError: if it is not made, made otherwise, or damaged.
+    DataDietError: if it is missing, outdated, or damaged.
   """
   if not is_made(context, draw):
     raise DataDietError(
@@ -179,8 +180,8 @@ def outdated_retrainings(
   Args:
     context: of the start.
     draw: made or not.
-    will_be: `hash_of` of one that is not made; None while that is not known,
-      which is no difference.
+    will_be: `hash_of` the draw that is to be made; None while it is not known,
+      which does not count as a difference.
     scores_first: whether the score stage runs before.
   """
   manifest = context.manifest(draw.folder)

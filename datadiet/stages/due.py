@@ -22,7 +22,7 @@ _MAX_PRED_PROBS_BYTES = 2**28
 
 
 def scores_of(context: Context, run: int, step: int) -> tuple[str, ...]:
-  """The scores of one network, those of several steps or runs left out."""
+  """The scores asked for that are computed from a single network."""
   config = context.config
   names = registry.of_kind(
     config.score.names,
@@ -52,10 +52,10 @@ def runs_of(context: Context, name: str, step: int) -> list[int]:
 
 
 def extra_arrays(context: Context) -> tuple[str, ...]:
-  """What a forward pass stores beside scores.
+  """The arrays that a forward pass stores in addition to scores.
 
-  Predictions are for the label audit: those by runs that left the example out
-  always, others where they are small.
+  Predictions are for the label audit: out-of-sample ones are always stored,
+  in-sample ones where they are small.
   """
   config = context.config
   names = {*config.score.keep}
@@ -69,9 +69,9 @@ def extra_arrays(context: Context) -> tuple[str, ...]:
 
 
 def settings_of(config: Config, name: str) -> dict[str, Any]:
-  """The settings that a score of one network depends on, beside training's.
+  """The settings that a network's score depends on, besides those of training.
 
-  A score that was made with others is made again.
+  A score that was made with other settings is computed again.
   """
   values = dict(config_lib.flatten(config))
   depends_on = registry.SCORES[name].depends_on
@@ -79,7 +79,7 @@ def settings_of(config: Config, name: str) -> dict[str, Any]:
 
 
 def statement(config: Config, name: str) -> dict[str, Any]:
-  """Everything that has to be known to compare a score with another one.
+  """Everything that must be known to compare a score with another one.
 
   Args:
     config: of `config.resolve`.
@@ -95,8 +95,8 @@ def statement(config: Config, name: str) -> dict[str, Any]:
 def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
   """The scores of one network that are still to be computed.
 
-  Those made with other settings than these are among them, and all of the
-  gradient pass if norms by layer are asked for and are not there.
+  Includes scores made with other settings, and all scores of the gradient pass
+  if norms by layer are asked for and missing.
 
   Raises:
     DataDietError: if the folder's scores are of other data.
@@ -120,7 +120,7 @@ def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
 
 
 def lacks_extra_arrays(context: Context, run: int, step: int) -> bool:
-  """Whether something is missing that a forward pass stores beside scores."""
+  """Whether an array that a forward pass stores beside scores is missing."""
   names = extra_arrays(context)
   folder = context.workdir.scores(run, step)
   if names and not context.manifest(folder):
@@ -133,11 +133,11 @@ def _exists(folder, name: str) -> bool:
 
 
 def check_due(context: Context, stages: Sequence[str]) -> None:
-  """Checks, before anything is trained, that what is asked for can be had.
+  """Checks, before anything is trained, that what is asked for is possible.
 
   Args:
     context: of the start.
-    stages: that are to run; what others could not do is left alone.
+    stages: the stages to run; only their needs are checked.
 
   Raises:
     ConfigError: if a score to select by is not defined at its step, the model
@@ -151,7 +151,7 @@ def check_due(context: Context, stages: Sequence[str]) -> None:
 
 
 def _check_selected(context: Context) -> None:
-  """Refuses to select by scores that are not defined at their steps."""
+  """Refuses selecting by scores that are not defined at their steps."""
   config = context.config
   for selected in config.select.scores:
     name, step = registry.split_step(selected)
@@ -169,7 +169,7 @@ def _check_selected(context: Context) -> None:
 
 
 def _check_grand_subset(context: Context) -> None:
-  """Refuses a pattern that is found in the path of no parameters."""
+  """Refuses a pattern that matches the path of no parameter."""
   config = context.config
   if 'grand_subset' not in config.score.names:
     return
@@ -182,7 +182,7 @@ def _check_grand_subset(context: Context) -> None:
 
 
 def _check_features(context: Context) -> None:
-  """Refuses, before anything is trained, features that no network gives.
+  """Refuses, before anything is trained, features that the model does not sow.
 
   Raises:
     ConfigError: if they are needed and the model sows none.
@@ -229,9 +229,9 @@ def network_shapes(context: Context) -> dict:
 
 
 def will_change(context: Context, selection: PlannedSelection) -> bool:
-  """Whether the score stage is going to change what a selection reads.
+  """Whether the score stage will change the scores that a selection reads.
 
-  So it is where runs were added or left out, or settings of scores changed.
+  That is so where runs were added or removed, or settings of scores changed.
   """
   names = []
   if selection.score is not None and context.score_file is None:

@@ -32,13 +32,13 @@ class ScoreFile:
 
 
 def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
-  """The scores of config.select.scores_path; None if there is no path.
+  """Reads the scores of config.select.scores_path; None if there is no path.
 
-  A manifest beside the file, as the score stage writes it, says of which data
-  the scores are and which end of them is hard.
+  A manifest beside the file, as the score stage writes it, states which data
+  the scores belong to and which end is hard.
 
   Raises:
-    ConfigError: if a policy has to know which end is hard and nothing says it.
+    ConfigError: if a policy needs to know which end is hard and nothing says.
     DataDietError: if the file is missing, damaged, of other data, of another
       length, or has values that are not finite.
   """
@@ -75,9 +75,9 @@ def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
 
 
 def read_subset(config: Config, dataset: Dataset) -> np.ndarray | None:
-  """The examples of config.train.subset_path, ascending; None for all.
+  """Reads the examples of config.train.subset_path, ascending; None for all.
 
-  A manifest beside the file may say of which data they are.
+  A manifest beside the file may state which data they belong to.
 
   Raises:
     DataDietError: if they are no list of examples, or of other data.
@@ -94,7 +94,7 @@ def read_subset(config: Config, dataset: Dataset) -> np.ndarray | None:
 
 
 def read_example_index(path: Any, num_examples: int) -> np.ndarray:
-  """A list of examples, int64[num_kept], checked.
+  """Reads and checks a list of examples, int64[num_kept].
 
   Args:
     path: a .npy file, or a folder with an example_index.npy.

@@ -50,7 +50,7 @@ def write_means(context: Context, step: int) -> None:
   With runs that train on subsets, scores of networks are averaged over the
   runs that trained on the example.
   """
-  # Runs on a subset that all share say the same of every example.
+  # Where all runs share a subset, no example is held out by some only.
   inside = context.held_out
   means, statements, stability = {}, {}, {}
   folder = context.workdir.scores(None, step)
@@ -141,8 +141,7 @@ def write_table(
 ) -> None:
   """Writes scores_step_<s>.csv, one row an example; the last step's twice.
 
-  What the data set says of its examples besides, such as CINIC-10's origin,
-  comes after the scores.
+  Further columns of the data set, such as CINIC-10's origin, follow the scores.
   """
   split = context.dataset.train
   names = np.array(context.dataset.class_names)

@@ -1,4 +1,4 @@
-"""The scores of one network: passes, resumption inside them, its folder."""
+"""Computes and stores the scores of one network; resumes inside a pass."""
 
 import contextlib
 import functools
@@ -23,7 +23,7 @@ from datadiet.stages import due, train
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, checkpoints, storage
 
-# Seconds between two notes of how far scoring has come.
+# Seconds between two saves of partial scores.
 _PARTIAL_INTERVAL = 20.0
 _PARTIAL = 'partial.npz'
 # Share of a device's free memory that one chunk may take.
@@ -32,7 +32,7 @@ _SMALLEST_CHUNK, _LARGEST_CHUNK = 32, 1024
 
 
 class NetworkScorer:
-  """Scores networks of one architecture; compiles once for all of them."""
+  """Scores networks of one architecture, compiling once for all of them."""
 
   def __init__(self, context: Context):
     self._context = context
@@ -44,9 +44,9 @@ class NetworkScorer:
     """Computes and writes the named scores of one network.
 
     Args:
-      run: of the network.
-      step: of the network.
-      names: what is missing.
+      run: the number of the network's run.
+      step: the optimizer step of the network.
+      names: the scores to compute.
       keep: whether what is kept beside scores is missing.
 
     Raises:
@@ -60,7 +60,7 @@ class NetworkScorer:
       variables = checkpoints.load_variables(run_folder, step)
     for group in groups:
       scores = self._one_pass(variables, run, step, group)
-      # Now, so that a stop in the next pass does not cost this one.
+      # Written now, so that a stop in the next pass does not lose these.
       layers = leaf_names(variables['params']) if LAYERS in scores else None
       _write(self._context, run, step, scores, layers)
     dynamics_names = registry.of_kind(names, registry.DYNAMICS)
@@ -108,20 +108,20 @@ class NetworkScorer:
   def _one_pass(
     self, variables: Any, run: int, step: int, group: tuple[str, ...]
   ) -> dict[str, np.ndarray]:
-    """Scores all examples by one pass, going on where it was cut off."""
+    """Scores all examples in one pass, resuming where it was interrupted."""
     engine = self._engine(group, variables)
     num_examples = self._context.num_examples
     notes = _Notes(self._context, run, step, group)
     done = notes.read()
     if done.chunk_size:
-      # On the same chunks, so that scores come out bit by bit the same.
+      # With the same chunks, so that scores are bitwise the same.
       engine.use_chunks_of(done.chunk_size)
     title = f'scoring run {run} at step {step} ({", ".join(group)})'
     with contextlib.ExitStack() as stack:
       shown = stack.enter_context(
         progress(title, num_examples, 'images', done.num_done)
       )
-      # Once: from the first chunk on there is something to save.
+      # Once: after the first chunk there is something to save.
       hold = functools.cache(
         lambda: stack.enter_context(stopping.unsaved_work())
       )
@@ -149,7 +149,7 @@ class NetworkScorer:
             raise
           engine.use_chunks_of(engine.chunk_size // 2)
           logging.warning(
-            'Out of memory: scoring goes on with %d examples a chunk',
+            'Out of memory: resuming with %d examples a chunk',
             engine.chunk_size,
           )
       logging.info('%s', shown.line())
@@ -161,11 +161,11 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
-  """Doubles the chunk as long as it fits in the free memory of a device.
+  """Doubles the chunk while it fits in the free memory of a device.
 
   Args:
-    engine: with a small chunk.
-    variables: of a network to be scored.
+    engine: one that starts with a small chunk.
+    variables: those of a network to be scored.
   """
   allowed = processes.broadcast_from_lead(_free_bytes) * _MEMORY_SHARE
   while engine.chunk_size < _LARGEST_CHUNK:
@@ -182,7 +182,7 @@ def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
 
 
 def _free_bytes() -> float:
-  """Memory left on one device; a device of the host has its share of it."""
+  """Free bytes on one device; host devices share the host's memory equally."""
   stats = jax.local_devices()[0].memory_stats()
   if stats and 'bytes_limit' in stats:
     return stats['bytes_limit'] - stats.get('bytes_in_use', 0)
@@ -191,7 +191,7 @@ def _free_bytes() -> float:
 
 
 class _Notes:
-  """Notes on disk of how far one pass has come."""
+  """Stores the partial scores of one pass, to resume from."""
 
   def __init__(self, context: Context, run: int, step: int, group):
     self._path = context.workdir.scores(run, step) / _PARTIAL
@@ -225,7 +225,7 @@ class _Notes:
       artifacts.write_npz(self._path, arrays)
 
   def read(self) -> Partial:
-    """What is done; of several processes only the first has the values."""
+    """Reads the partial scores; only the lead process gets the values."""
     found = self._read() if processes.is_lead() else Partial(0, {})
     found.num_done, found.chunk_size = processes.broadcast_from_lead(
       lambda: (found.num_done, found.chunk_size)
@@ -244,7 +244,7 @@ class _Notes:
       if name.startswith('value_')
     }
     num_done = int(arrays['num_done'])
-    logging.info('Going on at example %d: %s', num_done, self._path.parent)
+    logging.info('Resuming at example %d: %s', num_done, self._path.parent)
     return Partial(num_done, values, int(arrays['chunk_size']))
 
 
@@ -255,7 +255,7 @@ def _write(
   scores: dict[str, np.ndarray],
   layers: list[str] | None,
 ) -> None:
-  """Writes what was computed, then the manifest, and drops the notes."""
+  """Writes the scores, then the manifest, and deletes the partial scores."""
   if not processes.is_lead():
     return
   folder = context.workdir.scores(run, step)

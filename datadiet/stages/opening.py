@@ -1,4 +1,4 @@
-"""How a workdir is opened: with which config, for which data, timed."""
+"""Opens a workdir: checks its config and its data, and keeps the timings."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ from datadiet.workdir import artifacts, claim
 from datadiet.workdir.artifacts import Workdir
 
 # Settings that may change between two starts on one workdir: they decide where
-# things lie, how fast they go, and which artifacts are added.
+# things are stored, how fast they run, and which artifacts are added.
 _FREE = (
   'audit',
   'compilation_cache_dir',
@@ -63,7 +63,7 @@ _FIRST_CAPABILITY = 8.0
 
 
 def open_config(config: Config, workdir: Workdir) -> Config:
-  """The config with model.dtype chosen, checked against the workdir's own.
+  """Resolves model.dtype and checks the config against the workdir's own.
 
   Args:
     config: of `config.resolve`.
@@ -71,7 +71,8 @@ def open_config(config: Config, workdir: Workdir) -> Config:
 
   Raises:
     ConfigError: if it was made with other settings, naming those that differ,
-      if it is no workdir and not empty, or if data lies in it or it in data.
+      if the folder is neither a workdir nor empty, or if it contains the data
+      or lies inside it.
     DataDietError: if its config.json is damaged.
   """
   is_tree = config.dataset.name in TREES
@@ -87,9 +88,9 @@ def open_config(config: Config, workdir: Workdir) -> Config:
 def choose_dtype(config: Config, before: Mapping[str, Any] | None) -> Config:
   """The config with model.dtype = 'auto' resolved.
 
-  A workdir keeps the type that it was begun with, wherever it goes on: its
-  networks are to be comparable. A new one gets bfloat16 where there is
-  hardware for it, on GPUs and TPUs, and float32 elsewhere.
+  A workdir keeps the type that it was begun with, wherever it is resumed, so
+  that its networks stay comparable. A new one gets bfloat16 where the hardware
+  supports it (GPUs and TPUs), and float32 elsewhere.
 
   Args:
     config: of `config.resolve`.
@@ -111,7 +112,7 @@ def choose_dtype(config: Config, before: Mapping[str, Any] | None) -> Config:
 
 
 def _usual_dtype() -> str:
-  """What these devices multiply fast."""
+  """The type that these devices multiply fast."""
   devices = jax.devices()
   if platform_of(devices) not in ('gpu', 'tpu'):
     return 'float32'
@@ -126,8 +127,8 @@ def _usual_dtype() -> str:
 def _check_same(
   config: Config, before: Mapping[str, Any], workdir: Workdir
 ) -> None:
-  """Refuses a config that differs in more than may be changed."""
-  # A setting that is newer than the workdir had what is its default now.
+  """Refuses a config that differs in settings that must not change."""
+  # A setting added after the workdir was made had today's default.
   before = {
     **dict(config_lib.flatten(_plain(Config()))),
     **dict(config_lib.flatten(before)),
@@ -146,18 +147,18 @@ def _check_same(
 
 def _is_free(name: str, config: Config) -> bool:
   """Whether a setting may differ from the one that a workdir was made with."""
-  # Worked out from num_epochs and the data, which are compared themselves.
+  # Computed from num_epochs and the data, which are compared themselves.
   derived = ('train.num_steps', 'train.schedule_steps', 'retrain.num_steps')
   if name in derived and config.train.num_epochs:
     return True
-  if name == 'train.num_runs':  # A run depends on others by subsets alone.
+  if name == 'train.num_runs':  # Runs share nothing but subsets.
     fixed = config.train.subset_fraction < 1 or config.audit.threshold_samples
     return not fixed
   return any(name == free or name.startswith(f'{free}.') for free in _FREE)
 
 
 def write_config(config: Config, workdir: Workdir) -> None:
-  """Writes config.json, once nothing speaks against this config any more.
+  """Writes config.json, after all checks have passed.
 
   Raises:
     DataDietError: if it cannot be written.
@@ -207,10 +208,9 @@ def _commit() -> str | None:
 def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
   """Writes dataset.json, or checks that the workdir is of the same data.
 
-  Beside it goes test_ids.txt, the ids of the test split.
-
-  Where labels were changed on purpose also original_labels.npy, by which
-  results are judged where the data is not at hand.
+  Also writes test_ids.txt, the ids of the test split, and, where labels were
+  changed on purpose, original_labels.npy, so that results can be judged where
+  the data is not available.
 
   Raises:
     DataDietError: if the workdir was made for other data; names both.
@@ -230,7 +230,8 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
   if original is not None and not workdir.original_labels.exists():
     artifacts.write_npy(workdir.original_labels, original)
   test_ids = dataset.test.ids.tolist()
-  # Which examples are not scored, as a source without splits does not say.
+  # The ids tell which examples became the test split of a source without
+  # splits.
   if not workdir.test_ids.exists() and not any('\n' in i for i in test_ids):
     text = ''.join(f'{name}\n' for name in test_ids)
     artifacts.write_bytes(workdir.test_ids, text.encode())
@@ -247,8 +248,8 @@ def timed(context: Context, stage: str) -> Iterator[None]:
   except Preempted:
     _add_time(context, stage, time.monotonic() - start)
     raise
-  # Nothing is written after an error: the disk may be full, and that would be
-  # the error that is seen.
+  # Nothing is written after an error: the disk may be full, and a second error
+  # would hide the first.
   seconds = time.monotonic() - start
   logging.info('Stage %s: %s', stage, format_seconds(seconds))
   _add_time(context, stage, seconds)
@@ -261,7 +262,7 @@ def read_timing(context: Context) -> dict[str, dict]:
 
 
 def devices() -> str:
-  """The devices at hand, as timing.json names them."""
+  """The available devices, as timing.json names them."""
   return f'{jax.device_count()} × {jax.devices()[0].device_kind}'
 
 

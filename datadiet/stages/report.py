@@ -11,8 +11,8 @@ from datadiet.settings import plugins
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, storage
 
-# Where the manifests of everything a report is made of lie, and the curves of
-# what has none yet.
+# The manifests of everything a report is made from, and the histories of runs
+# without a manifest.
 _SOURCES = (
   'train/*/history.csv',
   'train/*/manifest.json',
@@ -23,14 +23,15 @@ _SOURCES = (
   'retrain/*/*/history.csv',
   'retrain/*/*/manifest.json',
 )
-# What makes it, of this package.
+# The code of this package that makes the report.
 _PROGRAM = ('.py', '.html', '.css', '.js')
 
 
 def _made_from(context: Context) -> str:
-  """A hash of what a report is made of: if it changes, it is made again."""
+  """A hash of a report's inputs; when it changes, the report is made again."""
   digest = hashlib.sha256(datadiet.__version__.encode())
-  # So that whoever changes the page sees it, and whoever adds a section to it.
+  # Code too: a changed page, or a section added to it, is seen at the next
+  # start.
   own = (Path(datadiet.__file__).parent / 'reporting').rglob('*.*')
   for path in [*sorted(own), *plugins.files(context.config.plugins)]:
     if path.suffix in _PROGRAM:
@@ -50,7 +51,7 @@ def _is_current(context: Context) -> bool:
 
 
 def plan(context: Context) -> str:
-  """What is to be done, in a line."""
+  """The work that is left, in one line."""
   page = context.workdir.report / 'index.html'
   return f'{page}{" (done)" if _is_current(context) else ""}'
 
@@ -76,11 +77,11 @@ def run(context: Context) -> None:
 
 
 def run_without_images(workdir: artifacts.Workdir, reason: Exception) -> None:
-  """Writes the report of a workdir whose data cannot be read, and prints it.
+  """Writes the report of a workdir whose data cannot be read; prints its table.
 
   Args:
-    workdir: in which scores or other artifacts are.
-    reason: why there are no images.
+    workdir: one that holds scores or other artifacts.
+    reason: why the images are not available.
 
   Raises:
     DataDietError: if an artifact is damaged, or the report cannot be written.
@@ -88,7 +89,7 @@ def run_without_images(workdir: artifacts.Workdir, reason: Exception) -> None:
   if not processes.is_lead():
     return
   logging.warning('The report is made without images: %s', reason)
-  # Not for good: it is made again when there are images.
+  # Without a manifest, so that it is made again once images are available.
   storage.remove(workdir.report / artifacts.MANIFEST)
   _show(_reporting().write_report(workdir, None))
 

@@ -19,10 +19,10 @@ from datadiet.workdir import artifacts
 
 
 def needs_full(context: Context) -> bool:
-  """Whether all the data has to be trained on again, to compare with.
+  """Whether retraining includes all the data, for comparison with subsets.
 
-  Where scoring runs train on everything and as long as retraining does, they
-  are what a subset is compared with.
+  Not needed where the scoring runs train on everything and as long as
+  retraining does: subsets are then compared with these.
   """
   config = context.config
   return config.retrain.full and (
@@ -75,7 +75,7 @@ def _job(
 
 
 def _epochs(context: Context, example_index, run: int, selection) -> Epochs:
-  """What each epoch of a run goes through."""
+  """The examples of each epoch of a run."""
   seed = context.config.train.data_seed
   if selection is None or not selection.changes:
     return AllExamples(example_index, seed=seed, run=run)
@@ -95,7 +95,7 @@ def jobs(context: Context) -> list[Job]:
 
 
 def plan(context: Context) -> str:
-  """What is to be done, in a line."""
+  """The work that is left, in one line."""
   planned = _planned(context)
   done = sum(_is_done(context, name, run) for name, run, _ in planned)
   steps = context.config.retrain.num_steps
@@ -117,9 +117,9 @@ def run(context: Context) -> None:
 
 
 def _expected_time(context: Context) -> str | None:
-  """How long what is left will take, by the rate of the train stage.
+  """Estimates the time that is left from the rate of the train stage.
 
-  None where that ran on other devices or not at all, or nothing is left.
+  None where that stage ran on other devices or not at all, or nothing is left.
   """
   config, workdir = context.config, context.workdir
   left = sum(
@@ -144,7 +144,7 @@ def _expected_time(context: Context) -> str | None:
 
 
 def _is_finished(folder: epath.Path) -> bool:
-  """Whether a run has its manifest, which is not read for an estimate."""
+  """Whether a run has a manifest; it is not read, for an estimate."""
   return (folder / artifacts.MANIFEST).exists()
 
 

@@ -1,4 +1,4 @@
-"""The score stage: every example under every network, and the means."""
+"""The score stage: scores every example with every network, then averages."""
 
 from datadiet.runtime import processes
 from datadiet.scoring import registry
@@ -8,7 +8,7 @@ from datadiet.stages.network_scores import NetworkScorer
 
 
 def plan(context: Context) -> str:
-  """What is to be done, in a line."""
+  """The work that is left, in one line."""
   steps, runs = context.config.score.steps, context.runs
   done = sum(
     not due.missing(context, run, step)

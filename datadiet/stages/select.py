@@ -16,7 +16,7 @@ from datadiet.workdir import artifacts, storage
 
 
 def plan(context: Context) -> str:
-  """What is to be done, in a line."""
+  """The work that is left, in one line."""
   waiting = {
     draw.selection.name
     for draw in draws.all_draws(context)
@@ -27,12 +27,12 @@ def plan(context: Context) -> str:
 
 
 def check_sizes(context: Context) -> None:
-  """Checks, before anything is trained, that every subset can be had.
+  """Checks, before anything is trained, that every subset can be made.
 
-  There are no scores yet: policies are tried on ones that all tie.
+  There are no scores yet, so policies are tried on scores that all tie.
 
   Raises:
-    ConfigError: names the subset and what is in its way.
+    ConfigError: names the subset and the reason.
   """
   dataset, config = context.dataset, context.config
   batch_size, num_examples = config.train.batch_size, context.num_examples
@@ -72,7 +72,7 @@ def check_sizes(context: Context) -> None:
 
 
 def _remedy(context: Context, selection: PlannedSelection) -> str:
-  """For a class-balanced subset, what can be had instead."""
+  """For a class-balanced subset, the sizes that are possible instead."""
   if not selection.class_balanced:
     return ''
   dataset = context.dataset
@@ -86,7 +86,7 @@ def _remedy(context: Context, selection: PlannedSelection) -> str:
 
 
 def check_retrainings(context: Context, *, scores_first: bool) -> None:
-  """Refuses, at the start, to leave retrainings of subsets that change.
+  """Refuses a start that would leave retrainings of outdated subsets.
 
   Args:
     context: of the start.
@@ -108,7 +108,7 @@ def check_retrainings(context: Context, *, scores_first: bool) -> None:
 
 
 def run(context: Context) -> None:
-  """Makes the subsets that are missing, and anew those made otherwise.
+  """Makes the subsets that are missing or outdated.
 
   Raises:
     ConfigError: if retrainings were begun on a subset that would change, and

@@ -1,4 +1,4 @@
-"""Which subsets the config asks for, and what is known of them beforehand."""
+"""The subsets that the config asks for, as planned before they are made."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -25,15 +25,16 @@ class PlannedSelection:
   """One subset to be made, or one for each retraining.
 
   Attributes:
-    name: its folder.
+    name: the name of its folder.
     policy: a key of `POLICIES`.
-    score: what it goes by, or None.
+    score: the score it selects by, or None.
     step: of the score or the features; None for none, or one from a file.
     num_kept: examples kept.
     class_balanced: whether classes are kept equal.
     options: all options of the policy.
     by_run: whether every retraining has a draw of its own.
-    read_step: of what it reads of the workdir's; `step`, if it has one.
+    read_step: the step of the workdir's arrays that it reads; equals `step` if
+      that is not None.
   """
 
   name: str
@@ -53,11 +54,11 @@ class PlannedSelection:
 
   @property
   def needs(self) -> frozenset[str]:
-    """What its policy reads, as `Policy.needs` has it."""
+    """The arrays that its policy reads; see `Policy.needs`."""
     return POLICIES[self.policy].needs
 
   def facts(self) -> dict[str, Any]:
-    """What manifests say of it, whatever data it is made of."""
+    """The entries of its manifest that do not depend on the data."""
     return {name: getattr(self, name) for name in SELECTION_FACTS}
 
 
@@ -106,7 +107,7 @@ def _asked_for(
       if policy == 'random':
         yield _by_chance(policy, kept, balanced, {})
       elif epochs := POLICIES[policy].epochs:
-        # Some say themselves how many they leave out.
+        # Some policies decide themselves how many they leave out.
         size = kept if epochs.takes_size else num_examples
         yield _by_chance(policy, size, False, options)
       else:

@@ -17,16 +17,17 @@ from datadiet.training.loop import train_jobs
 from datadiet.workdir import artifacts
 
 GROUP = 'audit'
-# With fewer epochs, wrong labels and threshold samples are not yet told from
+# With fewer epochs, wrong labels and threshold samples cannot yet be told from
 # hard examples (measured: docs/audit.md).
 _ENOUGH_EPOCHS = 10
-# Nor where the network cannot fit its labels at all: of the tenth or so that
-# are threshold samples, and of wrong ones, it may miss all.
+# Nor where the networks do not fit their training labels: threshold samples are
+# only about a tenth of these, so a network of lower accuracy may have fitted
+# none of them.
 _ENOUGH_ACCURACY = 0.6
 
 
 def draw(context: Context) -> np.ndarray:
-  """bool[NUM_DRAWS, N], the examples mislabelled in each training."""
+  """Draws the examples mislabelled in each training, bool[NUM_DRAWS, N]."""
   config, dataset = context.config, context.dataset
   return audit.draw_threshold_samples(
     dataset.train.num_examples,
@@ -36,7 +37,7 @@ def draw(context: Context) -> np.ndarray:
 
 
 def too_few_epochs(context: Context) -> str | None:
-  """A sentence where training is too short for threshold samples, or None."""
+  """A warning if training is too short for threshold samples, or None."""
   config = context.config
   num_visited = config.train.num_steps * config.train.batch_size
   num_epochs = num_visited / context.num_examples
@@ -49,7 +50,7 @@ def too_few_epochs(context: Context) -> str | None:
 
 
 def too_little_fitted(context: Context) -> str | None:
-  """A sentence where the trainings, now done, miss their labels; or None."""
+  """A warning if the finished trainings did not fit their labels, or None."""
   accuracies = [
     float(
       read_history(context.workdir.run(GROUP, number))[-1]['train_accuracy']
@@ -66,7 +67,7 @@ def too_little_fitted(context: Context) -> str | None:
 
 
 def train(context: Context) -> None:
-  """Trains once with each draw, as long as the networks that score.
+  """Trains one run per draw, for as many steps as the networks that score.
 
   Raises:
     Preempted: if the process was asked to stop; everything is saved.
@@ -75,7 +76,7 @@ def train(context: Context) -> None:
   if warning := too_few_epochs(context):
     logging.warning('%s', warning)
   for number, samples in enumerate(draw(context)):
-    # No network that scores is trained again.
+    # Run numbers of their own, so that no scoring network is trained again.
     run = config.train.num_runs + number
     everything = np.arange(dataset.train.num_examples)
     job = Job(
@@ -95,7 +96,7 @@ def train(context: Context) -> None:
 
 
 def with_extra_class(dataset: Dataset, samples: np.ndarray) -> Dataset:
-  """The data with one class more, which is given to bool[N] samples."""
+  """The data with an extra class, which is the label of the bool[N] samples."""
   train = dataset.train
   labels = np.where(samples, np.int32(dataset.num_classes), train.labels)
   original = dataset.original_labels
@@ -108,7 +109,7 @@ def with_extra_class(dataset: Dataset, samples: np.ndarray) -> Dataset:
 
 
 def read_margins(context: Context) -> np.ndarray:
-  """float32[NUM_DRAWS, N], the AUM of each training; NaN if never seen."""
+  """The AUM of each training, float32[NUM_DRAWS, N]; NaN if never seen."""
   file_name = f'{artifacts.step_name(context.config.train.num_steps)}.npz'
   margins = []
   for number in range(audit.NUM_DRAWS):

@@ -33,7 +33,7 @@ def jobs(context: Context) -> list[Job]:
 
 
 def plan(context: Context) -> str:
-  """What is to be done, in a line."""
+  """The work that is left, in one line."""
   all_jobs = jobs(context)
   done = sum(is_trained(job.folder, context.dataset) for job in all_jobs)
   steps = context.config.train.num_steps
@@ -41,7 +41,7 @@ def plan(context: Context) -> str:
 
 
 def _network_steps(config) -> tuple[int, ...]:
-  """The steps whose networks and dynamics stay."""
+  """The steps whose networks and dynamics are kept."""
   train = config.train
   keep = {*config.score.steps, *train.early_steps}
   if train.early_every:
@@ -73,7 +73,7 @@ def _check_subset_unchanged(context: Context) -> None:
   """Stores a copy of the examples to train on, or compares with it.
 
   Raises:
-    DataDietError: if the file at config.train.subset_path is another one now.
+    DataDietError: if the file at config.train.subset_path has changed.
   """
   if context.subset is None:
     return

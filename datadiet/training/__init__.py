@@ -1,1 +1,1 @@
-"""Training: state, steps, loop, and what examples do meanwhile."""
+"""Training: state, steps, loop, and statistics of each example meanwhile."""

@@ -1,4 +1,4 @@
-"""What each example did while a run trained on it: forgetting, AUM, ...
+"""Training dynamics of each example in a run: forgetting, AUM, ...
 
 The arrays live in the train state, one row per example of the whole train
 split, and are updated inside the step by a scatter at example_index. The basics
@@ -20,12 +20,13 @@ from datadiet.training.recorders import Arrays, Recorder, Sizes, Visit
 
 @dataclasses.dataclass(frozen=True)
 class DynamicsSettings:
-  """What is recorded beside the basics.
+  """What is recorded in addition to the basics.
 
   Attributes:
     window: visits in a window, for the recorders that have windows.
     recorders: what the scores asked for need.
-    needed_by: (name of a recorder, name of a score that needs it), to say so.
+    needed_by: (name of a recorder, name of a score that needs it), for
+      messages.
   """
 
   window: int = 0
@@ -78,7 +79,7 @@ def init_dynamics(
   num_classes: int = 0,
   settings: DynamicsSettings = DynamicsSettings(),  # noqa: B008, frozen.
 ) -> Dynamics:
-  """Dynamics of a run that has seen nothing yet.
+  """The dynamics of a run before its first step.
 
   Args:
     num_examples: of the whole train split.

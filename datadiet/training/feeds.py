@@ -1,4 +1,4 @@
-"""What the loop sends to the devices: which examples, for how many steps."""
+"""Feeds: which examples the loop sends to the devices, for how many steps."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ Feed = tuple[int, dict[str, jax.Array]]
 
 
 class PlannedFeeds:
-  """Feeds that nothing in training decides on: prepared in another thread."""
+  """Feeds that do not depend on training: prepared in another thread."""
 
   def __init__(
     self,
@@ -51,7 +51,7 @@ def _planned(
   blocks = trainer.index_blocks(jobs, step)
   while step < plan.num_steps:
     count = plan.steps_until_event(step)
-    # Guards are of a thread: the loop's own does not reach here.
+    # JAX's transfer guards are per thread: the loop's does not apply here.
     with jax.transfer_guard('disallow'):
       feed = trainer.make_feed([next(blocks) for _ in range(count)])
     yield count, feed
@@ -59,7 +59,7 @@ def _planned(
 
 
 class FeedsByLoss:
-  """Feeds of epochs that go by the losses of those before."""
+  """Feeds of epochs that depend on the losses of earlier epochs."""
 
   def __init__(self, trainer: Trainer, jobs: Sequence[Job], plan: TrainingPlan):
     """Prepares nothing: the state says where each job is."""
@@ -68,9 +68,9 @@ class FeedsByLoss:
     self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
 
   def take(self, step: int, state: Any) -> tuple[Any, int, dict]:
-    """The state, with epochs begun that are due, and the feed from `step` on.
+    """Begins epochs that are due; returns the state and the feed from `step`.
 
-    Where an epoch begins this waits for the steps before.
+    Where an epoch begins, this waits for the steps before it.
     """
     if not self._epochs:
       self._read_epochs(state)
@@ -97,7 +97,7 @@ class FeedsByLoss:
     return range(len(self._jobs))
 
   def _read_epochs(self, state: Any) -> None:
-    """Works out the epochs that the slots are in: (first step, ...)."""
+    """Computes the epochs that the slots are in: (first step, ...)."""
     losses = self._trainer.run_mesh.to_host(state.losses)
     self._epochs = []
     for slot, job in enumerate(self._jobs):
@@ -136,7 +136,7 @@ def open_feeds(
   plan: TrainingPlan,
   first_step: int,
 ) -> Iterator[PlannedFeeds | FeedsByLoss]:
-  """The feeds of a wave from a step on."""
+  """Opens the feeds of a wave from a step on."""
   feeds: PlannedFeeds | FeedsByLoss
   if plan.uses_losses:
     feeds = FeedsByLoss(trainer, jobs, plan)

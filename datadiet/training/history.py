@@ -35,7 +35,7 @@ class CsvWriter:
   """
 
   def __init__(self, run_folder: epath.Path, first_step: int):
-    """Takes up the rows up to `first_step` that an earlier attempt wrote."""
+    """Reads the rows up to `first_step` that an earlier start wrote."""
     self._path = run_folder / HISTORY
     self.rows: list[dict[str, str]] = []
     if first_step and self._path.exists():
@@ -49,9 +49,9 @@ class CsvWriter:
       self._note_latest(row)
 
   def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
-    """Adds values to the row of a step; values that are there stay.
+    """Adds values to the row of a step; existing values are kept.
 
-    Scalars that are no column are left out, and so are older steps.
+    Scalars without a column are left out, and so are older steps.
     """
     last = int(self.rows[-1]['step']) if self.rows else -1
     if step > last:
@@ -68,7 +68,7 @@ class CsvWriter:
     self.latest |= {key: float(text) for key, text in row.items() if text}
 
   def write_hparams(self, hparams: Mapping[str, Any]) -> None:
-    """Writes nothing: a run's manifest has them."""
+    """Writes nothing: the settings are in the run's manifest."""
 
   def flush(self) -> None:
     """Writes history.csv."""
@@ -95,10 +95,10 @@ class LogWriter:
     logging.debug('%s, step %d: %s', self._name, step, values)
 
   def write_hparams(self, hparams: Mapping[str, Any]) -> None:
-    """Writes nothing: config.json has them."""
+    """Writes nothing: the settings are in config.json."""
 
   def flush(self) -> None:
-    """Does nothing: lines are out at once."""
+    """Does nothing: lines are written at once."""
 
   def close(self) -> None:
     """Does nothing."""
@@ -114,7 +114,8 @@ class _EventWriter:
     self._folder = folder
     self._scratch: tempfile.TemporaryDirectory | None = None
     if storage.is_remote(folder):
-      # They grow, which objects cannot: what is there is uploaded anew.
+      # Event files grow, which objects cannot: each flush uploads the whole
+      # file.
       self._scratch = tempfile.TemporaryDirectory()
       folder = epath.Path(self._scratch.name)
     self._writer = metric_writers.AsyncWriter(
@@ -156,7 +157,7 @@ class _EventWriter:
 
 
 class _Several:
-  """Passes all on to some writers, where CLU's `MultiWriter` is missing."""
+  """Writes to several writers, where CLU's `MultiWriter` is not installed."""
 
   def __init__(self, writers: Sequence[Any]):
     self._writers = writers
@@ -183,7 +184,7 @@ class History:
 
   Attributes:
     table: the writer of history.csv.
-    clock: the others, for what tells the time; None until they are open.
+    clock: the writers of values that depend on the clock; None until open.
   """
 
   def __init__(
@@ -198,7 +199,7 @@ class History:
 
     Args:
       run_folder: the run's folder.
-      first_step: where the run goes on; later rows are dropped.
+      first_step: the step the run resumes from; later rows are dropped.
       name: of the run, for log lines.
       hparams: nested settings, for TensorBoard.
     """
@@ -229,10 +230,10 @@ class History:
       self._writer.write_hparams(self._hparams)
 
   def add(self, row: Mapping[str, Any]) -> None:
-    """Adds a row: 'step' and other columns; those that it lacks stay empty."""
+    """Adds a row: 'step' and other columns; missing columns stay empty."""
     rows = self.table.rows
     if rows and int(rows[-1]['step']) >= row['step']:
-      return  # Of a wave that is resumed, some runs may have written it.
+      return  # In a resumed wave, some runs may have written this row already.
     scalars = {
       key: row[key] for key in HISTORY_COLUMNS[1:] if row.get(key) is not None
     }
@@ -254,7 +255,7 @@ def _text(value: Any) -> str:
 
 
 def _event_writer(folder: epath.Path) -> Any | None:
-  """A writer of event files; None, said once, where TensorFlow is missing."""
+  """A writer of event files; None, logged once, where TensorFlow is missing."""
   try:
     return _EventWriter(folder)
   except ImportError as error:
@@ -266,9 +267,9 @@ def _event_writer(folder: epath.Path) -> Any | None:
 
 
 def report_progress(clocks: Sequence[Any]) -> Callable[[int], Any]:
-  """What writes steps per second when it is called with a step.
+  """Returns a function of a step that writes steps per second.
 
-  It goes by the times of the calls, and so waits for no device. Without CLU it
+  It uses the times of its calls, and so waits for no device. Without CLU it
   does nothing: log lines have the rate anyway.
 
   Args:
@@ -283,6 +284,6 @@ def report_progress(clocks: Sequence[Any]) -> Callable[[int], Any]:
 
 
 def read_history(run_folder: epath.PathLike) -> list[dict[str, str]]:
-  """The rows of a run's history.csv."""
+  """Reads the rows of a run's history.csv."""
   content = storage.read_bytes(epath.Path(run_folder) / HISTORY)
   return list(csv.DictReader(io.StringIO(content.decode())))

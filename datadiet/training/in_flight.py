@@ -1,4 +1,4 @@
-"""What the devices still have to do, kept short, and requests to stop."""
+"""Bounds how many dispatches are in flight, and checks for requests to stop."""
 
 import collections
 import time
@@ -8,22 +8,22 @@ import jax
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime import processes, stopping
 
-# Dispatches that wait on the devices where each is done soon: enough to keep
-# them busy.
+# Dispatches queued on the devices where each is short: enough to keep the
+# devices busy.
 _MOST = 2
 # A dispatch that takes longer is waited for before the next, since a stop has
-# to wait for all of them; then the host's own work hardly counts.
+# to wait for all dispatches in flight; the host's time hardly matters then.
 _SLOW_SECONDS = 0.3
-# Dispatches that are waited for at first, to see how long they take.
+# Number of dispatches that are waited for at first, to time them.
 _NUM_TIMED = 4
 
 
 class InFlight:
   """Dispatches that the host has not waited for yet.
 
-  There are so few of them that a request to stop is answered soon. Of several
-  processes each says whether it was asked; they learn of each other with the
-  dispatch, and so all stop after the same one.
+  They are few, so that a request to stop is answered soon. Each process sends
+  with every dispatch whether it was asked to stop, so that all processes stop
+  after the same dispatch.
   """
 
   def __init__(self, run_mesh: mesh_lib.RunMesh):
@@ -34,10 +34,10 @@ class InFlight:
     self._ends: list[float] = []
 
   def add(self, output: jax.Array) -> bool:
-    """Notes a dispatch, and waits for older ones, or for itself.
+    """Adds a dispatch; waits for older ones, or for this one if it is long.
 
     Args:
-      output: of the dispatch; of memory that no later one takes.
+      output: of the dispatch; its buffer must not be donated to a later one.
 
     Returns:
       Whether some process was asked to stop; the same on all of them.
@@ -55,7 +55,7 @@ class InFlight:
     return bool(asked)
 
   def _measure(self) -> None:
-    """Notes the end of one of the first dispatches; in the end decides."""
+    """Times one of the first dispatches; after the last, chooses the limit."""
     self._ends.append(time.monotonic())
     if len(self._ends) == _NUM_TIMED:
       pairs = zip(self._ends, self._ends[1:])

@@ -1,4 +1,4 @@
-"""What is to be trained: jobs, and the waves in which they share the mesh."""
+"""Jobs to be trained, and the waves in which they share the mesh."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class Job:
 
   Attributes:
     name: for log lines, such as 'train/run_03'.
-    folder: where its artifacts go.
-    run: its number, which its seeds are combined with.
+    folder: where its artifacts are written.
+    run: its number, from which its random streams are derived.
     epochs: the examples of each epoch.
     described: the selection that it trains on, for its manifest; None for all
       the data.
@@ -38,12 +38,12 @@ class Job:
 
   @property
   def num_kept(self) -> int:
-    """Examples that one epoch goes through."""
+    """The number of examples in one epoch."""
     return self.epochs.num_kept
 
   @property
   def smallest_epoch(self) -> int:
-    """Examples that an epoch goes through at least."""
+    """The smallest number of examples that an epoch may have."""
     return self.epochs.smallest_epoch(self.num_kept, **self.epochs.options)
 
 
@@ -52,8 +52,8 @@ class Wave:
   """Jobs that train side by side, all from the same step on.
 
   Attributes:
-    jobs: at most as many as the mesh has slots.
-    first_step: the step they go on from; 0 to start.
+    jobs: at most one for each slot of the mesh.
+    first_step: the step they resume from; 0 to start.
   """
 
   jobs: tuple[Job, ...]
@@ -61,12 +61,12 @@ class Wave:
 
 
 def next_wave(pending: Sequence[Job], num_slots: int) -> Wave:
-  """The next jobs to train together, and the step they go on from.
+  """The next jobs to train together, and the step they resume from.
 
   Takes the first jobs that fit. Runs of one wave are saved one by one, so a
-  sudden end may leave some a checkpoint ahead: they go on from the newest step
-  that all have. Where that would throw away everything a job has done, only
-  jobs that are equally far are taken.
+  crash may leave some a checkpoint ahead: they resume from the newest step that
+  all have. Where that would discard all progress of a job, only jobs at the
+  same step are taken.
 
   Args:
     pending: unfinished jobs, in order; at least one.
@@ -91,7 +91,7 @@ def _next_wave(pending: Sequence[Job], num_slots: int) -> tuple[list[int], int]:
 
 
 def set_damaged_aside(wave: Wave) -> int:
-  """Puts the damaged checkpoints of a wave's start aside; says how many."""
+  """Sets aside the damaged checkpoints of a wave's start; returns how many."""
   num_damaged = 0
   for job in wave.jobs:
     try:

@@ -49,8 +49,7 @@ def train_jobs(
   """Trains all jobs that are not finished; each ends with a manifest.
 
   Args:
-    jobs: what to train; finished ones are skipped, others go on where they
-      were.
+    jobs: what to train; finished ones are skipped, others are resumed.
     dataset: the data; jobs train on subsets of its train split.
     plan: the same for all jobs.
     run_mesh: where to train.
@@ -82,7 +81,7 @@ def train_jobs(
   trainer = Trainer(dataset, plan, run_mesh, placements)
   profile_steps = plan.train.profile_steps
   while pending:
-    # It may have come while the last wave was saved.
+    # A request may have come while the last wave was saved.
     processes.stop_if_any_is_asked_to()
     wave = next_wave(pending, run_mesh.num_slots)
     label = f'{name} {len(jobs) - len(pending) + 1}'
@@ -95,7 +94,7 @@ def train_jobs(
       if not processes.broadcast_from_lead(
         functools.partial(set_damaged_aside, wave)
       ):
-        raise  # Damaged once, whole now: a file system to distrust.
+        raise  # Damaged before, whole now: the file system cannot be trusted.
       continue
     profile_steps = ()  # Later waves do the same again.
     done = {job.folder for job in wave.jobs}
@@ -129,8 +128,8 @@ class _WaveLoop:
     self._in_flight = InFlight(trainer.run_mesh)
     self._dataset = dataset
     self._plan = plan
-    # The last wave may not fill the mesh: its first job runs again there, and
-    # what comes out is dropped.
+    # The last wave may not fill the mesh: spare slots run its first job again,
+    # and that result is dropped.
     empty = trainer.run_mesh.num_slots - len(wave.jobs)
     self._slots = [*wave.jobs, *[wave.jobs[0]] * empty]
 
@@ -160,7 +159,7 @@ class _WaveLoop:
     num_images = self._plan.train.batch_size * len(self._jobs)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
-      # All, also where one fails: none may be at work when the program ends.
+      # Close all, even if one fails: none may be running when the program ends.
       for writer in self._writers.values():
         stack.callback(writer.close)
       shown = stack.enter_context(
@@ -208,14 +207,14 @@ class _WaveLoop:
         f'needs, and is at step {self._first_step}; take it out of score.names '
         'until the run is done, or use another --workdir'
       ) from error
-    # All take the same way, also where only one of them cannot read it.
+    # All processes take the same branch, even if only one cannot read it.
     if processes.any_process(damaged is not None):
       raise damaged or checkpoints.DamagedCheckpoint(
         f'another process cannot read the checkpoints of step '
         f'{self._first_step}'
       )
     logging.info(
-      'Going on from step %d: %s',
+      'Resuming from step %d: %s',
       self._first_step,
       ', '.join(job.name for job in self._jobs),
     )
@@ -251,7 +250,7 @@ class _WaveLoop:
           state = self._trainer.run_steps(state, feed, keys, count)
           done = jnp.copy(state.step)
         stop = self._in_flight.add(done)
-        # From now on: others may have been compiling until here.
+        # Counted from here: other processes may have been compiling until now.
         if step == self._first_step:
           stack.enter_context(stopping.unsaved_work())
         step += count
@@ -273,7 +272,7 @@ class _WaveLoop:
     return bool(counts.any())
 
   def _handle_events(self, step: int, state: Any) -> tuple[Any, bool]:
-    """Does what is due after a step: (state, whether to stop)."""
+    """Handles events that are due after a step: (state, whether to stop)."""
     plan = self._plan
     if plan.is_log_step(step):
       # Values of the row before have arrived by now: no wait.
@@ -314,7 +313,7 @@ class _WaveLoop:
   def _write_dynamics(self, slot: int, step: int, dynamics: Any) -> None:
     job = self._jobs[slot]
     path = job.folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
-    # The rings are only needed to go on, and are in the checkpoint.
+    # The ring buffers are only needed to resume, and are in the checkpoint.
     arrays: dict[str, Any] = {
       name: array
       for name, array in dynamics_arrays(dynamics).items()

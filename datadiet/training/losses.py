@@ -1,4 +1,4 @@
-"""The losses that epochs go by, where a policy draws them by the losses."""
+"""Per-example losses, for policies that draw epochs by them."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 @flax.struct.dataclass
 class EpochLosses:
-  """The losses that the next and the current epoch go by.
+  """The losses by which the next and the current epoch are drawn.
 
   Attributes:
     last_loss: float32[N], at each example's last visit; inf before the first.
@@ -25,7 +25,7 @@ class EpochLosses:
 
 
 def init_losses(num_examples: int) -> EpochLosses:
-  """The state at the start of the first epoch, before any loss."""
+  """The losses at the start of the first epoch: none recorded yet."""
   return EpochLosses(
     last_loss=jnp.full(num_examples, jnp.inf, jnp.float32),
     epoch_loss=jnp.full(num_examples, jnp.inf, jnp.float32),
@@ -37,7 +37,7 @@ def init_losses(num_examples: int) -> EpochLosses:
 def record_losses(
   losses: EpochLosses, example_index: jax.Array, batch_losses: jax.Array
 ) -> EpochLosses:
-  """Keeps the losses float32[batch] of a visit of int32[batch] examples."""
+  """Records the losses float32[batch] of a visit of int32[batch] examples."""
   last_loss = losses.last_loss.at[example_index].set(
     batch_losses, mode='drop', unique_indices=True
   )

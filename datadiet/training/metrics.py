@@ -44,7 +44,7 @@ class WaveMetrics:
 
     Args:
       jobs: by slot.
-      first_step: where the wave goes on; later rows are dropped.
+      first_step: the step the wave resumes from; later rows are dropped.
       batch_size: examples a step.
       learning_rate: of an optimizer step.
       hparams: nested settings, for TensorBoard.
@@ -63,7 +63,7 @@ class WaveMetrics:
   def add(
     self, step: int, meters: Any, evaluation: dict[str, jax.Array] | None
   ) -> None:
-    """Keeps a row to be fetched later, so that nobody waits for it now."""
+    """Adds a row; its values are fetched later, so that nothing waits."""
     if self._report_progress is not None:
       self._report_progress(step)
     self._pending.append(_Pending(step, meters, evaluation))
@@ -111,7 +111,7 @@ class WaveMetrics:
     return row
 
   def note_classes(self, evaluation: dict[str, jax.Array]) -> None:
-    """Keeps accuracies by class of an evaluation that has a row already."""
+    """Stores the accuracies by class of an evaluation that has a row."""
     for slot in self._histories:
       own = mesh_lib.slot_to_host(evaluation, slot)
       self._by_class[slot] = _shares(own['correct'], own['count'])
@@ -121,7 +121,7 @@ class WaveMetrics:
     return self._by_class[slot]
 
   def check_finite(self, meters: Any) -> None:
-    """Refuses to go on after a loss that is not finite.
+    """Raises if a loss was not finite.
 
     Raises:
       DataDietError: names the run and the step.

@@ -1,4 +1,4 @@
-"""What one training goes by."""
+"""The plan of a training: what is the same for all its runs."""
 
 import dataclasses
 from typing import Any
@@ -21,8 +21,8 @@ class TrainingPlan:
     num_steps: optimizer steps.
     keep_steps: steps whose networks and dynamics are kept, to be scored.
     placement: of the data, 'auto', 'device' or 'host'.
-    dynamics: what is recorded of the examples beside the basics.
-    uses_losses: whether the epochs of the jobs go by losses.
+    dynamics: what is recorded of the examples in addition to the basics.
+    uses_losses: whether the epochs of the jobs depend on losses.
     platform: of the devices that train; '' for those of the process.
   """
 
@@ -39,12 +39,12 @@ class TrainingPlan:
   @property
   def steps_per_call(self) -> int:
     """Optimizer steps of a dispatch."""
-    # Loops over steps are many times slower than single steps on CPU.
+    # On CPU, compiled loops over steps are many times slower than single steps.
     usual = 1 if (self.platform or platform_of()) == 'cpu' else 10
     return self.train.steps_per_call or usual
 
   def statement(self) -> dict[str, Any]:
-    """What a manifest says of it."""
+    """The entries about the plan in a run's manifest."""
     names = [recorder.name for recorder in self.dynamics.recorders]
     return {
       **dataclasses.asdict(self),

@@ -43,7 +43,7 @@ class StepProfile:
       self._stop()
 
   def before(self, step: int) -> None:
-    """Starts where it is due, before the step that follows `step`."""
+    """Starts the profile if it is due, before the step that follows `step`."""
     if not self._steps or self._is_on:
       return
     first, last = self._steps
@@ -57,11 +57,11 @@ class StepProfile:
     self._is_on = True
 
   def after(self, step: int, done: jax.Array) -> None:
-    """Ends where it is due; waits for the devices then, and only then.
+    """Ends the profile if it is due; only then waits for the devices.
 
     Args:
       step: how many steps are dispatched.
-      done: is there when they are done.
+      done: an output that is ready when they are done.
     """
     if self._is_on and step >= self._steps[1]:
       jax.block_until_ready(done)

@@ -1,9 +1,9 @@
-"""What training records of each example beside the basics, for some scores.
+"""Recorders: what training records of each example for some scores only.
 
-A recorder is arrays with a row an example of the whole train split, and how a
-visit changes the rows of a batch. Scores name the recorders that they need, and
-only what the scores asked for need is recorded; the arrays live in the train
-state, so that a stopped run goes on exactly.
+A recorder has arrays with a row per example of the whole train split, and a
+function that updates the rows of a batch after a visit. Scores name the
+recorders that they need, and only those of the scores asked for run; the arrays
+live in the train state, so that a stopped run resumes exactly.
 """
 
 import dataclasses
@@ -58,10 +58,11 @@ class Visit:
 
 @dataclasses.dataclass(frozen=True)
 class Recorder:
-  """Arrays of their own for some scores of the dynamics.
+  """Additional arrays for some scores of the training dynamics.
 
   Attributes:
-    name: in checkpoints, and before the names of its arrays: 'windows.std_sum'.
+    name: its name in checkpoints, and the prefix of its arrays' names, as in
+      'windows.std_sum'.
     init: the arrays [N, ...] before the first visit, each of its own memory.
     update: (rows [batch, ...] of the arrays, visit) -> these rows after it.
   """
@@ -79,7 +80,7 @@ def _put_in_ring(ring: jax.Array, position: jax.Array, value: jax.Array):
 
 
 def _init_windows(sizes: Sizes) -> Arrays:
-  """Of the sliding windows of the last J visits.
+  """Initial arrays for sliding windows of the last J visits.
 
   'confidence' float32[N, J], p_y of the last visits, a ring buffer; 'std_sum'
   float32[N], sum over windows of std(p_y), divisor J - 1; 'dual_sum'
@@ -94,7 +95,7 @@ def _init_windows(sizes: Sizes) -> Arrays:
 
 
 def _update_windows(at: Arrays, visit: Visit) -> Arrays:
-  """One more visit; the window that ends with it counts once it is full."""
+  """Adds a visit; the window that ends with it counts once it is full."""
   before = visit.visits_before
   ring = _put_in_ring(at['confidence'], before, visit.confidence)
   is_full = before + 1 >= ring.shape[1]
@@ -108,7 +109,7 @@ def _update_windows(at: Arrays, visit: Visit) -> Arrays:
 
 
 def _init_changes(sizes: Sizes) -> Arrays:
-  """What TDDS goes by.
+  """Initial arrays for TDDS.
 
   'probs' float32[N, num_classes], the prediction at the last visit;
   'divergence' float32[N, J - 1], KL(this visit || the visit before) of the last
@@ -124,7 +125,7 @@ def _init_changes(sizes: Sizes) -> Arrays:
 
 
 def _update_changes(at: Arrays, visit: Visit) -> Arrays:
-  """One more visit; its divergence needs a visit before it."""
+  """Adds a visit; its divergence needs a visit before it."""
   before = visit.visits_before
   probs = jnp.exp(visit.log_probs)
   # p log(p / q) is 0 at p = 0; q is bounded away from 0, as probabilities
@@ -135,13 +136,13 @@ def _update_changes(at: Arrays, visit: Visit) -> Arrays:
   size = at['divergence'].shape[1]
   ring = _put_in_ring(at['divergence'], before - 1, divergence)
   ring = jnp.where((before > 0)[:, None], ring, at['divergence'])
-  # Until it is full, the window is of what there is.
+  # Until it is full, the window covers the visits so far.
   num_filled = jnp.minimum(before, size)[:, None]
   is_filled = jnp.arange(size) < num_filled
   mean = jnp.sum(ring, 1, keepdims=True) / jnp.maximum(num_filled, 1)
   deviations = jnp.where(is_filled, ring - mean, 0.0)
   depth = jnp.sqrt(jnp.sum(jnp.square(deviations), 1))
-  # What is not of a full window counts for nothing once there is one.
+  # Values of partial windows are dropped at the first full one.
   score = jnp.where(before > size, at['score'], 0.0)
   return {
     'probs': probs,

@@ -11,7 +11,7 @@ from datadiet.settings import checks, setting
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-  """How the networks are trained that score."""
+  """How the networks that score are trained."""
 
   num_runs: int = setting(
     10, checks.integer(1), 'Independent networks to train.'

@@ -1,4 +1,4 @@
-"""The train state: everything a run needs to go on exactly where it was."""
+"""The train state: everything a run needs to resume exactly."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ class Meters:
 
 
 def init_meters() -> Meters:
-  """Meters that have seen nothing."""
+  """Meters at zero."""
   return Meters(
     loss=jnp.zeros((), jnp.float32),
     correct=jnp.zeros((), jnp.int32),
@@ -54,7 +54,7 @@ class TrainState:
     opt_state: of the optimizer.
     dynamics: per-example statistics of training.
     meters: sums since the last log point.
-    losses: what epochs go by; None where they do not.
+    losses: those that epochs are drawn by; None if they are not needed.
   """
 
   step: jax.Array
@@ -104,8 +104,8 @@ def init_state(
     image_shape: (height, width, channels).
     num_examples: of the whole train split, whatever the run trains on.
     num_classes: number of logits.
-    dynamics_settings: what is recorded of the examples.
-    uses_losses: whether losses are kept for the next epoch.
+    dynamics_settings: what is recorded of each example.
+    uses_losses: whether losses are recorded for the next epoch.
   """
   variables = init_variables(model, image_shape, key)
   return TrainState(

@@ -1,4 +1,4 @@
-"""Trees of arrays as flat names, and these as the bytes of a safetensors file.
+"""Flattens trees of arrays to names, and packs them as safetensors.
 
 A leaf's name is its path, such as `params/Dense_0/kernel`.
 """
@@ -72,7 +72,7 @@ def unflatten(flat: dict[str, np.ndarray], template: Any, source: Any) -> Any:
 
 def pack(flat: Mapping[str, np.ndarray]) -> bytes:
   """Named arrays as the content of a safetensors file."""
-  # It takes the memory as it lies, whatever the strides.
+  # safetensors copies the memory as it is and ignores strides.
   return safetensors.numpy.save(
     {name: np.asarray(array, order='C') for name, array in flat.items()}
   )

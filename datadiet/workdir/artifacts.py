@@ -53,7 +53,7 @@ class Workdir:
 
   @property
   def written_first(self) -> tuple[epath.Path, ...]:
-    """What a start that is cut off may leave without config.json."""
+    """Files that an interrupted start may leave without a config.json."""
     return (self.dataset, self.original_labels, self.test_ids, self.timing)
 
   @property
@@ -162,12 +162,12 @@ def _read_bytes(path: epath.Path) -> bytes:
     raise DataDietError(f'{path} does not exist') from error
   except OSError as error:
     if storage.is_remote(path):
-      raise  # It says nothing of what is in the object.
+      raise  # The error says nothing about the object's content.
     raise DataDietError(f'cannot read {path}: {error.strerror}') from error
 
 
 def checksum(array: np.ndarray) -> int:
-  """CRC-32 of an array's values, as manifests keep it."""
+  """CRC-32 of an array's values, as manifests store it."""
   return zlib.crc32(np.ascontiguousarray(array).view(np.uint8))
 
 
@@ -178,13 +178,14 @@ def read_npy(
   *,
   made_here: bool = True,
 ):
-  """Reads a .npy file, checking what is given to check it by.
+  """Reads a .npy file; checks its length and checksum if they are given.
 
   Args:
     path: of the file.
-    num_examples: its length.
-    expected_checksum: of `checksum`.
-    made_here: whether running again makes it anew; not if it is the user's.
+    num_examples: the length it must have.
+    expected_checksum: the `checksum` it must have.
+    made_here: whether a stage writes the file, so that it may be deleted to
+      have it made again; False for the user's own files.
 
   Raises:
     DataDietError: if the file is missing, damaged or of another length.
@@ -217,7 +218,7 @@ def read_npy(
 
 
 def _kind(content: bytes) -> str:
-  """What a file is that was expected to be a .npy file, by its first bytes."""
+  """Names the kind of a file that is not .npy, by its first bytes."""
   kinds = {
     b'\x93NUMPY': 'one that is cut short or holds Python objects',
     b'PK': 'an archive, such as a .npz file or one of torch.save',
@@ -242,7 +243,7 @@ def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
   try:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
       return dict(archive)
-  except Exception as error:  # zipfile, zlib and numpy each have their own.
+  except Exception as error:  # zipfile, zlib and numpy each raise their own.
     raise DataDietError(
       f'{path} is damaged (not a readable .npz file); delete it to make it anew'
     ) from error
@@ -260,10 +261,10 @@ def read_manifest(folder: epath.PathLike) -> dict[str, Any] | None:
 
 
 def is_complete(folder: epath.PathLike, **expected: Any) -> bool:
-  """Whether the folder's manifest is there and agrees with `expected`.
+  """Whether the folder's manifest exists and agrees with `expected`.
 
   A folder made from other inputs is not complete: its stage is run again. A
-  folder made for other data is refused, for it may be precious.
+  folder made for other data is refused rather than overwritten.
 
   Raises:
     DataDietError: if the manifest names another data fingerprint.
@@ -277,7 +278,7 @@ def is_complete(folder: epath.PathLike, **expected: Any) -> bool:
 
 
 def agrees(manifest: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
-  """Whether a manifest says all that is expected of it."""
+  """Whether a manifest has all expected entries."""
   wanted = json.loads(json.dumps(expected))
   return all(manifest.get(key) == value for key, value in wanted.items())
 

@@ -1,8 +1,8 @@
-"""Files and folders that are there whole or not at all.
+"""Atomic writes: files and folders that exist completely or not at all.
 
 A local one is made under a temporary name and renamed; an object is written by
-one request. What a killed process leaves has a temporary name, too, which
-nobody reads and `clear_half_written` removes.
+one request. What a killed process leaves has a temporary name, which is never
+read and which `clear_half_written` removes.
 """
 
 import errno
@@ -20,15 +20,14 @@ from datadiet.workdir import storage
 
 MANIFEST = 'manifest.json'
 _TEMPORARY = re.compile(r'\..*\.[0-9a-f]{8}\.tmp')
-# A disk, or the share of it that a user may fill, is full: systems and
-# libraries each have their own words for it.
+# Messages of systems and libraries for a full disk or an exceeded quota.
 _NO_SPACE = 'no space left on device'
 _NO_SPACE_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def atomic_path(path: epath.PathLike) -> Iterator[epath.Path]:
-  """Lets a local file or folder come into being whole, or not at all.
+  """Creates a local file or folder atomically: completely or not at all.
 
   Args:
     path: of the file or folder. A file that is there is replaced; a folder is
@@ -55,7 +54,7 @@ def atomic_path(path: epath.PathLike) -> Iterator[epath.Path]:
 
 @contextmanager
 def write_errors_told(path: epath.PathLike) -> Iterator[None]:
-  """Turns what fails while something is written into one sentence.
+  """Turns errors of writing into one sentence for the user.
 
   Args:
     path: of what is written, for the message.
@@ -75,7 +74,7 @@ def write_errors_told(path: epath.PathLike) -> Iterator[None]:
 
 @contextmanager
 def atomic_folder(folder: epath.PathLike) -> Iterator[epath.Path]:
-  """Lets a folder with a manifest come into being whole, or not at all.
+  """Creates a folder with a manifest atomically: completely or not at all.
 
   A local one is made under a temporary name. On an object store the old
   manifest goes first, and the new one, to be written last, completes it.
@@ -137,7 +136,7 @@ def _remove(path: epath.Path) -> None:
 
 
 def is_full(error: BaseException) -> bool:
-  """Whether a write failed because a disk, or a user's share of it, is full.
+  """Whether a write failed because of a full disk or an exceeded quota.
 
   Libraries that write files wrap the system's error in one of their own, or
   have its text alone.
@@ -154,9 +153,9 @@ def is_full(error: BaseException) -> bool:
 
 
 def _reason(error: Exception) -> str | None:
-  """Why a write failed, in a line; None if the error says that itself."""
+  """The reason a write failed, in one line; None if the error states it."""
   if is_full(error):
-    # A sentence that came out of here has the file in it already.
+    # An error from this module names the file already.
     return None if isinstance(error, DataDietError) else _NO_SPACE
   if isinstance(error, OSError):
     return error.strerror or str(error)
@@ -189,16 +188,16 @@ def write_file(path: epath.PathLike, content: bytes) -> None:
   with epath.Path(path).open('wb') as file:
     file.write(content)
     file.flush()
-    # Or a machine that loses power may keep the new name of nothing.
+    # Otherwise a power loss may leave the new name without the content.
     os.fsync(file.fileno())
 
 
 def clear_half_written(root: epath.PathLike) -> None:
-  """Removes what killed processes left below a folder, under temporary names.
+  """Removes temporary files that killed processes left below a folder.
 
-  For a folder in which nobody writes.
+  No process may be writing there.
   """
-  if storage.is_remote(root):  # Objects come into being whole.
+  if storage.is_remote(root):  # Objects are created atomically.
     return
   for folder, below, names in epath.Path(root).walk():
     for name in filter(_TEMPORARY.fullmatch, [*below, *names]):

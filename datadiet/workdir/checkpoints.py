@@ -1,7 +1,7 @@
 """Checkpoints: one folder a run and step, the same on disks and in buckets.
 
 `<run>/checkpoints/<step>/variables.safetensors` holds params and batch_stats,
-`rest.safetensors` all else that training needs to go on (opt_state, dynamics,
+`rest.safetensors` all else that training needs to resume (opt_state, dynamics,
 meters), each array under its path such as `params/Dense_0/kernel`. The step's
 `manifest.json` is written last and lists the files with their hashes: it alone
 says what there is. A step without one was cut off and does not count; a file
@@ -30,7 +30,7 @@ from datadiet.workdir import arrays, artifacts, atomic, storage
 VARIABLES = 'variables.safetensors'
 REST = 'rest.safetensors'
 _NUM_FULL_STATES = 2
-# What a manifest that cannot be read may have listed.
+# The files that an unreadable manifest may have listed.
 _UNREADABLE: dict[str, Any] = {VARIABLES: None, REST: None}
 
 
@@ -46,7 +46,7 @@ class CheckpointWriter:
 
     Args:
       run_folder: the run's folder.
-      keep_steps: steps whose variables are kept for good, to be scored.
+      keep_steps: steps whose variables are never deleted, to be scored.
     """
     self._folder = folder_of(run_folder)
     self._keep_steps = frozenset(keep_steps)
@@ -55,7 +55,7 @@ class CheckpointWriter:
     _clear_half_written(self._folder)
 
   def save(self, step: int, state: Any) -> None:
-    """Starts saving a state of host arrays; waits only for the save before.
+    """Starts saving a state of host arrays; waits only for the previous save.
 
     Args:
       step: the optimizer step.
@@ -131,7 +131,7 @@ def _save_error(folder: epath.Path, error: Exception) -> DataDietError:
 
 
 def _clear_half_written(folder: epath.Path) -> None:
-  """Removes what no manifest lists: killed processes left it, and it is big."""
+  """Removes large files that no manifest lists, left by killed processes."""
   atomic.clear_half_written(folder)
   for step_folder in _step_folders(folder):
     files = _listed(step_folder)
@@ -147,13 +147,13 @@ def _clear_half_written(folder: epath.Path) -> None:
 
 
 def _remove(folder: epath.Path) -> None:
-  """Removes a checkpoint; cut off, it is none any more."""
+  """Removes a checkpoint, its manifest first, so that no partial one counts."""
   storage.remove(folder / artifacts.MANIFEST)
   storage.remove_folder(folder)
 
 
 def folder_of(run_folder: epath.PathLike) -> epath.Path:
-  """Where a run's checkpoints lie."""
+  """The folder of a run's checkpoints."""
   return epath.Path(run_folder) / 'checkpoints'
 
 
@@ -165,7 +165,7 @@ def _step_folders(folder: epath.Path) -> list[epath.Path]:
 
 
 def _listed(folder: epath.Path) -> dict[str, Any] | None:
-  """The files of a checkpoint by its manifest; None if it has none.
+  """The files that a checkpoint's manifest lists; None without a manifest.
 
   Raises:
     DataDietError: if another version of datadiet wrote the checkpoint.
@@ -207,8 +207,8 @@ def variable_steps(run_folder: epath.PathLike) -> list[int]:
 def remove_after(run_folder: epath.PathLike, step: int) -> None:
   """Removes states of later steps, for a run that is set back to a step.
 
-  Kept, they would be the newest again after another sudden end, beside a
-  history that has been written anew since.
+  If kept, they would be the newest again after another crash, and disagree with
+  the history rewritten since.
   """
   for later in full_steps(run_folder):
     if later > step:
@@ -216,7 +216,7 @@ def remove_after(run_folder: epath.PathLike, step: int) -> None:
 
 
 def restore_state(run_folder: epath.PathLike, step: int, template: Any) -> Any:
-  """The state of exactly the step asked for, as numpy arrays.
+  """Reads the state of exactly the given step, as numpy arrays.
 
   Args:
     run_folder: the run's folder.
@@ -231,7 +231,7 @@ def restore_state(run_folder: epath.PathLike, step: int, template: Any) -> Any:
 
 
 def load_variables(run_folder: epath.PathLike, step: int) -> dict[str, Any]:
-  """The network of exactly the step asked for.
+  """Reads the network of exactly the given step.
 
   Args:
     run_folder: the run's folder.
@@ -252,7 +252,7 @@ def load_variables(run_folder: epath.PathLike, step: int) -> dict[str, Any]:
 
 
 def verify(run_folder: epath.PathLike, step: int) -> dict[str, np.ndarray]:
-  """Reads a full state by the hashes in its manifest.
+  """Reads a full state and checks the hashes in its manifest.
 
   Returns:
     {'params/Dense_0/kernel': array, ...}.
@@ -266,7 +266,7 @@ def verify(run_folder: epath.PathLike, step: int) -> dict[str, np.ndarray]:
 
 
 def set_aside(run_folder: epath.PathLike, step: int) -> None:
-  """Renames a damaged checkpoint, so that the one before is used."""
+  """Renames a damaged checkpoint, so that an earlier one is used."""
   folder = folder_of(run_folder) / str(step)
   target = folder.parent / f'{step}.damaged'
   storage.remove_folder(target)
@@ -300,7 +300,7 @@ def _read(
       damage = 'is missing'
     except OSError as error:
       if storage.is_remote(path):
-        raise  # It says nothing of what is in the object.
+        raise  # The error says nothing about the object's content.
       damage = f'cannot be read ({error.strerror})'
   raise DamagedCheckpoint(
     f'{path} {damage}; delete the folder of that run, {run_folder}, to have it '

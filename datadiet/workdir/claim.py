@@ -12,8 +12,7 @@ from datadiet.workdir import artifacts, storage
 from datadiet.workdir.artifacts import Workdir
 
 _ALLOWED = 'a folder that is new or empty, or that was made by this program'
-# What is written before config.json is, and what the output of programs is sent
-# to.
+# Files written before config.json, and files that output is redirected to.
 _HARMLESS = ('lost+found', '.*', '*.log', '*.out', '*.err')
 _NUM_SHOWN = 3
 
@@ -21,17 +20,17 @@ _NUM_SHOWN = 3
 def check_is_free(
   workdir: Workdir, beside: Collection[str] = ()
 ) -> dict[str, Any] | None:
-  """Checks that nobody else's files lie where artifacts are to go.
+  """Checks that the workdir holds no foreign files.
 
   Args:
-    workdir: there or not, local or remote.
-    beside: names that may be there, too.
+    workdir: existing or not, local or remote.
+    beside: further names that may exist there.
 
   Returns:
-    What the workdir's config.json holds; None if there is none yet.
+    The content of the workdir's config.json; None if there is none yet.
 
   Raises:
-    ConfigError: names what is there.
+    ConfigError: names the foreign files.
     DataDietError: if its config.json is damaged.
   """
   root = workdir.root
@@ -70,10 +69,10 @@ def _is_ours(content: Any) -> bool:
 
 
 def check_is_apart(workdir: Workdir, data_dir: str, is_tree: bool) -> None:
-  """Checks that artifacts and data do not lie in each other's folders.
+  """Checks that neither the workdir nor the data lies inside the other.
 
   Args:
-    workdir: there or not.
+    workdir: existing or not.
     data_dir: `config.dataset.data_dir`.
     is_tree: whether the data is all that lies in `data_dir`, so that a workdir
       in it would be a part of the data.

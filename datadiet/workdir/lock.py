@@ -1,4 +1,4 @@
-"""A lock on a local file that ends with its process, and says who has it.
+"""A lock on a local file that ends with its process and names its holder.
 
 The library filelock was looked at: its lock names nobody and leaves its file
 behind, and where a network file system cannot lock it falls back to a file that
@@ -26,16 +26,16 @@ LOCK = '.lock'
 
 @contextmanager
 def hold(root: epath.Path) -> Iterator[str]:
-  """Holds a local workdir's lock, unless somebody else does.
+  """Holds a local workdir's lock, unless another process does.
 
-  Remote workdirs have none, and some network file systems know none: then it
-  goes on without. A folder that was made for the lock alone goes with it.
+  Remote workdirs and some network file systems have no locks: then none is
+  held. A folder that was created only for the lock is removed with it.
 
   Args:
-    root: the workdir, there or not.
+    root: the workdir, existing or not.
 
   Yields:
-    '' where the lock is held here, or where there is none; else who has it, as
+    '' if the lock is held here or there is none; else its holder, such as
     'process 123 on host'.
   """
   if storage.is_remote(root):
@@ -61,18 +61,18 @@ def hold(root: epath.Path) -> Iterator[str]:
 def hold_file(
   path: epath.PathLike, wait: Callable[[str], None] | None = None
 ) -> Iterator[str]:
-  """Holds the lock of a local file, which is made for it and removed again.
+  """Holds the lock of a local file, which is created for it and removed after.
 
   Args:
-    path: of the file, in a folder that is there.
-    wait: told who has the lock as long as somebody else does; what it raises
-      ends the waiting. None does not wait.
+    path: of the file, in an existing folder.
+    wait: called with the holder while another process has the lock; what it
+      raises ends the waiting. None does not wait.
 
   Yields:
-    '' where the lock is held here; else who has it.
+    '' if the lock is held here; else its holder.
 
   Raises:
-    OSError: if this file system knows no locks, or the file cannot be made.
+    OSError: if the file system has no locks, or the file cannot be created.
   """
   path = os.fspath(path)
   descriptor, holder = _lock(path)
@@ -88,14 +88,14 @@ def hold_file(
 
 
 def _lock(path: str) -> tuple[int | None, str]:
-  """The locked file's descriptor, or None and who has it."""
+  """The locked file's descriptor, or None and the holder."""
   if fcntl is None:
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
   while True:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
       fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      # Whoever had it may have removed the file since it was opened.
+      # The previous holder may have removed the file since it was opened.
       if _is_same(descriptor, path):
         os.truncate(descriptor, 0)
         text = f'process {os.getpid()} on {socket.gethostname()}'

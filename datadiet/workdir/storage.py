@@ -1,8 +1,8 @@
 """Object stores: what gs:// and s3:// paths need beside `etils.epath`.
 
-A store replaces an object whole, by one request, and knows neither folders that
-are renamed nor files that grow. Transient errors are tried again by the
-libraries: here is where they are told how often, with waits that double.
+A store replaces a whole object by one request, and can neither rename folders
+nor append to files. The libraries retry transient errors: how often, and with
+which waits, is set here.
 """
 
 import contextlib
@@ -23,33 +23,34 @@ from etils import epath
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import extras
 
-# What reads and writes each kind of path, and the extra that installs it.
+# The library for each kind of path, and the extra that installs it.
 _SCHEMES = {'gs': 'gcsfs', 's3': 's3fs'}
-# A bound on what waits in memory to be copied.
+# Bounds the memory of files that wait to be copied.
 _FILES_AT_A_TIME = 4096
 
-# Read by the libraries when they are first used. A variable of the user's wins.
+# Read by the libraries at first use. The user's own variables take precedence.
 for _name, _value in {
-  # TensorFlow takes seconds to import and knows no s3://.
+  # TensorFlow takes seconds to import and cannot read s3://.
   'EPATH_USE_TF': 'false',
-  # Asks an API for the kind of each bucket that needs a permission of its own.
+  # The library would ask an API for each bucket's kind, which needs a
+  # permission of its own.
   'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
-  # Up to 1, 2, 4, 8, 16 seconds at random, as gcsfs waits by itself.
+  # Random waits of up to 1, 2, 4, 8, 16 seconds, as gcsfs has by default.
   'AWS_RETRY_MODE': 'standard',
   'AWS_MAX_ATTEMPTS': '6',
 }.items():
   os.environ.setdefault(_name, _value)
 for _name in _SCHEMES:
-  # Other processes write, too: a listing is good for one look.
+  # Other processes write, too: listings must not be cached.
   fsspec.config.conf.setdefault(_name, {}).setdefault(
     'use_listings_cache', False
   )
-# It logs what it raises, with a traceback.
+# It also logs what it raises, with a traceback.
 std_logging.getLogger('gcsfs').setLevel(std_logging.CRITICAL)
 
 
 def is_remote(path: epath.PathLike) -> bool:
-  """Whether a path is of an object store."""
+  """Whether a path is in an object store."""
   return '://' in os.fspath(path)
 
 
@@ -64,12 +65,12 @@ def _scheme(path: epath.PathLike) -> str:
 def check_usable(
   path: epath.PathLike, name: str, *, to_write: bool = False
 ) -> None:
-  """Checks that a path can be asked for, whether anything is there or not.
+  """Checks that a path can be accessed, whether it exists or not.
 
   Args:
-    path: any; local ones are passed over.
+    path: any path; local ones are not checked.
     name: of the flag or setting, for messages.
-    to_write: whether to write below it, too: an object that goes again.
+    to_write: whether to check writing, too, by an object that is removed again.
 
   Raises:
     ConfigError: if nothing reads such paths here, or the store refuses it.
@@ -106,11 +107,11 @@ def _check_library(path: epath.PathLike, name: str) -> None:
 
 
 class StoreError(DataDietError):
-  """What an object store answered once its library had given up.
+  """An error of an object store, after its library's retries.
 
   Attributes:
-    reason: of one line.
-    is_transient: whether another time it may go well.
+    reason: in one line.
+    is_transient: whether the request may succeed later.
   """
 
   def __init__(self, reason: str, is_transient: bool):
@@ -130,7 +131,7 @@ _REASONS = {
 
 
 def as_store_error(error: Exception) -> StoreError | None:
-  """The error to be told where one came out of an object store; else None."""
+  """A `StoreError` for an exception from an object store; else None."""
   if isinstance(error, DataDietError) or not any(
     frame.f_globals.get('__name__', '').partition('.')[0] == 'fsspec'
     for frame, _ in traceback.walk_tb(error.__traceback__)
@@ -147,10 +148,10 @@ def as_store_error(error: Exception) -> StoreError | None:
 
 
 def read_bytes(path: epath.PathLike) -> bytes:
-  """The content of a file; of an object, as it was at one moment.
+  """Reads a file; of an object, one consistent version.
 
   Raises:
-    FileNotFoundError: if it is not there.
+    FileNotFoundError: if it does not exist.
   """
   if is_remote(path):
     return _filesystem(path).cat_file(os.fspath(path))
@@ -158,10 +159,10 @@ def read_bytes(path: epath.PathLike) -> bytes:
 
 
 def write_bytes(path: epath.PathLike, content: bytes) -> None:
-  """Writes an object: it is there whole, or as it was before.
+  """Writes an object atomically: on failure the old one stays.
 
   Args:
-    path: of an object store.
+    path: in an object store.
     content: of the object.
   """
   _filesystem(path).pipe_file(os.fspath(path), content)
@@ -181,11 +182,11 @@ def files_below(root: epath.PathLike) -> dict[str, tuple]:
   """All objects below a folder, or the one object, by one listing.
 
   Returns:
-    {path below the root, or '' for itself: (bytes, what changes with it)}, in
-    order.
+    {path below the root, or '' for the root itself: (size in bytes, marks that
+    change with the content)}, in order.
   """
   filesystem = _filesystem(root)
-  # Whatever of these a store has.
+  # Stores differ in which of these they have.
   marks = ('ETag', 'etag', 'md5Hash', 'generation', 'LastModified', 'updated')
   start = len(filesystem._strip_protocol(os.fspath(root)))
   return {
@@ -194,13 +195,13 @@ def files_below(root: epath.PathLike) -> dict[str, tuple]:
       str(next((entry[mark] for mark in marks if mark in entry), '')),
     )
     for name, entry in filesystem.find(os.fspath(root), detail=True).items()
-    # Consoles make empty objects of such names to show folders.
+    # Web consoles create empty objects with such names to show folders.
     if not name.endswith('/')
   }
 
 
 def matching(root: epath.PathLike, patterns: Sequence[str]) -> list[epath.Path]:
-  """The files below a folder whose paths in it match one of some patterns.
+  """The files below a folder whose relative paths match one of some patterns.
 
   Args:
     root: the folder, with any characters in its name.
@@ -237,10 +238,10 @@ def copy_here(
 
   Args:
     root: the folder, or the object.
-    target: the local folder, or the file; what is above it is made.
+    target: the local folder, or the file; parents are created.
     files: keys of `files_below`.
-    on_bytes: told how many more have come, in another thread; what it raises
-      ends the copying.
+    on_bytes: called in another thread with the number of new bytes; what it
+      raises ends the copying.
   """
   filesystem, callback = _filesystem(root), _Callback(on_bytes)
   for start in range(0, len(files), _FILES_AT_A_TIME):
@@ -253,7 +254,7 @@ def copy_here(
 
 
 class _Callback(fsspec.callbacks.Callback):
-  """Passes on how many bytes of any file have come."""
+  """Reports the bytes received of all files."""
 
   def __init__(self, on_bytes: Callable[[int], None]):
     super().__init__()
@@ -267,7 +268,7 @@ class _Callback(fsspec.callbacks.Callback):
 
 
 def remove(path: epath.PathLike) -> None:
-  """Removes a file or an object, if it is there."""
+  """Removes a file or an object, if it exists."""
   with contextlib.suppress(FileNotFoundError):
     if is_remote(path):
       # `rm`, which `epath` would call, takes [, ? and * for patterns.
@@ -277,7 +278,7 @@ def remove(path: epath.PathLike) -> None:
 
 
 def remove_folder(folder: epath.PathLike) -> None:
-  """Removes a folder and all that is in it, if it is there."""
+  """Removes a folder and its content, if it exists."""
   with contextlib.suppress(FileNotFoundError):
     if not is_remote(folder):
       shutil.rmtree(folder)
@@ -289,7 +290,7 @@ def remove_folder(folder: epath.PathLike) -> None:
 
 
 def move(folder: epath.Path, target: epath.Path) -> None:
-  """Renames a folder, local or remote; there one object after the other."""
+  """Renames a folder, local or remote (remote: one object after the other)."""
   if not is_remote(folder):
     os.rename(folder, target)
     return

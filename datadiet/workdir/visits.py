@@ -1,9 +1,9 @@
-"""What a run's saved dynamics say of the visits to each example.
+"""Statistics of the visits to each example, from a run's saved dynamics.
 
-Swayamdipta et al. 2020, arXiv 2009.10795. The formulas stand here once: scores
-are made of them, and the report's data map where they were not asked for as
-scores. Each takes the arrays of dynamics/step_<s>.npz, all [N], and returns
-float[N]; of an example that the run never saw they say nothing of use.
+Swayamdipta et al. 2020, arXiv 2009.10795. Used by scores, and by the report's
+data map where these scores were not asked for. Each function takes the arrays
+of dynamics/step_<s>.npz, all [N], and returns float[N]; values of examples that
+the run never saw are meaningless.
 """
 
 from collections.abc import Callable, Mapping

@@ -38,7 +38,7 @@ def test_an_unfinished_workdir(open_page, dataset):
 
 def test_without_images(open_page, dataset):
   page = open_page(dataset, with_images=False)
-  note = 'The images were not at hand'
+  note = 'The images were not available'
   for section in ('#summary', '#examples', '#redundancy'):
     assert note in page.find(section).text
   assert len(page.find_all('#gallery .card')) == 60

@@ -88,7 +88,7 @@ def test_a_pair_stopped_once_gives_what_an_undisturbed_one_gives(
   pair = running.Pair(flags, env)
   codes = pair.wait()
   assert codes == [0, 0], pair.log(0) + pair.log(1)
-  assert f'Going on from step {step}' in pair.log(0)
+  assert f'Resuming from step {step}' in pair.log(0)
   assert _differences(running.results(quiet), running.results(workdir)) == set()
 
 
@@ -101,7 +101,7 @@ def test_one_process_and_device_goes_on_where_a_pair_was_stopped(
   env = running.environment(tmp_path / 'home', num_devices=1)
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr
-  assert f'Going on from step {step}' in done.stderr
+  assert f'Resuming from step {step}' in done.stderr
   expected, found = running.results(quiet), running.results(workdir)
   # A run had a device of its own there, too; scoring was split over all.
   different = _differences(expected, found)

@@ -39,8 +39,8 @@ def test_everything_is_written(workdir, dataset):
 @pytest.mark.usefixtures('no_pictures')
 def test_without_images_there_are_no_galleries(workdir):
   summary = write_report(workdir, None)
-  assert 'images were not at hand' in ' '.join(summary['missing'])
-  assert 'images were not at hand' in _text(workdir)
+  assert 'images were not available' in ' '.join(summary['missing'])
+  assert 'images were not available' in _text(workdir)
   assert not (workdir.report / 'figures' / 'highest_el2n.png').exists()
 
 

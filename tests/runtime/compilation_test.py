@@ -117,5 +117,5 @@ def test_a_training_that_goes_on_in_a_new_process_compiles_nothing(tmp_path):
     shutil.rmtree(run / 'checkpoints' / '44')
     (run / 'manifest.json').unlink()
   log, compiled = train()
-  assert 'Going on from step 22' in log
+  assert 'Resuming from step 22' in log
   assert compiled == []

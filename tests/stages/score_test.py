@@ -405,7 +405,7 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(own, monkeypatch, caplog):
   with caplog.at_level(logging.WARNING, logger='absl'):
     score.run(own)
   assert failed == sorted(failed, reverse=True) and len(failed) >= 2
-  assert 'Out of memory: scoring goes on with' in caplog.text
+  assert 'Out of memory: resuming with' in caplog.text
   found = running.all_bytes(own.workdir.root / 'scores')
   grand = np.frombuffer(before['run_00/step_44/grand.npy'][128:], np.float32)
   np.testing.assert_allclose(_scores(own, 0, 44, 'grand'), grand, rtol=1e-5)

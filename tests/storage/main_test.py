@@ -88,7 +88,7 @@ def test_a_stopped_and_resumed_run_gives_the_bytes_of_a_local_one(
   assert not server.files.exists(f'{run}/manifest.json')
   done = running.run_main(flags, env)
   assert done.returncode == 0, done.stderr
-  assert 'Going on from step ' in done.stderr
+  assert 'Resuming from step ' in done.stderr
   _check_same(
     _fetched(server, 'stopped', tmp_path / 'fetched'), running.results(local)
   )
@@ -137,12 +137,12 @@ def test_a_workdir_copied_from_a_bucket_to_a_disk_and_back_goes_on(
     workdir,
     lambda: checkpoints.full_steps(workdir / 'train' / 'run_01')[-1] >= 132,
   )
-  assert 'Going on from step ' in log
+  assert 'Resuming from step ' in log
   for name, content in running.all_bytes(workdir).items():
     server.files.pipe_file(f'{stores.BUCKET}/back/{name}', content)
   done = running.run_main(_flags(f'{server.root}/back', compilations), env)
   assert done.returncode == 0, done.stderr
-  assert 'Going on from step ' in done.stderr
+  assert 'Resuming from step ' in done.stderr
   _check_same(
     _fetched(server, 'back', tmp_path / 'fetched'), running.results(local)
   )

@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_older_one_used(
     if record.levelno == logging.WARNING
   ]
   assert len(warnings) == 1 and '7.damaged' in warnings[0]
-  assert 'Going on from step 4' in caplog.text
+  assert 'Resuming from step 4' in caplog.text
   assert (checkpoints.folder_of(run) / '7.damaged').exists()
   assert_same_outcome(run, uninterrupted)
 
