@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
+
+from etils import epath
 
 from datadiet.data import cache, identity, labels, remote
-from datadiet.data.dataset import Dataset, Split
+from datadiet.data.dataset import Allocate, Dataset, Split
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import (
   arrays,
@@ -36,11 +39,11 @@ class Source:
   """
 
   load: Callable[..., Dataset]
-  files: Callable[..., object] | None = None
+  files: Callable[[DatasetSettings], epath.Path] | None = None
   settings: tuple[str, ...] = ()
 
 
-def _folder_files(settings) -> object:
+def _folder_files(settings: DatasetSettings) -> epath.Path:
   return image_folder.require_folder(settings.data_dir, settings.name)
 
 
@@ -85,7 +88,7 @@ _ALWAYS = (
 )
 
 
-def load_dataset(settings) -> Dataset:
+def load_dataset(settings: DatasetSettings) -> Dataset:
   """Loads the data set that `config.dataset` names, through the cache.
 
   Args:
@@ -107,11 +110,11 @@ def load_dataset(settings) -> Dataset:
       name: _plain(getattr(settings, name))
       for name in ('name', *source.settings)
     }
-    files = _files(source, settings)
+    files = _found(source.files, settings)
     what = {**options, 'files': identity.source_identity(files)}
     place = (settings.name, what)
 
-    def load(allocate):
+    def load(allocate: Allocate) -> Dataset:
       if not storage.is_remote(files):
         return source.load(_Declared(source, settings), allocate)
       scratch = cache.scratch_folder(*place, settings.cache_dir)
@@ -128,11 +131,11 @@ class _Declared:
   So that no setting can change the data and be forgotten in the cache's key.
   """
 
-  def __init__(self, source: Source, settings):
+  def __init__(self, source: Source, settings: DatasetSettings):
     self._names = ('name', 'data_dir', 'cache_dir', *source.settings)
     self._settings = settings
 
-  def __getattr__(self, name: str):
+  def __getattr__(self, name: str) -> Any:
     if name not in self._names:
       raise AttributeError(
         f'config.dataset.{name} is not among the settings that the entry of '
@@ -141,7 +144,7 @@ class _Declared:
     return getattr(self._settings, name)
 
 
-def _check_settings(source: Source, settings) -> None:
+def _check_settings(source: Source, settings: DatasetSettings) -> None:
   """Refuses settings that the source would pass by without a word."""
   used = {*_ALWAYS, *source.settings}
   if source.files is not None:
@@ -155,10 +158,12 @@ def _check_settings(source: Source, settings) -> None:
       )
 
 
-def _files(source: Source, settings) -> object:
+def _found(
+  files: Callable[[DatasetSettings], epath.Path], settings: DatasetSettings
+) -> epath.Path:
   """The source's files; an unknown name gets the known ones in its error."""
   try:
-    return source.files(settings)
+    return files(settings)
   except DataDietError as error:
     if settings.name in DATASETS:
       raise

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Literal
 
 import numpy as np
 from absl import logging
@@ -113,7 +114,7 @@ class _Writer:
   def __init__(self, folder: epath.Path):
     self._folder = folder
     self._temporary = atomic.temporary_beside(folder)
-    self._allocated: dict[str, np.ndarray] = {}
+    self._allocated: dict[str, np.memmap] = {}
     self._usable = True
 
   def allocate(self, split_name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -144,7 +145,8 @@ class _Writer:
         images = self._in_place(split_name, split.images)
         if not self._usable:
           return dataset
-        images.flush()
+        if isinstance(images, np.memmap):
+          images.flush()
         for field, array in _small_arrays(split).items():
           path = self._temporary / f'{split_name}_{field}.npy'
           artifacts.write_npy(path, array)
@@ -157,7 +159,9 @@ class _Writer:
     except (OSError, DataDietError) as error:
       self._give_up(error)
       return dataset
-    return _read(self._folder, artifacts.read_manifest(self._folder))
+    manifest = artifacts.read_manifest(self._folder)
+    assert manifest is not None  # It was written above.
+    return _read(self._folder, manifest)
 
   def clean_up(self) -> None:
     """Removes what is not part of a complete folder."""
@@ -166,7 +170,7 @@ class _Writer:
 
   def _in_place(self, split_name: str, images: np.ndarray) -> np.ndarray:
     """The allocated array that holds `images`, copying them if it must."""
-    array = self._allocated.get(split_name)
+    array: np.ndarray | None = self._allocated.get(split_name)
     if array is not None and np.may_share_memory(array, images):
       return array
     array = self.allocate(split_name, images.shape)
@@ -216,13 +220,15 @@ def _read_complete(folder: epath.Path) -> Dataset | None:
   return dataset
 
 
-def _read(folder: epath.Path, manifest: dict) -> Dataset:
+def _read(folder: epath.Path, manifest: dict[str, Any]) -> Dataset:
   for file_name, size in manifest['sizes'].items():
     found = (folder / file_name).stat().length
     if found != size:
       raise ValueError(f'{file_name} has {found} bytes, not {size}')
 
-  def read(split_name: str, field: str, mmap_mode: str | None = None):
+  def read(
+    split_name: str, field: str, mmap_mode: Literal['r'] | None = None
+  ) -> np.ndarray:
     path = folder / f'{split_name}_{field}.npy'
     return np.load(os.fspath(path), mmap_mode=mmap_mode)
 

@@ -74,7 +74,7 @@ def warn_of_empty_classes(
 ) -> None:
   """Tells of classes without examples."""
   counts = np.bincount(labels, minlength=len(class_names))
-  empty = [class_names[label] for label in np.flatnonzero(counts == 0)]
+  empty = [class_names[label] for label in np.flatnonzero(counts == 0).tolist()]
   if empty:
     logging.warning(
       '%s has no examples of %d of %d classes: %s',

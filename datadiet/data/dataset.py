@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from datadiet.data import checks, pixels
 from datadiet.data.pixels import channel_statistics, chunks
@@ -138,8 +139,8 @@ def make_dataset(
   test: Split,
   class_names: tuple[str, ...],
   *,
-  mean: np.ndarray | None = None,
-  std: np.ndarray | None = None,
+  mean: npt.ArrayLike | None = None,
+  std: npt.ArrayLike | None = None,
   source: str = '',
   skipped: tuple[str, ...] = (),
 ) -> Dataset:

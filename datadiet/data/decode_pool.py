@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from datadiet.data import decode_worker
 from datadiet.errors import DataDietError
@@ -20,15 +21,16 @@ def decoders(num_workers: int) -> Iterator[Callable]:
     return
   # Linear algebra's threads would only take memory there.
   environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
-  workers = []
-  free: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
+  workers: list[subprocess.Popen[bytes]] = []
+  free: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
 
-  def decode_chunk(*request):
+  def decode_chunk(*request: Any) -> Any:
     worker = free.get()
+    stdin, stdout = _pipes(worker)
     try:
-      pickle.dump(request, worker.stdin, pickle.HIGHEST_PROTOCOL)
-      worker.stdin.flush()
-      return pickle.load(worker.stdout)
+      pickle.dump(request, stdin, pickle.HIGHEST_PROTOCOL)
+      stdin.flush()
+      return pickle.load(stdout)
     except (OSError, EOFError, pickle.UnpicklingError) as error:
       raise DataDietError(
         'a process that decodes images ended unexpectedly (exit code '
@@ -54,7 +56,14 @@ def decoders(num_workers: int) -> Iterator[Callable]:
       worker.kill()
     for worker in workers:
       worker.wait()
-      worker.stdout.close()
+      stdin, stdout = _pipes(worker)
+      stdout.close()
       # What a dead worker was never sent is of no use.
       with suppress(BrokenPipeError):
-        worker.stdin.close()
+        stdin.close()
+
+
+def _pipes(worker: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+  """What a worker reads requests from, and what it writes its replies to."""
+  assert worker.stdin is not None and worker.stdout is not None
+  return worker.stdin, worker.stdout

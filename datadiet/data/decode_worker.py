@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 import warnings
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageColor
@@ -97,7 +97,8 @@ def decode(
     rgb, notes = _to_rgb(image, background)
     if is_deep_colour:
       # Of the colours: a fourth channel is alpha.
-      brightest = max(high for _, high in image.getextrema()[:3])
+      extrema = cast(tuple[tuple[int, int], ...], image.getextrema())
+      brightest = max(high for _, high in extrema[:3])
       notes = notes._replace(deep_colour=brightest)
     if orientation in _TURNS:
       rgb = rgb.transpose(_TURNS[orientation])
@@ -275,8 +276,9 @@ def reason(error: Exception) -> str:
   if isinstance(error, Image.UnidentifiedImageError):
     return 'not an image of a known format'
   if isinstance(error, Image.DecompressionBombError):
+    limit = Image.MAX_IMAGE_PIXELS or 0  # With None it raises no such error.
     return (
-      f'it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, where Pillow '
+      f'it has more than {2 * limit:,} pixels, where Pillow '
       'suspects an attack: save it smaller'
     )
   if isinstance(error, OSError) and error.strerror:

@@ -16,6 +16,7 @@ from datadiet.data.dataset import Allocate, Dataset, Split, make_dataset
 from datadiet.data.decode_pool import decoders
 from datadiet.data.decode_worker import Notes
 from datadiet.data.findings import Findings
+from datadiet.data.settings import DatasetSettings
 from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import Progress, progress
@@ -69,7 +70,7 @@ def decoded_dataset(
   encoded: Iterable[EncodedImage],
   class_names: tuple[str, ...],
   *,
-  settings,
+  settings: DatasetSettings,
   allocate: Allocate,
   source: str,
   mean: np.ndarray | None = None,
@@ -185,7 +186,7 @@ class _Decoder:
     self,
     counts: Mapping[str, int],
     allocate: Allocate,
-    settings,
+    settings: DatasetSettings,
   ):
     self._counts = counts
     self._allocate = allocate

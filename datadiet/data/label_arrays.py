@@ -127,7 +127,7 @@ def _positions(
       name: max(float(np.mean(each[positions] == given)) for each in clean)
       for name, positions in orders.items()
     }
-    best = max(agreement, key=agreement.get)
+    best = max(agreement, key=agreement.__getitem__)
     if agreement[best] < _LEAST_AGREEMENT:
       raise DataDietError(
         f'{where}: its clean labels agree with {agreement[best]:.0%} of those '
@@ -156,9 +156,10 @@ def numbers_in_ids(ids: np.ndarray) -> np.ndarray | None:
     None unless every number from 0 to num - 1 is there, after one prefix.
   """
   found = [re.fullmatch(r'(.*?)([0-9]{1,18})', name) for name in ids.tolist()]
-  if not all(found) or len({match[1] for match in found}) != 1:
+  matches = [match for match in found if match]
+  if len(matches) < len(found) or len({match[1] for match in matches}) != 1:
     return None
-  numbers = np.array([int(match[2]) for match in found], np.int64)
+  numbers = np.array([int(match[2]) for match in matches], np.int64)
   if not np.array_equal(np.sort(numbers), np.arange(len(numbers))):
     return None
   return numbers

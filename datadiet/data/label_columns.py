@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def column_labels(
   class_names: Sequence[str],
   where: str,
   are: str = '',
-  ids: Sequence[str] | None = None,
+  ids: Sequence[str] | np.ndarray | None = None,
 ) -> np.ndarray:
   """The classes that a whole column of names or of numbers means.
 
@@ -78,7 +79,13 @@ def _integers(texts: Sequence[str]) -> np.ndarray:
   return np.array([int(text.partition('.')[0]) for text in texts], np.int64)
 
 
-def _refuse(texts, position: int, where: str, ids, what: str) -> None:
+def _refuse(
+  texts: Sequence[str],
+  position: int,
+  where: str,
+  ids: Sequence[str] | np.ndarray | None,
+  what: str,
+) -> NoReturn:
   name = repr(str(ids[position])) if ids is not None else f'row {position}'
   raise DataDietError(
     f'{where}: {name} has label {texts[position]!r}, which {what}'

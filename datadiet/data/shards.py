@@ -171,7 +171,7 @@ def _in_order(files: list[_File], source: str) -> list[_File]:
       'parts there are; some are of another version of the set'
     )
   (total,) = totals
-  numbers = {file.number for file in files}
+  numbers = {file.number for file in files if file.number is not None}
   if total is not None and numbers != set(range(total)):
     missing = sorted(set(range(total)) - numbers)
     raise DataDietError(
@@ -179,8 +179,8 @@ def _in_order(files: list[_File], source: str) -> list[_File]:
       f'{", ".join(map(str, missing)) or "0 to " + str(total - 1)} '
       f'{"is" if len(missing) == 1 else "are"} missing; download the set again'
     )
-  if total is None and None not in numbers and len(files) > 1:
-    gaps = set(range(files[0].number, files[-1].number)) - numbers
+  if total is None and len(numbers) == len(files) > 1:
+    gaps = set(range(min(numbers), max(numbers))) - numbers
     if gaps:
       raise DataDietError(
         f'{source}: between {files[0].path} and {files[-1].path} number '

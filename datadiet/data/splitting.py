@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from absl import logging
 
+from datadiet.data.settings import DatasetSettings
 from datadiet.errors import ConfigError, DataDietError
 
 # What sources call the split that accuracy is measured on, best first.
@@ -77,7 +78,7 @@ def choose_splits(
   return train, left[0] if left else None
 
 
-def check_usual_splits(settings, source: str) -> None:
+def check_usual_splits(settings: DatasetSettings, source: str) -> None:
   """Refuses other splits for a source that has train and test alone.
 
   Args:

@@ -20,6 +20,7 @@ from datadiet.data.dataset import (
   in_memory,
   make_dataset,
 )
+from datadiet.data.settings import DatasetSettings
 from datadiet.errors import ConfigError, DataDietError
 
 _NAMES = (
@@ -39,7 +40,7 @@ _ALLOWED = (
 _HIGHEST_LABEL = 2**20
 
 
-def find_arrays(settings) -> epath.Path:
+def find_arrays(settings: DatasetSettings) -> epath.Path:
   """The .npz file that `data_dir` is or holds, or the folder of .npy files.
 
   Raises:
@@ -71,7 +72,9 @@ def find_arrays(settings) -> epath.Path:
   return root / archives[0]
 
 
-def load_arrays(settings, allocate: Allocate = in_memory) -> Dataset:
+def load_arrays(
+  settings: DatasetSettings, allocate: Allocate = in_memory
+) -> Dataset:
   """Reads images and labels that are arrays already.
 
   Images are uint8 [num, height, width, channels] or [num, height, width];
@@ -126,7 +129,8 @@ def _read(path: epath.Path) -> dict[str, np.ndarray | None]:
 
   Arrays of names that mean nothing here are None: they are not looked at.
   """
-  arrays, name = {}, ''
+  arrays: dict[str, np.ndarray | None] = {}
+  name = ''
   try:
     if path.is_dir():
       for file in sorted(path.glob('*.npy')):
@@ -170,7 +174,14 @@ def _require(arrays: Mapping, key: str, source: str) -> np.ndarray:
   return arrays[key]
 
 
-def _read_images(arrays, key, records, allocate, settings, source):
+def _read_images(
+  arrays: Mapping,
+  key: str,
+  records: Mapping[str, np.ndarray],
+  allocate: Allocate,
+  settings: DatasetSettings,
+  source: str,
+) -> dict[str, np.ndarray]:
   """Reads images into an array for each split."""
   array = _require(arrays, key, source)
   num_records = sum(map(len, records.values()))

@@ -7,6 +7,7 @@ join what was made from one with what was made from the other.
 
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -19,6 +20,7 @@ from datadiet.data.dataset import (
   in_memory,
   make_dataset,
 )
+from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import tfds
 from datadiet.errors import ConfigError, DataDietError
 
@@ -88,13 +90,13 @@ def find_archive(name: str, data_dir: str) -> epath.Path | None:
   return None
 
 
-def cifar_files(settings) -> object:
+def cifar_files(settings: DatasetSettings) -> epath.Path:
   """What `load_cifar` would read, for the cache's identity."""
   archive = _archive_in_use(settings)
   return archive if archive is not None else tfds.ensure_prepared(settings)
 
 
-def _archive_in_use(settings) -> epath.Path | None:
+def _archive_in_use(settings: DatasetSettings) -> epath.Path | None:
   if tfds.prepared_folder(settings.name, settings.data_dir) is not None:
     return None
   archive = find_archive(settings.name, settings.data_dir)
@@ -109,7 +111,9 @@ def _archive_in_use(settings) -> epath.Path | None:
   return archive
 
 
-def load_cifar(settings, allocate: Allocate = in_memory) -> Dataset:
+def load_cifar(
+  settings: DatasetSettings, allocate: Allocate = in_memory
+) -> Dataset:
   """Reads CIFAR-10 or CIFAR-100.
 
   Args:
@@ -147,7 +151,7 @@ def load_cifar(settings, allocate: Allocate = in_memory) -> Dataset:
 def _load_batches(
   archive: epath.Path,
   keys: tuple[str, str],
-  settings,
+  settings: DatasetSettings,
   allocate: Allocate,
 ) -> Dataset:
   """Reads the extracted folder of an archive."""
@@ -156,19 +160,21 @@ def _load_batches(
   batches = _read_folder(archive, [*form.train, form.test, form.meta])
   names = _value(batches[form.meta], names_key, archive / form.meta)
   expected = batches[form.meta].get('num_cases_per_batch')
-  splits = []
+  splits = {}
   for split_name, files in (('train', form.train), ('test', (form.test,))):
-    images, labels = [], []
+    images: list[np.ndarray] = []
+    labels: list[int] = []
     for file_name in files:
       where = archive / file_name
       pixels = _pixels(batches[file_name], where, expected)
       images.append(decode_worker.resize(pixels, settings.image_size))
       labels.extend(_value(batches[file_name], labels_key, where))
-    splits.append(_split(split_name, images, labels, allocate, archive))
+    splits[split_name] = _split(split_name, images, labels, allocate, archive)
   mean, std = tfds.STATISTICS[settings.name]
   return make_dataset(
     settings.name,
-    *splits,
+    splits['train'],
+    splits['test'],
     tuple(map(str, names)),
     mean=mean,
     std=std,
@@ -176,7 +182,13 @@ def _load_batches(
   )
 
 
-def _split(split_name, images, labels, allocate, archive) -> Split:
+def _split(
+  split_name: str,
+  images: list[np.ndarray],
+  labels: list[int],
+  allocate: Allocate,
+  archive: epath.Path,
+) -> Split:
   num_examples = sum(map(len, images))
   if num_examples != len(labels):
     raise DataDietError(
@@ -190,7 +202,7 @@ def _split(split_name, images, labels, allocate, archive) -> Split:
   return Split(joined, np.array(labels, np.int32), ids)
 
 
-def _value(batch: dict, key: str, where: epath.Path) -> object:
+def _value(batch: dict, key: str, where: epath.Path) -> Any:
   if key not in batch:
     raise DataDietError(
       f'{where} has no {key!r}; it is not part of the official archive'

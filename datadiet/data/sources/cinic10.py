@@ -20,6 +20,7 @@ from datadiet.data.dataset import (
   in_memory,
   make_dataset,
 )
+from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import (
   folder_classes,
   folder_layout,
@@ -38,7 +39,7 @@ MEAN = np.array((0.47889522, 0.47227842, 0.43047404), np.float32)
 STD = np.array((0.24205776, 0.23828046, 0.25874835), np.float32)
 
 
-def find_cinic10(settings) -> epath.Path:
+def find_cinic10(settings: DatasetSettings) -> epath.Path:
   """The archive or folder that `data_dir` is or holds.
 
   Raises:
@@ -64,7 +65,9 @@ def find_cinic10(settings) -> epath.Path:
   )
 
 
-def load_cinic10(settings, allocate: Allocate = in_memory) -> Dataset:
+def load_cinic10(
+  settings: DatasetSettings, allocate: Allocate = in_memory
+) -> Dataset:
   """Reads CINIC-10; train and valid together are its train split.
 
   Ids are paths such as 'train/cat/cifar10-train-21.png', and sorted ids the
@@ -105,7 +108,7 @@ def _load_images(
   source: epath.Path,
   splits: Mapping[str, tuple[str, ...]],
   allocate: Allocate,
-  settings,
+  settings: DatasetSettings,
 ) -> Dataset:
   layout = folder_layout.Layout(splits)
   files = image_folder.list_images(source)
@@ -118,7 +121,9 @@ def _load_images(
     for base in bases:
       below = (p for p in paths[split_name] if p.startswith(f'{base}/'))
       folder_classes.check_all_there(
-        map(class_of.get, below), CLASS_NAMES, f'{source} is cut short: {base}'
+        (class_of[path] for path in below),
+        CLASS_NAMES,
+        f'{source} is cut short: {base}',
       )
   return image_folder.load_paths(
     'cinic10',
@@ -143,7 +148,7 @@ def _load_arrays(
   folder: epath.Path,
   split_names: Mapping[str, tuple[str, ...]],
   allocate: Allocate,
-  settings,
+  settings: DatasetSettings,
 ) -> Dataset:
   """Reads X_train.npy (uint8 images), Y_train.npy (labels), and so on."""
   splits = {}

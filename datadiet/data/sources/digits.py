@@ -3,10 +3,11 @@
 import numpy as np
 
 from datadiet.data.dataset import Dataset, Split, make_dataset
+from datadiet.data.settings import DatasetSettings
 from datadiet.runtime import extras
 
 
-def load_digits(settings) -> Dataset:
+def load_digits(settings: DatasetSettings) -> Dataset:
   """Digits with a fixed, stratified split of 1,437 train and 360 test examples.
 
   Canonical order: that of scikit-learn's array. `settings` is not used: the

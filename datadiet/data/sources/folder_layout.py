@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from absl import logging
 
 from datadiet.data import checks, splitting
+from datadiet.data.settings import DatasetSettings
 from datadiet.errors import ConfigError, DataDietError
 
 # What Pillow reads, as far as such files lie in data sets.
@@ -111,7 +112,9 @@ def class_folders(paths: Sequence[str], names: Sequence[str]) -> list[str]:
   ]
 
 
-def find(files: Sequence[str], settings, source: str) -> Layout:
+def find(
+  files: Sequence[str], settings: DatasetSettings, source: str
+) -> Layout:
   """Finds the layout of a tree of images.
 
   Args:
@@ -175,7 +178,13 @@ def _are_splits(
   return True
 
 
-def _split_layout(files, holders, kinds, settings, source) -> Layout:
+def _split_layout(
+  files: Sequence[str],
+  holders: Sequence[str],
+  kinds: Mapping[str, str],
+  settings: DatasetSettings,
+  source: str,
+) -> Layout:
   train, test = splitting.choose_splits(
     holders,
     settings.train_splits or (_only(kinds, 'train', source),),

@@ -17,6 +17,7 @@ from etils import epath
 from datadiet.data import splitting, tree
 from datadiet.data.dataset import Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
+from datadiet.data.settings import DatasetSettings
 from datadiet.data.shards import group_files
 from datadiet.data.sources import hugging_face_columns as columns_lib
 from datadiet.data.sources.hugging_face_columns import Columns, import_pyarrow
@@ -28,7 +29,9 @@ _ROWS = 256
 _STATE, _SPLITS = 'state.json', 'dataset_dict.json'
 
 
-def load_hugging_face(settings, allocate: Allocate = in_memory) -> Dataset:
+def load_hugging_face(
+  settings: DatasetSettings, allocate: Allocate = in_memory
+) -> Dataset:
   """Reads what `Dataset.save_to_disk` or `to_parquet` wrote.
 
   The order is that of the records. The ids are those of a column, or numbers
@@ -104,11 +107,15 @@ def load_hugging_face(settings, allocate: Allocate = in_memory) -> Dataset:
 
 
 def _divided(
-  whole: Listing, test_fraction: float, class_names, source: str
+  whole: Listing,
+  test_fraction: float,
+  class_names: tuple[str, ...],
+  source: str,
 ) -> tuple[dict[str, Listing], list[tuple[str, int]]]:
   """Listings of train and test, and the split and row of each record."""
+  labels = np.asarray(whole.labels)
   records = splitting.stratified_split(
-    whole.labels, test_fraction, class_names, source
+    labels, test_fraction, class_names, source
   )
   rows = [('', 0)] * len(whole.ids)
   listings = {}
@@ -116,7 +123,7 @@ def _divided(
     for position, number in enumerate(numbers):
       rows[number] = (split_name, position)
     listings[split_name] = Listing(
-      [whole.ids[number] for number in numbers], whole.labels[numbers]
+      [whole.ids[number] for number in numbers], labels[numbers]
     )
   return listings, rows
 
@@ -129,14 +136,15 @@ def _listing(
   prefix: str,
 ) -> Listing:
   """Labels and ids of a split, file by file."""
-  labels, ids = [], []
+  parts: list[np.ndarray] = []
+  ids: list[str] = []
   for path in paths:
     found, own_ids = values[path]
-    labels.append(
+    parts.append(
       columns_lib.numbers_of(found, columns[path], class_names, str(path))
     )
     ids.extend(columns_lib.ids_of(own_ids, columns[path], str(path)))
-  labels = np.concatenate(labels).astype(np.int32)
+  labels = np.concatenate(parts).astype(np.int32)
   return Listing(
     ids or [f'{prefix}_{i:05d}' for i in range(len(labels))], labels
   )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from datadiet.data.label_columns import column_labels
+from datadiet.data.settings import DatasetSettings
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import extras
 
@@ -70,7 +71,9 @@ def features_of(schema: Any) -> dict[str, dict]:
   }
 
 
-def find_columns(schema: Any, settings: Any, source: str) -> Columns:
+def find_columns(
+  schema: Any, settings: DatasetSettings, source: str
+) -> Columns:
   """Finds the columns by what a file says of its features.
 
   Args:
@@ -234,7 +237,7 @@ def names_of(values: Sequence, source: str) -> tuple[str, ...]:
     names = {value.strip() for value in values}
     numbers = {name: int(name) for name in names if name.isdecimal()}
     if len(numbers) == len(names) == len(set(numbers.values())):
-      return tuple(sorted(names, key=numbers.get))
+      return tuple(sorted(names, key=numbers.__getitem__))
     return tuple(sorted(names))
   if any(isinstance(value, str) for value in values):
     raise DataDietError(

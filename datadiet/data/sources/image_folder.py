@@ -16,12 +16,15 @@ from datadiet.data.decoding import (
   decoded_dataset,
   shown,
 )
+from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import folder_classes, folder_layout
 from datadiet.data.sources.folder_layout import EXTENSIONS
 from datadiet.errors import ConfigError, DataDietError
 
 
-def load_image_folder(settings, allocate: Allocate = in_memory) -> Dataset:
+def load_image_folder(
+  settings: DatasetSettings, allocate: Allocate = in_memory
+) -> Dataset:
   """Reads `data_dir`/train/<class>/*.jpg and `data_dir`/test/<class>/*.jpg.
 
   Without split folders, the folders in `data_dir` are the classes, and
@@ -79,7 +82,7 @@ def load_paths(
   class_of: Mapping[str, str],
   class_names: tuple[str, ...],
   *,
-  settings,
+  settings: DatasetSettings,
   allocate: Allocate,
   columns: Callable[[list[str]], dict[str, list]] = lambda _: {},
   mean: np.ndarray | None = None,
@@ -151,7 +154,8 @@ def list_images(root: epath.Path) -> list[str]:
   """
   source = os.fspath(root)
   found = tree.walk(source)
-  images, others = [], []
+  images: list[str] = []
+  others: list[str] = []
   for path in found.files:
     is_image = path.lower().endswith(EXTENSIONS)
     (images if is_image else others).append(path)

@@ -17,6 +17,7 @@ from datadiet.data.dataset import (
   in_memory,
   make_dataset,
 )
+from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources.tfds_reader import Reader, import_tensorflow
 from datadiet.errors import ConfigError, DataDietError
 
@@ -71,7 +72,7 @@ def _version_key(version: str) -> tuple:
   )
 
 
-def ensure_prepared(settings) -> epath.Path:
+def ensure_prepared(settings: DatasetSettings) -> epath.Path:
   """The folder of a prepared set, which is downloaded if it must be.
 
   TensorFlow is only imported for a download.
@@ -112,7 +113,9 @@ def ensure_prepared(settings) -> epath.Path:
   return epath.Path(builder.data_dir)
 
 
-def load_tfds(settings, allocate: Allocate = in_memory) -> Dataset:
+def load_tfds(
+  settings: DatasetSettings, allocate: Allocate = in_memory
+) -> Dataset:
   """Reads a TFDS set; its record order is the canonical order.
 
   Args:

@@ -7,6 +7,7 @@ import numpy as np
 
 from datadiet.data import splitting
 from datadiet.data.dataset import Allocate, Split
+from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import tfds_pixels
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import extras, stopping
@@ -37,7 +38,7 @@ def import_tensorflow() -> tuple[Any, Any]:
 class Reader:
   """Decodes the splits of one prepared set."""
 
-  def __init__(self, builder: Any, settings: Any):
+  def __init__(self, builder: Any, settings: DatasetSettings):
     """Checks the features that are to be read.
 
     Args:
