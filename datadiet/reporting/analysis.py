@@ -231,7 +231,7 @@ def cost(results: Results, summary: dict[str, Any]) -> dict[str, Any]:
       training if it kept the number of epochs and not, as retraining here
       does, that of steps; None where per_retraining is.
   """
-  stages = [
+  stages: list[dict[str, Any]] = [
     {
       'stage': stage,
       'seconds': entry.get('seconds'),
@@ -253,7 +253,7 @@ def cost(results: Results, summary: dict[str, Any]) -> dict[str, Any]:
     'diet_device_seconds': None if None in parts else sum(parts),
     'per_retraining': per_run,
     'selections': [
-      _saving(row, results.num_examples, image_bytes, per_run)
+      _saving(row, results.num_examples or 0, image_bytes, per_run)
       for row in summary['accuracy']
       if leaves_out(row)
     ],
@@ -265,7 +265,10 @@ def _stage_position(stage: str) -> int:
 
 
 def _saving(
-  row: dict, num_examples: int, image_bytes: int, per_run: float | None
+  row: dict[str, Any],
+  num_examples: int,
+  image_bytes: int,
+  per_run: float | None,
 ) -> dict[str, Any]:
   left_out = 1 - row['fraction']
   return {

@@ -24,7 +24,10 @@ def values(rows: list[dict[str, Any]]) -> alt.InlineData:
 
 def as_spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
   """A chart as wide as its place in the page."""
-  properties = {'width': 'container', 'description': description}
+  properties: dict[str, Any] = {
+    'width': 'container',
+    'description': description,
+  }
   if height:
     properties['height'] = height
   spec = chart.properties(**properties).to_dict()
@@ -34,7 +37,7 @@ def as_spec(chart: Any, description: str, height: int = _HEIGHT) -> dict:
   return spec
 
 
-def scheme(names: Iterable[str]) -> dict[str, str]:
+def scheme(names: Iterable[str]) -> dict[str, Any]:
   """Twenty colours where the usual ten would come twice."""
   return {'scheme': 'tableau20'} if len(set(names)) > 10 else {}
 
@@ -118,8 +121,8 @@ def correlation_chart(correlations: pd.DataFrame) -> dict:
     text = alt.Text('rho:Q', format='.2f')
     layers.append(base.mark_text(fontSize=11).encode(text=text, color=ink))
   height = max(120, 34 * len(names) if len(names) <= 12 else 20 * len(names))
-  text = 'Spearman rank correlations between scores.'
-  return as_spec(alt.layer(*layers), text, height)
+  description = 'Spearman rank correlations between scores.'
+  return as_spec(alt.layer(*layers), description, height)
 
 
 def stability_chart(stability: pd.DataFrame) -> dict:
@@ -208,7 +211,9 @@ def confusion_chart(counts: np.ndarray, class_names: list[str]) -> dict:
     for given, suggested in np.argwhere(counts)
   ]
   # All classes, unless that were too many to be read.
-  domain = {'domain': class_names} if len(class_names) <= _MAX_CLASSES else {}
+  domain: dict[str, Any] = {}
+  if len(class_names) <= _MAX_CLASSES:
+    domain['domain'] = class_names
   chart = (
     alt.Chart(values(rows))
     .mark_rect()

@@ -145,7 +145,9 @@ def grid_figure(
   return figure
 
 
-def _shortened(name: str, font: ImageFont.ImageFont) -> str:
+def _shortened(
+  name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> str:
   """A name in one line that is no wider than `_MAX_NAME`."""
   name = ' '.join(name.split())
   if font.getlength(name) <= _MAX_NAME:

@@ -53,7 +53,8 @@ def render_page(
     DataDietError: if an artifact is damaged or of other data.
   """
   audit = read_audit(results)
-  payload, arrays = None, {}
+  payload: dict[str, Any] | None = None
+  arrays: dict[str, str] = {}
   if results.steps:
     payload, arrays = build_payload(results, audit)
   primary, secondary = primary_scores(results)
@@ -187,7 +188,8 @@ def _source(name: str) -> markupsafe.Markup:
 @functools.cache
 def _vega_runtime() -> str:
   """Vega, Vega-Lite and Vega-Embed as one script without imports."""
-  bundle = vl_convert.javascript_bundle()
+  # Without a snippet it is the usual one, which the library's types do not say.
+  bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
   # Inside a script element these would end it, or start a comment.
   return bundle.replace('</script', r'<\/script').replace('<!--', r'<\!--')
 
@@ -198,8 +200,9 @@ def _breakable(name: str) -> markupsafe.Markup:
 
 
 def _decimal(value: float | None, digits: int) -> str:
-  unknown = value is None or math.isnan(value)
-  return '-' if unknown else f'{value:.{digits}f}'
+  if value is None or math.isnan(value):
+    return '-'
+  return f'{value:.{digits}f}'
 
 
 def _thousands(value: float | None) -> str:

@@ -97,12 +97,12 @@ def _near_pairs(
   """Pairs nearer than the threshold -> their distance, and the threshold."""
   from sklearn.neighbors import NearestNeighbors
 
-  vectors, contrast = zip(
-    *(_compared(split.images) for split in (dataset.train, dataset.test)),
-    strict=True,
-  )
-  vectors = np.concatenate(vectors)
-  searched = np.flatnonzero(np.concatenate(contrast) >= _MIN_CONTRAST)
+  compared = [
+    _compared(split.images) for split in (dataset.train, dataset.test)
+  ]
+  vectors = np.concatenate([found for found, _ in compared])
+  contrast = np.concatenate([found for _, found in compared])
+  searched = np.flatnonzero(contrast >= _MIN_CONTRAST)
   num_neighbors = min(_NUM_NEIGHBORS + 1, len(searched))
   if num_neighbors < 2:
     return {}, 0.0
@@ -121,7 +121,9 @@ def _near_pairs(
   return pairs, threshold
 
 
-def _compared(images: np.ndarray, chunk_size: int = 2048):
+def _compared(
+  images: np.ndarray, chunk_size: int = 2048
+) -> tuple[np.ndarray, np.ndarray]:
   """What images are compared by.
 
   Args:
@@ -191,7 +193,7 @@ def cached_duplicates(
   }
   path = folder / 'pairs.csv'
   if artifacts.is_complete(folder, **expected) and path.exists():
-    manifest = artifacts.read_manifest(folder)
+    manifest = artifacts.read_json(folder / artifacts.MANIFEST)
     text = {'id_a': str, 'id_b': str}
     pairs = pd.read_csv(
       io.StringIO(path.read_text()), dtype=text, keep_default_na=False

@@ -1,5 +1,7 @@
 """Charts of runs: accuracy against the fraction kept, and training curves."""
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -47,7 +49,8 @@ def accuracy_chart(accuracy: list[dict]) -> dict | None:
   Returns:
     The specification, or None if nothing was retrained.
   """
-  rows, full = [], []
+  rows: list[dict[str, Any]] = []
+  full: list[dict[str, Any]] = []
   for row in accuracy:
     if row['mean_accuracy'] is None or row['fraction'] is None:
       continue

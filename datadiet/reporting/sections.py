@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from datadiet.data.dataset import Dataset
 from datadiet.reporting import analysis, charts, run_charts
 from datadiet.reporting import audit as audit_lib
 from datadiet.reporting.audit import Audit
@@ -242,7 +243,7 @@ def redundancy_context(material: Material) -> Values:
   dataset, duplicates = material.dataset, material.duplicates
   position = _score_number(material, material.primary)
   higher_is = ''
-  if position is not None:
+  if material.payload is not None and position is not None:
     higher_is = material.payload['scores'][position]['higher_is']
   context: Values = {
     'duplicate_counts': [],
@@ -253,7 +254,7 @@ def redundancy_context(material: Material) -> Values:
   }
   if dataset is None or duplicates is None:
     return context
-  pairs = duplicates.pairs
+  pairs, originals = duplicates.pairs, material.originals
   is_exact = pairs['exact'] == 1
   in_train = pairs['split_b'] == 'train'
   conflicting = pairs['label_a'] != pairs['label_b']
@@ -272,8 +273,8 @@ def redundancy_context(material: Material) -> Values:
       'distance': row.distance,
       'conflicting': row.label_a != row.label_b,
       'ends': [
-        _pair_end(material, row.split_a, row.index_a),
-        _pair_end(material, row.split_b, row.index_b),
+        _pair_end(dataset, originals, row.split_a, row.index_a),
+        _pair_end(dataset, originals, row.split_b, row.index_b),
       ],
     }
     for row in pairs.iloc[np.argsort(~conflicting, kind='stable')]
@@ -288,8 +289,9 @@ def _original(originals: str, name: str) -> str:
   return originals + urllib.parse.quote(name) if originals else ''
 
 
-def _pair_end(material: Material, split: str, index: int) -> dict[str, Any]:
-  dataset, originals = material.dataset, material.originals
+def _pair_end(
+  dataset: Dataset, originals: str, split: str, index: int
+) -> dict[str, Any]:
   examples = dataset.train if split == 'train' else dataset.test
   picture = Image.fromarray(to_rgb(np.asarray(examples.images[index])))
   picture.thumbnail((64, 64), Image.Resampling.BOX)

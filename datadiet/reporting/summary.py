@@ -64,8 +64,9 @@ def _accuracy_rows(results: Results) -> list[dict[str, Any]]:
     rows.append(_row(FULL, full_runs) | _full_description(results))
   subsets = []
   for name, runs in results.retrain.groupby('selection', sort=True):
-    if results.retrained_on[name] is not None:
-      subsets.append(_row(name, runs) | _description(results, name, runs))
+    seen = results.retrained_on[name]
+    if seen is not None:
+      subsets.append(_row(name, runs) | _description(seen, runs))
   # Largest first; at one size what was tried before random.
   subsets.sort(
     key=lambda row: (-(row['num_kept'] or 0), row['policy'] == 'random')
@@ -107,12 +108,9 @@ def _full_description(results: Results) -> dict[str, Any]:
   }
 
 
-def _description(
-  results: Results, name: str, runs: pd.DataFrame
-) -> dict[str, Any]:
+def _description(seen: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
   num_kept = runs['num_kept'].dropna()
   fraction = runs['fraction'].dropna()
-  seen = results.retrained_on[name]
   return {
     **_facts(seen),
     'changes': bool(seen.get('changes')) if seen else None,
@@ -272,8 +270,9 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 def percent(value: float | None, digits: int = 2) -> str:
   """A fraction in percent, such as '94.51 %'; '-' for None or NaN."""
-  unknown = value is None or np.isnan(value)
-  return '-' if unknown else f'{100 * value:.{digits}f} %'
+  if value is None or np.isnan(value):
+    return '-'
+  return f'{100 * value:.{digits}f} %'
 
 
 def points(value: float | None) -> str:

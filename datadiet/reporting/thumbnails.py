@@ -134,9 +134,10 @@ def _size(shape: tuple[int, ...], edge: int) -> tuple[int, int]:
 def _stride(width: int, height: int, quality: int) -> tuple[int, int]:
   if not quality:
     return width, height
-  return tuple(
+  width, height = (
     -(-side // _JPEG_BLOCK) * _JPEG_BLOCK for side in (width, height)
   )
+  return width, height
 
 
 def _bytes_per_image(
