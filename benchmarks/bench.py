@@ -140,13 +140,6 @@ def _commit() -> str:
   return done.stdout.strip() or 'unknown'
 
 
-def _load() -> str:
-  """How much else went on, in the minute before the benchmark."""
-  load = os.getloadavg()[0]
-  is_high = load > 0.5 * os.cpu_count()
-  return f'load average at the start {load:.1f}{" (BUSY)" if is_high else ""}'
-
-
 def main() -> None:
   """Measures all parts and prints the table; or one part, as a child."""
   options = parse_flags()
@@ -158,7 +151,7 @@ def main() -> None:
   flags += [f'--seconds={options.seconds}']
   flags += ['--quick'] if options.quick else []
   flags += ['--dtypes', *options.dtypes] if options.dtypes else []
-  rows, failed, load = [], [], _load()
+  rows, failed, load = [], [], timing.load()
   for name in options.parts:
     measured = run_part(name, flags)
     if measured is None:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import sys
 import textwrap
 import time
@@ -98,6 +99,13 @@ def take_turns(
     name: failed.get(name) or np.array(figures)
     for name, figures in measured.items()
   }
+
+
+def load() -> str:
+  """How much else went on, in the minute before the benchmark."""
+  load = os.getloadavg()[0]
+  is_high = load > 0.5 * os.cpu_count()
+  return f'load average at the start {load:.1f}{" (BUSY)" if is_high else ""}'
 
 
 def _reason(error: Exception) -> str:
