@@ -56,6 +56,6 @@ def rows(options: Namespace) -> list[timing.Row]:
       f'share of training time, one each {interval:,} steps',
       '%',
       tuple(shares),
-      asked='under 1 %',
+      target='under 1 %',
     ),
   ]

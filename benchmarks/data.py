@@ -16,10 +16,10 @@ def rows(options: Namespace) -> list[timing.Row]:
   found = []
   for what in rates[0]:
     wall, processor = zip(*(rate[what] for rate in rates), strict=True)
-    asked = 'at least 3,000 a core' if what == 'one process' else ''
+    target = 'at least 3,000 a core' if what == 'one process' else ''
     for kind, values in (('wall', wall), ('processor', processor)):
       name = f'JPEGs of 32x32, {what}, by {kind} time'
-      found.append(timing.Row('data', name, 'images/s', values, asked=asked))
+      found.append(timing.Row('data', name, 'images/s', values, target=target))
   if options.data_dir:
     found += _cifar10(options.data_dir)
   return found
@@ -31,10 +31,10 @@ def _cifar10(data_dir: str) -> list[timing.Row]:
     settings.name, settings.data_dir = 'cifar10', data_dir
     settings.cache_dir = cache
     found = []
-    for what, asked in (('first', 'under 60 s'), ('cached', 'under 2 s')):
+    for what, target in (('first', 'under 60 s'), ('cached', 'under 2 s')):
       start = time.perf_counter()
       load_dataset(settings)
       seconds = time.perf_counter() - start
       name = f'CIFAR-10 as TFDS, {what} read'
-      found.append(timing.Row('data', name, 's', (seconds,), asked=asked))
+      found.append(timing.Row('data', name, 's', (seconds,), target=target))
   return found

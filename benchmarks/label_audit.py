@@ -92,17 +92,19 @@ def compare(config, workdir: str) -> None:
     quality = get_label_quality_scores(labels, pred_probs, method=method)
     print_ranking(f'cleanlab, {method}', -quality, wrong)
   print(f'\n{"declared wrong":48s} number  precision  recall')
-  kind = audit.manifest['threshold']['kind']
-  print_issues(f'is_issue ({kind})', audit.is_issue, wrong)
+  threshold = audit.manifest['threshold']
+  if threshold['kind'] is None:
+    print(f'is_issue: not counted: {threshold["warning"]}')
+  else:
+    print_issues(f'is_issue ({threshold["kind"]})', audit.is_issue, wrong)
   for filter_by in _FILTERS:
     found = find_label_issues(labels, pred_probs, filter_by=filter_by)
     print_issues(f'cleanlab, {filter_by}', found, wrong)
-  found = audit.is_issue & wrong
-  right = (audit.suggested_labels == original)[found].mean()
+  right = (audit.suggested_labels == original)[wrong].mean()
   print(
     f'\nsuspicion is of {evidence}\nnoise rate: {wrong.mean():.3f}, estimated '
     f'{audit.is_issue.mean():.3f}; suggested label right for '
-    f'{100 * right:.1f} % of the wrong labels found'
+    f'{100 * right:.1f} % of the wrong labels'
   )
 
 

@@ -298,14 +298,14 @@ def rows(options) -> list[timing.Row]:
       if name in measured
     },
     against={_LOOP: _BARE, _PLAIN: _BARE},
-    asked={_LOOP: 'at least 0.97', _PLAIN: 'at most 1.03'},
+    target={_LOOP: 'at least 0.97', _PLAIN: 'at most 1.03'},
   )
   if _TORCH not in measured:
     return found
   # Once more, beside the peer.
   pair = {name: measured[name] for name in (_LOOP, _TORCH)}
-  asked = {_LOOP: 'at least 1.2 on a GPU'}
-  return found + table(pair, against={_LOOP: _TORCH}, asked=asked)[:1]
+  target = {_LOOP: 'at least 1.2 on a GPU'}
+  return found + table(pair, against={_LOOP: _TORCH}, target=target)[:1]
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ _AGAINST = {
   'torch.func per-example gradients': 'datadiet grand',
   'Opacus per-example gradients': 'datadiet grand',
 }
-_ASKED = {
+_TARGETS = {
   'datadiet el2n': 'at least 0.97',
   'datadiet all forward scores': 'at least 0.97',
   'datadiet grand': 'at least 0.9 on CPU, 1.2 on a GPU',
@@ -132,5 +132,5 @@ def rows(options: Namespace) -> list[timing.Row]:
       contenders, options.repeats, options.seconds / len(dtypes)
     )
     part = f'ResNet-18, width {width}, batch {batch_size}, {dtype}'
-    found += timing.rows_of(part, measured, 'images/s', _AGAINST, _ASKED)
+    found += timing.rows_of(part, measured, 'images/s', _AGAINST, _TARGETS)
   return found

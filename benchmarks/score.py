@@ -85,7 +85,7 @@ def rows(options: Namespace) -> list[timing.Row]:
     _GRAND: lambda: _engine(float32(), 'grand', batch_size),
   }
   against = {_EL2N: _FORWARD, _GRAND: _STEP}
-  asked = {
+  target = {
     _EL2N: 'at least 0.97',
     _GRAND: 'at least 0.9 on CPU, 1.2 on a GPU',
   }
@@ -106,5 +106,5 @@ def rows(options: Namespace) -> list[timing.Row]:
     timing.take_turns(contenders, options.repeats, options.seconds),
     'images/s',
     against,
-    asked,
+    target,
   )

@@ -27,7 +27,7 @@ class Row:
     values: one a repeat.
     against: the name of the row that `ratios` divide by, '' for none.
     ratios: one a repeat: both sides saw the machine in the same state.
-    asked: what the project asks of the ratio or value, for a reader.
+    target: of the ratio or value, for a reader.
     failed: why there are no values.
   """
 
@@ -37,7 +37,7 @@ class Row:
   values: tuple[float, ...]
   against: str = ''
   ratios: tuple[float, ...] = ()
-  asked: str = ''
+  target: str = ''
   failed: str = ''
 
   @property
@@ -120,10 +120,10 @@ def rows_of(
   measured: Mapping[str, np.ndarray | str],
   unit: str,
   against: Mapping[str, str] | None = None,
-  asked: Mapping[str, str] | None = None,
+  target: Mapping[str, str] | None = None,
 ) -> list[Row]:
   """Rows of figures taken in turns; `against` names what each divides by."""
-  against, asked = against or {}, asked or {}
+  against, target = against or {}, target or {}
   rows = []
   for name, figures in measured.items():
     if isinstance(figures, str):
@@ -134,7 +134,7 @@ def rows_of(
       other = ''
     ratios = tuple(figures / measured[other]) if other else ()
     rows.append(
-      Row(part, name, unit, tuple(figures), other, ratios, asked.get(name, ''))
+      Row(part, name, unit, tuple(figures), other, ratios, target.get(name, ''))
     )
   return rows
 
@@ -161,7 +161,7 @@ def markdown(rows: Sequence[Row]) -> str:
       ratio += f' ({min(row.ratios):.2f} to {max(row.ratios):.2f})'
     lines.append(
       f'| {row.part} | {row.name} | {_short(row.median)} {row.unit} | {spread} '
-      f'| {ratio} | {row.against} | {row.asked} |'
+      f'| {ratio} | {row.against} | {row.target} |'
     )
   return '\n'.join(lines) + '\n'
 
