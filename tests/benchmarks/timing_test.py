@@ -138,4 +138,4 @@ def test_the_machine_is_named_without_git(monkeypatch):
   assert bench._commit() == 'unknown'
   assert bench._processor()
   monkeypatch.setattr('os.getloadavg', lambda: (99.0, 0, 0))
-  assert bench._load() == 'load average at the start 99.0 (BUSY)'
+  assert timing.load() == 'load average at the start 99.0 (BUSY)'
