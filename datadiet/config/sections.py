@@ -22,24 +22,27 @@ class Config:
   model: ModelSettings = section(ModelSettings)
   optimizer: OptimizerSettings = section(OptimizerSettings)
   train: TrainSettings = section(TrainSettings)
-  score: ScoreSettings = section(ScoreSettings)
-  audit: AuditSettings = section(AuditSettings)
-  select: SelectSettings = section(SelectSettings)
+  score: ScoreSettings = section(ScoreSettings, free=True)
+  audit: AuditSettings = section(AuditSettings, free=True)
+  select: SelectSettings = section(SelectSettings, free=True)
   retrain: RetrainSettings = section(RetrainSettings)
   sweep: Mapping[str, Any] = setting(
     {},
     checks.options('a ConfigDict of settings, each with a tuple of values'),
     'Settings to try all combinations of, each with a tuple of values, such as '
     '--config.sweep.train.model_seed=0,1.',
+    free=True,
   )
   plugins: tuple[str, ...] = setting(
     (),
     checks.each(checks.name),
     'Modules that add models, scores, policies, data sets or schedules; of the '
     'current folder too.',
+    free=True,
   )
   compilation_cache_dir: str = setting(
     '',
     checks.text,
     "JAX's compilation cache; '' for ~/.cache/datadiet/xla, 'none' for none.",
+    free=True,
   )

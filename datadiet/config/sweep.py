@@ -67,20 +67,7 @@ def _is_in_names(name: str, values: Sequence[Any]) -> bool:
   """Whether selections made with different values have different names."""
   if name == 'select.scores_path':
     return len({os.path.basename(str(path)) for path in values}) == len(values)
-  return name in _IN_NAMES or name.startswith('select.options.')
-
-
-# What the names of selections tell.
-_IN_NAMES = (
-  'select.scores',
-  'select.policies',
-  'select.fractions',
-  'select.sizes',
-  'select.step',
-  'select.class_balanced',
-  'select.options',
-  'select.baselines',
-)
+  return config_lib.FIELDS[name].in_names
 
 
 def children_of(

@@ -46,7 +46,7 @@ def read_labels(
   Raises:
     DataDietError: if they do not fit; names the file and the example.
   """
-  where, key = _file_and_key(path)
+  where, key = file_and_key(path)
   content = _read(where)
   if where.suffix in ('.csv', '.parquet') and not _is_array(content):
     columns = _table(where, content)
@@ -64,8 +64,12 @@ def read_labels(
   return labels.astype(np.int32)
 
 
-def _file_and_key(path: str) -> tuple[epath.Path, str]:
-  """The file that PATH or PATH:NAME names, and NAME."""
+def file_and_key(path: str) -> tuple[epath.Path, str]:
+  """The file that PATH or PATH:NAME names, and NAME.
+
+  Raises:
+    ConfigError: if the file's name has no known ending.
+  """
   where, key = epath.Path(path).expanduser(), ''
   before, colon, after = path.rpartition(':')
   if colon and '/' not in after and before.endswith(_ENDINGS):

@@ -35,12 +35,14 @@ class DatasetSettings:
     '',
     checks.text,
     "Where the source lies; '' for the library's own folder and a download.",
+    free=True,
   )
   cache_dir: str = setting(
     '',
     checks.text,
     "Where decoded arrays are kept; '' for ~/.cache/datadiet, 'none' for "
     'nowhere.',
+    free=True,
   )
   label_key: str = setting(
     '',
@@ -62,6 +64,7 @@ class DatasetSettings:
     'auto',
     checks.one_of(PLACEMENTS),
     "Pixels on the 'device' or the 'host'; 'auto' by its memory.",
+    free=True,
   )
   train_splits: tuple[str, ...] = setting(
     (),
@@ -94,16 +97,20 @@ class DatasetSettings:
     'Other train labels: a table (.csv, .parquet) with id and label, or an '
     'array (.npy, .npz, .pt) in order; PATH:NAME for one of its columns or '
     'arrays.',
+    free=True,
+    path=True,
   )
   labels_are: str = setting(
     '',
     checks.one_of(READINGS),
     "Whether they are 'names' or 'numbers' of classes; '' where that is plain.",
+    free=True,
   )
   labels_order: str = setting(
     '',
     checks.one_of(ORDERS),
     "The order of an array: 'index' for example_index, 'ids' for the numbers "
     "in ids (for CIFAR, torchvision's order); '' where that is plain.",
+    free=True,
   )
   label_noise: LabelNoiseSettings = section(LabelNoiseSettings)

@@ -27,11 +27,13 @@ class SelectSettings:
     checks.each(_SCORE),
     'The scores to select by, one after the other, of score.names; el2n@390 '
     'is that of step 390.',
+    in_names=True,
   )
   scores_path: str = setting(
     '',
     checks.text,
     'A .npy of N numbers to select by instead, in the order of example_index.',
+    path=True,
   )
   higher_is: str = setting(
     '',
@@ -43,32 +45,43 @@ class SelectSettings:
     ('keep_max',),
     checks.each(checks.one_of(POLICIES, ALIASES)),
     'The rules by which examples are kept.',
+    in_names=True,
   )
   fractions: tuple[float, ...] = setting(
-    (0.5, 0.3), checks.each(checks.fraction), 'Shares of the examples to keep.'
+    (0.5, 0.3),
+    checks.each(checks.fraction),
+    'Shares of the examples to keep.',
+    in_names=True,
   )
   sizes: tuple[int, ...] = setting(
     (),
     checks.each(checks.integer(1)),
     'Numbers of examples to keep, beside the fractions.',
+    in_names=True,
   )
   step: int = setting(
     -1,
     checks.integer(-1, words='a scored step, or -1 for the last'),
     'The scored step to select by; -1 for the last.',
+    in_names=True,
   )
   class_balanced: bool = setting(
-    False, checks.boolean, 'Keep equally many of every class.'
+    False,
+    checks.boolean,
+    'Keep equally many of every class.',
+    in_names=True,
   )
   options: Mapping[str, Any] = setting(
     {},
     checks.options('a ConfigDict of options of the policies'),
     'Options of the policies, such as --config.select.options.offset=100.',
+    in_names=True,
   )
   baselines: tuple[str, ...] = setting(
     ('random', 'random_balanced'),
     checks.each(checks.one_of(BASELINES)),
     'What runs beside at the same sizes.',
+    in_names=True,
   )
   seed: int = setting(
     0, checks.integer(), 'Of policies and baselines that draw.'

@@ -18,6 +18,7 @@ from datadiet.settings import checks
 from datadiet.settings.checks import Check
 
 _KEY = 'datadiet.setting'
+_FREE = 'datadiet.free'
 
 S = TypeVar('S')
 
@@ -30,11 +31,18 @@ class Setting:
     default: the value when the user gives none.
     check: what it may be.
     help: what it does, in a line.
+    free: whether it may change between two starts on one workdir, as it
+      decides where things lie, how fast they go, or which artifacts are added.
+    path: whether it names a file, which has to be there before data is read.
+    in_names: whether the names of selections tell it.
   """
 
   default: Any
   check: Check
   help: str
+  free: bool = False
+  path: bool = False
+  in_names: bool = False
 
   @property
   def allowed(self) -> str:
@@ -47,33 +55,42 @@ class Setting:
     return isinstance(self.default, Mapping)
 
 
-def setting(default: Any, check: Check, help: str) -> Any:
+def setting(default: Any, check: Check, help: str, **marks: bool) -> Any:
   """A field of a section.
 
   Args:
     default: the value when the user gives none.
     check: what it may be.
     help: what it does, in a line.
+    **marks: free, path and in_names of `Setting`.
   """
-  metadata = {_KEY: Setting(default, check, help)}
+  metadata = {_KEY: Setting(default, check, help, **marks)}
   if isinstance(default, dict):
     return dataclasses.field(default_factory=default.copy, metadata=metadata)
   return dataclasses.field(default=default, metadata=metadata)
 
 
-def section(of: type) -> Any:
-  """A field that holds a section of its own."""
-  return dataclasses.field(default_factory=of, metadata={_KEY: of})
+def section(of: type, free: bool = False) -> Any:
+  """A field that holds a section of its own, whose settings may all be free."""
+  metadata = {_KEY: of, _FREE: free}
+  return dataclasses.field(default_factory=of, metadata=metadata)
 
 
 def settings_of(section_type: type, prefix: str = '') -> dict[str, Setting]:
   """All settings by dotted name, those of sections within too, in order."""
   found = {}
-  for name, what in _members(section_type):
+  for field in dataclasses.fields(section_type):
+    what = field.metadata[_KEY]
     if isinstance(what, Setting):
-      found[f'{prefix}{name}'] = what
-    else:
-      found |= settings_of(what, f'{prefix}{name}.')
+      found[f'{prefix}{field.name}'] = what
+      continue
+    within = settings_of(what, f'{prefix}{field.name}.')
+    if field.metadata[_FREE]:
+      within = {
+        name: dataclasses.replace(one, free=True)
+        for name, one in within.items()
+      }
+    found |= within
   return found
 
 

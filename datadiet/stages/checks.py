@@ -6,6 +6,7 @@ from etils import epath
 
 from datadiet import config as config_lib
 from datadiet.config import Config
+from datadiet.data.label_files import file_and_key
 from datadiet.errors import ConfigError
 from datadiet.feeding.order import steps_per_epoch
 from datadiet.runtime import extras
@@ -36,15 +37,6 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
     )
 
 
-# Settings that name files, which have to exist before data is read.
-_PATHS = (
-  'dataset.labels_path',
-  'train.init_from',
-  'train.subset_path',
-  'select.scores_path',
-)
-
-
 def check_paths(config: Config, workdir: Workdir) -> None:
   """Checks that files named by settings exist and object stores are reachable.
 
@@ -53,11 +45,21 @@ def check_paths(config: Config, workdir: Workdir) -> None:
     DataDietError: if an object store cannot be reached.
   """
   storage.check_usable(workdir.root, '--workdir', to_write=True)
-  for name, value in config_lib.flatten(config):
-    if name in _PATHS or name == 'dataset.data_dir':
-      storage.check_usable(value, f'config.{name}')
-  for name, value in config_lib.flatten(config):
-    if name in _PATHS and value and not epath.Path(value).expanduser().exists():
+  paths = {
+    name: value
+    for name, value in config_lib.flatten(config)
+    if config_lib.FIELDS[name].path
+  }
+  data = {'dataset.data_dir': config.dataset.data_dir}
+  for name, value in (data | paths).items():
+    storage.check_usable(value, f'config.{name}')
+  for name, value in paths.items():
+    if not value:
+      continue
+    file = epath.Path(value).expanduser()
+    if name == 'dataset.labels_path':
+      file, _ = file_and_key(value)
+    if not file.exists():
       raise ConfigError(
         f'config.{name}: {value!r} does not exist; allowed: an existing file'
       )

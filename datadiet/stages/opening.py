@@ -25,29 +25,6 @@ from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, claim
 from datadiet.workdir.artifacts import Workdir
 
-# Settings that may change between two starts on one workdir: they decide where
-# things are stored, how fast they run, and which artifacts are added.
-_FREE = (
-  'audit',
-  'compilation_cache_dir',
-  'dataset.cache_dir',
-  'dataset.data_dir',
-  'dataset.labels_path',
-  'dataset.placement',
-  'plugins',
-  'retrain.full',
-  'retrain.num_runs',
-  'score',
-  'select',
-  'sweep',
-  'train.checkpoint_every_steps',
-  'train.eval_batch_size',
-  'train.eval_every_steps',
-  'train.log_every_steps',
-  'train.profile_steps',
-  'train.runs_at_once',
-  'train.steps_per_call',
-)
 _PACKAGES = (
   'datadiet',
   'jax',
@@ -154,7 +131,7 @@ def _is_free(name: str, config: Config) -> bool:
   if name == 'train.num_runs':  # Runs share nothing but subsets.
     fixed = config.train.subset_fraction < 1 or config.audit.threshold_samples
     return not fixed
-  return any(name == free or name.startswith(f'{free}.') for free in _FREE)
+  return config_lib.FIELDS[name].free
 
 
 def write_config(config: Config, workdir: Workdir) -> None:

@@ -38,6 +38,7 @@ class TrainSettings:
     checks.integer(1),
     'Images a batch of an evaluation; at most 128 a device on CPU, where a '
     'stop waits for the batch at hand.',
+    free=True,
   )
   augmentation: str = setting(
     'crop_flip', checks.one_of(AUGMENTATIONS), 'How images vary in training.'
@@ -52,13 +53,22 @@ class TrainSettings:
     0, checks.integer(), 'Of order and augmentation; the run is mixed in.'
   )
   log_every_steps: int = setting(
-    100, checks.integer(1), 'Steps between rows of the history.'
+    100,
+    checks.integer(1),
+    'Steps between rows of the history.',
+    free=True,
   )
   eval_every_steps: int = setting(
-    1_950, checks.integer(1), 'Steps between evaluations on the test split.'
+    1_950,
+    checks.integer(1),
+    'Steps between evaluations on the test split.',
+    free=True,
   )
   checkpoint_every_steps: int = setting(
-    1_950, checks.integer(1), 'Steps between checkpoints to resume from.'
+    1_950,
+    checks.integer(1),
+    'Steps between checkpoints to resume from.',
+    free=True,
   )
   early_steps: tuple[int, ...] = setting(
     (), checks.each(checks.integer()), 'More steps whose networks are kept ...'
@@ -78,12 +88,14 @@ class TrainSettings:
     checks.text,
     'A checkpoint to start from, such as DIR/train/run_00/checkpoints/390: its '
     "params and batch_stats, with a new optimizer; '' for a new network.",
+    path=True,
   )
   subset_path: str = setting(
     '',
     checks.text,
     'Train on these examples only: a .npy of example_index, or the folder of a '
     "selection; '' for all.",
+    path=True,
   )
   subset_fraction: float = setting(
     1.0,
@@ -100,14 +112,19 @@ class TrainSettings:
     'Record what host and devices do from one step to another, such as (100, '
     '120), for TensorBoard or Perfetto, in the folder profile of the first run '
     'of the train stage that is not finished.',
+    free=True,
   )
   runs_at_once: int = setting(
     0,
     checks.integer(),
     'Runs that train side by side; 0 to fit the devices.',
+    free=True,
   )
   steps_per_call: int = setting(
-    0, checks.integer(), 'Steps per dispatch; 0 for 1 on CPU and 10 elsewhere.'
+    0,
+    checks.integer(),
+    'Steps per dispatch; 0 for 1 on CPU and 10 elsewhere.',
+    free=True,
   )
 
 
@@ -116,7 +133,10 @@ class RetrainSettings:
   """How networks are trained on what was selected."""
 
   num_runs: int = setting(
-    4, checks.integer(1), 'Networks to train on each selection.'
+    4,
+    checks.integer(1),
+    'Networks to train on each selection.',
+    free=True,
   )
   num_steps: int = setting(
     0,
@@ -128,6 +148,7 @@ class RetrainSettings:
     True,
     checks.boolean,
     'Retrain on everything too, where the train runs cannot be compared.',
+    free=True,
   )
   first_run: int = setting(
     1000,

@@ -33,6 +33,20 @@ def test_settings_have_dotted_names_in_order():
   assert settings_of(Outer)['inner.seed'].help == 'Of a draw.'
 
 
+def test_a_section_may_be_free_with_all_that_stands_in_it():
+  @dataclasses.dataclass(frozen=True)
+  class Marked:
+    path: str = setting('', checks.text, 'A file.', path=True)
+    fast: bool = setting(True, checks.boolean, 'Speed.', free=True)
+    outer: Outer = section(Outer, free=True)
+    inner: Inner = section(Inner)
+
+  found = settings_of(Marked)
+  assert [name for name in found if found[name].path] == ['path']
+  fixed = [name for name in found if not found[name].free]
+  assert fixed == ['path', 'inner.seed']
+
+
 def test_values_go_there_and_back():
   values = {'rate': 0.1, 'steps': (1, 2), 'options': {'a': 3}}
   values['inner'] = {'seed': 4}

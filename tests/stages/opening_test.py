@@ -122,6 +122,31 @@ def test_another_type_than_the_workdirs_is_refused(narrow):
   assert "model.dtype (there 'bfloat16', here 'float32')" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+  ('changes', 'is_free'),
+  [
+    ({'dataset__labels_order': 'ids'}, True),
+    ({'dataset__labels_are': 'numbers'}, True),
+    ({'train__profile_steps': (3, 5)}, True),
+    ({'plugins': ('tests.plugins',)}, True),
+    ({'score__gradient_runs': 1}, True),
+    ({'sweep__select__fractions': ((0.5,),)}, True),
+    ({'train__model_seed': 1}, False),
+    ({'train__subset_path': 'mine.npy'}, False),
+    ({'dataset__image_size': 16}, False),
+  ],
+)
+def test_settings_that_change_no_network_may_differ(tmp_path, changes, is_free):
+  workdir = Workdir.at(tmp_path / 'workdir')
+  write_config(config_lib.resolve(_tiny()), workdir)
+  config = config_lib.resolve(_tiny(**changes))
+  if is_free:
+    assert open_config(config, workdir) is not None
+    return
+  with pytest.raises(ConfigError, match='was made with another config'):
+    open_config(config, workdir)
+
+
 def test_scores_are_made_again_in_the_type_asked_for(narrow, tmp_path):
   workdir = tmp_path / 'workdir'
   running.copy_without(narrow, workdir, ())

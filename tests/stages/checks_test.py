@@ -1,0 +1,40 @@
+"""Tests of what is refused before anything is trained: files not there."""
+
+import numpy as np
+import pytest
+
+from datadiet import config as config_lib
+from datadiet.errors import ConfigError
+from datadiet.stages.checks import check_paths
+from datadiet.workdir.artifacts import Workdir
+from tests import running
+
+
+def _check(tmp_path, setting, value):
+  config = running.tiny_config(**{setting: str(value)})
+  check_paths(config_lib.resolve(config), Workdir.at(tmp_path / 'workdir'))
+
+
+@pytest.mark.parametrize(
+  'setting',
+  [
+    'dataset__labels_path',
+    'train__init_from',
+    'train__subset_path',
+    'select__scores_path',
+  ],
+)
+def test_a_file_that_a_setting_names_has_to_be_there(tmp_path, setting):
+  path = tmp_path / 'mine.npy'
+  with pytest.raises(ConfigError, match=f'{path}.* does not exist'):
+    _check(tmp_path, setting, path)
+  np.save(path, np.zeros(3))
+  _check(tmp_path, setting, path)
+
+
+def test_a_file_of_labels_may_have_the_name_of_an_array_after_it(tmp_path):
+  path = tmp_path / 'mine.npz'
+  np.savez(path, worse=np.zeros(3))
+  _check(tmp_path, 'dataset__labels_path', f'{path}:worse')
+  with pytest.raises(ConfigError, match='does not exist'):
+    _check(tmp_path, 'dataset__labels_path', f'{tmp_path}/other.npz:worse')
