@@ -8,7 +8,13 @@ mean over runs.
 import numpy as np
 
 from datadiet.errors import DataDietError
+from datadiet.scoring.score import DYNAMICS, WINDOWS, Score
+from datadiet.training import recorders
+from datadiet.workdir import visits as visited
 from datadiet.workdir.visits import Arrays
+
+_TONEVA = 'Toneva et al. 2019, arXiv 1812.05159'
+_SWAYAMDIPTA = 'Swayamdipta et al. 2020, arXiv 2009.10795'
 
 
 def forgetting(dynamics: Arrays) -> np.ndarray:
@@ -92,6 +98,98 @@ def tdds(dynamics: Arrays) -> np.ndarray:
   than a window has one window, of all of them.
   """
   return dynamics['changes.score']
+
+
+SCORES: dict[str, Score] = {
+  'forgetting': Score(
+    kind=DYNAMICS,
+    function=forgetting,
+    definition=(
+      'times right at one visit and wrong at the next; never right: visits + 1'
+    ),
+    higher_is='harder',
+    based_on='probabilities',
+    source=_TONEVA,
+  ),
+  'never_learned': Score(
+    kind=DYNAMICS,
+    function=never_learned,
+    definition='1 if wrong at every visit',
+    higher_is='harder',
+    based_on='probabilities',
+    source=_TONEVA,
+  ),
+  'aum': Score(
+    kind=DYNAMICS,
+    function=aum,
+    definition='mean over visits of z_y - max over k != y of z_k',
+    higher_is='easier',
+    based_on='logits',
+    source='Pleiss et al. 2020, arXiv 2001.10528',
+  ),
+  'correctness': Score(
+    kind=DYNAMICS,
+    **visited.DATA_MAP['correctness'],
+    based_on='probabilities',
+    source=_SWAYAMDIPTA,
+  ),
+  'mean_confidence': Score(
+    kind=DYNAMICS,
+    **visited.DATA_MAP['mean_confidence'],
+    based_on='probabilities',
+    source=_SWAYAMDIPTA,
+  ),
+  'variability': Score(
+    kind=DYNAMICS,
+    **visited.DATA_MAP['variability'],
+    based_on='probabilities',
+    source=_SWAYAMDIPTA,
+  ),
+  'first_learned': Score(
+    kind=DYNAMICS,
+    function=first_learned,
+    definition=(
+      'step of the first visit at which it was right; never: the number of '
+      'steps'
+    ),
+    higher_is='harder',
+    based_on='steps',
+    source=_TONEVA,
+  ),
+  'dual': Score(
+    kind=DYNAMICS,
+    function=dual,
+    definition='mean over windows of J visits of std(p_y) (1 - mean(p_y))',
+    higher_is='harder',
+    based_on='probabilities',
+    source='Cho et al. 2025, arXiv 2502.06905',
+    needs=frozenset({WINDOWS}),
+    recorders=(recorders.WINDOWS,),
+  ),
+  'dyn_unc': Score(
+    kind=DYNAMICS,
+    function=dyn_unc,
+    definition='mean over windows of J visits of std(p_y)',
+    higher_is='harder',
+    based_on='probabilities',
+    source='He et al. 2024, arXiv 2306.05175',
+    needs=frozenset({WINDOWS}),
+    recorders=(recorders.WINDOWS,),
+  ),
+  'tdds': Score(
+    kind=DYNAMICS,
+    function=tdds,
+    definition=(
+      'exponential mean (0.9 on the newest) over windows of J visits of the '
+      'norm of KL(p_t+1 || p_t) minus its mean'
+    ),
+    higher_is='harder',
+    based_on='probabilities',
+    source='Zhang et al. 2024, arXiv 2311.13613',
+    needs=frozenset({WINDOWS}),
+    recorders=(recorders.CHANGES,),
+  ),
+}
 
 
 def read_off(function, dynamics: Arrays, where: str = '') -> np.ndarray:

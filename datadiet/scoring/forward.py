@@ -8,6 +8,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from datadiet.scoring.score import (
+  FEATURES,
+  FORWARD,
+  PAUL,
+  PREDECESSOR,
+  Score,
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
@@ -123,3 +131,72 @@ def grand_last(outputs: Outputs) -> jax.Array:
   assert outputs.features is not None  # The score needs them.
   length = jnp.sum(jnp.square(outputs.features), -1)
   return el2n(outputs) * jnp.sqrt(length + 1.0)
+
+
+SCORES: dict[str, Score] = {
+  'el2n': Score(
+    kind=FORWARD,
+    function=el2n,
+    definition='|| p - onehot(y) ||_2',
+    higher_is='harder',
+    based_on='probabilities',
+    source=PAUL,
+  ),
+  'el1n': Score(
+    kind=FORWARD,
+    function=el1n,
+    definition='|| p - onehot(y) ||_1',
+    higher_is='harder',
+    based_on='probabilities',
+    source=PREDECESSOR,
+  ),
+  'max_margin': Score(
+    kind=FORWARD,
+    function=max_margin,
+    definition='max over k != y of p_k - p_y',
+    higher_is='harder',
+    based_on='probabilities',
+    source=PREDECESSOR,
+  ),
+  'sum_margin': Score(
+    kind=FORWARD,
+    function=sum_margin,
+    definition='sum over k != y of (p_k - p_y)',
+    higher_is='harder',
+    based_on='probabilities',
+    source=PREDECESSOR,
+  ),
+  'loss': Score(
+    kind=FORWARD,
+    function=loss,
+    definition='-log p_y',
+    higher_is='harder',
+    based_on='logits',
+    source='cross-entropy',
+  ),
+  'entropy': Score(
+    kind=FORWARD,
+    function=entropy,
+    definition='-sum over k of p_k log p_k',
+    higher_is='harder',
+    based_on='probabilities',
+    source='Shannon entropy',
+  ),
+  'confidence': Score(
+    kind=FORWARD,
+    function=confidence,
+    definition='p_y',
+    higher_is='easier',
+    based_on='probabilities',
+    source='probability of the label',
+  ),
+  'grand_last': Score(
+    kind=FORWARD,
+    function=grand_last,
+    definition='norm of the gradient of -log p_y in the last dense layer',
+    higher_is='harder',
+    based_on='gradients',
+    source='last-layer GraNd, as in DeepCore',
+    needs=frozenset({FEATURES}),
+  ),
+}

@@ -1,4 +1,7 @@
-"""All scores by name, each with the statement that goes into its manifest."""
+"""All scores by name, each with the statement that goes into its manifest.
+
+Those of a forward pass and of the dynamics stand beside their functions.
+"""
 
 from collections.abc import Iterable
 
@@ -8,19 +11,21 @@ from datadiet.errors import DataDietError
 from datadiet.scoring import dynamics, forward
 from datadiet.scoring.score import (
   DATA,
-  DYNAMICS,
-  FEATURES,
-  FORWARD,
   GRADIENT,
   HELD_OUT,
+  PAUL,
+  PREDECESSOR,
   TRAJECTORY,
-  WINDOWS,
   Score,
 )
+
+# For those who ask the registry for scores of a kind.
+from datadiet.scoring.score import DYNAMICS as DYNAMICS
+from datadiet.scoring.score import FEATURES as FEATURES
+from datadiet.scoring.score import FORWARD as FORWARD
+from datadiet.scoring.score import WINDOWS as WINDOWS
 from datadiet.settings import closest
-from datadiet.training import recorders
 from datadiet.training.recorders import Recorder
-from datadiet.workdir import visits
 
 # What checkpoint scores may compute in -> the type of activations.
 # Products are of this precision too: left alone, GPUs round those of float32 to
@@ -37,78 +42,8 @@ def _input_norm(images):
   return jnp.sqrt(jnp.sum(jnp.square(images), axes))
 
 
-_PAUL = 'Paul, Ganguli, Dziugaite 2021, arXiv 2107.07075'
-_PREDECESSOR = 'code of Paul et al. 2021'
-_TONEVA = 'Toneva et al. 2019, arXiv 1812.05159'
-_SWAYAMDIPTA = 'Swayamdipta et al. 2020, arXiv 2009.10795'
-
 SCORES: dict[str, Score] = {
-  # Of one forward pass.
-  'el2n': Score(
-    kind=FORWARD,
-    function=forward.el2n,
-    definition='|| p - onehot(y) ||_2',
-    higher_is='harder',
-    based_on='probabilities',
-    source=_PAUL,
-  ),
-  'el1n': Score(
-    kind=FORWARD,
-    function=forward.el1n,
-    definition='|| p - onehot(y) ||_1',
-    higher_is='harder',
-    based_on='probabilities',
-    source=_PREDECESSOR,
-  ),
-  'max_margin': Score(
-    kind=FORWARD,
-    function=forward.max_margin,
-    definition='max over k != y of p_k - p_y',
-    higher_is='harder',
-    based_on='probabilities',
-    source=_PREDECESSOR,
-  ),
-  'sum_margin': Score(
-    kind=FORWARD,
-    function=forward.sum_margin,
-    definition='sum over k != y of (p_k - p_y)',
-    higher_is='harder',
-    based_on='probabilities',
-    source=_PREDECESSOR,
-  ),
-  'loss': Score(
-    kind=FORWARD,
-    function=forward.loss,
-    definition='-log p_y',
-    higher_is='harder',
-    based_on='logits',
-    source='cross-entropy',
-  ),
-  'entropy': Score(
-    kind=FORWARD,
-    function=forward.entropy,
-    definition='-sum over k of p_k log p_k',
-    higher_is='harder',
-    based_on='probabilities',
-    source='Shannon entropy',
-  ),
-  'confidence': Score(
-    kind=FORWARD,
-    function=forward.confidence,
-    definition='p_y',
-    higher_is='easier',
-    based_on='probabilities',
-    source='probability of the label',
-  ),
-  'grand_last': Score(
-    kind=FORWARD,
-    function=forward.grand_last,
-    definition='norm of the gradient of -log p_y in the last dense layer',
-    higher_is='harder',
-    based_on='gradients',
-    source='last-layer GraNd, as in DeepCore',
-    needs=frozenset({FEATURES}),
-  ),
+  **forward.SCORES,
   # Of the images alone.
   'input_norm': Score(
     kind=DATA,
@@ -124,7 +59,7 @@ SCORES: dict[str, Score] = {
     definition=('norm of the gradient of -log p_y in all trainable parameters'),
     higher_is='harder',
     based_on='gradients',
-    source=_PAUL,
+    source=PAUL,
   ),
   'grand_subset': Score(
     kind=GRADIENT,
@@ -134,7 +69,7 @@ SCORES: dict[str, Score] = {
     ),
     higher_is='harder',
     based_on='gradients',
-    source=_PAUL,
+    source=PAUL,
     settings={'params': 'score.grand_subset'},
   ),
   'unclog': Score(
@@ -144,101 +79,13 @@ SCORES: dict[str, Score] = {
     ),
     higher_is='neither',
     based_on='gradients',
-    source=_PREDECESSOR,
+    source=PREDECESSOR,
     settings={
       'sample_size': 'score.unclog_sample_size',
       'sample_seed': 'score.unclog_seed',
     },
   ),
-  # Of the training visits.
-  'forgetting': Score(
-    kind=DYNAMICS,
-    function=dynamics.forgetting,
-    definition=(
-      'times right at one visit and wrong at the next; never right: visits + 1'
-    ),
-    higher_is='harder',
-    based_on='probabilities',
-    source=_TONEVA,
-  ),
-  'never_learned': Score(
-    kind=DYNAMICS,
-    function=dynamics.never_learned,
-    definition='1 if wrong at every visit',
-    higher_is='harder',
-    based_on='probabilities',
-    source=_TONEVA,
-  ),
-  'aum': Score(
-    kind=DYNAMICS,
-    function=dynamics.aum,
-    definition='mean over visits of z_y - max over k != y of z_k',
-    higher_is='easier',
-    based_on='logits',
-    source='Pleiss et al. 2020, arXiv 2001.10528',
-  ),
-  'correctness': Score(
-    kind=DYNAMICS,
-    **visits.DATA_MAP['correctness'],
-    based_on='probabilities',
-    source=_SWAYAMDIPTA,
-  ),
-  'mean_confidence': Score(
-    kind=DYNAMICS,
-    **visits.DATA_MAP['mean_confidence'],
-    based_on='probabilities',
-    source=_SWAYAMDIPTA,
-  ),
-  'variability': Score(
-    kind=DYNAMICS,
-    **visits.DATA_MAP['variability'],
-    based_on='probabilities',
-    source=_SWAYAMDIPTA,
-  ),
-  'first_learned': Score(
-    kind=DYNAMICS,
-    function=dynamics.first_learned,
-    definition=(
-      'step of the first visit at which it was right; never: the number of '
-      'steps'
-    ),
-    higher_is='harder',
-    based_on='steps',
-    source=_TONEVA,
-  ),
-  'dual': Score(
-    kind=DYNAMICS,
-    function=dynamics.dual,
-    definition='mean over windows of J visits of std(p_y) (1 - mean(p_y))',
-    higher_is='harder',
-    based_on='probabilities',
-    source='Cho et al. 2025, arXiv 2502.06905',
-    needs=frozenset({WINDOWS}),
-    recorders=(recorders.WINDOWS,),
-  ),
-  'dyn_unc': Score(
-    kind=DYNAMICS,
-    function=dynamics.dyn_unc,
-    definition='mean over windows of J visits of std(p_y)',
-    higher_is='harder',
-    based_on='probabilities',
-    source='He et al. 2024, arXiv 2306.05175',
-    needs=frozenset({WINDOWS}),
-    recorders=(recorders.WINDOWS,),
-  ),
-  'tdds': Score(
-    kind=DYNAMICS,
-    function=dynamics.tdds,
-    definition=(
-      'exponential mean (0.9 on the newest) over windows of J visits of the '
-      'norm of KL(p_t+1 || p_t) minus its mean'
-    ),
-    higher_is='harder',
-    based_on='probabilities',
-    source='Zhang et al. 2024, arXiv 2311.13613',
-    needs=frozenset({WINDOWS}),
-    recorders=(recorders.CHANGES,),
-  ),
+  **dynamics.SCORES,
   # Of several steps.
   'tracin_self': Score(
     kind=TRAJECTORY,

@@ -22,6 +22,11 @@ FEATURES = 'features'
 WINDOWS = 'windows'
 
 
+# Where several scores were defined.
+PAUL = 'Paul, Ganguli, Dziugaite 2021, arXiv 2107.07075'
+PREDECESSOR = 'code of Paul et al. 2021'
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:
   """One score and what it is.

@@ -81,7 +81,7 @@ def _history(visits, seen, index):
 
 
 def _check(name, arrays, visits, seen, expected):
-  found = scores.read_off(getattr(scores, name), arrays)
+  found = scores.read_off(scores.SCORES[name].function, arrays)
   assert found.dtype == np.float32
   assert found.shape == (_NUM_EXAMPLES,)
   assert np.isnan(found[-1])  # Never seen: no score, not 'never learned'.

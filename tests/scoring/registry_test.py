@@ -1,14 +1,13 @@
 """Tests of the table of scores."""
 
 import dataclasses
-import re
-from pathlib import Path
 
 import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.scoring import registry
 from datadiet.training import recorders
+from tools import scores_table
 
 
 def test_aliases_are_resolved_and_repetitions_dropped():
@@ -41,28 +40,24 @@ def test_which_end_is_hard():
     assert registry.SCORES[name].higher_is == 'easier', name
 
 
-def _documented():
-  """The rows of the table of docs/scores.md, by name."""
-  text = (Path(__file__).parents[2] / 'docs' / 'scores.md').read_text()
-  rows = re.findall(r'^\| `(\w+)` \| (.*) \|$', text, re.MULTILINE)
-  cells = {name: re.split(r' (?<!\\)\| ', row) for name, row in rows}
-  return {name: cells[name] for name in cells if len(cells[name]) == 4}
-
-
 def test_the_documentation_says_what_the_registry_does():
-  ends = {'harder': 'higher', 'easier': 'lower', 'neither': 'neither end'}
-  expected = {
-    name: [
-      score.definition.replace('|', r'\|'),
-      ends[score.higher_is],
-      score.kind,
-      score.source,
-    ]
-    for name, score in registry.SCORES.items()
-  }
-  documented = _documented()
-  assert documented == expected
-  assert list(documented) == list(expected)
+  page = scores_table.PAGE.read_text()
+  assert page == scores_table.updated(page), (
+    'the table of docs/scores.md is not that of the registry: '
+    'python -m tools.scores_table rewrites it'
+  )
+
+
+def test_a_score_more_is_a_row_more_of_the_documentation(monkeypatch):
+  mine = dataclasses.replace(
+    registry.SCORES['aum'], definition='|p|', source='me'
+  )
+  monkeypatch.setitem(registry.SCORES, 'mine', mine)
+  page = scores_table.PAGE.read_text()
+  row = '| `mine` | \\|p\\| | lower | dynamics | me |\n'
+  assert scores_table.updated(page) == page.replace(
+    '\n\nThe predecessor', f'\n{row}\nThe predecessor', 1
+  )
 
 
 def test_two_recorders_of_one_name_are_refused(monkeypatch):
