@@ -21,7 +21,7 @@
 #   --disk_size=SIZE           (default: 100GB)
 #   --vm_image_family=FAMILY   of the VM, with driver and docker
 #   --wait_hours=HOURS         how long to wait for a free VM (default: 24)
-#   --attach                   go on with a VM that an earlier call left
+#   --attach                   use the VM that an earlier call left
 #   --copy_to=DIR              for a workdir below /workdirs (results)
 #   --dry_run                  print the commands and do nothing
 #   --help                     this text

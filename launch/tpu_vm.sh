@@ -18,7 +18,7 @@
 #   --queued                   by a queued resource, which waits for its turn
 #   --runtime_version=VERSION  (default: the one for JAX on this type)
 #   --wait_hours=HOURS         how long to wait for a free TPU (default: 24)
-#   --attach                   go on with a TPU that an earlier call left
+#   --attach                   use the TPU that an earlier call left
 #   --copy_to=DIR              for a workdir that is not on gs:// (results)
 #   --dry_run                  print the commands and do nothing
 #   --help                     this text
