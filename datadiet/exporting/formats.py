@@ -76,12 +76,6 @@ EXPORTS: dict[str, Format] = {
     'tensorboard --logdir {output}',
   ),
 }
-# Names of earlier versions -> what writes the same now.
-_RENAMED = {
-  'indices': '--format=lists, which writes OUTPUT/indices.npy',
-  'file_list': '--format=lists, which writes OUTPUT/ids.txt',
-  'linked_folder': '--format=image_folder --link',
-}
 
 
 def export_selection(
@@ -131,8 +125,6 @@ def export_selection(
 
 
 def _check_format(name: str, link: bool) -> None:
-  if name in _RENAMED:
-    raise ConfigError(f'--format: {name} is now {_RENAMED[name]}')
   if name not in EXPORTS:
     raise ConfigError(
       f'--format: {name!r} is not allowed; allowed: {", ".join(EXPORTS)}'

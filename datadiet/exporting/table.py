@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from absl import logging
 
 from datadiet.errors import DataDietError
 from datadiet.exporting.kept import Kept
-from datadiet.reporting.audit import read_audit
 from datadiet.runtime import extras
 
 
@@ -44,14 +42,14 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
   names = np.array(results.dataset['class_names'])
   table.insert(2, 'label_name', names[table['label']])
   table.insert(3, 'kept', is_kept)
-  audit = read_audit(results)
-  if audit is not None:
-    table['suspicion'] = audit.suspicion
-    table['is_issue'] = audit.is_issue
-    suggested = pd.Series(audit.suggested_labels, table.index, 'Int32')
-    table['suggested_label'] = suggested.mask(suggested < 0)
-    named = pd.Series(names[audit.suggested_labels], table.index)
-    table['suggested_label_name'] = named.mask(suggested < 0)
+  if len(results.label_issues):
+    issues = results.label_issues.reindex(table.index)
+    suggested = issues['suggested_label']
+    table['suspicion'] = issues['suspicion'].astype(np.float32)
+    table['is_issue'] = issues['is_issue'].eq(True)
+    table['suggested_label'] = suggested
+    named = issues['suggested_label_name']
+    table['suggested_label_name'] = named.mask(suggested.isna())
   arrow = pa.Table.from_pandas(table.reset_index(), preserve_index=False)
   facts = {
     'selection': kept.name,

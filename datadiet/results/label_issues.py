@@ -33,7 +33,7 @@ def read(
     return pd.DataFrame(columns=columns).set_index('example_index')
   text = dict.fromkeys(('id', 'suggested_label', 'is_issue'), str)
   table = reading.read_csv(path, dtype=text)
-  # Names are for people, and audits made before lack them.
+  # The names of classes are for people; they are not read.
   needed = {name for name in columns if not name.endswith('_name')}
   if missing := sorted(needed - {*table.columns}):
     raise DataDietError(f'{path} lacks the columns {", ".join(missing)}')

@@ -13,7 +13,7 @@ from datadiet.workdir import artifacts, storage
 from datadiet.workdir.tables import HISTORY_COLUMNS
 
 # Sources of any data: these names say how it is stored, not what it is.
-_NAMED_BY_FOLDER = ('image_folder', 'arrays', 'hugging_face', 'packed')
+_NAMED_BY_FOLDER = ('image_folder', 'arrays', 'hugging_face')
 
 
 def own_name(

@@ -16,8 +16,6 @@ from datadiet.scoring import forward
 from datadiet.scoring.settings import GradientSettings
 from datadiet.training.steps import apply_model
 
-# Scores of the gradient of the loss; unclog is of the logits' instead.
-LOSS_SCORES = ('grand', 'grand_subset')
 UNCLOG = 'unclog'
 LAYERS = 'grand_layers'
 

@@ -77,9 +77,6 @@ def test_an_output_made_meanwhile_is_left_alone(root, tmp_path, monkeypatch):
   ('selection', 'name', 'output', 'message'),
   [
     ('some', 'list', 'out', "'list' is not allowed.*mean lists"),
-    ('some', 'indices', 'out', 'format=lists.*indices.npy'),
-    ('some', 'file_list', 'out', 'format=lists.*ids.txt'),
-    ('some', 'linked_folder', 'out', 'image_folder --link'),
     ('some', 'lists', 'gs://bucket/out', 'allowed: a local path'),
     ('some', 'lists', '', 'allowed: a local path'),
     ('som', 'lists', 'out', "no selection 'som'; it has .*mean some"),
