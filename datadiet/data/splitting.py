@@ -120,7 +120,7 @@ def stratified_split(
   """
   labels = np.asarray(labels)
   logging.info(
-    '%s has no test split: %.3g of each class become one '
+    '%s has no test split: %.3g of each class become its test split '
     '(config.dataset.test_fraction)',
     source,
     test_fraction,

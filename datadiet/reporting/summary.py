@@ -161,11 +161,21 @@ def _worse_than_random(rows: list[dict]) -> list[str]:
   randoms = {row['selection']: row for row in rows}
   return [
     f'{row["selection"]} is {-100 * row["minus_random"]:.2f} points worse than '
-    f'random examples, as many ({percent(row["mean_accuracy"])} against '
+    f'as many random examples ({percent(row["mean_accuracy"])} against '
     f'{percent(randoms[row["random_selection"]]["mean_accuracy"])}, '
-    f'{_runs(row)}): do not prune this data so.'
+    f'{_runs(row)}): {_advice(row, randoms[row["random_selection"]])}.'
     for row in worse
   ]
+
+
+def _advice(row: dict, random: dict) -> str:
+  """What follows where a row is worse than random, given their spread."""
+  spreads = [
+    (one['std_accuracy'] or 0.0) ** 2 / one['num_runs'] for one in (row, random)
+  ]
+  if -row['minus_random'] > 2 * sum(spreads) ** 0.5:
+    return 'do not prune this data this way'
+  return 'which may be chance, as runs differ by as much; train more to tell'
 
 
 def _runs(row: dict) -> str:

@@ -178,7 +178,7 @@ def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
       break
     if engine.platform == 'cpu' and engine.chunk_size >= 128:
       break  # Larger ones gain nothing there.
-  logging.info('Scoring %d examples a chunk', engine.chunk_size)
+  logging.info('Gradient scores: %d examples at a time', engine.chunk_size)
 
 
 def _free_bytes() -> float:

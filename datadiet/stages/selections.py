@@ -127,8 +127,8 @@ def _asked_for(
       balanced = baseline == 'random_balanced'
       if balanced and not can_balance(kept, class_sizes):
         logging.warning(
-          'Baseline random_balanced of %d examples left out: a class has only '
-          '%d',
+          'Baseline random_balanced of %d examples left out: the smallest '
+          'class has only %d examples',
           kept,
           class_sizes.min(),
         )

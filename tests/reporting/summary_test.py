@@ -178,10 +178,24 @@ def test_what_is_worse_than_random_is_said_with_its_size(workdir):
   summary = build_summary(load_results(workdir))
   (sentence,) = summary['worse_than_random']
   assert sentence == (
-    f'{name} is 30.80 points worse than random examples, as many (59.40 % '
-    'against 90.20 %, 3 runs each): do not prune this data so.'
+    f'{name} is 30.80 points worse than as many random examples (59.40 % '
+    'against 90.20 %, 3 runs each): do not prune this data this way.'
   )
   assert sentence in format_table(summary)
+
+
+def test_what_is_worse_by_less_than_runs_differ_may_be_chance(workdir):
+  name = 'el2n_step_60_keep_max_60'
+  folder = workdir.run(f'retrain/{name}', 0)
+  manifest = artifacts.read_manifest(folder)
+  manifest['test_accuracy'] = 0.5
+  artifacts.write_manifest(folder, manifest)
+  (sentence,) = build_summary(load_results(workdir))['worse_than_random']
+  assert 'points worse than as many random examples' in sentence
+  assert sentence.endswith(
+    ', 3 runs each): which may be chance, as runs differ by as much; train '
+    'more to tell.'
+  )
 
 
 def _forget_selections(workdir, group: str) -> None:
