@@ -62,6 +62,15 @@ test-storage: $(STAMP) ## Run the program on local object stores, S3 and GCS.
 	  -c constraints.txt -e '.[gcs,s3,stores]'
 	@$(VENV)/bin/python -m pytest tests/storage
 
+TPU_VENV := .venv-tpu
+.PHONY: test-accelerators
+test-accelerators: $(STAMP) ## Ask the compiler for TPUs about the programs.
+	@test -x $(TPU_VENV)/bin/python || $(PYTHON) -m venv $(TPU_VENV)
+	@$(TPU_VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[tpu]' pytest pytest-timeout
+	@TPU_SKIP_MDS_QUERY=1 ALLOW_MULTIPLE_LIBTPU_LOAD=1 JAX_PLATFORMS=cpu \
+	  $(TPU_VENV)/bin/python -m pytest --timeout=1800 tests/accelerators
+
 .PHONY: wheel
 wheel: $(STAMP) ## Build dist/, install it in empty environments, run it.
 	@$(VENV)/bin/python -m pytest tests/wheel

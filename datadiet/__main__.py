@@ -6,6 +6,7 @@ from datadiet.runtime import starting
 def main() -> None:
   """Runs the program on the command line and exits."""
   starting.stop_while_importing()
+  starting.keep_to_the_cpu_for_forecasts()
   # Imported late: this takes seconds.
   from datadiet import main as program
 

@@ -15,12 +15,14 @@ from datadiet.runtime import starting
 
 if __name__ == '__main__':
   starting.stop_while_importing()
+  starting.keep_to_the_cpu_for_forecasts()
 
 from absl import app, flags, logging
 
 from datadiet import config as config_lib
 from datadiet.config import flags as program_flags
 from datadiet.config import sweep
+from datadiet.forecast import flags as forecast_flags
 from datadiet.runtime import compilation, ending, processes, stopping
 from datadiet.workdir import storage
 
@@ -66,8 +68,15 @@ def _main(argv: list[str]) -> int:
       f'unexpected argument {argv[1]!r}; settings are given '
       'as --config.SECTION.FIELD=VALUE'
     )
-  given = program_flags.given()
+  asked = forecast_flags.requested()
+  given = program_flags.given(needs_workdir=asked is None)
   _set_up_logging()
+  if asked:
+    # Imported late, as everything that sets JAX up.
+    from datadiet.forecast import table
+
+    print(table.forecast(given.config, asked))
+    return 0
   children = sweep.children_of(given.config, given.workdir, given.sweep_index)
   with stopping.handle_signals():  # The others may take minutes to come.
     processes.initialize(

@@ -17,7 +17,7 @@ PACKAGE = REPOSITORY / 'datadiet'
 FLOORS = (
   ('__main__',),
   ('main', 'export'),
-  ('pipeline',),
+  ('pipeline', 'forecast'),
   ('stages',),
   ('config',),
   ('exporting', 'reporting', 'scoring', 'selection'),

@@ -83,13 +83,16 @@ class Given:
   process_id: int | None
 
 
-def given() -> Given:
+def given(needs_workdir: bool = True) -> Given:
   """The values of the flags, once they are parsed.
 
+  Args:
+    needs_workdir: whether anything is to be run.
+
   Raises:
-    ConfigError: if one that is always needed is missing.
+    ConfigError: if one that is needed is missing.
   """
-  if not _WORKDIR.value:
+  if needs_workdir and not _WORKDIR.value:
     raise ConfigError('--workdir is missing')
   if not _CONFIG.value:
     raise ConfigError(_missing_config())
@@ -98,7 +101,7 @@ def given() -> Given:
   return Given(
     _CONFIG.value,
     argument if argument.endswith('.json') else '',
-    _WORKDIR.value,
+    _WORKDIR.value or '',
     _STAGES.value,
     _SWEEP_INDEX.value,
     _COORDINATOR_ADDRESS.value,

@@ -38,7 +38,7 @@ class DevicePlacement:
     image_shape: (height, width, channels).
   """
 
-  resident: dict[str, jax.Array]
+  resident: dict[str, Any]
   image_shape: tuple[int, ...]
 
   @classmethod

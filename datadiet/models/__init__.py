@@ -1,7 +1,9 @@
 """Networks: one file a family, one entry each in `MODELS`.
 
 A model is a flax linen module with `__call__(images, train) -> logits`, images
-float32[batch, height, width, channels], logits float32[batch, num_classes].
+float32[batch, height, width, channels], logits float32[batch, num_classes]. One
+with batch norm has an attribute `axis_name`, which it hands to `nn.BatchNorm`:
+the mesh axis over whose devices a run's batch is split.
 """
 
 import inspect
@@ -11,7 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from datadiet.errors import DataDietError
+from datadiet.errors import ConfigError, DataDietError
 from datadiet.models.resnet import resnet18_lowres, resnet50_lowres
 from datadiet.models.simple_cnn import SimpleCNN
 from datadiet.settings import closest
@@ -72,7 +74,7 @@ def option_names(name: str) -> tuple[str, ...]:
   """What `make_model` takes as options of a model of `MODELS`."""
   factory = MODELS[name]
   # What all models have, what flax adds, and what a partial has filled in.
-  others = {'num_classes', 'width', 'dtype', 'parent', 'name'}
+  others = {'num_classes', 'width', 'dtype', 'axis_name', 'parent', 'name'}
   others |= {*getattr(factory, 'keywords', {})}
   Parameter = inspect.Parameter
   return tuple(
@@ -81,3 +83,30 @@ def option_names(name: str) -> tuple[str, ...]:
     if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     and parameter.name not in others
   )
+
+
+def over_data_axis(
+  model: nn.Module, axis_name: str | None, has_batch_stats: bool
+) -> nn.Module:
+  """The model with batch statistics over all devices that share a batch.
+
+  Args:
+    model: without parameters, of `make_model`.
+    axis_name: the mesh axis over which the batch is split; None for one device.
+    has_batch_stats: whether the model keeps batch statistics.
+
+  Raises:
+    ConfigError: if it does, and cannot be told over which axis they are.
+  """
+  if axis_name is None:
+    return model
+  if hasattr(model, 'axis_name'):
+    return model.clone(axis_name=axis_name)
+  if has_batch_stats:
+    raise ConfigError(
+      f'config.model.name: {type(model).__name__} keeps batch statistics and '
+      'has no attribute axis_name, so that each device of a run would use '
+      'those of its part of a batch; allowed: a model that hands axis_name to '
+      'nn.BatchNorm, or as many of config.train.runs_at_once as devices'
+    )
+  return model

@@ -61,6 +61,7 @@ class ResNet(nn.Module):
     num_classes: number of logits.
     width: channels of the first stage, doubled at each following one.
     dtype: compute type; params, batch statistics and logits are float32.
+    axis_name: of the devices whose batches share batch statistics, if any.
   """
 
   stage_sizes: Sequence[int]
@@ -68,6 +69,7 @@ class ResNet(nn.Module):
   num_classes: int
   width: int = 64
   dtype: jnp.dtype = jnp.float32
+  axis_name: str | None = None
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -79,6 +81,7 @@ class ResNet(nn.Module):
       momentum=0.9,
       epsilon=1e-5,
       dtype=self.dtype,
+      axis_name=self.axis_name,
     )
     hidden = conv(self.width, (3, 3))(images.astype(self.dtype))
     hidden = nn.relu(norm()(hidden))

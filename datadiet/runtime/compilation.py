@@ -58,7 +58,7 @@ def jit(
   run_once: bool = False,
   platform: str | None = None,
   **options,
-) -> Callable:
+) -> jax.stages.Wrapped:
   """`jax.jit` with the compiler options of a platform.
 
   Args:

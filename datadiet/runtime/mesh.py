@@ -2,14 +2,15 @@
 
 Independent runs are the natural axis of scale: several runs train at once, one
 slot each, with each batch split over the devices of its slot. `jax.shard_map`
-is manual over 'run' and automatic over 'data', so that a step written for one
-run serves all, and its batch-norm statistics and gradients are over the run's
-whole batch.
+is manual over both axes: a step sees one run and its device's share of the
+batch, and says itself what the devices of a slot exchange (`lax.pmean` of
+gradients, batch norm's `axis_name`). Nothing is left to a partitioner: that of
+TPUs gathers whole activations for the gradients of convolutions.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -66,7 +67,7 @@ class RunMesh:
       return batch_size
     return min(batch_size, _CPU_BATCH * self.devices_per_slot)
 
-  def jit(self, function: Callable, **options) -> Callable:
+  def jit(self, function: Callable, **options) -> jax.stages.Wrapped:
     """`compilation.jit` for these devices."""
     return compilation.jit(function, platform=self.platform, **options)
 
@@ -79,10 +80,14 @@ class RunMesh:
   def replicated(self) -> NamedSharding:
     return NamedSharding(self.mesh, P())
 
+  @property
+  def data_axis(self) -> str | None:
+    """The axis that the batch of a slot is split over, if it is split."""
+    return DATA_AXIS if self.devices_per_slot > 1 else None
+
   def batch_sharding(self, batch_axis: int) -> NamedSharding:
     """For [slot, ..., batch, ...]; `batch_axis` counts the slot's too."""
-    spec = [RUN_AXIS] + [None] * (batch_axis - 1) + [DATA_AXIS]
-    return NamedSharding(self.mesh, P(*spec))
+    return NamedSharding(self.mesh, _batch_spec(batch_axis))
 
   def put(self, tree: Any, sharding: NamedSharding) -> Any:
     """Places host arrays, each process giving the parts it holds."""
@@ -103,6 +108,23 @@ class RunMesh:
     if jax.process_count() == 1:
       return jax.device_put(tree, sharding)
     return jax.tree.map(put_leaf, tree)
+
+  def abstract(
+    self, tree: Any, sharding: NamedSharding, lead: tuple[int, ...] = ()
+  ) -> Any:
+    """Shapes of arrays laid out so, to compile without any of them.
+
+    Args:
+      tree: arrays, or their shapes.
+      sharding: of the mesh.
+      lead: dimensions that come before each leaf's own, such as slots.
+    """
+    return jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(
+        (*lead, *leaf.shape), leaf.dtype, sharding=sharding
+      ),
+      tree,
+    )
 
   def to_host(self, tree: Any) -> Any:
     """Copies all slots of a stacked tree to every process, as numpy arrays."""
@@ -133,21 +155,30 @@ class RunMesh:
     function: Callable,
     *,
     shared: Sequence[int] = (),
+    split: Mapping[int, int] | None = None,
     donate: Sequence[int] = (),
     run_once: bool = False,
-  ) -> Callable:
+  ) -> jax.stages.Wrapped:
     """Makes a function of one run a jitted function of all slots.
 
+    Every device of a slot calls it, and all of them have to return the same.
+
     Args:
-      function: takes and returns arrays of one run.
+      function: takes and returns arrays of one run, and of those in `split` the
+        device's share; `lax` collectives over `data_axis` are its own.
       shared: positions of arguments that are the same for all runs; all
         others have a leading dimension of slots.
+      split: position -> the axis, counting that of slots, along which the
+        arrays of an argument are split over the devices of a slot; see
+        `batch_sharding`.
       donate: positions of arguments whose memory may be reused.
       run_once: whether compiling fast matters more than running fast.
 
     Returns:
       A jitted function whose outputs have a leading dimension of slots.
     """
+
+    split = split or {}
 
     def one_slot(*inputs):
       own = [
@@ -156,20 +187,25 @@ class RunMesh:
       ]
       return jax.tree.map(lambda leaf: leaf[None], function(*own))
 
+    def spec_of(position: int) -> P:
+      if position in shared:
+        return P()
+      return _batch_spec(split[position]) if position in split else P(RUN_AXIS)
+
     def all_slots(*inputs):
-      specs = tuple(
-        P() if i in shared else P(RUN_AXIS) for i in range(len(inputs))
-      )
       return jax.shard_map(
         one_slot,
         mesh=self.mesh,
-        in_specs=specs,
+        in_specs=tuple(map(spec_of, range(len(inputs)))),
         out_specs=P(RUN_AXIS),
-        axis_names={RUN_AXIS},
         check_vma=False,
       )(*inputs)
 
     return self.jit(all_slots, run_once=run_once, donate_argnums=tuple(donate))
+
+
+def _batch_spec(batch_axis: int) -> P:
+  return P(RUN_AXIS, *[None] * (batch_axis - 1), DATA_AXIS)
 
 
 def choose_slots(num_runs: int, num_devices: int, batch_size: int) -> int:

@@ -153,6 +153,20 @@ class ScoringEngine:
     padding = self.chunk_size - len(chunk)
     return np.pad(chunk, (0, padding), constant_values=-1).astype(np.int32)
 
+  def lower(self, variables: Mapping[str, Any]) -> jax.stages.Lowered:
+    """The program of one chunk, for the mesh's devices, there or not.
+
+    Args:
+      variables: shapes of {'params': ..., 'batch_stats': ...}, and of
+        'unclog_direction' for unclog.
+    """
+    chunk = self._placement.feed(np.zeros(self.chunk_size, np.int32))
+    return self._score.lower(
+      self._mesh.abstract(dict(variables), self._mesh.replicated),
+      self._mesh.abstract(chunk, self._sharding),
+      self._placement.resident,
+    )
+
   def temporary_bytes(self, variables: Mapping[str, Any]) -> int:
     """Memory that scoring one chunk takes on a device beside its inputs."""
     feed = self._feed(self._chunk(0, np.arange(self.chunk_size)))

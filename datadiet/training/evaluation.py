@@ -47,14 +47,50 @@ class Evaluator:
     batch_size += -batch_size % run_mesh.devices_per_slot
     example_index, _ = pad_to_multiple(np.arange(num_examples), batch_size)
     self._batches = example_index.reshape(-1, batch_size)
-    eval_step = make_eval_step(model, mean=mean, std=std)
+    eval_step = make_eval_step(
+      model, mean=mean, std=std, data_axis=run_mesh.data_axis
+    )
     gather = self._placement.gather
 
     def add_batch(sums, params, batch_stats, feed, resident):
       new = eval_step(params, batch_stats, gather(resident, feed))
       return jax.tree.map(lambda total, value: total + value, sums, new)
 
-    self._add_batch = run_mesh.per_run(add_batch, shared=(4,))
+    self._add_batch = run_mesh.per_run(add_batch, shared=(4,), split={3: 1})
+
+  @property
+  def num_batches(self) -> int:
+    """Batches of the whole split."""
+    return len(self._batches)
+
+  @property
+  def batch_size(self) -> int:
+    """Examples of a batch."""
+    return self._batches.shape[1]
+
+  def lower(self, state: Any) -> jax.stages.Lowered:
+    """The program of one batch, for the mesh's devices, there or not.
+
+    Args:
+      state: the shapes of a stacked TrainState, on the mesh.
+    """
+    mesh, slots = self._run_mesh, self._run_mesh.num_slots
+    batch = np.broadcast_to(self._batches[0], (slots, self.batch_size))
+    return self._add_batch.lower(
+      mesh.abstract(self._zeros(), mesh.by_run),
+      state.params,
+      state.batch_stats,
+      mesh.abstract(self._placement.feed(batch), mesh.batch_sharding(1)),
+      self._placement.resident,
+    )
+
+  def _zeros(self) -> dict[str, np.ndarray]:
+    slots = self._run_mesh.num_slots
+    return {
+      'loss': np.zeros(slots, np.float32),
+      'correct': np.zeros((slots, self._num_classes), np.int32),
+      'count': np.zeros((slots, self._num_classes), np.int32),
+    }
 
   def warm_up(self, state: Any) -> None:
     """Compiles, by measuring on one batch."""
@@ -83,12 +119,7 @@ class Evaluator:
     cut_off: Callable[[jax.Array], bool],
   ) -> dict[str, jax.Array] | None:
     slots = self._run_mesh.num_slots
-    zeros = {
-      'loss': np.zeros(slots, np.float32),
-      'correct': np.zeros((slots, self._num_classes), np.int32),
-      'count': np.zeros((slots, self._num_classes), np.int32),
-    }
-    sums = self._run_mesh.put(zeros, self._run_mesh.by_run)
+    sums = self._run_mesh.put(self._zeros(), self._run_mesh.by_run)
     for batch in batches:
       feed = self._placement.feed(np.broadcast_to(batch, (slots, len(batch))))
       feed = self._run_mesh.put(feed, self._run_mesh.batch_sharding(1))

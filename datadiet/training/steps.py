@@ -115,8 +115,13 @@ def make_train_step(
   augmentation: str,
   crop_padding: int,
   recorders: Sequence[Recorder] = (),
+  data_axis: str | None = None,
 ) -> Callable[[TrainState, Batch, StepKeys], TrainState]:
   """Builds the train step of one run.
+
+  Where the batch is split over devices, each computes on its share: gradients,
+  loss and batch statistics are averaged over them, and logits gathered (some
+  kilobytes) for what is recorded of every example.
 
   Args:
     model: the network.
@@ -126,6 +131,7 @@ def make_train_step(
     augmentation: a key of `AUGMENTATIONS`.
     crop_padding: pixels by which crops may shift.
     recorders: of the state's dynamics.
+    data_axis: the mesh axis over which the batch is split, if it is.
 
   Returns:
     (state, batch, keys) -> state. `batch` has 'image' uint8[batch, height,
@@ -147,17 +153,30 @@ def make_train_step(
       lambda key: jax.random.fold_in(jax.random.wrap_key_data(key), state.step),
       keys,
     )
-    images = augment(batch['image'], rngs['augmentation'], crop_padding)
+    images = augment(
+      batch['image'], rngs['augmentation'], crop_padding, data_axis
+    )
+    if data_axis is not None:
+      # What a model draws by itself, such as dropout, differs by device.
+      rngs['model'] = jax.random.fold_in(
+        rngs['model'], jax.lax.axis_index(data_axis)
+      )
     images = normalise(images, mean, std)
-    labels = batch['label']
     gradient = jax.value_and_grad(loss_and_outputs, has_aux=True)
     (loss, (losses, logits, batch_stats)), grads = gradient(
       state.params, state.batch_stats, images, batch, model_rngs(rngs['model'])
     )
+    labels, example_index = batch['label'], batch['example_index']
+    if data_axis is not None:
+      loss, grads = jax.lax.pmean((loss, grads), data_axis)
+      losses, logits, labels, example_index = (
+        jax.lax.all_gather(own, data_axis, tiled=True)
+        for own in (losses, logits, labels, example_index)
+      )
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     kept_losses = state.losses
     if kept_losses is not None:
-      kept_losses = record_losses(kept_losses, batch['example_index'], losses)
+      kept_losses = record_losses(kept_losses, example_index, losses)
     return state.replace(
       step=state.step + 1,
       params=optax.apply_updates(state.params, updates),
@@ -165,12 +184,7 @@ def make_train_step(
       opt_state=opt_state,
       losses=kept_losses,
       dynamics=update_dynamics(
-        state.dynamics,
-        batch['example_index'],
-        logits,
-        labels,
-        state.step,
-        recorders,
+        state.dynamics, example_index, logits, labels, state.step, recorders
       ),
       meters=_update_meters(
         state.meters, loss, losses, logits, labels, state.step
@@ -192,7 +206,11 @@ def _update_meters(meters, loss, losses, logits, labels, step) -> Meters:
 
 
 def make_eval_step(
-  model: nn.Module, *, mean: jax.typing.ArrayLike, std: jax.typing.ArrayLike
+  model: nn.Module,
+  *,
+  mean: jax.typing.ArrayLike,
+  std: jax.typing.ArrayLike,
+  data_axis: str | None = None,
 ) -> Callable[[Any, Any, Batch], dict[str, jax.Array]]:
   """Builds the evaluation step of one run.
 
@@ -200,6 +218,7 @@ def make_eval_step(
     model: the network.
     mean: float32[channels], for normalisation.
     std: float32[channels].
+    data_axis: the mesh axis over which the batch is split, if it is.
 
   Returns:
     (params, batch_stats, batch) -> sums over the examples with 'mask' true:
@@ -214,10 +233,11 @@ def make_eval_step(
     mask = batch['mask']
     classes = jnp.arange(logits.shape[-1])
     of_class = (batch['label'][:, None] == classes) & mask[:, None]
-    return {
+    sums = {
       'loss': jnp.sum(jnp.where(mask, losses, 0.0)),
       'correct': jnp.sum(of_class & correct[:, None], 0),
       'count': jnp.sum(of_class, 0),
     }
+    return sums if data_axis is None else jax.lax.psum(sums, data_axis)
 
   return eval_step

@@ -11,7 +11,7 @@ import numpy as np
 from datadiet.data.dataset import Dataset
 from datadiet.feeding import order
 from datadiet.feeding.placement import Placements
-from datadiet.models import make_model
+from datadiet.models import make_model, over_data_axis
 from datadiet.runtime import randomness
 from datadiet.runtime.mesh import RunMesh
 from datadiet.training.evaluation import Evaluator
@@ -23,6 +23,7 @@ from datadiet.training.state import (
   TrainState,
   init_meters,
   init_state,
+  init_variables,
 )
 from datadiet.training.steps import StepKeys, make_train_step, step_keys
 
@@ -55,6 +56,13 @@ class Trainer:
       dtype=plan.model.dtype,
       options=plan.model.options,
     )
+    shapes = jax.eval_shape(
+      lambda key: init_variables(model, dataset.image_shape, key),
+      jax.ShapeDtypeStruct((2,), jnp.uint32),
+    )
+    model = over_data_axis(
+      model, run_mesh.data_axis, bool(shapes['batch_stats'])
+    )
     self._placement = placements.of(dataset.train, run_mesh.replicated)
     horizon = plan.train.schedule_steps
     tx = make_optimizer(plan.optimizer, horizon)
@@ -79,8 +87,11 @@ class Trainer:
       augmentation=plan.train.augmentation,
       crop_padding=plan.train.crop_padding,
       recorders=plan.dynamics.recorders,
+      data_axis=run_mesh.data_axis,
     )
-    self._steps = run_mesh.per_run(self._run_steps, shared=(3, 4), donate=(0,))
+    self._steps = run_mesh.per_run(
+      self._run_steps, shared=(3, 4), split={1: 2}, donate=(0,)
+    )
     # On the devices, of `_run_steps`: sent once each.
     self._counts: dict[int, jax.Array] = {}
     self._split_meters = run_mesh.per_run(
@@ -133,6 +144,26 @@ class Trainer:
     return jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
       jax.eval_shape(self._init, key),
+    )
+
+  def abstract_state(self) -> TrainState:
+    """Shapes of the stacked states on the mesh, to compile for."""
+    lead = (self.run_mesh.num_slots,)
+    return self.run_mesh.abstract(
+      self.state_shapes(), self.run_mesh.by_run, lead
+    )
+
+  def lower_steps(self) -> jax.stages.Lowered:
+    """The program of `run_steps`, for the mesh's devices, there or not."""
+    mesh, slots = self.run_mesh, (self.run_mesh.num_slots,)
+    steps = (*slots, self._plan.steps_per_call, self._plan.train.batch_size)
+    feed = self._placement.feed(np.zeros(steps, np.int32))
+    return self._steps.lower(
+      self.abstract_state(),
+      mesh.abstract(feed, mesh.batch_sharding(2)),
+      mesh.abstract(step_keys(0, 0), mesh.by_run, slots),
+      mesh.abstract(np.int32(0), mesh.replicated),
+      self._placement.resident,
     )
 
   def put(self, states: Sequence[TrainState]) -> TrainState:

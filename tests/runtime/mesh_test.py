@@ -114,11 +114,15 @@ def test_per_run_gives_each_slot_its_own_and_all_the_shared(shape):
   slots = run_mesh.num_slots
 
   def weighted(own, batch, shared):
-    return {'sum': own['scale'] * batch.sum() + shared, 'batch': 2 * batch}
+    total = jax.lax.psum(batch.sum(), mesh_lib.DATA_AXIS)
+    return {
+      'sum': own['scale'] * total + shared,
+      'batch': 2 * jax.lax.all_gather(batch, mesh_lib.DATA_AXIS, tiled=True),
+    }
 
   scale = np.arange(1.0, slots + 1, dtype=np.float32)
   batch = np.arange(slots * 16, dtype=np.float32).reshape(slots, 16)
-  result = run_mesh.per_run(weighted, shared=(2,))(
+  result = run_mesh.per_run(weighted, shared=(2,), split={1: 1})(
     run_mesh.put({'scale': scale}, run_mesh.by_run),
     run_mesh.put(batch, run_mesh.batch_sharding(1)),
     run_mesh.put(np.float32(0.5), run_mesh.replicated),
@@ -137,11 +141,11 @@ def test_a_slot_splits_its_batch_over_its_devices(shape):
   slots, per_slot = shape
 
   def layer(kernel, images):
-    outputs = images @ kernel
-    return outputs.mean(0), outputs
+    assert images.shape == (48 // per_slot, 7)
+    return jax.lax.pmean((images @ kernel).mean(0), run_mesh.data_axis)
 
   compiled = (
-    run_mesh.per_run(layer)
+    run_mesh.per_run(layer, split={1: 1})
     .lower(
       run_mesh.put(np.ones((slots, 7, 5), np.float32), run_mesh.by_run),
       run_mesh.put(

@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -88,12 +89,39 @@ def test_runs_seeds_and_steps_draw_for_themselves(name):
   assert losses[0] == losses[1] != losses[2]
 
 
-@pytest.mark.parametrize('shape', [(2, 1), (1, 4)])
-def test_what_is_dropped_does_not_depend_on_the_mesh(shape):
+def test_what_is_dropped_does_not_depend_on_the_other_runs_of_the_mesh():
   expected = _params(*make_trainer(1, 1, model='dropping'), 3)[0]
-  found = _params(*make_trainer(*shape, model='dropping'), 3)[0]
+  found = _params(*make_trainer(2, 1, model='dropping'), 3)[0]
   for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected)):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+class _Drawing(nn.Module):
+  """Adds what it draws for each image to the first logit."""
+
+  num_classes: int
+  width: int = 4
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    logits = nn.Dense(self.num_classes)(images.reshape(len(images), -1))
+    if not train:
+      return logits
+    drawn = jax.random.uniform(self.make_rng('dropout'), (len(images),))
+    return logits.at[:, 0].add(1e4 * drawn)
+
+
+def test_devices_of_a_run_draw_different_bits(monkeypatch):
+  monkeypatch.setitem(MODELS, 'drawing', _Drawing)
+  trainer, jobs = make_trainer(1, 4, model='drawing')
+  block = next(trainer.index_blocks(jobs, 0))
+  state = trainer.run_steps(
+    trainer.init(jobs), trainer.make_feed([block]), trainer.step_keys(jobs), 1
+  )
+  margins = np.asarray(state.dynamics.margin_mean)[0, block[0]]
+  # Four shares of four images: no two images with the same bits.
+  assert len(np.unique(np.abs(margins).round(-1))) > 12
 
 
 class _AlwaysDropping(nn.Module):

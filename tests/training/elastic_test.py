@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from datadiet.feeding import order
+from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.training.trainer import Trainer
@@ -59,13 +60,8 @@ def test_five_steps_on(of_eight, expected, devices, tmp_path, monkeypatch):
   monkeypatch.setattr(Trainer, 'make_feed', recorded)
   small_runs.train(tmp_path, devices=devices)
   # The order of a run that was never stopped.
-  stream = order.batches(
-    np.arange(small_runs.NUM_TRAIN),
-    batch_size=small_runs.BATCH_SIZE,
-    seed=0,
-    run=0,
-    first_step=0,
-  )
+  epochs = AllExamples(np.arange(small_runs.NUM_TRAIN), seed=0, run=0)
+  stream = order.batches(epochs, batch_size=small_runs.BATCH_SIZE)
   in_order = [next(stream) for _ in range(10)]
   np.testing.assert_array_equal(blocks, in_order[STOPPED_AT:])
   found = final_state(tmp_path)

@@ -38,13 +38,16 @@ class SmallNet(nn.Module):
   num_classes: int
   width: int = 4
   dtype: jnp.dtype = jnp.float32
+  axis_name: str | None = None
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     hidden = nn.Conv(self.width, (3, 3), 2, use_bias=False, dtype=self.dtype)(
       images.astype(self.dtype)
     )
-    hidden = nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype)(hidden)
+    hidden = nn.BatchNorm(
+      not train, momentum=0.9, dtype=self.dtype, axis_name=self.axis_name
+    )(hidden)
     features = nn.relu(hidden).reshape(len(images), -1)
     logits = nn.Dense(self.num_classes, dtype=self.dtype)(features)
     return logits.astype(jnp.float32)

@@ -5,12 +5,16 @@ import functools
 import gc
 import re
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from datadiet.errors import ConfigError
 from datadiet.feeding.epochs import AllExamples
 from datadiet.feeding.placement import Placements
+from datadiet.models import MODELS
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.training.optimizer import OptimizerSettings, make_schedule
@@ -314,3 +318,50 @@ def test_evaluation_counts_every_test_example_once(shape):
   for label in range(small_runs.NUM_CLASSES):
     assert int(sums['correct'][0, label]) == right[labels == label].sum()
     assert int(sums['count'][0, label]) == (labels == label).sum()
+
+
+class NormWithoutAxis(nn.Module):
+  """A model of somebody's who trains on one device."""
+
+  num_classes: int
+  width: int = 4
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    hidden = nn.BatchNorm(not train)(images.reshape(len(images), -1))
+    return nn.Dense(self.num_classes)(hidden)
+
+
+@pytest.mark.parametrize('shape', [(1, 8), (2, 4), (4, 1)])
+def test_batch_statistics_of_a_part_of_a_batch_are_refused(shape, monkeypatch):
+  monkeypatch.setitem(MODELS, 'other', NormWithoutAxis)
+  if shape[1] == 1:
+    trainer, jobs = make_trainer(*shape, model='other')
+    assert train_steps(trainer, jobs, 1).step.shape == (4,)
+  else:
+    with pytest.raises(ConfigError, match='has no attribute axis_name'):
+      make_trainer(*shape, model='other')
+
+
+@pytest.mark.parametrize('shape', [(1, 8), (2, 4)])
+def test_devices_of_a_slot_exchange_gradients_and_logits_alone(shape):
+  trainer, jobs = make_trainer(*shape)
+  state = trainer.init(jobs)
+  feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
+  count = trainer.run_mesh.put(np.int32(1), trainer.run_mesh.replicated)
+  keys = trainer.step_keys(jobs)
+  lowered = trainer._steps.lower(
+    state, feed, keys, count, trainer._placement.resident
+  )
+  kinds = {'all_reduce', 'all_gather', 'all_to_all', 'collective_permute'}
+  found = {
+    kind: re.findall(rf'stablehlo.{kind}', lowered.as_text()) for kind in kinds
+  }
+  assert len(found['all_gather']) == 4  # losses, logits, labels, indices
+  assert found['all_reduce']
+  assert not found['all_to_all'] and not found['collective_permute']
+  compiled = lowered.compile().as_text()
+  gathered = re.findall(r'= \w+\[([\d,]+)\]\S* all-gather', compiled)
+  sizes = {np.prod([int(n) for n in dims.split(',')]) for dims in gathered}
+  assert max(sizes) <= small_runs.BATCH_SIZE * small_runs.NUM_CLASSES

@@ -1,0 +1,250 @@
+"""The programs that an experiment runs, lowered for devices not at hand."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from datadiet.config import Config
+from datadiet.data.dataset import Dataset, Split
+from datadiet.errors import ConfigError
+from datadiet.feeding.placement import DevicePlacement, Placements
+from datadiet.models import make_model
+from datadiet.runtime.mesh import RunMesh, flat_mesh, make_run_mesh
+from datadiet.scoring import registry
+from datadiet.scoring.engine import ScoringEngine, pass_groups
+from datadiet.scoring.gradient import UNCLOG
+from datadiet.training.dynamics import DynamicsSettings
+from datadiet.training.plan import TrainingPlan
+from datadiet.training.state import init_variables
+from datadiet.training.trainer import Trainer
+
+# Examples of a chunk and chip where the config leaves it to the device.
+_GRADIENT_CHUNK = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class DataShape:
+  """What a program has to know of a data set.
+
+  Attributes:
+    num_examples: of the train split.
+    num_test: of the test split.
+    image_shape: (height, width, channels).
+    num_classes: number of logits.
+  """
+
+  num_examples: int
+  num_test: int
+  image_shape: tuple[int, int, int]
+  num_classes: int
+
+  def dataset(self) -> Dataset:
+    """A data set of this shape without pixels: it takes no memory."""
+    channels = self.image_shape[2]
+
+    def split(num: int) -> Split:
+      return Split(
+        np.broadcast_to(np.uint8(0), (num, *self.image_shape)),
+        np.zeros(num, np.int32),
+        np.broadcast_to(np.str_(''), (num,)),
+      )
+
+    return Dataset(
+      name='shape',
+      train=split(self.num_examples),
+      test=split(self.num_test),
+      class_names=tuple(map(str, range(self.num_classes))),
+      mean=np.full(channels, 0.5, np.float32),
+      std=np.full(channels, 0.25, np.float32),
+      fingerprint='',
+    )
+
+
+# Of data sets that are always the same.
+_KNOWN = {
+  'cifar10': DataShape(50_000, 10_000, (32, 32, 3), 10),
+  'cifar100': DataShape(50_000, 10_000, (32, 32, 3), 100),
+  'cinic10': DataShape(180_000, 90_000, (32, 32, 3), 10),
+  'digits': DataShape(1_437, 360, (8, 8, 1), 10),
+}
+
+
+def shape_of(name: str, given: tuple[int, ...]) -> DataShape:
+  """The shape of a data set, as given or as it is known.
+
+  Args:
+    name: `config.dataset.name`.
+    given: of --data_shape, or ().
+
+  Raises:
+    ConfigError: if neither says it.
+  """
+  if given:
+    num_examples, num_test, height, width, channels, num_classes = given
+    return DataShape(
+      num_examples, num_test, (height, width, channels), num_classes
+    )
+  if name not in _KNOWN:
+    raise ConfigError(
+      f'--data_shape is missing: what config.dataset.name = {name!r} has is '
+      'not known before it is read; allowed: --data_shape=EXAMPLES,'
+      'TEST_EXAMPLES,HEIGHT,WIDTH,CHANNELS,CLASSES, or one of '
+      f'{", ".join(_KNOWN)}'
+    )
+  return _KNOWN[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """One of them.
+
+  Attributes:
+    name: for people.
+    lower: lowers it; compile what it returns.
+    trips: steps of its loop.
+    calls: how often the experiment runs it, one wave after the other.
+    images: of one call, of all devices.
+    run_mesh: what it runs on.
+  """
+
+  name: str
+  lower: Callable[[], Any]
+  trips: int
+  calls: int
+  images: int
+  run_mesh: RunMesh
+
+
+class ShapePlacements(Placements):
+  """Places splits by their shapes alone, on devices that are not there."""
+
+  def of(
+    self, split: Split, sharding: jax.sharding.Sharding
+  ) -> DevicePlacement:
+    """The placement that a split has on the devices of a sharding."""
+    num, *shape = split.images.shape
+    resident = {
+      'image': jax.ShapeDtypeStruct(
+        (num, int(np.prod(shape))), jnp.uint8, sharding=sharding
+      ),
+      'label': jax.ShapeDtypeStruct((num,), jnp.int32, sharding=sharding),
+    }
+    return DevicePlacement(resident, tuple(shape))
+
+
+def programs(
+  config: Config, shape: DataShape, devices: list[Any]
+) -> Iterator[Program]:
+  """The programs of training and scoring, as the stages run them.
+
+  Args:
+    config: of `config.resolve`, with a model.dtype.
+    shape: of the data.
+    devices: to compile for.
+  """
+  dataset = shape.dataset()
+  yield from _training(config, dataset, devices)
+  yield from _scoring(config, dataset, devices)
+
+
+def _training(
+  config: Config, dataset: Dataset, devices: list[Any]
+) -> Iterator[Program]:
+  train = config.train
+  run_mesh = make_run_mesh(
+    train.num_runs,
+    train.batch_size,
+    runs_at_once=train.runs_at_once,
+    devices=devices,
+  )
+  needs_window = registry.needing(config.score.names, registry.WINDOWS)
+  plan = TrainingPlan(
+    config.model,
+    config.optimizer,
+    train,
+    train.num_steps,
+    dynamics=DynamicsSettings(window=train.dynamics_window)
+    if needs_window
+    else DynamicsSettings(),
+  )
+  per_call = train.steps_per_call or 10
+  plan = dataclasses.replace(
+    plan, train=dataclasses.replace(train, steps_per_call=per_call)
+  )
+  trainer = Trainer(dataset, plan, run_mesh, ShapePlacements())
+  waves = -(-train.num_runs // run_mesh.num_slots)
+  yield Program(
+    f'train, {run_mesh.num_slots} runs on {run_mesh.devices_per_slot} each, '
+    f'batch {train.batch_size}, {config.model.dtype}, {per_call} steps a call',
+    trainer.lower_steps,
+    per_call,
+    waves * -(-train.num_steps // per_call),
+    run_mesh.num_slots * train.batch_size * per_call,
+    run_mesh,
+  )
+  num_evaluations = -(-train.num_steps // train.eval_every_steps)
+  yield Program(
+    'evaluate',
+    lambda: trainer.evaluate.lower(trainer.abstract_state()),
+    1,
+    waves * num_evaluations * trainer.evaluate.num_batches,
+    run_mesh.num_slots * trainer.evaluate.batch_size,
+    run_mesh,
+  )
+
+
+def _scoring(
+  config: Config, dataset: Dataset, devices: list[Any]
+) -> Iterator[Program]:
+  score = config.score
+  mesh = flat_mesh(devices)
+  names = registry.of_kind(
+    score.names, registry.FORWARD, registry.GRADIENT, registry.DATA
+  )
+  for group in pass_groups(names):
+    is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
+    chunk = score.gradient_batch_size or _GRADIENT_CHUNK * len(devices)
+    if not is_gradient:
+      chunk = score.batch_size * len(devices)
+    model = make_model(
+      config.model.name,
+      num_classes=dataset.num_classes,
+      width=config.model.width,
+      options=config.model.options,
+      dtype=registry.PRECISIONS[score.dtype],
+    )
+    variables = jax.eval_shape(
+      functools.partial(init_variables, model, dataset.image_shape),
+      jax.ShapeDtypeStruct((2,), jnp.uint32),
+    )
+    if UNCLOG in group:
+      variables['unclog_direction'] = variables['params']
+    engine = ScoringEngine(
+      dataset.train,
+      model,
+      group,
+      mean=dataset.mean,
+      std=dataset.std,
+      chunk_size=chunk,
+      mesh=mesh,
+      placements=ShapePlacements(),
+      precision=score.dtype,
+      gradient=score,
+    )
+    num_runs = config.train.num_runs
+    if is_gradient and score.gradient_runs:
+      num_runs = min(num_runs, score.gradient_runs)
+    num_chunks = -(-dataset.train.num_examples // engine.chunk_size)
+    yield Program(
+      f'score {", ".join(group)}, chunks of {engine.chunk_size}, {score.dtype}',
+      functools.partial(engine.lower, variables),
+      1,
+      num_runs * max(1, len(score.steps)) * num_chunks,
+      engine.chunk_size,
+      mesh,
+    )

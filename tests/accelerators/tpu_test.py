@@ -1,0 +1,87 @@
+"""Tests of what the compiler for TPUs says of the programs, by no TPU.
+
+Needs libtpu: `make test-accelerators` installs it in an environment of its own.
+"""
+
+import re
+
+import pytest
+
+pytest.importorskip('libtpu', reason='needs libtpu: make test-accelerators')
+
+from datadiet import config as config_lib
+from datadiet.configs import resnet18_cifar10
+from datadiet.forecast import compiled, machines, programs
+
+CIFAR10 = programs.shape_of('cifar10', ())
+PIXELS = 50_000 * 32 * 32 * 3
+
+
+def _programs(machine, num_runs, **changes):
+  """name -> the program, of a narrow ResNet-18."""
+  config = resnet18_cifar10.get_config()
+  config.model.width, config.model.dtype = 8, 'bfloat16'
+  config.train.num_runs = num_runs
+  config.score.names = config.select.scores = ('el2n', 'grand')
+  for name, value in changes.items():
+    section, field = name.split('__')
+    config[section][field] = value
+  config_lib.check(config)
+  resolved = config_lib.resolve(config)
+  devices = machines.open_machine(machine).devices
+  return {
+    re.split('[, ]', program.name)[0]: program
+    for program in programs.programs(resolved, CIFAR10, devices)
+    if 'grand' not in program.name
+  }
+
+
+@pytest.fixture(scope='module')
+def split():
+  """Two runs on eight chips: four chips share each batch."""
+  program = _programs('v5e:2x4', 2)['train']
+  text = program.lower().compile()
+  return program, compiled.read(text, program.trips), text.as_text()
+
+
+def test_devices_of_a_run_send_gradients_and_little_else(split):
+  program, read, _ = split
+  num_params = 175_258  # ResNet-18 of width 8.
+  sent = sum(size for _, size in read.collectives.values()) / program.trips
+  assert sent < 1.5 * 4 * num_params
+  largest = max(size for _, size in read.collectives.values()) / program.trips
+  assert largest > 0.5 * 4 * num_params, 'the gradients themselves are sent'
+
+
+def test_no_collective_crosses_runs(split):
+  _, _, text = split
+  groups = re.findall(r'replica_groups=\{(\{[\d,{}]*\})\}', text)
+  for group in groups:
+    for members in re.findall(r'\{([\d,]+)\}', group):
+      runs = {int(device) // 4 for device in members.split(',')}
+      assert len(runs) == 1, group
+
+
+def test_nothing_as_large_as_the_data_set_is_copied(split):
+  _, read, _ = split
+  assert read.largest_copy < PIXELS / 10
+  assert read.temporaries < PIXELS
+
+
+def test_every_instruction_has_an_estimate(split):
+  _, read, _ = split
+  assert read.cycles > 0 and not read.num_unknown
+
+
+def test_runs_on_a_chip_each_send_nothing():
+  program = _programs('v5e:2x2', 4)['train']
+  read = compiled.read(program.lower().compile(), program.trips)
+  assert not read.collectives
+
+
+def test_el2n_sends_only_scores():
+  program = _programs('v5e:2x2', 4)['score']
+  read = compiled.read(program.lower().compile())
+  sent = sum(size for _, size in read.collectives.values())
+  assert sent <= 64 * program.images
+  assert read.largest_copy < PIXELS / 10
