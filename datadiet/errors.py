@@ -22,7 +22,7 @@ class ConfigError(DataDietError):
 
 
 class Preempted(Exception):
-  """The process was asked to stop; everything needed to go on is saved."""
+  """The process was asked to stop; everything needed to resume is saved."""
 
 
 def report(error: DataDietError) -> int:

@@ -15,9 +15,9 @@ def most_probable(pred_probs: np.ndarray) -> np.ndarray:
 def most_voted(predictions: np.ndarray) -> np.ndarray:
   """The class that most runs predict, int32[N].
 
-  The only rule for ties: of the classes with as many votes the one that comes
-  first in the order of the runs. So 5, 3 gives 5, and 2, 3, 5, 3, 5 gives 3;
-  how classes are numbered plays no part.
+  The only rule for ties: of the classes with equally many votes the one that
+  comes first in the order of the runs. So 5, 3 gives 5, and 2, 3, 5, 3, 5 gives
+  3; how classes are numbered plays no part.
 
   Args:
     predictions: int32[num_runs, N].

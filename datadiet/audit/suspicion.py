@@ -45,7 +45,7 @@ def most_suspicious(
 
   Args:
     suspicion: float32[N].
-    num_issues: how many to take; fewer if there are not as many candidates.
+    num_issues: how many to take; fewer if there are too few candidates.
     candidates: bool[N], the labels that may be taken.
 
   Returns:

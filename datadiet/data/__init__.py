@@ -27,7 +27,7 @@ __all__ = ['DATASETS', 'TREES', 'Dataset', 'Source', 'Split', 'load_dataset']
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """How to read one data set, and how to tell whether its files changed.
+  """How to read one data set, and which files and settings identify it.
 
   Attributes:
     load: (`config.dataset`, `Allocate`) -> Dataset.
@@ -145,7 +145,7 @@ class _Declared:
 
 
 def _check_settings(source: Source, settings: DatasetSettings) -> None:
-  """Refuses settings that the source would pass by without a word."""
+  """Refuses settings that the source would silently ignore."""
   used = {*_ALWAYS, *source.settings}
   if source.files is not None:
     used.add('data_dir')

@@ -1,4 +1,4 @@
-"""Unpacks .tar.gz archives for the time that they are read."""
+"""Unpacks .tar.gz archives temporarily, while they are read."""
 
 import shutil
 import tarfile
@@ -15,7 +15,7 @@ from datadiet.runtime import stopping
 
 @contextmanager
 def unpacked(path: epath.Path, cache_dir: str) -> Iterator[epath.Path]:
-  """A folder with what an archive holds, removed again on leaving.
+  """A temporary folder with the content of an archive.
 
   Args:
     path: of the archive, which is local.
@@ -45,7 +45,7 @@ def _unpack(path: epath.Path, folder: epath.Path) -> None:
         if member.isfile() or member.isdir():
           archive.extract(member, folder, filter='data')
         stopping.raise_if_requested()
-      # Only its end tells whether an archive is complete.
+      # Only the end of an archive shows whether it is complete.
       while archive.fileobj.read(2**20):
         pass
   except (tarfile.TarError, EOFError, OSError, zlib.error) as error:

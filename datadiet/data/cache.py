@@ -1,4 +1,4 @@
-"""The decoded cache: data sets as memory-mapped .npy files, read in no time.
+"""The decoded cache: data sets as memory-mapped .npy files.
 
 The first read of a source decodes it straight into the files; later reads take
 the arrays from `<cache_dir>/<name>-<key>/`, where the key says what was read
@@ -32,7 +32,7 @@ from datadiet.runtime import stopping
 from datadiet.workdir import artifacts, atomic, lock, storage
 
 DEFAULT_CACHE_DIR = '~/.cache/datadiet'
-# Raise it when the meaning of the cached arrays changes.
+# Increase it when the meaning of the cached arrays changes.
 _FORMAT = 3
 _SPLITS = ('train', 'test')
 
@@ -97,7 +97,7 @@ def _folder_of(name: str, identity: dict, cache_dir: str) -> epath.Path:
 def scratch_folder(name: str, identity: dict, cache_dir: str) -> epath.Path:
   """A new folder for files that `load` of `cached` needs, and removes.
 
-  What it leaves when it is killed, the next one to read this data removes.
+  If the process is killed, the next process that reads this data removes it.
   """
   if cache_dir != 'none':
     folder = atomic.temporary_beside(_folder_of(name, identity, cache_dir))
@@ -169,7 +169,7 @@ class _Writer:
     shutil.rmtree(self._temporary, ignore_errors=True)
 
   def _in_place(self, split_name: str, images: np.ndarray) -> np.ndarray:
-    """The allocated array that holds `images`, copying them if it must."""
+    """The allocated array that holds `images`, copying them if needed."""
     array: np.ndarray | None = self._allocated.get(split_name)
     if array is not None and np.may_share_memory(array, images):
       return array
@@ -187,7 +187,7 @@ class _Writer:
 
 
 def _reserve(path: str, num_bytes: int) -> None:
-  """Takes the disk space now: a full disk would later end the process."""
+  """Reserves the disk space: a full disk would later crash the process."""
   with open(path, 'r+b') as file:
     size = os.path.getsize(path)
     try:
@@ -195,7 +195,7 @@ def _reserve(path: str, num_bytes: int) -> None:
     except (AttributeError, OSError) as error:
       if atomic.is_full(error):
         raise
-      # Neither this system nor this file system can promise space.
+      # This system or file system cannot reserve space.
       file.seek(size - num_bytes)
       for start in range(0, num_bytes, 2**24):
         file.write(bytes(min(2**24, num_bytes - start)))
@@ -207,7 +207,7 @@ def _small_arrays(split: Split) -> dict[str, np.ndarray]:
 
 
 def _read_complete(folder: epath.Path) -> Dataset | None:
-  """The data set in a folder; None if it is not there or damaged."""
+  """Reads the data set in a folder; None if it is missing or damaged."""
   try:
     manifest = artifacts.read_manifest(folder)
     if manifest is None:

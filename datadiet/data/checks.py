@@ -1,4 +1,4 @@
-"""What is checked of the classes of every data set."""
+"""Checks of the classes of every data set."""
 
 import unicodedata
 from collections import Counter
@@ -14,9 +14,9 @@ _NUM_LISTED = 10
 
 
 def plain_name(name: str) -> str:
-  """A class name as names are compared: without blanks around it, in NFC.
+  """Normalizes a class name for comparison: stripped of blanks, in NFC.
 
-  File systems and spreadsheets change both without anybody seeing it.
+  File systems and spreadsheets change both invisibly.
   """
   return unicodedata.normalize('NFC', name.strip())
 
@@ -72,7 +72,7 @@ def check_labels(
 def warn_of_empty_classes(
   labels: np.ndarray, class_names: Sequence[str], where: str
 ) -> None:
-  """Tells of classes without examples."""
+  """Warns of classes without examples."""
   counts = np.bincount(labels, minlength=len(class_names))
   empty = [class_names[label] for label in np.flatnonzero(counts == 0).tolist()]
   if empty:

@@ -35,8 +35,8 @@ class Split:
     images: uint8[num_examples, height, width, channels]; may be memory-mapped.
     labels: int32[num_examples], in [0, num_classes).
     ids: str[num_examples]; unique, stable names such as 'train_16399'.
-    columns: what else the source says of each example, [num_examples] each,
-      such as cinic10's 'origin'.
+    columns: further values that the source has for each example, [num_examples]
+      each, such as cinic10's 'origin'.
   """
 
   images: np.ndarray
@@ -78,7 +78,7 @@ class Dataset:
   """A labelled image data set with a train and a test split.
 
   Attributes:
-    name: the name it is known by, as in `config.dataset.name`.
+    name: its name, as in `config.dataset.name`.
     train: the examples to be scored and pruned.
     test: the examples accuracy is measured on.
     class_names: one per class, in label order.

@@ -1,4 +1,4 @@
-"""Worker processes that decode images, beside each other."""
+"""Worker processes that decode images in parallel."""
 
 import os
 import pickle
@@ -19,7 +19,7 @@ def decoders(num_workers: int) -> Iterator[Callable]:
   if num_workers == 1:
     yield decode_worker.decode_chunk
     return
-  # Linear algebra's threads would only take memory there.
+  # Threads of linear algebra libraries would only take memory there.
   environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
   workers: list[subprocess.Popen[bytes]] = []
   free: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
@@ -58,7 +58,7 @@ def decoders(num_workers: int) -> Iterator[Callable]:
       worker.wait()
       stdin, stdout = _pipes(worker)
       stdout.close()
-      # What a dead worker was never sent is of no use.
+      # Data still buffered for a dead worker is dropped.
       with suppress(BrokenPipeError):
         stdin.close()
 

@@ -18,16 +18,16 @@ import numpy as np
 from PIL import ExifTags, Image, ImageColor
 
 # What can be wrong with an image: its content, its size, or that the system
-# does not let it be read, which says nothing of its content.
+# does not allow reading it, which says nothing about its content.
 UNREADABLE, OTHER_SIZE, NOT_READ = 'unreadable', 'other size', 'not read'
 # JPEGs are decoded at a fraction of their size if that leaves this many times
 # the pixels needed along each side.
 _SHRINK_GAP = 2
 # Bits a value that cameras and scanners store in 16.
 _DEPTHS = (8, 10, 12, 14, 16)
-# Files have one of these where they note how the image lies.
+# Metadata blocks in which files store the orientation.
 _MARKS = (b'Exif', b'eXIf', b'EXIF', b'exif', b'rientation')
-# How to turn an image that was noted to lie in one of EXIF's orientations.
+# How to turn an image upright, by EXIF's orientation number.
 _TURNS = {
   2: Image.Transpose.FLIP_LEFT_RIGHT,
   3: Image.Transpose.ROTATE_180,
@@ -40,12 +40,12 @@ _TURNS = {
 
 
 class Notes(NamedTuple):
-  """What else there is to say of a decoded image.
+  """Findings about a decoded image.
 
   Attributes:
-    is_transparent: some pixel let the background through.
-    has_frames: it is the first of several.
-    has_bad_exif: its EXIF block cannot be read.
+    is_transparent: whether some pixel is transparent.
+    has_frames: whether it is the first of several frames.
+    has_bad_exif: whether its EXIF block cannot be read.
     maximum: the largest value of an image with 16 bits a pixel; else -1.
     shift: bits of such values that were dropped at their lower end.
     deep_colour: the largest value of the upper 8 bits of an image with 16 bits
@@ -83,7 +83,7 @@ def decode(
   """
   source = content if isinstance(content, str) else io.BytesIO(content)
   with warnings.catch_warnings():
-    # Of large pictures and odd metadata: whatever can be decoded is.
+    # Warnings about large pictures and odd metadata are ignored.
     warnings.simplefilter('ignore')
     image = Image.open(source)
   with image:
@@ -110,23 +110,23 @@ def decode(
 
 
 def _orientation(image: Image.Image) -> tuple[int, bool]:
-  """EXIF's or XMP's number, and whether there is an EXIF block of no use."""
+  """The orientation by EXIF or XMP, and whether the EXIF block is bad."""
   try:
     return image.getexif().get(ExifTags.Base.Orientation, 1), False
-  # A damaged block raises many things, and says nothing of the pixels.
+  # A damaged block raises many errors; the pixels may still be fine.
   except Exception:
     return 1, True
 
 
 def noted_orientation(content: bytes) -> int:
-  """EXIF's number of how an image lies; 1, upright, where nothing is noted."""
-  # Most files note nothing, and need not be opened.
+  """EXIF's orientation number; 1 (upright) if the file has none."""
+  # Most files have no orientation, and need not be opened.
   if not any(mark in content for mark in _MARKS):
     return 1
   try:
     with Image.open(io.BytesIO(content)) as image:
       return _orientation(image)[0]
-  # What cannot be read at all is for who decodes it.
+  # Unreadable images are reported where they are decoded.
   except Exception:
     return 1
 
@@ -163,7 +163,7 @@ def _to_rgb(image: Image.Image, background: str) -> tuple[Image.Image, Notes]:
   ):
     return _shallow(image)
   if image.mode in ('I', 'F'):
-    # Their range is not known: what is white is for somebody to say.
+    # The range of their values is not known.
     kind = 'integer' if image.mode == 'I' else 'floating-point'
     raise ValueError(f'it has 32-bit {kind} pixels; allowed: up to 16 bits')
   if not image.has_transparency_data:
@@ -201,7 +201,7 @@ def _resize(image: Image.Image, image_size: int) -> Image.Image:
 
 
 def resize(images: np.ndarray, image_size: int) -> np.ndarray:
-  """Resizes decoded images like `decode` does.
+  """Resizes decoded images in the same way as `decode`.
 
   Args:
     images: uint8[num, height, width, 1 or 3].
@@ -258,7 +258,7 @@ def decode_chunk(
       continue
     images[position] = image
     if notes != Notes():
-      # Not as `Notes`, which a worker's reader does not know as its own.
+      # As tuples: the process that reads them has another class `Notes`.
       all_notes.append((position, tuple(notes)))
   return images, errors, all_notes
 
@@ -288,12 +288,12 @@ def reason(error: Exception) -> str:
 
 def serve() -> None:
   """Answers requests on stdin, each the arguments of `decode_chunk`."""
-  # A stop is the parent's affair; its end closes stdin.
+  # The parent handles stops; when it ends, stdin closes.
   for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)
   requests = sys.stdin.buffer
   replies = os.fdopen(os.dup(1), 'wb')
-  # What a library prints must not get between the replies.
+  # Output printed by libraries must not mix with the replies.
   os.dup2(2, 1)
   while True:
     try:

@@ -21,7 +21,7 @@ from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import Progress, progress
 
-# A chunk is what one worker decodes at a time.
+# Limits of a chunk, which one worker decodes at a time.
 _CHUNK_IMAGES = 256
 _CHUNK_BYTES = 2**22
 # With fewer images a worker, starting it takes longer than it saves.
@@ -38,7 +38,7 @@ class EncodedImage(NamedTuple):
     split_name: 'train' or 'test'.
     position: its row in the split.
     content: a path, or the bytes of a file.
-    name: what the user knows it by, for messages.
+    name: its name for messages.
   """
 
   split_name: str
@@ -153,7 +153,7 @@ def shown(names: list[str]) -> str:
 def _finished_split(
   listing: Listing, images: np.ndarray, skipped: set[int]
 ) -> Split:
-  """A split without the skipped images, whose places the others close."""
+  """A split without the skipped images; later ones move up."""
   kept = np.ones(len(listing.ids), bool)
   kept[list(skipped)] = False
   if skipped:
@@ -201,7 +201,7 @@ class _Decoder:
   def decode(
     self, encoded: Iterator[EncodedImage], name: str, source: str
   ) -> None:
-    """Decodes everything, on all cores where it is worth it."""
+    """Decodes everything, on several cores if there are enough images."""
     total = sum(self._counts.values())
     height, width, encoded = self._first_size(encoded, source)
     for split_name, count in self._counts.items():
@@ -279,14 +279,14 @@ class _Decoder:
     stopping.raise_if_requested()
 
   def _refuse(self, image: EncodedImage, kind: str, reason: str) -> None:
-    # What the system does not let be read may be a good picture.
+    # A file without read permission may be a good picture.
     if self._skip_unreadable and kind != decode_worker.NOT_READ:
       self.skipped[image.split_name].add(image.position)
     else:
       self._refused[image.name] = reason
 
   def _raise_if_refused(self) -> None:
-    """All images that cannot be read are told at once."""
+    """Raises one error that lists all images that cannot be read."""
     names = list(self._refused)
     if not names:
       return

@@ -1,4 +1,4 @@
-"""What decoding finds out about the images of a set as a whole."""
+"""Collects what decoding finds out about the images of a whole set."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ _DARK = 64
 
 
 class Findings:
-  """Gathers notes on single images, and draws the conclusions for the set."""
+  """Collects notes on single images and acts on them for the whole set."""
 
   def __init__(self):
     self._counts: Counter[str] = Counter()
@@ -34,7 +34,7 @@ class Findings:
   def settle(
     self, images: dict[str, np.ndarray], source: str, background: str
   ) -> None:
-    """Gives all 16-bit images one scale, in place, and tells what was found.
+    """Scales all 16-bit images alike, in place, and logs the findings.
 
     Args:
       images: uint8[num, height, width, 3] of each split.

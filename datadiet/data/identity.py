@@ -1,4 +1,4 @@
-"""Tells whether the files that a data set was decoded from are still the same.
+"""Identifies the files that a data set was decoded from.
 
 Of each file its path, size, times and inode count, and of some files what they
 hold: so other content is noticed even where names, sizes and times of writing

@@ -1,4 +1,4 @@
-"""Labels changed on purpose: noise, or other annotations of the same images.
+"""Labels changed on purpose: noise, or other annotations of the images.
 
 Only the labels of the train split change: the examples, their order, their ids
 and the fingerprint stay, and the original labels are kept beside.

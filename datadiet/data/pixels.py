@@ -1,4 +1,4 @@
-"""Passes over the pixels of a split that need not fit memory."""
+"""Statistics and checks of pixels that need not fit in memory."""
 
 from collections.abc import Iterator
 

@@ -147,7 +147,7 @@ def scatter(
   start: int,
   images: np.ndarray,
 ) -> None:
-  """Puts consecutive records of a source where they belong.
+  """Writes consecutive records of a source into the splits' arrays.
 
   Args:
     destinations: array of each split.

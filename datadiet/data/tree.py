@@ -1,4 +1,4 @@
-"""Walks the folders that data lies in: every file once, and no error hidden."""
+"""Walks the folders of the data: every file once, and no error hidden."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from datadiet.errors import DataDietError
 
-# What systems and tools leave in folders, beside all hidden names.
+# Names that systems and tools leave in folders; hidden ones are skipped too.
 _DROPPINGS = {
   '@eadir',
   '#recycle',

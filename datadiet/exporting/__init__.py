@@ -1,4 +1,4 @@
-"""What a workdir gives to other tools: subsets, files, tables and images."""
+"""Exports of a workdir for other tools: subsets, files, tables and images."""
 
 from datadiet.exporting.formats import EXPORTS, Format, export_selection
 from datadiet.exporting.kept import Kept, open_kept

@@ -100,7 +100,7 @@ def export_selection(
     link: to make links to the originals; with image_folder only.
 
   Returns:
-    The output, absolute. It is there only when it is complete.
+    The absolute path of the output, which exists only when it is complete.
 
   Raises:
     ConfigError: for an unknown format, or an output that exists or is remote.

@@ -1,4 +1,4 @@
-"""The examples to be exported, and what the workdir says of them."""
+"""The examples to be exported, with what the workdir has on them."""
 
 import dataclasses
 import functools
@@ -62,14 +62,14 @@ class Kept:
 
   @property
   def ids(self) -> list[str]:
-    """Of the kept examples, in order."""
+    """The ids of the kept examples, in order."""
     return self.dataset.train.ids[self.example_index].tolist()
 
   @property
   def test_ids(self) -> list[str]:
-    """Of all test examples, in canonical order.
+    """The ids of all test examples, in canonical order.
 
-    As the workdir states them; where it does not, those of the data.
+    Read from the workdir if it has them, otherwise from the data.
     """
     stated = self.results.test_ids
     return self.dataset.test.ids.tolist() if stated is None else stated
@@ -90,7 +90,7 @@ class Kept:
 
   @property
   def title(self) -> str:
-    """What it is, in words."""
+    """A title in words."""
     total = self.dataset.train.num_examples
     return (
       f'{self.name}: {len(self.example_index):,} of {total:,} train examples '

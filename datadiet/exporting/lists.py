@@ -1,4 +1,4 @@
-"""Lists of the kept examples: ids, labels, and indices for the usual loader."""
+"""Lists of the kept examples: ids, labels, indices for the usual loader."""
 
 import re
 from pathlib import Path
@@ -72,7 +72,7 @@ def loader_indices(kept: Kept) -> np.ndarray:
     kept: the examples.
 
   Returns:
-    int64[num_kept]; as many, and in the same order, as `kept.example_index`.
+    int64[num_kept], in the order of `kept.example_index`.
   """
   pattern = _NUMBERED.get(kept.source_name)
   if pattern is None:

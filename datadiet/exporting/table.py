@@ -64,7 +64,7 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
 
 
 def _test_ids(kept: Kept) -> list[str] | None:
-  """The test split's ids; None where neither workdir nor data is at hand."""
+  """The test split's ids; None if neither workdir nor data is available."""
   try:
     return kept.test_ids
   except DataDietError as error:

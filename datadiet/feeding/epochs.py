@@ -1,4 +1,4 @@
-"""Which examples a run goes through in each epoch, and in which order."""
+"""The examples of each epoch of a run, and their order."""
 
 import abc
 from typing import Any
@@ -11,16 +11,16 @@ from datadiet.runtime.randomness import ORDER_STREAM, generator
 class Epochs(abc.ABC):
   """The epochs of one run.
 
-  An epoch is a function of its number and, where `uses_losses` is true, of what
-  the train state says, so that a stopped run goes on exactly. An object may
-  remember what saves it work, but nothing that its answers depend on.
+  An epoch is a function of its number and, where `uses_losses` is true, of the
+  train state, so that a stopped run resumes exactly. An object may cache
+  results, but must keep no state that changes them.
 
   Attributes:
-    uses_losses: whether an epoch goes by the losses of those before. Only then
-      may epochs differ in length, and losses have weights.
-    takes_size: whether it has to be told how many examples to keep; else it
-      goes through all of them, but for what an epoch leaves out.
-    num_kept: examples an epoch, as far as that is known before training.
+    uses_losses: whether an epoch depends on the losses of earlier ones. Only
+      then may epochs differ in length, and losses have weights.
+    takes_size: whether it needs the number of examples to keep; else it uses
+      all of them, except those that an epoch leaves out.
+    num_kept: examples per epoch, as far as known before training.
     options: of the policy.
   """
 
@@ -71,16 +71,16 @@ class Epochs(abc.ABC):
 
   @classmethod
   def smallest_epoch(cls, num_kept: int, **options: Any) -> int:
-    """How many of `num_kept` examples an epoch goes through at least."""
+    """The smallest number of examples in an epoch, given `num_kept`."""
     del options
     return num_kept
 
   def generator(self, stream: int, number: int) -> np.random.Generator:
-    """The run's own random numbers of a stream for an epoch."""
+    """The run's random generator of a stream for an epoch."""
     return generator(self._seed, self._run, stream, number)
 
   def shuffled(self, examples: np.ndarray, number: int) -> np.ndarray:
-    """Some examples in the order of an epoch."""
+    """Shuffles examples into the order of an epoch."""
     return self.generator(ORDER_STREAM, number).permutation(examples)
 
 

@@ -70,7 +70,7 @@ def batches(
 
   Raises:
     DataDietError: if there are fewer examples than one batch, or an epoch is
-      not what it has to be.
+      invalid.
   """
   num_steps = steps_per_epoch(epochs.num_kept, batch_size)
   if not num_steps:

@@ -19,9 +19,9 @@ from datadiet.runtime import processes
 
 # 'auto' puts a split on the device if it takes at most this share of memory.
 _MEMORY_SHARE = 0.25
-# Reads of a split that waits on a disk go on at the same time.
+# Number of concurrent reads of a split that is on disk.
 _NUM_READERS = 8
-# Fewer bytes than these are gathered sooner than handed to threads.
+# Fewer bytes than this are gathered faster without threads.
 _PARALLEL_BYTES = 2**22
 
 
@@ -123,7 +123,7 @@ def place(
 
 
 class Placements:
-  """The placements of a start: pixels are placed once, whoever asks."""
+  """The placements of a start: pixels are placed once for all users."""
 
   def __init__(self, placement: str = 'auto'):
     """Places nothing yet; `placement` is as in `place`."""

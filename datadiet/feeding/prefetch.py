@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 Item = TypeVar('Item')
-# Seconds after which a waiting thread looks whether it is still wanted.
+# Seconds after which a waiting thread checks whether it should end.
 _PATIENCE = 0.1
 
 

@@ -1,4 +1,4 @@
-"""What scores and selections say: correlations, stability, classes, cost."""
+"""Analysis of scores and selections: correlations, stability, classes, cost."""
 
 import itertools
 from typing import Any
@@ -140,7 +140,7 @@ def data_map(results: Results) -> pd.DataFrame:
     steps.append(int(dynamics['step']))
   if not tables:
     return pd.DataFrame(columns=names)
-  # Runs that never saw an example say nothing about it.
+  # Runs that never saw an example have no value for it.
   stacked = pd.concat(tables).groupby(level=0).mean()
   stacked = stacked.astype(np.float32).rename_axis('example_index')
   return _up_to(max(steps), stacked)
@@ -215,7 +215,7 @@ def class_accuracies(results: Results) -> pd.DataFrame:
 
 
 def cost(results: Results, summary: dict[str, Any]) -> dict[str, Any]:
-  """What the diet cost and what it saves.
+  """The cost of the data diet, and what it saves.
 
   Args:
     results: of the workdir.

@@ -19,7 +19,7 @@ class Audit:
       table suggests none.
     suspicion: float32[N]; NaN for examples not in the table.
     is_issue: bool[N], those above the audit's threshold.
-    manifest: what the audit says of itself; {} if it does not.
+    manifest: the manifest of the audit; {} if there is none.
   """
 
   given_labels: np.ndarray
@@ -56,7 +56,7 @@ def read_audit(results: Results) -> Audit | None:
 
 
 def method(audit: Audit) -> str:
-  """What the audit went by, in a sentence; '' if it does not say."""
+  """The audit's method in a sentence; '' if the manifest does not state it."""
   manifest = audit.manifest
   if 'evidence' not in manifest:
     return ''
@@ -70,7 +70,7 @@ def method(audit: Audit) -> str:
 
 
 def warning(audit: Audit) -> str:
-  """Why its number of issues is not to be relied on; '' if it is."""
+  """Why the number of issues is unreliable; '' if it is reliable."""
   return (audit.manifest.get('threshold') or {}).get('warning', '')
 
 

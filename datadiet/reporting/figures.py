@@ -84,7 +84,7 @@ def extreme_examples(
     scores: float32[N].
     labels: int32[N].
     num_classes: how many classes there are.
-    num_images: at most so many a class.
+    num_images: at most this many per class.
 
   Returns:
     (lowest, highest), each a list over classes of example indices, the most

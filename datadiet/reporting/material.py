@@ -1,4 +1,4 @@
-"""What the sections of the page are made of."""
+"""The data that the sections of the page are made from."""
 
 import dataclasses
 from typing import Any
@@ -11,13 +11,13 @@ from datadiet.results import Results
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-  """What sections are made of.
+  """The data that sections are made from.
 
   Attributes:
     results: of the workdir.
     summary: from `build_summary`.
     audit: of the labels, if there is one.
-    dataset: gives the images; None where they are not at hand.
+    dataset: provides the images; None if they are not available.
     duplicates: of the images, if they were searched for.
     payload: what the page's gallery is told of the examples; None if nothing
       was scored.

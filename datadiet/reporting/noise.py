@@ -7,7 +7,7 @@ import numpy as np
 from datadiet.reporting import analysis
 from datadiet.results import Results
 
-# The share of examples, the hardest, that is looked through.
+# The share of examples, hardest first, that is searched.
 TOP_FRACTION = 0.2
 
 

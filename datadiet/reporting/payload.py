@@ -1,4 +1,4 @@
-"""Packs the numbers of the page: per-example arrays as text, and what they are.
+"""Packs the page's per-example arrays as text, with a description of them.
 
 The page unpacks them with the browser's own DecompressionStream, so that 50,000
 examples with their scores are a few megabytes that load in no time.
@@ -42,7 +42,7 @@ def _kept(selection: Selection, num_examples: int) -> str:
 
 
 def _described(name: str, statement: dict[str, Any]) -> dict[str, Any]:
-  """What the page says of a score, from what its manifest says."""
+  """The page's description of a score, from its manifest."""
   if not statement and name in DATA_MAP:
     statement = dict(DATA_MAP[name])
   return {
@@ -58,12 +58,12 @@ def build_payload(
   audit: Audit | None,
   thumbnails: Thumbnails | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-  """All that the gallery and the charts of the page draw from.
+  """All data that the gallery and the charts of the page need.
 
   Args:
     results: of the workdir; something was scored.
     audit: the suspected label errors, if they were looked for.
-    thumbnails: of the images, if they are at hand.
+    thumbnails: of the images, if they are available.
 
   Returns:
     A description that JSON can hold, and the packed arrays by name:

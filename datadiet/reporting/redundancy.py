@@ -124,7 +124,7 @@ def _near_pairs(
 def _compared(
   images: np.ndarray, chunk_size: int = 2048
 ) -> tuple[np.ndarray, np.ndarray]:
-  """What images are compared by.
+  """The vectors by which images are compared.
 
   Args:
     images: uint8[num_images, height, width, channels].

@@ -52,7 +52,7 @@ def write_report(
     duplicates = redundancy.cached_duplicates(workdir, dataset)
   html = page.render_page(results, summary, dataset, duplicates)
   artifacts.write_bytes(workdir.report / 'index.html', html.encode())
-  # Last, so that a summary means that the rest is there.
+  # Written last, so that a summary means that the rest is complete.
   artifacts.write_json(workdir.report / 'summary.json', summary)
   return summary
 

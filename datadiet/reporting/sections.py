@@ -118,7 +118,7 @@ def score_context(material: Material) -> Values:
 
 
 def example_context(material: Material) -> Values:
-  """Nothing of its own: the gallery is filled in the browser."""
+  """No values: the gallery is filled in the browser."""
   del material
   return {}
 

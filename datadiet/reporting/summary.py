@@ -9,7 +9,7 @@ from datadiet.results import Results
 from datadiet.workdir.tables import SELECTION_FACTS
 
 FULL = 'full data'
-# What the runs of the train stage are called beside selections.
+# The name of the train stage's runs in tables of selections.
 SCORING_RUNS = 'scoring runs'
 # Subsets within this much of the full data's accuracy count as equal to it.
 TOLERANCE = 0.005
@@ -142,7 +142,7 @@ def _compare(row: dict, rows: list[dict], full: dict | None) -> None:
     for other in rows
     if other['policy'] == 'random' and other['num_kept'] == row['num_kept']
   ]
-  # Like is best compared with like.
+  # A balanced subset is best compared with a balanced one.
   randoms.sort(key=lambda r: r['class_balanced'] != row['class_balanced'])
   comparable = randoms and row['policy'] not in (None, 'random')
   random = randoms[0] if comparable else None
@@ -196,7 +196,7 @@ def _smallest_equal(rows: list[dict], full: dict | None) -> str | None:
 
 
 def leaves_out(row: dict) -> bool:
-  """Whether a row of `accuracy` is of a subset, for good and not of all."""
+  """Whether a row of `accuracy` is of a fixed proper subset."""
   fraction = row['fraction']
   is_part = fraction is not None and fraction < 1
   return is_part and row['changes'] is False

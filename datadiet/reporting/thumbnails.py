@@ -10,8 +10,8 @@ from PIL import Image
 _TILES = 16  # Sheets are this many thumbnails wide and high.
 TILES_PER_SHEET = _TILES * _TILES
 _MAX_EDGE = 64
-# JPEG codes blocks of so many pixels: images that share one would blur. Black
-# between them bleeds less than their own edges going on would (measured).
+# JPEG codes blocks of this many pixels: images that share one would blur. Black
+# padding between them bleeds less than repeating their edges (measured).
 _JPEG_BLOCK = 16
 _SAMPLE_SHEETS = 4
 # (longest edge in pixels, quality; 0 for lossless), the best first.
@@ -57,7 +57,7 @@ class Thumbnails:
     return int((self.slot < 0).sum())
 
   def description(self) -> dict[str, Any]:
-    """What the page must know to show them."""
+    """The fields by which the page finds each thumbnail; JSON-able."""
     return {
       'mime_type': self.mime_type,
       'width': self.width,
@@ -92,7 +92,7 @@ def make_thumbnails(
       chosen = order
       break
   else:
-    # The last coding is the smallest that still shows something.
+    # The last coding is the smallest that is still recognizable.
     capacity = int(0.9 * max_bytes * len(order) / needed)
     chosen = _representatives(order, capacity)
   sheets = []

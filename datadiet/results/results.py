@@ -25,7 +25,7 @@ RETRAIN_COLUMNS = (
 
 
 class Results:
-  """What a workdir holds so far; everything is read when first asked for.
+  """The content of a workdir so far; everything is read when first asked for.
 
   Attributes:
     workdir: the paths.

@@ -45,7 +45,7 @@ class Selection:
     arrays: dict[int | None, np.ndarray],
     num_examples: int | None,
   ) -> 'Selection':
-    """What a manifest and the arrays beside it say.
+    """Builds a selection from a manifest and its arrays.
 
     Args:
       name: of the folder.
@@ -70,7 +70,7 @@ class Selection:
     )
 
   def facts(self) -> dict[str, Any]:
-    """What the manifest of a retraining says of the selection it saw."""
+    """The entries about the selection in a retraining's manifest."""
     return {name: getattr(self, name) for name in SELECTION_FACTS}
 
   @property
@@ -96,7 +96,7 @@ class Selection:
 def seen_by(
   manifest: dict[str, Any], stored: Selection | None, num_examples: int | None
 ) -> dict[str, Any] | None:
-  """What a retraining was trained on: the facts of a selection.
+  """The facts of the selection that a retraining was trained on.
 
   Args:
     manifest: of the run.

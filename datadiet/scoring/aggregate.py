@@ -1,4 +1,4 @@
-"""From the scores of single runs to one score: mean, spread and stability."""
+"""Aggregates the scores of single runs: mean, spread and stability."""
 
 from collections.abc import Mapping, Sequence
 
@@ -77,7 +77,7 @@ def mean_and_spread(
 def rank_stability(
   scores_by_run: Sequence[np.ndarray], *, seed: int = 0
 ) -> dict[str, float]:
-  """How far the ranking depends on which runs it is made of.
+  """How much the ranking depends on which runs are averaged.
 
   Args:
     scores_by_run: float32[N] each; NaN where a run has no score.

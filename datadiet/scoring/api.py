@@ -1,4 +1,4 @@
-"""Scores for somebody who has a model and arrays, and no config."""
+"""Scores of examples for a model and arrays, without a config."""
 
 import dataclasses
 import inspect
@@ -20,7 +20,7 @@ from datadiet.scoring.settings import GradientSettings
 
 @dataclasses.dataclass(frozen=True)
 class _Arrays:
-  """What the engine needs of a split."""
+  """The parts of a split that the engine needs."""
 
   images: np.ndarray
   labels: np.ndarray
@@ -31,7 +31,7 @@ class _Arrays:
 
 
 class _Model:
-  """Any apply function, called as the engine calls a linen module."""
+  """Wraps any apply function as the linen module that the engine calls."""
 
   def __init__(self, apply_fn: Callable[[Mapping, Any], Any]):
     self._apply_fn = apply_fn
@@ -57,7 +57,7 @@ def _as_model(model: nn.Module | Callable) -> _Model:
 
 
 def _check_model(model: Any, variables: Any) -> None:
-  """Says what to pass instead of a model of another library."""
+  """Refuses models of other libraries; the message tells what to pass."""
   if isinstance(model, nnx.Module):
     raise DataDietError(
       'model is an NNX module; pass a function and its parameters instead: '
@@ -89,7 +89,7 @@ def _check_model(model: Any, variables: Any) -> None:
 
 
 def _check_classes(model: _Model, inputs, images, labels) -> None:
-  """Labels past the last logit would score as if they were some class."""
+  """Refuses labels past the last logit, which would score as another class."""
   logits = jax.eval_shape(model.apply, inputs, images)
   if logits.ndim != 2 or labels.max() >= logits.shape[-1]:
     raise DataDietError(
@@ -99,7 +99,7 @@ def _check_classes(model: _Model, inputs, images, labels) -> None:
 
 
 def _check_subset(params, pattern: str) -> None:
-  """A subset of no parameters would have no score."""
+  """Refuses a subset of no parameters, which would have no score."""
   names = leaf_names(params)
   if not subset_paths(names, pattern):
     raise DataDietError(

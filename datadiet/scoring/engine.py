@@ -30,16 +30,16 @@ from datadiet.scoring.gradient import (
 from datadiet.scoring.settings import GradientSettings
 from datadiet.training.steps import apply_model
 
-# What a forward pass can keep beside scores.
+# The arrays that a forward pass can return beside scores.
 PREDICTION, PRED_PROBS, FEATURES = 'prediction', 'pred_probs', 'features'
 
 
 @dataclasses.dataclass
 class Partial:
-  """Scores up to some example, so that scoring can go on there.
+  """Scores of the first examples, from which scoring can resume.
 
   Attributes:
-    num_done: examples whose values are there.
+    num_done: the number of examples with values.
     values: name -> [N] or [N, ...].
     chunk_size: examples a chunk, where it was noted; else 0.
   """
@@ -168,7 +168,7 @@ class ScoringEngine:
     )
 
   def temporary_bytes(self, variables: Mapping[str, Any]) -> int:
-    """Memory that scoring one chunk takes on a device beside its inputs."""
+    """Bytes that scoring one chunk takes on a device besides its inputs."""
     feed = self._feed(self._chunk(0, np.arange(self.chunk_size)))
     variables = self._mesh.put(dict(variables), self._mesh.replicated)
     variables = self._with_direction(variables)
@@ -186,8 +186,8 @@ class ScoringEngine:
 
     Args:
       variables: {'params': ..., 'batch_stats': ...}.
-      done: what an earlier attempt has done.
-      on_chunk: called after each chunk with all that is done.
+      done: the partial scores of an earlier start.
+      on_chunk: called after each chunk with the partial scores.
 
     Returns:
       name -> float32[N]; with forward scores also 'prediction' int32[N] and

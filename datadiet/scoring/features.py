@@ -1,4 +1,4 @@
-"""Which networks say what the input of their last layer is."""
+"""Features: the input of the last layer, which networks sow."""
 
 import flax.linen as nn
 import jax
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from datadiet.runtime import randomness
 
-# Where a network puts it: self.sow('intermediates', 'features', hidden).
+# A network stores it by: self.sow('intermediates', 'features', hidden).
 COLLECTION, NAME = 'intermediates', 'features'
 HOW = f'self.sow({COLLECTION!r}, {NAME!r}, INPUT_OF_THE_LAST_LAYER)'
 

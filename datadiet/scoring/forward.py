@@ -19,7 +19,7 @@ from datadiet.scoring.score import (
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-  """What a network says of a batch, computed once for all scores.
+  """A network's outputs for a batch, computed once for all scores.
 
   Attributes:
     logits: float32[batch, num_classes].

@@ -28,7 +28,7 @@ def make_gradient_step(
   Args:
     model: the network, run in eval mode.
     names: among 'grand', 'grand_subset', 'unclog'.
-    settings: see there.
+    settings: see `GradientSettings`.
 
   Returns:
     (variables, images float32[batch, height, width, channels], labels
@@ -92,7 +92,7 @@ def leaf_names(params: Any) -> list[str]:
 
 
 def subset_paths(paths: Sequence[str], pattern: str) -> list[str]:
-  """The paths in which a regular expression is found."""
+  """The parameter paths that a regular expression matches."""
   return [path for path in paths if re.search(pattern, path)]
 
 

@@ -1,4 +1,4 @@
-"""What a score is: its kind, its definition, what it needs."""
+"""The description of a score: its kind, its definition, what it needs."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -67,7 +67,7 @@ class Score:
     return found
 
   def statement(self) -> dict:
-    """What a manifest says of this score."""
+    """The entries about this score in a manifest."""
     trained = self.kind == DYNAMICS
     return {
       'definition': self.definition,

@@ -1,4 +1,4 @@
-"""TracIn's influence of an example on itself, and when it says little.
+"""TracIn's influence of an example on itself, and its limits.
 
 Pruthi et al. 2020, arXiv 2002.08484.
 """

@@ -62,7 +62,7 @@ def ccs(
 
   Raises:
     DataDietError: num_keep is more than what the cut-off leaves. (The authors'
-      code then keeps fewer without a word.)
+      code then silently keeps fewer.)
   """
   num_dropped = num_cut(cutoff_fraction, inputs.num_examples)
   num_left = inputs.num_examples - num_dropped

@@ -39,7 +39,7 @@ class InfoBatch(Epochs):
       # Exact, also where the share of the pruned had to be rounded.
       weights[easy] = len(easy) / max(len(easy) - num_pruned, 1)
     if options['same_rate']:
-      # All the weights of an epoch are as many as all the examples.
+      # The weights of an epoch sum to the number of all examples.
       weights *= np.float32(kept.sum() / len(kept))
     positions = self.shuffled(np.flatnonzero(kept), number)
     return self.example_index[positions], weights[positions]

@@ -1,4 +1,4 @@
-"""What a selection policy is given, and how one is described."""
+"""The inputs and the description of a selection policy."""
 
 import dataclasses
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class SelectionInputs:
     return len(self.labels)
 
   def take(self, positions: np.ndarray) -> 'SelectionInputs':
-    """The same for the examples at `positions` (int64[M]) only."""
+    """The inputs restricted to the examples at `positions` (int64[M])."""
 
     def rows(array):
       return None if array is None else array[positions]
@@ -59,7 +59,7 @@ class Policy:
 
   Attributes:
     function: `(inputs, num_keep, *, rng, **options) -> int64[num_keep]`, the
-      positions kept, ascending and unique. It may count on checked inputs.
+      positions kept, ascending and unique. Its inputs have been checked.
       None if the subset changes while training: then `epochs` draws it.
     needs: what it reads: any of 'scores', 'higher_is', 'features',
       'mean_confidence' and 'seed'.

@@ -1,4 +1,4 @@
-"""How a selection's size is given and how its folder is called."""
+"""The sizes of selections, and the names of their folders."""
 
 import math
 import re
@@ -46,7 +46,7 @@ def num_kept(fraction_or_size: float | int, num_examples: int) -> int:
 
 
 def _safe(part: Any) -> str:
-  """The same with only letters, digits, '.', '-' and '_' in it."""
+  """A text with only letters, digits, '.', '-' and '_'."""
   text = repr(part) if isinstance(part, float) else str(part)
   return re.sub(r'[^A-Za-z0-9._-]', '-', text).lstrip('.')
 

@@ -1,4 +1,4 @@
-"""Policies that keep examples by chance alone."""
+"""Policies that keep random examples."""
 
 import numpy as np
 

@@ -38,7 +38,8 @@ class RandomEachEpoch(Epochs):
     for cycle in itertools.count():
       rng = self.generator(ROUND_STREAM, cycle)
       new = rng.permutation(self.example_index)
-      # Those still waiting from before come again at the end of this round.
+      # Examples left from the last permutation come again at the end of this
+      # one.
       again = np.isin(new, waiting)
       waiting = np.concatenate([waiting, new[~again], new[again]])
       while len(waiting) >= self.num_kept:

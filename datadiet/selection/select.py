@@ -114,7 +114,7 @@ def _check_counts(num_keep: int, num_examples: int, **numbers: int) -> None:
 
 
 def class_quotas(num_keep: int, num_classes: int) -> np.ndarray:
-  """num_keep split as evenly as can be: int64[num_classes].
+  """Splits num_keep as evenly as possible: int64[num_classes].
 
   The remainder goes, one each, to the lowest class numbers, so that no quota
   ever falls when num_keep grows.
@@ -125,7 +125,7 @@ def class_quotas(num_keep: int, num_classes: int) -> np.ndarray:
 
 
 def can_balance(num_keep: int, class_sizes: np.ndarray) -> bool:
-  """Whether a class-balanced selection of that size can be had.
+  """Whether a class-balanced selection of that size is possible.
 
   Args:
     num_keep: how many to keep.
@@ -154,7 +154,7 @@ def _select_by_class(
   assert policy.function is not None  # Checked by `select_examples`.
   for label in np.flatnonzero(quotas).tolist():
     members = np.flatnonzero(inputs.labels == label)
-    # Its own stream: what one class draws does not move the others.
+    # Own streams: the draw of one class does not affect the others.
     rng = np.random.default_rng(
       np.random.SeedSequence(entropy, spawn_key=(label,))
     )
@@ -195,7 +195,7 @@ def select_examples(
     int64[num_keep], the example_index of each example kept, ascending.
 
   Raises:
-    DataDietError: an argument that cannot be used, said in one sentence.
+    DataDietError: for an invalid argument.
   """
   name, values = check_policy(policy_name, options)
   policy = POLICIES[name]

@@ -37,7 +37,7 @@ class TrainSettings:
     1024,
     checks.integer(1),
     'Images a batch of an evaluation; at most 128 a device on CPU, where a '
-    'stop waits for the batch at hand.',
+    'stop waits for the current batch.',
     free=True,
   )
   augmentation: str = setting(

@@ -295,5 +295,5 @@ def check_fingerprint(
   if found != fingerprint:
     raise DataDietError(
       f'{source} was made for other data: its fingerprint is {found}, that of '
-      f'the data set at hand {fingerprint}; use another workdir'
+      f'the present data set {fingerprint}; use another workdir'
     )

@@ -83,7 +83,7 @@ def find_archive(name: str, data_dir: str) -> epath.Path | None:
   for folder in (root, root / form.folder):
     if (folder / form.meta).exists() and (folder / form.test).exists():
       return folder
-  # What was not extracted to its end comes last.
+  # The folder comes last: it may not have been extracted completely.
   for path in (root / form.archive, root / form.folder):
     if path.exists():
       return path

@@ -1,4 +1,4 @@
-"""Checks that the folders taken for classes can only be those."""
+"""Checks that the folders taken for classes are unambiguous."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ def check_classes(
   class_names: Sequence[str],
   source: str,
 ) -> None:
-  """Checks that the classes can only be those that were found.
+  """Checks that the classes that were found are unambiguous.
 
   Args:
     layout: of `find`.

@@ -147,7 +147,7 @@ def require_folder(data_dir: str, name: str) -> epath.Path:
 def list_images(root: epath.Path) -> list[str]:
   """Sorted paths of all images below a folder, relative to it.
 
-  What else lies there is told in a line a kind.
+  Other files are logged, one line per kind.
 
   Raises:
     DataDietError: if a folder cannot be listed, or there are no images.

@@ -1,4 +1,4 @@
-"""Makes of TFDS's images what other sources give: 8 bits, opaque, upright."""
+"""Converts TFDS's images to 8 bits, opaque, upright, as other sources give."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ def check_dtype(feature: Any, where: str) -> None:
     where: the data set, for messages.
 
   Raises:
-    DataDietError: for others, of which nobody says what is white.
+    DataDietError: for others, whose range of values is not known.
   """
   dtype = np.dtype(getattr(feature, 'np_dtype', np.uint8))
   if dtype != np.uint8:

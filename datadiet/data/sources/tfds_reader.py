@@ -20,7 +20,7 @@ _TFDS_ID = 'tfds_id'
 
 
 def import_tensorflow() -> tuple[Any, Any]:
-  """TensorFlow and TFDS, which must not take the GPU's memory."""
+  """Imports TensorFlow and TFDS, and keeps them off the GPU."""
   extras.quiet_tensorflow()
   try:
     import tensorflow as tf
@@ -76,16 +76,16 @@ class Reader:
 
   @property
   def class_names(self) -> tuple[str, ...]:
-    """One per class, in label order."""
+    """The class names in label order."""
     return tuple(self._builder.info.features[self._label_key].names)
 
   def num_examples(self, split: str) -> int:
-    """Of one split, or of several joined by '+'."""
+    """The number of examples in a split, or in several joined by '+'."""
     splits = self._builder.info.splits
     return sum(splits[name].num_examples for name in split.split('+'))
 
   def labels(self, split: str) -> np.ndarray:
-    """int32 labels of all records, without decoding images."""
+    """Reads the int32 labels of all records, without decoding images."""
     _, tfds = import_tensorflow()
     decoders = {'image': tfds.decode.SkipDecoding()}
     records = self._records(split, decoders)
