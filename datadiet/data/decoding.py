@@ -113,12 +113,8 @@ def decoded_dataset(
     for position in sorted(decoder.skipped[split_name])
   ]
   if skipped:
-    logging.warning(
-      '%s: skipped %d unreadable images: %s',
-      source,
-      len(skipped),
-      shown(skipped),
-    )
+    text = '%s: skipped %d unreadable images: %s'
+    logging.warning(text, source, len(skipped), shown(skipped))
     _check_classes_are_left(listings['train'], splits['train'], class_names)
   return make_dataset(
     name,

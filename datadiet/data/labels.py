@@ -61,20 +61,11 @@ def apply_labels(dataset: Dataset, settings: 'DatasetSettings') -> Dataset:
     `original_labels`.
 
   Raises:
+    ConfigError: if the settings do not go together.
     DataDietError: if the file of labels does not fit the data.
   """
   noise = settings.label_noise
-  for name in ('labels_are', 'labels_order'):
-    if getattr(settings, name) and not settings.labels_path:
-      raise ConfigError(
-        f'config.dataset.{name}: {getattr(settings, name)!r} is not allowed '
-        "without dataset.labels_path; allowed: ''"
-      )
-  if settings.labels_path and noise.fraction:
-    raise ConfigError(
-      'config.dataset.label_noise.fraction: '
-      f'{noise.fraction} is not allowed with dataset.labels_path; allowed: 0.0'
-    )
+  _check_together(settings)
   if settings.labels_path:
     labels = read_labels(
       settings.labels_path,
@@ -114,6 +105,21 @@ def apply_labels(dataset: Dataset, settings: 'DatasetSettings') -> Dataset:
     train=dataclasses.replace(dataset.train, labels=labels),
     original_labels=dataset.train.labels,
   )
+
+
+def _check_together(settings: 'DatasetSettings') -> None:
+  for name in ('labels_are', 'labels_order'):
+    if getattr(settings, name) and not settings.labels_path:
+      raise ConfigError(
+        f'config.dataset.{name}: {getattr(settings, name)!r} is not allowed '
+        "without dataset.labels_path; allowed: ''"
+      )
+  fraction = settings.label_noise.fraction
+  if settings.labels_path and fraction:
+    raise ConfigError(
+      f'config.dataset.label_noise.fraction: {fraction} is not allowed with '
+      'dataset.labels_path; allowed: 0.0'
+    )
 
 
 def noisy_labels(

@@ -51,21 +51,7 @@ def load_hugging_face(
   import_pyarrow()
   root = require_folder(settings.data_dir, 'hugging_face')
   source = os.fspath(root)
-  files = find_files(root)
-  if len(files) == 1:
-    files = {'train': next(iter(files.values()))}
-  train_splits, test_split = splitting.choose_splits(
-    files,
-    tuple(map(canonical_split, settings.train_splits)),
-    canonical_split(settings.test_split),
-    source,
-  )
-  unused = sorted(set(files) - {*train_splits, test_split})
-  if unused:
-    logging.warning('%s: not used are its splits %s', source, ', '.join(unused))
-  chosen = {'train': [path for name in train_splits for path in files[name]]}
-  if test_split is not None:
-    chosen['test'] = files[test_split]
+  chosen, prefix = _chosen_files(root, settings)
   columns = {
     path: columns_lib.find_columns(_schema(path), settings, str(path))
     for paths in chosen.values()
@@ -77,7 +63,7 @@ def load_hugging_face(
   class_names = first.class_names or columns_lib.names_of(
     [label for labels, _ in values.values() for label in labels], source
   )
-  prefixes = {'train': '_'.join(train_splits), 'test': 'test'}
+  prefixes = {'train': prefix, 'test': 'test'}
   listings = {
     name: _listing(paths, values, columns, class_names, prefixes[name])
     for name, paths in chosen.items()
@@ -86,7 +72,7 @@ def load_hugging_face(
     name: [(name, i) for i in range(len(listing.ids))]
     for name, listing in listings.items()
   }
-  if test_split is None:
+  if 'test' not in chosen:
     listings, rows['train'] = _divided(
       listings['train'], settings.test_fraction, class_names, source
     )
@@ -104,6 +90,29 @@ def load_hugging_face(
     allocate=allocate,
     source=source,
   )
+
+
+def _chosen_files(
+  root: epath.Path, settings: DatasetSettings
+) -> tuple[dict[str, list[epath.Path]], str]:
+  """The files of 'train' and, where there is one, 'test'; train's name."""
+  source = os.fspath(root)
+  files = find_files(root)
+  if len(files) == 1:
+    files = {'train': next(iter(files.values()))}
+  train_splits, test_split = splitting.choose_splits(
+    files,
+    tuple(map(canonical_split, settings.train_splits)),
+    canonical_split(settings.test_split),
+    source,
+  )
+  unused = sorted(set(files) - {*train_splits, test_split})
+  if unused:
+    logging.warning('%s: not used are its splits %s', source, ', '.join(unused))
+  chosen = {'train': [path for name in train_splits for path in files[name]]}
+  if test_split is not None:
+    chosen['test'] = files[test_split]
+  return chosen, '_'.join(train_splits)
 
 
 def _divided(
