@@ -11,7 +11,7 @@ from datadiet.data import DATASETS
 from datadiet.models import MODELS, make_model, option_names
 from datadiet.reporting.sections import SECTIONS
 from datadiet.scoring import forward, registry
-from datadiet.scoring.dynamics import read_off
+from datadiet.scoring.dynamics import score_of_dynamics
 from datadiet.scoring.features import sows_features
 from datadiet.selection import POLICIES, SelectionInputs, select_examples
 from datadiet.selection.policies import check_policy
@@ -64,7 +64,7 @@ def _dynamics():
     index, labels = np.int32([1]), np.int32([0])
     dynamics = update_dynamics(dynamics, index, logits, labels, 0, recorders)
   arrays = jax.tree.map(np.asarray, dynamics_arrays(dynamics))
-  scores = read_off(registry.SCORES['worst_loss'].function, arrays)
+  scores = score_of_dynamics(registry.SCORES['worst_loss'].function, arrays)
   expected = [np.nan, np.log1p(np.exp(2.0)), np.nan]
   np.testing.assert_allclose(scores, expected, rtol=1e-5)
 

@@ -18,7 +18,7 @@ PERCENTILE = 99.0
 def draw_threshold_samples(
   num_examples: int, num_classes: int, rng: np.random.Generator
 ) -> np.ndarray:
-  """Disjoint draws of as many examples as a class has on average.
+  """Disjoint random draws, each of the average size of a class.
 
   Args:
     num_examples: N.

@@ -1,4 +1,4 @@
-"""What a walk over a traced loss finds: steps, use sites, obstacles."""
+"""The plan made by a walk over a traced loss: steps, use sites, obstacles."""
 
 import dataclasses
 from collections.abc import Callable

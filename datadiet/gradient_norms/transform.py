@@ -1,4 +1,4 @@
-"""The public transformation, and explain, which says what it does."""
+"""The public transformation `grad_norm`, and `explain`, which describes it."""
 
 import dataclasses
 import functools
@@ -97,7 +97,7 @@ def explain(
   *,
   trainable: Callable[[str], bool] | None = None,
 ) -> Callable[..., list[LeafPlan]]:
-  """Says how grad_norm would treat each leaf, without computing anything.
+  """Describes how grad_norm treats each leaf, without computing anything.
 
   Args:
     loss_fn: as in grad_norm.
@@ -222,7 +222,7 @@ class _TracedLoss:
     )
 
   def leaf_plans(self) -> list[LeafPlan]:
-    """What the plan does with each leaf."""
+    """A `LeafPlan` of each leaf, from the plan of the loss."""
     obstacle = self.plan.obstacle
     sites_by_leaf = {
       uses[0].leaf: uses[0].step.site for uses in self.plan.uses.values()

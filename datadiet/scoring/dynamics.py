@@ -192,7 +192,9 @@ SCORES: dict[str, Score] = {
 }
 
 
-def read_off(function, dynamics: Arrays, where: str = '') -> np.ndarray:
+def score_of_dynamics(
+  function, dynamics: Arrays, where: str = ''
+) -> np.ndarray:
   """A score of every example, float32[N]; NaN where the run never saw it.
 
   Raises:

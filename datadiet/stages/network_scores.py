@@ -16,7 +16,7 @@ from datadiet.runtime import processes, stopping
 from datadiet.runtime.mesh import flat_mesh
 from datadiet.runtime.progress import progress
 from datadiet.scoring import aggregate, registry
-from datadiet.scoring.dynamics import read_off
+from datadiet.scoring.dynamics import score_of_dynamics
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
 from datadiet.scoring.gradient import LAYERS, leaf_names
 from datadiet.stages import due, train
@@ -39,7 +39,7 @@ class NetworkScorer:
     self._engines: dict[tuple[str, ...], ScoringEngine] = {}
 
   def score(
-    self, run: int, step: int, names: tuple[str, ...], keep: bool
+    self, run: int, step: int, names: tuple[str, ...], extra_arrays: bool
   ) -> None:
     """Computes and writes the named scores of one network.
 
@@ -47,7 +47,8 @@ class NetworkScorer:
       run: the number of the network's run.
       step: the optimizer step of the network.
       names: the scores to compute.
-      keep: whether what is kept beside scores is missing.
+      extra_arrays: whether arrays that a forward pass stores beside scores are
+        missing, and to be written too.
 
     Raises:
       DataDietError: if the network or its dynamics are missing, or scores are
@@ -55,7 +56,7 @@ class NetworkScorer:
       Preempted: if the process was asked to stop; what is done is saved.
     """
     run_folder = self._context.workdir.run(train.GROUP, run)
-    groups = pass_groups(names, keep)
+    groups = pass_groups(names, extra_arrays)
     if groups:
       variables = checkpoints.load_variables(run_folder, step)
     for group in groups:
@@ -68,7 +69,9 @@ class NetworkScorer:
       path = run_folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
       dynamics = {**artifacts.read_npz(path), 'step': step}
       scores = {
-        name: read_off(registry.SCORES[name].function, dynamics, str(path))
+        name: score_of_dynamics(
+          registry.SCORES[name].function, dynamics, str(path)
+        )
         for name in dynamics_names
       }
       _write(self._context, run, step, scores, None)
@@ -111,7 +114,7 @@ class NetworkScorer:
     """Scores all examples in one pass, resuming where it was interrupted."""
     engine = self._engine(group, variables)
     num_examples = self._context.num_examples
-    notes = _Notes(self._context, run, step, group)
+    notes = _PartialScores(self._context, run, step, group)
     done = notes.read()
     if done.chunk_size:
       # With the same chunks, so that scores are bitwise the same.
@@ -190,7 +193,7 @@ def _free_bytes() -> float:
   return free / jax.local_device_count()
 
 
-class _Notes:
+class _PartialScores:
   """Stores the partial scores of one pass, to resume from."""
 
   def __init__(self, context: Context, run: int, step: int, group):

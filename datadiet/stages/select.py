@@ -113,7 +113,7 @@ def run(context: Context) -> None:
   Raises:
     ConfigError: if retrainings were begun on a subset that would change, and
       select.remake does not say to make them anew.
-    DataDietError: if a score is missing, or a size cannot be had.
+    DataDietError: if a score is missing, or a size is not possible.
   """
   if not processes.is_lead():
     return
@@ -141,7 +141,7 @@ def _choose(context: Context, draw: Draw) -> np.ndarray:
   """The examples to keep, int64[num_kept], ascending.
 
   Raises:
-    DataDietError: if a score is missing, or a size cannot be had.
+    DataDietError: if a score is missing, or a size is not possible.
   """
   dataset, selection = context.dataset, draw.selection
   step = selection.read_step

@@ -81,7 +81,7 @@ def _history(visits, seen, index):
 
 
 def _check(name, arrays, visits, seen, expected):
-  found = scores.read_off(scores.SCORES[name].function, arrays)
+  found = scores.score_of_dynamics(scores.SCORES[name].function, arrays)
   assert found.dtype == np.float32
   assert found.shape == (_NUM_EXAMPLES,)
   assert np.isnan(found[-1])  # Never seen: no score, not 'never learned'.
@@ -103,16 +103,16 @@ def test_forgetting(arrays, visits, seen):
 
 
 def test_never_learned_ranks_above_all_and_is_finite(arrays):
-  found = scores.read_off(scores.forgetting, arrays)[:-1]
+  found = scores.score_of_dynamics(scores.forgetting, arrays)[:-1]
   assert found.argmax() == 0
   assert found[0] == arrays['visits'][0] + 1
   assert found[1] == 0
-  never = scores.read_off(scores.never_learned, arrays)[:-1]
+  never = scores.score_of_dynamics(scores.never_learned, arrays)[:-1]
   assert never[0] == 1 and never[1] == 0
 
 
 def test_first_learned(arrays, visits, seen):
-  found = scores.read_off(scores.first_learned, arrays)[:-1]
+  found = scores.score_of_dynamics(scores.first_learned, arrays)[:-1]
   first = []
   for index in range(_NUM_EXAMPLES - 1):
     correct, *_ = _history(visits, seen, index)
@@ -127,7 +127,7 @@ def test_first_learned(arrays, visits, seen):
 def test_never_learned_ranks_above_late_learned_in_the_mean_over_runs():
   runs = [[-1, 9, 8, 0], [-1, 0, -1, 1]]
   found = [
-    scores.read_off(
+    scores.score_of_dynamics(
       scores.first_learned,
       {
         'first_correct_step': np.int32(first),
@@ -211,7 +211,7 @@ def test_windowed_deviations(windowed, visits, seen):
 def test_tdds(windowed, visits, seen):
   logits, _ = visits
   size = int(windowed['window']) - 1
-  found = scores.read_off(scores.tdds, windowed)
+  found = scores.score_of_dynamics(scores.tdds, windowed)
   for index in range(_NUM_EXAMPLES - 1):
     own = logits[seen[index], index].astype(np.float64)
     probs = np.exp(own) / np.exp(own).sum(-1, keepdims=True)
@@ -225,4 +225,4 @@ def test_tdds(windowed, visits, seen):
 
 def test_what_was_not_recorded_is_said(arrays):
   with pytest.raises(DataDietError, match='run_00.* recorded no .*tdds needs'):
-    scores.read_off(scores.tdds, arrays, 'run_00')
+    scores.score_of_dynamics(scores.tdds, arrays, 'run_00')

@@ -6,7 +6,7 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.scoring import registry
-from datadiet.scoring.dynamics import read_off
+from datadiet.scoring.dynamics import score_of_dynamics
 from datadiet.scoring.score import DYNAMICS, Score
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.recorders import Recorder
@@ -67,7 +67,7 @@ def whole(tmp_path_factory):
 def test_its_arrays_are_recorded_and_scored(whole):
   path = whole[0] / 'dynamics' / 'step_12.npz'
   dynamics = artifacts.read_npz(path)
-  scores = read_off(SCORE.function, dynamics)
+  scores = score_of_dynamics(SCORE.function, dynamics)
   assert scores.dtype == np.float32
   right = dynamics['num_correct']
   assert (scores <= right).all()
@@ -97,7 +97,7 @@ def test_what_no_score_asked_for_is_not_recorded(whole):
 
 def test_a_run_that_did_not_record_it_is_not_scored():
   with pytest.raises(DataDietError, match='streak.longest.*train again'):
-    read_off(SCORE.function, {'visits': np.ones(3)})
+    score_of_dynamics(SCORE.function, {'visits': np.ones(3)})
 
 
 def test_a_score_asked_for_too_late_is_named(tmp_path):
