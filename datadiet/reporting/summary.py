@@ -224,8 +224,7 @@ def _missing(
   unknown = [row['selection'] for row in rows if row['changes'] is None]
   if unknown:
     missing.append(
-      f'Of {", ".join(unknown)} nothing says which examples were trained on: '
-      'they were retrained before manifests did.'
+      f'Of {", ".join(unknown)} nothing says which examples were trained on.'
     )
   if full is None and retrained and len(results.train_runs):
     missing.append(

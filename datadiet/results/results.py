@@ -11,7 +11,7 @@ from etils import epath
 
 from datadiet.errors import DataDietError
 from datadiet.results import label_issues, reading
-from datadiet.results.selection import Selection, seen_by
+from datadiet.results.selection import Selection
 from datadiet.workdir import artifacts, storage, tables
 
 RETRAIN_COLUMNS = (
@@ -259,8 +259,7 @@ class Results:
       folders = reading.runs_in(self.workdir.root / 'retrain' / name)
       manifests = [self._manifest(folder) for _, folder in folders]
       manifest = next(filter(None, manifests))
-      stored = self.selections.get(name)
-      found[name] = seen_by(manifest, stored, self.num_examples)
+      found[name] = manifest.get('selection', {})
     return found
 
   @functools.cached_property

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from datadiet.errors import DataDietError
-from datadiet.workdir.tables import SELECTION_FACTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +68,6 @@ class Selection:
       example_index=arrays,
     )
 
-  def facts(self) -> dict[str, Any]:
-    """The entries about the selection in a retraining's manifest."""
-    return {name: getattr(self, name) for name in SELECTION_FACTS}
-
   @property
   def differs_by_run(self) -> bool:
     """Whether each run has a draw of its own."""
@@ -91,27 +86,3 @@ class Selection:
         f'{sorted(key for key in self.example_index if key is not None)}'
       )
     return self.example_index[key]
-
-
-def seen_by(
-  manifest: dict[str, Any], stored: Selection | None, num_examples: int | None
-) -> dict[str, Any] | None:
-  """The facts of the selection that a retraining was trained on.
-
-  Args:
-    manifest: of the run.
-    stored: the selection of the same name, if there is one.
-    num_examples: of the train split.
-
-  Returns:
-    None for all the data; {} if nothing says what it was.
-  """
-  if 'selection' in manifest:
-    return manifest['selection']
-  if stored is not None:
-    return stored.facts()
-  # Made before manifests said it: what saw every example, and weighed them all
-  # alike, saw all the data.
-  weighed = (manifest.get('settings') or {}).get('infobatch')
-  is_whole = manifest.get('num_examples') == num_examples
-  return None if is_whole and not weighed else {}
