@@ -1,4 +1,4 @@
-"""Runs the CIFAR-10 configs, made tiny, through all stages on real images."""
+"""Runs configs, made tiny, through all stages: CIFAR-10's and a folder's."""
 
 import importlib
 import json
@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests import running
 from tests.data import formats
@@ -198,3 +200,36 @@ def test_an_unknown_data_set_is_refused(env, tmp_path):
   assert last.endswith('did you mean cifar10?')
   assert 'Traceback' not in done.stderr
   assert not (tmp_path / 'workdir').exists()
+
+
+def test_a_folder_of_unequal_classes_gets_its_report(env, tmp_path):
+  photos, rng = tmp_path / 'photos', np.random.default_rng(0)
+  for name, num in (('cats', 40), ('dogs', 20), ('birds', 6)):
+    (photos / name).mkdir(parents=True)
+    for number in range(num):
+      height, width = rng.integers(20, 40, 2)
+      pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+      Image.fromarray(pixels).save(photos / name / f'{number}.png')
+  workdir = tmp_path / 'workdir'
+  done = running.run_main(
+    [
+      '--config=configs/image_folder.py',
+      f'--workdir={workdir}',
+      f'--config.dataset.data_dir={photos}',
+      '--config.dataset.image_size=16',
+      '--config.model.width=2',
+      '--config.train.num_epochs=2',
+      '--config.train.num_runs=2',
+      '--config.train.batch_size=8',
+      '--config.retrain.num_runs=1',
+    ],
+    env,
+  )
+  assert done.returncode == 0, done.stderr
+  assert f'{photos} has no test split: 0.2 of each class become' in done.stderr
+  assert '3 classes in train: birds 5, cats 32, dogs 16' in done.stderr
+  left_out = 'examples left out: the smallest class has only 5 examples'
+  assert left_out in done.stderr
+  lines = (workdir / 'scores' / 'scores.csv').read_text().splitlines()
+  assert len(lines) == 1 + 53
+  assert (workdir / 'report' / 'index.html').exists()
