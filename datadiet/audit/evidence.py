@@ -1,4 +1,4 @@
-"""What speaks for a wrong label: one score of training, and predictions.
+"""Evidence for wrong labels: one score of training, and predictions.
 
 Evidence is an array in which more is worse. Where it can be, it is on a logit
 scale, on which right and wrong labels make two groups of about normal shape.

@@ -1,4 +1,4 @@
-"""Whether networks know enough for wrong labels to be counted at all.
+"""Whether networks are accurate enough for wrong labels to be counted.
 
 A label is declared wrong only where a prediction differs from it. Networks that
 know little differ nearly everywhere, whatever the labels: what would be counted
@@ -29,7 +29,7 @@ def enough_accuracy(labels: np.ndarray) -> float:
 def too_little_known(
   accuracy: float, labels: np.ndarray, of_what: str
 ) -> str | None:
-  """A sentence where networks know too little to count by, or None.
+  """A warning if networks are too inaccurate to count wrong labels, or None.
 
   Args:
     accuracy: of their predictions, in [0, 1].

@@ -1,4 +1,4 @@
-"""The label that an example should have, by what the networks predict."""
+"""Suggested labels, from the networks' predictions."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How suspicious a label is: the mean of what all evidence says.
+"""How suspicious a label is: the mean over all evidence.
 
 Evidence has scales of its own (logits, norms, counts), so what is averaged are
 ranks.
@@ -41,7 +41,7 @@ def suspicion(evidence: Sequence[np.ndarray]) -> np.ndarray:
 def most_suspicious(
   suspicion: np.ndarray, num_issues: int, candidates: np.ndarray
 ) -> np.ndarray:
-  """The most suspicious labels, of those that tie the first.
+  """Marks the most suspicious labels; ties go to the lower index.
 
   Args:
     suspicion: float32[N].

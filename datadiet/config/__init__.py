@@ -52,7 +52,7 @@ def get_config(of: type = Config) -> ml_collections.ConfigDict:
 
 
 def _sections_alone(values: Mapping[str, Any]) -> dict[str, Any]:
-  """The same sections without any setting, for a sweep to fill."""
+  """The sections without any setting, for a sweep to fill."""
   return {
     name: _sections_alone(value)
     for name, value in values.items()
@@ -61,9 +61,9 @@ def _sections_alone(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(config: ml_collections.ConfigDict, of: type[Config] = Config) -> None:
-  """Checks every field on its own and those that belong together.
+  """Checks every field on its own, then fields that depend on each other.
 
-  Plugins are imported before, as they add to what is allowed.
+  Plugins are imported first, as they add allowed values.
 
   Args:
     config: the settings, of any types.

@@ -1,4 +1,4 @@
-"""What --config names: an experiment of datadiet's, a file, or a workdir's."""
+"""Resolves --config: a shipped experiment, a file, or a stored config.json."""
 
 import os
 from importlib import import_module

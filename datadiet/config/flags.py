@@ -1,4 +1,4 @@
-"""The program's flags: whatever is wrong with one is said in one line."""
+"""The program's flags; a wrong one is reported in one line."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ from datadiet.settings import closest
 from datadiet.workdir.artifacts import Workdir
 from datadiet.workdir.tables import STAGES
 
-# Where ml_collections finds the overrides: the command line, made ready.
+# The prepared command line, where ml_collections looks for overrides.
 _ARGV: list[str] = []
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -195,7 +195,7 @@ def _ready(arguments: list[str]) -> list[str]:
 
 
 def _last_of_each(arguments: list[str]) -> list[str]:
-  """Without tuples that are given again: ml_collections adds them up."""
+  """Keeps the last of repeated tuple flags, which ml_collections would join."""
   kept, seen = list(arguments), set()
   for position in reversed(range(len(arguments))):
     override = _OVERRIDE.match(arguments[position])
@@ -256,7 +256,7 @@ def _check_setting(name: str) -> None:
 
 
 def _unknown_flag(name: str) -> str:
-  """Says which flag or setting a flag that is none may have been meant for."""
+  """The error for an unknown flag, with the closest flag or setting."""
   if name.startswith('config.'):  # Without --config no setting is a flag.
     return _missing_config()
   hint = closest(name, [flag.name for flag in _own_flags()] + ['verbosity'])
@@ -277,7 +277,7 @@ def _missing_config() -> str:
 
 
 def _own_flags() -> list[flags.Flag]:
-  """Those defined here."""
+  """The flags defined in this program."""
   return flags.FLAGS.flags_by_module_dict()[__name__]
 
 

@@ -1,4 +1,4 @@
-"""What --help prints: all flags, and all settings by section."""
+"""The text of --help: all flags, and all settings by section."""
 
 import dataclasses
 import textwrap
@@ -69,7 +69,7 @@ def _setting(name: str, setting: Setting) -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-  """As it can be typed on a command line."""
+  """A value as it can be typed on a command line."""
   if isinstance(value, tuple):
     return ','.join(map(str, value)) or '()'
   return str(value) if value != '' else "''"

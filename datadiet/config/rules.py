@@ -103,7 +103,7 @@ def _check_schedule(config: Config) -> None:
 
 
 def _check_scores(config: Config) -> None:
-  """Scores that need other settings."""
+  """Checks the settings that scores need."""
   names = registry.resolve(config.score.names)
   fraction, num_runs = config.train.subset_fraction, config.train.num_runs
   if fraction < 1.0 and not enough_runs(num_runs, fraction):

@@ -16,7 +16,7 @@ from datadiet.training.settings import RetrainSettings, TrainSettings
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """An experiment, as `resolve` gives it to the stages; cannot be changed."""
+  """The resolved, immutable config of an experiment, as stages receive it."""
 
   dataset: DatasetSettings = section(DatasetSettings)
   model: ModelSettings = section(ModelSettings)

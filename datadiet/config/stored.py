@@ -38,7 +38,11 @@ def get_config(path: str) -> ml_collections.ConfigDict:
       'workdir, or a Python file like those in configs/'
     ) from error
   if gone:
-    logging.warning('%s: no settings any more: %s', path, ', '.join(gone))
+    logging.warning(
+      '%s: ignored, as these settings no longer exist: %s',
+      path,
+      ', '.join(gone),
+    )
   config = ml_collections.ConfigDict(values)
   config.sweep = config_lib.get_config().sweep
   return config

@@ -1,11 +1,11 @@
 """Sweeps: one start for all combinations of some settings.
 
 `config.sweep` mirrors the config: `config.sweep.train.model_seed = (0, 1)`
-tries both. Combinations that differ only in what the names of selections tell
-share the workdir, and so its networks, scores and baselines: they run in one
-process, one after the other. Others, also those that differ in select.seed or
-in which end of a score is hard, get a workdir each below it, and can be spread
-over machines.
+tries both. Combinations that differ only in settings that the names of
+selections contain share the workdir, and so its networks, scores and baselines:
+they run in one process, one after the other. Others, also those that differ in
+select.seed or in which end of a score is hard, get a workdir each below it, and
+can be spread over machines.
 """
 
 import dataclasses
@@ -73,7 +73,7 @@ def _is_in_names(name: str, values: Sequence[Any]) -> bool:
 def children_of(
   config: ml_collections.ConfigDict, workdir: str, index: int | None
 ) -> list[Child]:
-  """The combinations of a sweep, or none; all of them are checked.
+  """Expands and checks all combinations of a sweep; empty without a sweep.
 
   Args:
     config: not yet checked.

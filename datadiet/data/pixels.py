@@ -80,7 +80,7 @@ def check(images: np.ndarray, ids: np.ndarray, where: str) -> None:
     )
   if not varies.all():
     logging.warning(
-      '%s: channel %s of %d is the same everywhere and says nothing',
+      '%s: channel %s of %d is the same everywhere: it carries no information',
       where,
       ', '.join(map(str, np.flatnonzero(~varies))),
       channels,

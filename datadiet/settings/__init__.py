@@ -1,4 +1,4 @@
-"""What a setting is: its default, what it may be, and a line of help."""
+"""The description of a setting: its default, its check, and a line of help."""
 
 from datadiet.settings.checks import Check
 from datadiet.settings.names import closest

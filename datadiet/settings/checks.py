@@ -1,4 +1,4 @@
-"""What a setting may be: whether a value is allowed, and the same in words."""
+"""Checks of settings: whether a value is allowed, and what is allowed."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-# Names that are asked for when they are needed: a plugin may add some.
+# Names as a function, called when needed: plugins may add some.
 Names = Iterable[str] | Callable[[], Iterable[str]]
 
 # Steps and seeds are 32-bit numbers on the devices.
@@ -15,7 +15,7 @@ MAX_INTEGER = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-  """What a value may be.
+  """The allowed values of a setting.
 
   Attributes:
     accepts: whether a value is allowed; may be given any object.
@@ -34,7 +34,7 @@ class Check:
 
   @property
   def known(self) -> tuple[str, ...]:
-    """The names that are allowed now; () where it is no choice."""
+    """The names that are allowed now; () if the values are not names."""
     return _now(self.names)
 
 
@@ -88,7 +88,7 @@ def number(
   )
 
 
-# A share of something; one that may not be 0; one that may not be 1.
+# Shares: in [0, 1]; without 0; without 1.
 share = number(0.0, 1.0)
 fraction = number(0.0, 1.0, above_low=True)
 proper_fraction = number(0.0, 1.0, below_high=True)

@@ -1,4 +1,4 @@
-"""The one hint at the name that a misspelt one was meant for."""
+"""The hint at the known name that is closest to a misspelt one."""
 
 import difflib
 from collections.abc import Iterable

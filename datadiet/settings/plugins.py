@@ -1,4 +1,4 @@
-"""Modules of the user's that add entries to the dicts of the rooms."""
+"""Plugins: the user's modules, which add entries to the registries."""
 
 import importlib
 import importlib.util

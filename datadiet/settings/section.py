@@ -46,7 +46,7 @@ class Setting:
 
   @property
   def allowed(self) -> str:
-    """What it may be, in words."""
+    """The allowed values, in words."""
     return self.check.allowed
 
   @property

@@ -32,7 +32,7 @@ class OptimizerSettings:
   schedule: str = setting(
     'piecewise',
     checks.one_of(lambda: SCHEDULES),
-    'How the learning rate goes over the horizon train.schedule_steps.',
+    'The shape of the learning rate over the horizon train.schedule_steps.',
   )
   decay_fractions: tuple[float, ...] = setting(
     (0.3, 0.6, 0.8),

@@ -8,7 +8,7 @@ import pytest
 from datadiet import config as config_lib
 from datadiet.config import experiments, stored
 from datadiet.errors import ConfigError
-from datadiet.stages import context
+from datadiet.stages import opening
 from datadiet.workdir.artifacts import Workdir
 from tests import running
 
@@ -20,7 +20,7 @@ def workdir(tmp_path):
   made.root.mkdir()
   config = running.tiny_config(select__options={'offset': 3})
   config = config_lib.resolve(config)
-  context.write_config(config, made)
+  opening.write_config(config, made)
   return made
 
 
@@ -50,10 +50,10 @@ def test_a_workdir_from_before_a_setting_was_made_with_its_default(workdir):
   del content['config']['model']['options'], content['config']['plugins']
   workdir.config.write_text(json.dumps(content))
   fitting = running.tiny_config(select__options={'offset': 3})
-  context.check_workdir(config_lib.resolve(fitting), workdir)
+  opening.open_config(config_lib.resolve(fitting), workdir)
   fitting.model.options = {'depth': 3}
   with pytest.raises(ConfigError, match=r'model.options \(there {}, here'):
-    context.check_workdir(config_lib.resolve(fitting), workdir)
+    opening.open_config(config_lib.resolve(fitting), workdir)
 
 
 @pytest.mark.parametrize('text', ['{}', '[]', 'x', '{"config": [3]}', ''])

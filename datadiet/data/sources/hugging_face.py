@@ -108,7 +108,7 @@ def _chosen_files(
   )
   unused = sorted(set(files) - {*train_splits, test_split})
   if unused:
-    logging.warning('%s: not used are its splits %s', source, ', '.join(unused))
+    logging.warning('%s: its splits %s are not used', source, ', '.join(unused))
   chosen = {'train': [path for name in train_splits for path in files[name]]}
   if test_split is not None:
     chosen['test'] = files[test_split]
