@@ -7,7 +7,6 @@ keeps fast tests (tests/speed_test.py).
 
 # They train, compile or draw for seconds.
 SLOW = (
-  'benchmarks/trace_test.py::test_fewer_steps',
   'configs_test.py',
   'contributing_test.py::test_all_recipes',
   'data/decoding_test.py',
