@@ -17,6 +17,7 @@ if __name__ == '__main__':
   starting.stop_while_importing()
   starting.keep_to_the_cpu_for_forecasts()
 
+import ml_collections
 from absl import app, flags, logging
 
 from datadiet import config as config_lib
@@ -27,7 +28,9 @@ from datadiet.runtime import compilation, ending, processes, stopping
 from datadiet.workdir import storage
 
 
-def run(config, workdir: str, stage_names: list[str]) -> None:
+def run(
+  config: ml_collections.ConfigDict, workdir: str, stage_names: list[str]
+) -> None:
   """Runs the stages.
 
   Args:
@@ -40,12 +43,12 @@ def run(config, workdir: str, stage_names: list[str]) -> None:
     Preempted: if the process was asked to stop; everything is saved.
   """
   config_lib.check(config)
-  config = config_lib.resolve(config)
-  compilation.enable_compilation_cache(config.compilation_cache_dir)
+  resolved = config_lib.resolve(config)
+  compilation.enable_compilation_cache(resolved.compilation_cache_dir)
   # Imported late: a wrong setting is answered before JAX looks for devices.
   from datadiet import pipeline
 
-  pipeline.run(config, workdir, stage_names)
+  pipeline.run(resolved, workdir, stage_names)
 
 
 def _set_up_logging() -> None:

@@ -51,7 +51,7 @@ def doubt(outputs) -> jnp.ndarray:
 def every_other(inputs, num_keep: int, *, rng, stride: int) -> np.ndarray:
   """Every `stride`-th example from the highest score on: int64[num_keep]."""
   del rng
-  order = np.argsort(-inputs.scores, kind='stable')
+  order = np.argsort(-inputs.array('scores'), kind='stable')
   turns = np.argsort(np.arange(len(order)) % stride, kind='stable')
   return np.sort(order[turns][:num_keep])
 

@@ -106,7 +106,9 @@ def _swept(config: ml_collections.ConfigDict) -> dict[str, tuple]:
   return swept
 
 
-def _with(config, settings: dict[str, Any]) -> ml_collections.ConfigDict:
+def _with(
+  config: ml_collections.ConfigDict, settings: dict[str, Any]
+) -> ml_collections.ConfigDict:
   fields = config.to_dict()
   fields['sweep'] = {}
   for name, value in settings.items():

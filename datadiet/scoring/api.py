@@ -33,7 +33,7 @@ class _Arrays:
 class _Model:
   """Wraps any apply function as the linen module that the engine calls."""
 
-  def __init__(self, apply_fn: Callable[[Mapping, Any], Any]):
+  def __init__(self, apply_fn: Callable[..., Any]):
     self._apply_fn = apply_fn
 
   def apply(self, variables, images, train=False, mutable=()):

@@ -40,7 +40,7 @@ def make_gradient_step(
 
   def gradient_step(variables, images, labels):
     params, batch_stats = variables['params'], variables['batch_stats']
-    scores = {}
+    scores: dict[str, jax.Array] = {}
     if per_leaf or 'grand' in names:
       norms = grad_norm(
         _loss_of(model, batch_stats), per_leaf=per_leaf, squared=True
@@ -66,7 +66,12 @@ def _loss_of(model: nn.Module, batch_stats: Any) -> Callable:
   return loss
 
 
-def _loss_scores(squares, names, settings, per_leaf) -> dict[str, jax.Array]:
+def _loss_scores(
+  squares: Any,
+  names: Sequence[str],
+  settings: GradientSettings,
+  per_leaf: bool,
+) -> dict[str, jax.Array]:
   if not per_leaf:
     return {'grand': jnp.sqrt(squares)}
   # Two leaves can have one path, as {'a/b': ..., 'a': {'b': ...}} has.
@@ -96,7 +101,7 @@ def subset_paths(paths: Sequence[str], pattern: str) -> list[str]:
   return [path for path in paths if re.search(pattern, path)]
 
 
-def _sum_of_logits(model, batch_stats) -> Callable:
+def _sum_of_logits(model: nn.Module, batch_stats: Any) -> Callable:
   def total(params, image):
     logits, _ = apply_model(
       model, params, batch_stats, image[None], train=False

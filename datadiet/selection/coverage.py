@@ -73,7 +73,7 @@ def ccs(
       f'leaves {num_left}'
     )
   candidates = np.sort(hardest_first(inputs)[num_dropped:])
-  strata = stratum_numbers(inputs.scores[candidates], num_strata)
+  strata = stratum_numbers(inputs.array('scores')[candidates], num_strata)
   budgets = stratum_budgets(np.bincount(strata, minlength=num_strata), num_keep)
   kept = [
     rng.permutation(candidates[strata == stratum])[:budget]
@@ -124,24 +124,25 @@ def beta(
       "policy 'beta' draws high scores more often, so it cannot use scores "
       "whose higher_is is 'easier'; it is meant for 'dual'"
     )
-  if inputs.scores.min() < 0:
+  scores = inputs.array('scores')
+  if scores.min() < 0:
     raise DataDietError(
       "policy 'beta' uses scores as weights, so they cannot be negative, but "
-      f'the lowest is {inputs.scores.min()}'
+      f'the lowest is {scores.min()}'
     )
   confidence = np.clip(
-    np.asarray(inputs.mean_confidence, np.float64),
+    np.asarray(inputs.array('mean_confidence'), np.float64),
     _CONFIDENCE_MARGIN,
     1 - _CONFIDENCE_MARGIN,
   )
-  anchors = largest_first(inputs.scores)[:_NUM_ANCHORS]
+  anchors = largest_first(scores)[:_NUM_ANCHORS]
   alpha_shape, beta_shape = beta_parameters(
     float(confidence[anchors].mean()), 1 - num_keep / inputs.num_examples, c_d
   )
   log_density = (alpha_shape - 1) * np.log(confidence)
   log_density += (beta_shape - 1) * np.log1p(-confidence)
-  positive = inputs.scores > 0
-  log_weight = log_density + np.log(np.where(positive, inputs.scores, 1.0))
+  positive = scores > 0
+  log_weight = log_density + np.log(np.where(positive, scores, 1.0))
   # The largest sums of log weight and Gumbel noise are a draw without
   # replacement, with no weight small enough to vanish (Vieira 2014; Efraimidis
   # and Spirakis 2006).

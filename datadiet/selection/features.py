@@ -38,7 +38,7 @@ def moderate(
   of ranks around the middle; the paper's definition is followed.
   """
   del rng
-  distances = centre_distances(inputs.features, inputs.labels)
+  distances = centre_distances(inputs.array('features'), inputs.labels)
   from_median = np.abs(distances - np.median(distances))
   return np.sort(smallest_first(from_median)[:num_keep])
 
@@ -121,7 +121,7 @@ def prototypes(
       f"policy 'prototypes' cannot make num_clusters={num_clusters} clusters "
       f'of {inputs.num_examples} examples'
     )
-  features = inputs.features.astype(np.float64)
+  features = inputs.array('features').astype(np.float64)
   if distance == 'cosine':
     features = _unit_rows(features)
   centroids = _kmeans_centroids(

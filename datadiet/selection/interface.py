@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from datadiet.errors import DataDietError
 from datadiet.feeding.epochs import Epochs
 from datadiet.settings import Setting
 
@@ -27,26 +28,39 @@ class SelectionInputs:
 
   labels: np.ndarray
   num_classes: int
-  # Typed as if they were there: a policy reads only what it `needs`.
-  scores: np.ndarray = None  # type: ignore[assignment]
+  scores: np.ndarray | None = None
   higher_is: str = 'neither'
-  features: np.ndarray = None  # type: ignore[assignment]
-  mean_confidence: np.ndarray = None  # type: ignore[assignment]
+  features: np.ndarray | None = None
+  mean_confidence: np.ndarray | None = None
 
   @property
   def num_examples(self) -> int:
     """N."""
     return len(self.labels)
 
+  def array(self, name: str) -> np.ndarray:
+    """One of the arrays that may be None, for a policy that `needs` it.
+
+    Args:
+      name: 'scores', 'features' or 'mean_confidence'.
+
+    Raises:
+      DataDietError: if it is not given.
+    """
+    values = getattr(self, name)
+    if values is None:
+      raise DataDietError(f'the selection needs {name}, but there are none')
+    return values
+
   def take(self, positions: np.ndarray) -> 'SelectionInputs':
     """The inputs restricted to the examples at `positions` (int64[M])."""
 
-    def rows(array):
+    def rows(array: np.ndarray | None) -> np.ndarray | None:
       return None if array is None else array[positions]
 
     return dataclasses.replace(
       self,
-      labels=rows(self.labels),
+      labels=self.labels[positions],
       scores=rows(self.scores),
       features=rows(self.features),
       mean_confidence=rows(self.mean_confidence),

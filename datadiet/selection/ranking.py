@@ -26,8 +26,8 @@ def largest_first(values: np.ndarray) -> np.ndarray:
 def hardest_first(inputs: SelectionInputs) -> np.ndarray:
   """The order from the hardest example to the easiest one: int64[N]."""
   if inputs.higher_is == 'harder':
-    return largest_first(inputs.scores)
-  return smallest_first(inputs.scores)
+    return largest_first(inputs.array('scores'))
+  return smallest_first(inputs.array('scores'))
 
 
 def num_cut(fraction: float, num_examples: int) -> int:
@@ -40,7 +40,7 @@ def keep_max(
 ) -> np.ndarray:
   """Keeps the largest score values, whatever `higher_is` (Paul et al. 2021)."""
   del rng
-  return np.sort(largest_first(inputs.scores)[:num_keep])
+  return np.sort(largest_first(inputs.array('scores'))[:num_keep])
 
 
 def keep_min(
@@ -48,7 +48,7 @@ def keep_min(
 ) -> np.ndarray:
   """Keeps the smallest score values, whatever `higher_is`."""
   del rng
-  return np.sort(smallest_first(inputs.scores)[:num_keep])
+  return np.sort(smallest_first(inputs.array('scores'))[:num_keep])
 
 
 def keep_max_abs(
@@ -56,7 +56,7 @@ def keep_max_abs(
 ) -> np.ndarray:
   """Keeps the scores furthest from zero (for signed scores, as margins)."""
   del rng
-  return np.sort(largest_first(np.abs(inputs.scores))[:num_keep])
+  return np.sort(largest_first(np.abs(inputs.array('scores')))[:num_keep])
 
 
 def keep_min_abs(
@@ -64,7 +64,7 @@ def keep_min_abs(
 ) -> np.ndarray:
   """Keeps the scores closest to zero (for signed scores, as margins)."""
   del rng
-  return np.sort(smallest_first(np.abs(inputs.scores))[:num_keep])
+  return np.sort(smallest_first(np.abs(inputs.array('scores')))[:num_keep])
 
 
 def offset(
@@ -89,7 +89,9 @@ def offset(
       f'{offset} smallest scores of {inputs.num_examples} examples; offset can '
       f'be at most {inputs.num_examples - num_keep} here'
     )
-  return np.sort(smallest_first(inputs.scores)[offset : offset + num_keep])
+  return np.sort(
+    smallest_first(inputs.array('scores'))[offset : offset + num_keep]
+  )
 
 
 def top_window(

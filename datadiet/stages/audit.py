@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -140,7 +141,7 @@ def _read_predictions(context: Context) -> Predictions:
     probs = artifacts.read_npy(path, num_examples)
     return Predictions(OUT_OF_SAMPLE, probs, audit.most_probable(probs))
   if _all_runs_have(context, 'pred_probs'):
-    total = 0.0
+    total: Any = 0.0  # Then an array of the predictions' own type.
     for run_number in context.runs:
       total += context.run_array(run_number, step, 'pred_probs')
     probs = total / len(context.runs)
@@ -208,9 +209,10 @@ def _evidence(
     scores = context.mean_score(name, _step(context))
     evidence[name] = audit.EVIDENCE[name](scores)
   # In-sample predictions add nothing to the scores.
-  if predictions.kind == OUT_OF_SAMPLE:
+  probs = predictions.pred_probs
+  if predictions.kind == OUT_OF_SAMPLE and probs is not None:
     evidence['out-of-sample predictions'] = audit.of_predictions(
-      predictions.pred_probs, context.dataset.train.labels
+      probs, context.dataset.train.labels
     )
   return evidence
 
@@ -250,7 +252,7 @@ def _count(
   if predictions.pred_probs is not None:
     found = audit.confident_issues(predictions.pred_probs, labels)
     counts[CONFIDENT_LEARNING] = int(found.sum())
-  kind = min(counts, key=counts.get)
+  kind = min(counts, key=counts.__getitem__)
   return counts[kind], {**threshold, 'kind': kind, 'counts': counts}
 
 
@@ -261,14 +263,17 @@ def _accuracy(context: Context, predictions: Predictions) -> tuple[float, str]:
   training examples and on the test split.
   """
   found = []
-  if predictions.suggested is not None:
+  if predictions.kind is not None and predictions.suggested is not None:
     right = predictions.suggested == context.dataset.train.labels
     found.append((float(right.mean()), _MEASURED_ON[predictions.kind]))
   if predictions.kind != OUT_OF_SAMPLE:
     folders = [context.workdir.run(train.GROUP, run) for run in context.runs]
     manifests = [context.manifest(folder) or {} for folder in folders]
-    tested = [manifest.get('test_accuracy') for manifest in manifests]
-    tested = [accuracy for accuracy in tested if accuracy is not None]
+    tested = [
+      manifest['test_accuracy']
+      for manifest in manifests
+      if manifest.get('test_accuracy') is not None
+    ]
     if tested:
       found.append((float(np.mean(tested)), 'the test split'))
   return min(found, default=(0.0, 'nothing that was measured'))
@@ -284,10 +289,11 @@ def _write_table(
   train = context.dataset.train
   by_rank = np.argsort(-suspicion, kind='stable')
   class_names = np.array(context.dataset.class_names)
-  suggestions = suggested_names = [''] * len(by_rank)
+  suggestions: list[str] | np.ndarray = [''] * len(by_rank)
+  suggested_names = suggestions
   if suggested is not None:
     suggestions = suggested[by_rank]
-    suggested_names = class_names[suggestions]
+    suggested_names = class_names[suggested[by_rank]]
   rows = zip(
     by_rank,
     train.ids[by_rank],

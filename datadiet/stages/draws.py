@@ -101,7 +101,8 @@ def _checksums(
   context: Context, selection: PlannedSelection
 ) -> dict[str, int | None]:
   """Checksums of the arrays that a selection is made from; None if missing."""
-  step, found = selection.read_step, {}
+  step = selection.read_step
+  found: dict[str, int | None] = {}
   means = context.manifest(context.workdir.scores(None, step)) or {}
   if selection.score is not None:
     if context.score_file is not None:
@@ -141,7 +142,8 @@ def read_draw(context: Context, draw: Draw) -> np.ndarray:
   Raises:
     DataDietError: if it is missing, outdated, or damaged.
   """
-  if not is_made(context, draw):
+  manifest = context.manifest(draw.folder)
+  if manifest is None or not is_made(context, draw):
     raise DataDietError(
       f'{draw.folder} is not there as these settings ask for it; run the '
       'select stage first (--stages=select,retrain)'
@@ -150,7 +152,7 @@ def read_draw(context: Context, draw: Draw) -> np.ndarray:
     f'{draw.folder}/example_index.npy',
     lambda: read_example_index(draw.folder, context.num_examples),
   )
-  if hash_of(example_index) != context.manifest(draw.folder)['hash']:
+  if hash_of(example_index) != manifest['hash']:
     raise DataDietError(
       f'{draw.folder / "example_index.npy"} is damaged (its values are not '
       f'those that were written); delete {draw.folder} to make it anew'

@@ -35,6 +35,7 @@ def write_tracin(context: Context) -> None:
     folder = context.workdir.scores(run, steps[-1])
     artifacts.write_npy(folder / 'tracin_self.npy', tracin)
     manifest = context.manifest(folder)
+    assert manifest is not None  # It has the scores of `due.runs_of`.
     manifest['checksums']['tracin_self'] = artifacts.checksum(tracin)
     context.write_manifest(folder, manifest)
 

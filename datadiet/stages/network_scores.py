@@ -67,7 +67,7 @@ class NetworkScorer:
     dynamics_names = registry.of_kind(names, registry.DYNAMICS)
     if dynamics_names:
       path = run_folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
-      dynamics = {**artifacts.read_npz(path), 'step': step}
+      dynamics: dict[str, Any] = {**artifacts.read_npz(path), 'step': step}
       scores = {
         name: score_of_dynamics(
           registry.SCORES[name].function, dynamics, str(path)

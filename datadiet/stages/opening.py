@@ -93,7 +93,7 @@ def _usual_dtype() -> str:
   devices = jax.devices()
   if platform_of(devices) not in ('gpu', 'tpu'):
     return 'float32'
-  capability = getattr(devices[0], 'compute_capability', None)
+  capability: Any = getattr(devices[0], 'compute_capability', None)
   try:
     is_old = float(capability) < _FIRST_CAPABILITY
   except (TypeError, ValueError):  # A TPU; AMD's are called gfx90a and so on.
@@ -150,7 +150,7 @@ def _plain(config: Config) -> dict:
 
 
 def _provenance(config: Config) -> dict:
-  versions = {'python': sys.version.split()[0]}
+  versions: dict[str, str | None] = {'python': sys.version.split()[0]}
   for package in _PACKAGES:
     try:
       versions[package] = metadata.version(package)

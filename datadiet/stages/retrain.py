@@ -74,12 +74,19 @@ def _job(
   )
 
 
-def _epochs(context: Context, example_index, run: int, selection) -> Epochs:
+def _epochs(
+  context: Context,
+  example_index: np.ndarray,
+  run: int,
+  selection: PlannedSelection | None,
+) -> Epochs:
   """The examples of each epoch of a run."""
   seed = context.config.train.data_seed
   if selection is None or not selection.changes:
     return AllExamples(example_index, seed=seed, run=run)
-  return POLICIES[selection.policy].epochs(
+  epochs = POLICIES[selection.policy].epochs
+  assert epochs is not None  # Or nothing would change.
+  return epochs(
     example_index,
     seed=seed,
     run=run,

@@ -1,5 +1,7 @@
 """The score stage: scores every example with every network, then averages."""
 
+import functools
+
 from datadiet.runtime import processes
 from datadiet.scoring import registry
 from datadiet.stages import due, mean_scores
@@ -23,6 +25,16 @@ def plan(context: Context) -> str:
   )
 
 
+def _missing(
+  context: Context, run: int, step: int
+) -> tuple[tuple[str, ...], bool]:
+  """A network's missing scores, and whether it lacks arrays beside them."""
+  return (
+    due.missing(context, run, step),
+    due.lacks_extra_arrays(context, run, step),
+  )
+
+
 def run(context: Context) -> None:
   """Computes what is missing, then the means and tables.
 
@@ -35,10 +47,7 @@ def run(context: Context) -> None:
   for step in config.score.steps:
     for run_number in context.runs:
       names, extra = processes.broadcast_from_lead(
-        lambda run=run_number, step=step: (
-          due.missing(context, run, step),
-          due.lacks_extra_arrays(context, run, step),
-        )
+        functools.partial(_missing, context, run_number, step)
       )
       if names or extra:
         scorer.score(run_number, step, tuple(names), extra)

@@ -46,6 +46,7 @@ def check_sizes(context: Context) -> None:
     policy, options = one.policy, one.options
     if one.changes:
       epochs = POLICIES[policy].epochs
+      assert epochs is not None  # Or nothing would change.
       left = epochs.smallest_epoch(one.num_kept, **options)
       if left < batch_size:
         raise ConfigError(

@@ -17,6 +17,7 @@ from datadiet.selection import (
   num_kept,
   selection_name,
 )
+from datadiet.selection.settings import SelectSettings
 from datadiet.workdir.tables import SELECTION_FACTS
 
 
@@ -79,6 +80,7 @@ def plan_selections(
   Raises:
     DataDietError: for a size that keeps nothing, or more than there is.
   """
+  scores: list[tuple[str, int | None]]
   if score_file is None:
     scores = [_with_step(config, one) for one in config.select.scores]
   else:
@@ -89,13 +91,15 @@ def plan_selections(
   return tuple({one.name: one for one in asked_for}.values())
 
 
-def _with_step(config: Config, selected: str) -> tuple[str, int]:
+def _with_step(config: Config, selected: str) -> tuple[str, int | None]:
   name, step = registry.split_step(selected)
   return name, config.select.step if step is None else step
 
 
 def _asked_for(
-  select: Any, class_sizes: np.ndarray, scores: list[tuple[str, int | None]]
+  select: SelectSettings,
+  class_sizes: np.ndarray,
+  scores: list[tuple[str, int | None]],
 ) -> Iterator[PlannedSelection]:
   num_examples = int(class_sizes.sum())
   for asked in (*select.fractions, *select.sizes):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from datadiet.config import Config
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime.mesh import make_run_mesh
@@ -40,7 +41,7 @@ def plan(context: Context) -> str:
   return f'{len(all_jobs)} runs of {steps} steps ({done} done)'
 
 
-def _network_steps(config) -> tuple[int, ...]:
+def _network_steps(config: Config) -> tuple[int, ...]:
   """The steps whose networks and dynamics are kept."""
   train = config.train
   keep = {*config.score.steps, *train.early_steps}
