@@ -186,12 +186,13 @@ def test_every_script_is_run_here():
 
 def _data(row: str, folder: Path) -> dict:
   """Small files of the data set that a row names, in its official format."""
-  if 'cifar' in row:
-    name = row.split('=')[-1]
+  if 'cifar' in row or 'data_dir' in row:
+    name = row.split('=')[-1] if 'cifar' in row else 'cifar10'
     contents = getattr(formats, f'{name}_files')()[0]
     for path, content in contents.items():
       formats.write(folder / path, content)
     return {
+      'dataset.name': name,
       'dataset.data_dir': str(folder),
       'train.batch_size': 8,
       'select.sizes': (),

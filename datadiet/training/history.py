@@ -109,7 +109,7 @@ class _EventWriter:
 
   def __init__(self, folder: epath.Path):
     extras.quiet_tensorflow()
-    from clu import metric_writers
+    from clu.metric_writers import AsyncWriter, SummaryWriter
 
     self._folder = folder
     self._scratch: tempfile.TemporaryDirectory | None = None
@@ -118,9 +118,7 @@ class _EventWriter:
       # file.
       self._scratch = tempfile.TemporaryDirectory()
       folder = epath.Path(self._scratch.name)
-    self._writer = metric_writers.AsyncWriter(
-      metric_writers.SummaryWriter(os.fspath(folder))
-    )
+    self._writer = AsyncWriter(SummaryWriter(os.fspath(folder)))
     # What fails in the background is raised by the call that follows.
     self._told = functools.partial(
       atomic.write_errors_told, f'the event files in {self._folder}'
