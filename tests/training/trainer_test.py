@@ -91,16 +91,8 @@ def test_training_changes_parameters_and_runs_differ():
 
 @pytest.mark.parametrize('shape', [(1, 8), (2, 4)])
 def test_the_work_of_a_step_is_split_over_the_devices_of_a_slot(shape):
-  trainer, jobs = make_trainer(*shape)
-  state = trainer.init(jobs)
-  feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
-  count = trainer.run_mesh.put(np.int32(1), trainer.run_mesh.replicated)
-  keys = trainer.step_keys(jobs)
-  compiled = (
-    trainer._steps.lower(state, feed, keys, count, trainer._placement.resident)
-    .compile()
-    .as_text()
-  )
+  trainer, _ = make_trainer(*shape)
+  compiled = trainer.lower_steps().compile().as_text()
   batch, share = small_runs.BATCH_SIZE, small_runs.BATCH_SIZE // shape[1]
   # Images are read from the split, and normalised images and activations are
   # made, for a device's own share alone.
@@ -346,14 +338,8 @@ def test_batch_statistics_of_a_part_of_a_batch_are_refused(shape, monkeypatch):
 
 @pytest.mark.parametrize('shape', [(1, 8), (2, 4)])
 def test_devices_of_a_slot_exchange_gradients_and_logits_alone(shape):
-  trainer, jobs = make_trainer(*shape)
-  state = trainer.init(jobs)
-  feed = trainer.make_feed([next(trainer.index_blocks(jobs, 0))])
-  count = trainer.run_mesh.put(np.int32(1), trainer.run_mesh.replicated)
-  keys = trainer.step_keys(jobs)
-  lowered = trainer._steps.lower(
-    state, feed, keys, count, trainer._placement.resident
-  )
+  trainer, _ = make_trainer(*shape)
+  lowered = trainer.lower_steps()
   kinds = {'all_reduce', 'all_gather', 'all_to_all', 'collective_permute'}
   found = {
     kind: re.findall(rf'stablehlo.{kind}', lowered.as_text()) for kind in kinds
