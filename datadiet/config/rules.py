@@ -11,8 +11,8 @@ from datadiet.models import option_names
 from datadiet.scoring import registry
 from datadiet.selection import POLICIES, check_policy
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
-from datadiet.settings import closest
-from datadiet.training.optimizer import check_options
+from datadiet.settings import check_options, closest
+from datadiet.training.optimizer import check_schedule
 
 
 def check_together(config: Config) -> None:
@@ -86,18 +86,15 @@ def check_steps(config: Config) -> None:
 
 def _check_model(config: Config) -> None:
   name = MODEL_ALIASES.get(config.model.name, config.model.name)
-  known = option_names(name)
-  for option in config.model.options:
-    if option not in known:
-      raise ConfigError(
-        f'config.model.options.{option} is no option of the model {name!r}; '
-        f'allowed: {", ".join(known) or "none"}{closest(option, known)}'
-      )
+  try:
+    check_options(f'model {name!r}', config.model.options, option_names(name))
+  except DataDietError as error:
+    raise ConfigError(f'config.model.options: {error}') from error
 
 
 def _check_schedule(config: Config) -> None:
   try:
-    check_options(config.optimizer)
+    check_schedule(config.optimizer)
   except DataDietError as error:
     raise ConfigError(f'config.optimizer.options: {error}') from error
 

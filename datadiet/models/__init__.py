@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.models.resnet import resnet18_lowres, resnet50_lowres
 from datadiet.models.simple_cnn import SimpleCNN
-from datadiet.settings import closest
+from datadiet.settings import check_options, closest
 
 # name -> factory(num_classes, width, dtype, and what options it has).
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -57,13 +57,7 @@ def make_model(
       f'unknown model {name!r}; known are {", ".join(MODELS)}'
       f'{closest(name, MODELS)}'
     )
-  known = option_names(name)
-  for option in options or {}:
-    if option not in known:
-      raise DataDietError(
-        f'model {name!r} has no option {option!r}; its options: '
-        f'{", ".join(known) or "none"}{closest(option, known)}'
-      )
+  check_options(f'model {name!r}', options or {}, option_names(name))
   given = {'width': width} if width else {}
   return MODELS[name](
     num_classes=num_classes, dtype=DTYPES[dtype], **given, **(options or {})

@@ -13,7 +13,7 @@ from datadiet.selection import (
   rs2,
 )
 from datadiet.selection.interface import Policy
-from datadiet.settings import Setting, checks, closest
+from datadiet.settings import Setting, check_options, checks, closest
 
 _DATA_DIET = 'Paul et al. 2021, arXiv 2107.07075'
 
@@ -214,13 +214,8 @@ def check_policy(
     )
   specs = POLICIES[name].options
   values = {option: spec.default for option, spec in specs.items()}
+  check_options(f'policy {name!r}', options or {}, specs)
   for option, value in (options or {}).items():
-    if option not in specs:
-      takes = ', '.join(specs) or 'none'
-      raise DataDietError(
-        f'policy {name!r} has no option {option!r}; its options: {takes}'
-        f'{closest(option, specs)}'
-      )
     if not specs[option].check.accepts(value):
       raise DataDietError(
         f'option {option!r} of policy {name!r} is {value!r}, but it has to be '

@@ -1,7 +1,7 @@
 """The description of a setting: its default, its check, and a line of help."""
 
 from datadiet.settings.checks import Check
-from datadiet.settings.names import closest
+from datadiet.settings.names import check_options, closest
 from datadiet.settings.section import (
   Setting,
   defaults,
@@ -15,6 +15,7 @@ from datadiet.settings.section import (
 __all__ = [
   'Check',
   'Setting',
+  'check_options',
   'closest',
   'defaults',
   'from_values',

@@ -7,8 +7,7 @@ from typing import Any
 
 import optax
 
-from datadiet.errors import DataDietError
-from datadiet.settings import checks, setting
+from datadiet.settings import check_options, checks, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,33 +129,26 @@ def make_schedule(settings: OptimizerSettings, horizon: int) -> optax.Schedule:
     horizon: of the schedule, in steps; training may stop earlier.
 
   Raises:
-    DataDietError: as `check_options`.
+    DataDietError: as `check_schedule`.
   """
-  check_options(settings)
+  check_schedule(settings)
   return SCHEDULES[settings.schedule](settings, horizon, **settings.options)
 
 
-def check_options(settings: OptimizerSettings) -> None:
+def check_schedule(settings: OptimizerSettings) -> None:
   """Checks that the schedule has the options given, and is given all it needs.
 
   Raises:
     DataDietError: names the option, and what the schedule has.
   """
   known = schedule_options(settings.schedule)
-  wrong = [option for option in settings.options if option not in known]
-  lacking = [
+  needed = [
     option
     for option, default in known.items()
-    if default is inspect.Parameter.empty and option not in settings.options
+    if default is inspect.Parameter.empty
   ]
-  for option, fault in [
-    *((option, 'has no option') for option in wrong),
-    *((option, 'needs the option') for option in lacking),
-  ]:
-    raise DataDietError(
-      f'schedule {settings.schedule!r} {fault} {option!r}; its options: '
-      f'{", ".join(known) or "none"}'
-    )
+  owner = f'schedule {settings.schedule!r}'
+  check_options(owner, settings.options, known, needed)
 
 
 def schedule_options(name: str) -> dict[str, Any]:

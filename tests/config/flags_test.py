@@ -121,7 +121,8 @@ _REFUSED = {
   ),
   'unknown option of a model': (
     [_CONFIG, '--config.model.options.depth=3'],
-    "config.model.options.depth is no option of the model 'simple_cnn'",
+    "config.model.options: model 'simple_cnn' has no option 'depth'; its "
+    'options: ',
   ),
   'plugin that is not there': (
     [_CONFIG, '--config.plugins=my_modul'],
