@@ -226,7 +226,7 @@ def test_missing_fields_are_named():
     ),
     (
       {'model.options': {'depth': 3}},
-      "config.model.options.depth .*'resnet18_lowres'; allowed: none",
+      "'resnet18_lowres' has no option 'depth'; its options: none",
     ),
     (
       {'select.scores': ('entropy',)},
