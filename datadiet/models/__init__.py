@@ -14,8 +14,17 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.models.resnet import resnet18_lowres, resnet50_lowres
+from datadiet.models.efficientnet import efficientnet_lite0
+from datadiet.models.resnet import (
+  resnet18,
+  resnet18_lowres,
+  resnet34,
+  resnet50,
+  resnet50_lowres,
+)
 from datadiet.models.simple_cnn import SimpleCNN
+from datadiet.models.vision_transformer import vit_b16, vit_s16
+from datadiet.models.wide_resnet import wide_resnet28_10
 from datadiet.settings import check_options, closest
 
 # name -> factory(num_classes, width, dtype, and what options it has).
@@ -23,6 +32,13 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
   'simple_cnn': SimpleCNN,
   'resnet18_lowres': resnet18_lowres,
   'resnet50_lowres': resnet50_lowres,
+  'wide_resnet28_10': wide_resnet28_10,
+  'resnet18': resnet18,
+  'resnet34': resnet34,
+  'resnet50': resnet50,
+  'efficientnet_lite0': efficientnet_lite0,
+  'vit_s16': vit_s16,
+  'vit_b16': vit_b16,
 }
 
 # The names of the paper's first code.

@@ -1,6 +1,7 @@
-"""ResNets for small images (He et al. 2015, arXiv 1512.03385), as the paper's.
+"""ResNets (He et al. 2015, arXiv 1512.03385), for small images and photographs.
 
-'lowres': a 3x3 stem of stride 1 and no max-pool in place of the 7x7 stem.
+'lowres' are the paper's: a 3x3 stem of stride 1 and no max-pool in place of the
+7x7 stem, and flax's padding. The others are torchvision's, down to the padding.
 """
 
 import functools
@@ -52,13 +53,24 @@ class BottleneckBlock(nn.Module):
     return nn.relu(inputs + hidden)
 
 
+def _pad_evenly(features, kernel_size, strides=1, **options) -> nn.Conv:
+  """A convolution padded by as much on all sides, as PyTorch's.
+
+  'SAME' leaves out the first row and column where a stride divides the image.
+  """
+  padding = tuple((size // 2, size // 2) for size in kernel_size)
+  return nn.Conv(features, kernel_size, strides, padding=padding, **options)
+
+
 class ResNet(nn.Module):
-  """A ResNet with batch norm and a stem for small images.
+  """A ResNet with batch norm.
 
   Attributes:
     stage_sizes: blocks in each stage.
     block: `BasicBlock` or `BottleneckBlock`.
     num_classes: number of logits.
+    small_images: whether the stem keeps the resolution, as the paper's does; if
+      not, it quarters it, and padding is torchvision's.
     width: channels of the first stage, doubled at each following one.
     dtype: compute type; params, batch statistics and logits are float32.
     axis_name: of the devices whose batches share batch statistics, if any.
@@ -67,6 +79,7 @@ class ResNet(nn.Module):
   stage_sizes: Sequence[int]
   block: Callable
   num_classes: int
+  small_images: bool
   width: int = 64
   dtype: jnp.dtype = jnp.float32
   axis_name: str | None = None
@@ -74,7 +87,11 @@ class ResNet(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     """float32[batch, height, width, channels] -> float32[batch, classes]."""
-    conv = functools.partial(nn.Conv, use_bias=False, dtype=self.dtype)
+    conv = functools.partial(
+      nn.Conv if self.small_images else _pad_evenly,
+      use_bias=False,
+      dtype=self.dtype,
+    )
     norm = functools.partial(
       nn.BatchNorm,
       use_running_average=not train,
@@ -83,8 +100,11 @@ class ResNet(nn.Module):
       dtype=self.dtype,
       axis_name=self.axis_name,
     )
-    hidden = conv(self.width, (3, 3))(images.astype(self.dtype))
+    stem = ((3, 3), 1) if self.small_images else ((7, 7), 2)
+    hidden = conv(self.width, *stem)(images.astype(self.dtype))
     hidden = nn.relu(norm()(hidden))
+    if not self.small_images:
+      hidden = nn.max_pool(hidden, (3, 3), (2, 2), ((1, 1), (1, 1)))
     for stage, num_blocks in enumerate(self.stage_sizes):
       for index in range(num_blocks):
         strides = 2 if stage > 0 and index == 0 else 1
@@ -95,9 +115,14 @@ class ResNet(nn.Module):
     return nn.Dense(self.num_classes)(features)
 
 
-resnet18_lowres = functools.partial(
-  ResNet, stage_sizes=(2, 2, 2, 2), block=BasicBlock
-)
-resnet50_lowres = functools.partial(
-  ResNet, stage_sizes=(3, 4, 6, 3), block=BottleneckBlock
-)
+def _resnet(stage_sizes, block, small_images=False) -> Callable[..., ResNet]:
+  return functools.partial(
+    ResNet, stage_sizes=stage_sizes, block=block, small_images=small_images
+  )
+
+
+resnet18_lowres = _resnet((2, 2, 2, 2), BasicBlock, small_images=True)
+resnet50_lowres = _resnet((3, 4, 6, 3), BottleneckBlock, small_images=True)
+resnet18 = _resnet((2, 2, 2, 2), BasicBlock)
+resnet34 = _resnet((3, 4, 6, 3), BasicBlock)
+resnet50 = _resnet((3, 4, 6, 3), BottleneckBlock)

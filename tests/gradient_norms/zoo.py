@@ -77,9 +77,11 @@ def linen_case(module, inputs=None, **call):
   return Case(loss_fn, params, (inputs, labels()))
 
 
-def product_model(name, dtype='float32'):
-  module = make_model(name, num_classes=5, width=4, dtype=dtype)
-  return linen_case(module, images(8), train=False)
+def product_model(name, dtype='float32', size=8, width=4, **options):
+  module = make_model(
+    name, num_classes=5, width=width, dtype=dtype, options=options
+  )
+  return linen_case(module, images(size), train=False)
 
 
 class TransformerBlock(nn.Module):
@@ -391,6 +393,26 @@ ZOO = {
     lambda: product_model('resnet50_lowres'),
     {'direct', 'gram', 'explicit'},
   ),
+  'wide_resnet28_10': (
+    lambda: product_model('wide_resnet28_10', width=1),
+    {'direct', 'gram', 'explicit'},
+  ),
+  **{
+    name: (
+      lambda name=name: product_model(name, size=33),
+      {'direct', 'gram', 'explicit'},
+    )
+    for name in ('resnet18', 'resnet34', 'resnet50', 'efficientnet_lite0')
+  },
+  **{
+    name: (
+      lambda name=name: product_model(
+        name, size=8, width=128, depth=2, patch_size=2
+      ),
+      {'gram', 'explicit'},
+    )
+    for name in ('vit_s16', 'vit_b16')
+  },
   'vision_transformer': (
     lambda: linen_case(VisionTransformer()),
     {'gram', 'explicit'},

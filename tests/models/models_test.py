@@ -9,11 +9,52 @@ from datadiet.errors import DataDietError
 from datadiet.models import MODELS, make_model
 
 IMAGES = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
+# Parameters with 1,000 classes and images of 224 pixels, as torchvision, timm
+# and the papers count them.
+PUBLISHED = {
+  'resnet18': 11_689_512,
+  'resnet34': 21_797_672,
+  'resnet50': 25_557_032,
+  'efficientnet_lite0': 4_652_008,
+  'vit_s16': 22_050_664,
+  'vit_b16': 86_567_656,
+  'wide_resnet28_10': 36_479_194 + 990 * 641,
+}
 
 
-def shapes_of(model):
+def shapes_of(model, images=IMAGES):
   key = jax.eval_shape(lambda: jax.random.key(0))
-  return jax.eval_shape(lambda key, x: model.init(key, x), key, IMAGES)
+  return jax.eval_shape(lambda key, x: model.init(key, x), key, images)
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_networks_have_as_many_parameters_as_published(name):
+  images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+  params = shapes_of(make_model(name, num_classes=1000), images)['params']
+  assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize(
+  'name, options',
+  [
+    ('wide_resnet28_10', {'dropout': 0.5}),
+    ('efficientnet_lite0', {'dropout': 0.5}),
+    ('efficientnet_lite0', {'stochastic_depth': 0.5}),
+    ('vit_s16', {'dropout': 0.5}),
+    ('vit_s16', {'stochastic_depth': 0.5}),
+  ],
+)
+def test_what_is_dropped_is_dropped_in_training_alone(name, options):
+  model = make_model(name, num_classes=7, width=4, options=options)
+  for train in (False, True):
+    traced = str(
+      jax.make_jaxpr(
+        lambda v, x, key, model=model, train=train: model.apply(
+          v, x, train, rngs={'params': key}, mutable=['batch_stats']
+        )
+      )(shapes_of(model), IMAGES, jax.random.key(0))
+    )
+    assert ('random_bits' in traced) == train
 
 
 @pytest.mark.parametrize('name', MODELS)
@@ -29,14 +70,13 @@ def test_bfloat16_computes_narrow_and_keeps_everything_else_float32(name):
   variables = shapes_of(model)
   assert {str(leaf.dtype) for leaf in jax.tree.leaves(variables)} == {'float32'}
   traced = jax.make_jaxpr(model.apply)(variables, IMAGES)
-  outputs = {'conv_general_dilated': set(), 'dot_general': set()}
-  for equation in traced.eqns:
-    if equation.primitive.name in outputs:
-      dtype = str(equation.outvars[0].aval.dtype)
-      outputs[equation.primitive.name].add(dtype)
-  assert outputs['conv_general_dilated'] == {'bfloat16'}
+  products = [
+    str(equation.invars[0].aval.dtype)
+    for equation in traced.eqns
+    if equation.primitive.name in ('conv_general_dilated', 'dot_general')
+  ]
   # Logits are not rounded to eight bits.
-  assert outputs['dot_general'] == {'float32'}
+  assert {*products[:-1]} == {'bfloat16'} and products[-1] == 'float32'
   assert traced.out_avals[0].dtype == jnp.float32
 
 
@@ -74,9 +114,9 @@ def test_evaluation_does_not_touch_batch_statistics(name):
 
 def test_unknown_name_lists_the_known_and_the_closest():
   with pytest.raises(DataDietError) as error:
-    make_model('resnet18', num_classes=10)
+    make_model('resnet18_low', num_classes=10)
   message = str(error.value)
-  assert "'resnet18'" in message and 'did you mean' in message
+  assert "'resnet18_low'" in message and 'did you mean' in message
   assert all(name in message for name in MODELS)
   assert '\n' not in message
 

@@ -97,6 +97,25 @@ def test_the_stem_keeps_the_resolution_and_stages_halve_it(name):
   assert 'reduce_window' not in str(traced)  # No max-pool.
 
 
+@pytest.mark.parametrize('name', ['resnet18', 'resnet34', 'resnet50'])
+def test_the_standard_stem_quarters_the_resolution(name):
+  model = make_model(name, num_classes=10, width=4)
+  images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+  variables = jax.eval_shape(lambda k, x: model.init(k, x), KEY, images)
+  traced = jax.make_jaxpr(model.apply)(variables, images)
+  convolutions = [
+    equation
+    for equation in traced.eqns
+    if equation.primitive.name == 'conv_general_dilated'
+  ]
+  sizes = [equation.outvars[0].aval.shape[1] for equation in convolutions]
+  assert sizes[0] == 112 and sorted({*sizes}) == [7, 14, 28, 56, 112]
+  # As PyTorch's: 'SAME' would leave the first row and column out.
+  for equation in convolutions:
+    kernel = equation.invars[1].aval.shape[0]
+    assert equation.params['padding'] == ((kernel // 2,) * 2,) * 2
+
+
 def initial_scales(name):
   """The scales of all batch norms by path, float32[channels] each."""
   model = make_model(name, num_classes=2, width=1)

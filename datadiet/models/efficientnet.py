@@ -1,0 +1,146 @@
+"""EfficientNet-Lite (Tan, Le 2019, arXiv 1905.11946; Lite: Google, 2020)."""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from datadiet.errors import DataDietError
+from datadiet.models.layers import rising_rate, stochastic_depth
+
+# (blocks, kernel size, strides of the first, expansion, channels), where the
+# stem has 32 channels and the last convolution 1280.
+_STAGES = (
+  (1, 3, 1, 1, 16),
+  (2, 3, 2, 6, 24),
+  (2, 5, 2, 6, 40),
+  (3, 3, 2, 6, 80),
+  (3, 5, 1, 6, 112),
+  (4, 5, 2, 6, 192),
+  (1, 3, 1, 6, 320),
+)
+_STEM, _LAST = 32, 1280
+_PADDINGS = ('same', 'symmetric')
+
+
+class MobileBlock(nn.Module):
+  """Widens by 1x1, filters each channel, narrows by 1x1.
+
+  Attributes:
+    channels: of the output.
+    kernel_size: of the filters.
+    strides: of the filters.
+    expansion: by how much it widens; not at all for 1.
+    leave_out: how often it is left out of an image in training.
+    conv: (channels, kernel size, ...) -> convolution.
+    norm: () -> batch norm.
+  """
+
+  channels: int
+  kernel_size: int
+  strides: int
+  expansion: int
+  leave_out: float
+  conv: Callable
+  norm: Callable
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array, train: bool) -> jax.Array:
+    hidden, wide = inputs, inputs.shape[-1] * self.expansion
+    if self.expansion > 1:
+      hidden = nn.relu6(self.norm()(self.conv(wide, 1)(hidden)))
+    hidden = self.conv(
+      wide, self.kernel_size, self.strides, feature_group_count=wide
+    )(hidden)
+    hidden = nn.relu6(self.norm()(hidden))
+    hidden = self.norm()(self.conv(self.channels, 1)(hidden))
+    if self.strides > 1 or hidden.shape != inputs.shape:
+      return hidden
+    return inputs + stochastic_depth(hidden, self.leave_out, train)
+
+
+class EfficientNetLite(nn.Module):
+  """EfficientNet without squeeze and excitation, by relu6: Lite0.
+
+  Attributes:
+    num_classes: number of logits.
+    width: channels of the stem; the others grow with it.
+    padding: 'same', TensorFlow's, of the published weights; 'symmetric',
+      PyTorch's, of timm's network without 'tf' in its name.
+    epsilon: of batch norm; 1e-5 for that one.
+    dropout: share of features dropped in training, of the stream 'dropout'.
+    stochastic_depth: how often the last block is left out of an image in
+      training; other blocks less.
+    dtype: compute type; params, batch statistics and logits are float32.
+    axis_name: of the devices whose batches share batch statistics, if any.
+  """
+
+  num_classes: int
+  width: int = _STEM
+  padding: str = 'same'
+  epsilon: float = 1e-3
+  dropout: float = 0.0
+  stochastic_depth: float = 0.0
+  dtype: jnp.dtype = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """float32[batch, height, width, channels] -> float32[batch, classes].
+
+    Raises:
+      DataDietError: for an unknown padding.
+    """
+    if self.padding not in _PADDINGS:
+      raise DataDietError(
+        f'model.options.padding: {self.padding!r} is not allowed; allowed: '
+        f'{", ".join(_PADDINGS)}'
+      )
+    norm = functools.partial(
+      nn.BatchNorm,
+      use_running_average=not train,
+      momentum=0.99,
+      epsilon=self.epsilon,
+      dtype=self.dtype,
+      axis_name=self.axis_name,
+    )
+    hidden = self._conv(self.width, 3, 2)(images.astype(self.dtype))
+    hidden = nn.relu6(norm()(hidden))
+    index, num_blocks = 0, sum(stage[0] for stage in _STAGES)
+    for repeats, kernel_size, first_strides, expansion, channels in _STAGES:
+      for repeat in range(repeats):
+        hidden = MobileBlock(
+          self._scaled(channels),
+          kernel_size,
+          1 if repeat else first_strides,
+          expansion,
+          rising_rate(self.stochastic_depth, index, num_blocks),
+          self._conv,
+          norm,
+        )(hidden, train)
+        index += 1
+    hidden = nn.relu6(norm()(self._conv(self._scaled(_LAST), 1)(hidden)))
+    # From here on float32: logits and what is made of them are not rounded.
+    features = hidden.mean((1, 2), dtype=jnp.float32)
+    self.sow('intermediates', 'features', features)
+    features = nn.Dropout(self.dropout, deterministic=not train)(features)
+    return nn.Dense(self.num_classes)(features)
+
+  def _scaled(self, channels: int) -> int:
+    return max(1, channels * self.width // _STEM)
+
+  def _conv(self, channels, size, strides=1, **options) -> nn.Conv:
+    return nn.Conv(
+      channels,
+      (size, size),
+      strides,
+      padding='SAME' if self.padding == 'same' else size // 2,
+      use_bias=False,
+      dtype=self.dtype,
+      **options,
+    )
+
+
+efficientnet_lite0 = EfficientNetLite
