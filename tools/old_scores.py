@@ -225,7 +225,7 @@ def _main(argv: list[str]) -> int:
     output = epath.Path(_OUTPUT.value).expanduser()
     if output.exists():
       raise ConfigError(f'--output: {output} exists already')
-    scores = artifacts.read_npy(source, made_here=False)
+    scores = artifacts.read_npy(source, from_user=True)
     dataset = _load(_DATASET.value, _DATA_DIR.value)
     _check_order_is_known(dataset, _DATASET.value)
     order = old_order(

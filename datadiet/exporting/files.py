@@ -12,7 +12,7 @@ from PIL import Image
 
 from datadiet.data.sources.folder_layout import class_folders
 from datadiet.errors import DataDietError
-from datadiet.exporting.kept import Kept
+from datadiet.exporting.subset import Subset
 from datadiet.runtime.progress import progress
 from datadiet.workdir import storage
 
@@ -22,7 +22,7 @@ _TORCHVISION = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def write_image_folder(
-  kept: Kept, folder: Path, final: Path, *, link: bool = False
+  subset: Subset, folder: Path, final: Path, *, link: bool = False
 ) -> str:
   """Writes the kept images into one folder for each class.
 
@@ -32,7 +32,7 @@ def write_image_folder(
   lists them all in order.
 
   Args:
-    kept: the examples.
+    subset: the examples.
     folder: to write to.
     final: the folder's name when it is complete.
     link: to make symbolic links to the originals, and no copies.
@@ -43,39 +43,39 @@ def write_image_folder(
   Raises:
     DataDietError: if there are no local files to link to.
   """
-  originals = kept.originals
+  originals = subset.originals
   if link:
-    _check_linkable(kept)
+    _check_linkable(subset)
 
   def write(i: int, path: Path) -> None:
     if originals is None:
-      pil_image(kept.dataset.train.images[i]).save(path)
+      pil_image(subset.dataset.train.images[i]).save(path)
     elif link:
-      path.symlink_to(originals / kept.dataset.train.ids[i])
+      path.symlink_to(originals / subset.dataset.train.ids[i])
     elif storage.is_remote(originals):
-      storage.download(originals / kept.dataset.train.ids[i], path)
+      storage.download(originals / subset.dataset.train.ids[i], path)
     else:
-      shutil.copy2(originals / kept.dataset.train.ids[i], path)
+      shutil.copy2(originals / subset.dataset.train.ids[i], path)
 
-  folders = _write_tree(kept, folder, originals, write)
-  return _in_torchvision(kept, folders, final)
+  folders = _write_tree(subset, folder, originals, write)
+  return _in_torchvision(subset, folders, final)
 
 
-def _check_linkable(kept: Kept) -> None:
-  if kept.originals is None:
+def _check_linkable(subset: Subset) -> None:
+  if subset.originals is None:
     raise DataDietError(
-      f'--link is for the files of an image_folder; {kept.dataset.name} is '
+      f'--link is for the files of an image_folder; {subset.dataset.name} is '
       'none: leave out --link'
     )
-  if storage.is_remote(kept.originals):
+  if storage.is_remote(subset.originals):
     raise DataDietError(
-      f'--link is for local files, and those of {kept.originals} are not: '
+      f'--link is for local files, and those of {subset.originals} are not: '
       'leave out --link'
     )
 
 
 def _write_tree(
-  kept: Kept,
+  subset: Subset,
   folder: Path,
   originals: Path | epath.Path | None,
   write: Callable[[int, Path], object],
@@ -86,17 +86,17 @@ def _write_tree(
     The folders of the classes -> whether there are images. There is one for
     each class: what numbers classes by their sorted folders gives the labels.
   """
-  train = kept.dataset.train
-  keep_paths = originals is not None and not kept.labels_are_changed
-  classes = kept.dataset.class_names
+  train = subset.dataset.train
+  keep_paths = originals is not None and not subset.labels_are_changed
+  classes = subset.dataset.class_names
   names = list(classes) if keep_paths else _folder_names(classes)
   homes = [names[label] for label in train.labels]
   if keep_paths:
     homes = class_folders(train.ids.tolist(), homes)
   width = len(str(train.num_examples - 1))
-  rows, num_kept, filled = [], len(kept.example_index), set()
-  with progress(f'Writing {kept.name}', num_kept, 'images') as bar:
-    for i in kept.example_index.tolist():
+  rows, num_kept, filled = [], len(subset.example_index), set()
+  with progress(f'Writing {subset.name}', num_kept, 'images') as bar:
+    for i in subset.example_index.tolist():
       name, label = str(train.ids[i]), int(train.labels[i])
       path = name
       if not keep_paths:
@@ -108,7 +108,7 @@ def _write_tree(
       filled.add(homes[i])
       (folder / path).parent.mkdir(parents=True, exist_ok=True)
       write(i, folder / path)
-      rows.append((path, i, name, label, kept.dataset.class_names[label]))
+      rows.append((path, i, name, label, subset.dataset.class_names[label]))
       bar.advance(1)
   with (folder / _INDEX).open('w', encoding='utf-8', newline='') as file:
     writer = csv.writer(file, lineterminator='\n')
@@ -121,10 +121,12 @@ def _write_tree(
   return {path: path in filled for path in folders}
 
 
-def _in_torchvision(kept: Kept, folders: dict[str, bool], final: Path) -> str:
+def _in_torchvision(
+  subset: Subset, folders: dict[str, bool], final: Path
+) -> str:
   """The expression that opens what `_write_tree` wrote."""
   options = '' if all(folders.values()) else ', allow_empty=True'
-  if kept.originals and not torchvision_takes(kept.ids):
+  if subset.originals and not torchvision_takes(subset.ids):
     options += ', is_valid_file=os.path.isfile'
   roots = sorted({os.path.dirname(path) for path in folders})
   return ' + '.join(

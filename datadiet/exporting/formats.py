@@ -11,7 +11,7 @@ from datadiet.errors import ConfigError
 from datadiet.exporting import lists
 from datadiet.exporting.files import write_image_folder
 from datadiet.exporting.hugging_face import write_hugging_face
-from datadiet.exporting.kept import open_kept
+from datadiet.exporting.subset import open_subset
 from datadiet.exporting.table import write_parquet
 from datadiet.exporting.tensorboard import write_tensorboard
 from datadiet.exporting.tfds_filter import write_tfds
@@ -26,8 +26,8 @@ class Format:
   """One way to write a selection.
 
   Attributes:
-    write: (kept, path to write to, its name when it is complete) -> what to do
-      with it where that depends on what was written, or None. Every folder
+    write: (subset, path to write to, its name when it is complete) -> what to
+      do with it where that depends on what was written, or None. Every folder
       gets test_ids.txt, too.
     summary: what comes out, in a line.
     use: what to do with it otherwise, with {output} for the path.
@@ -109,17 +109,17 @@ def export_selection(
   """
   _check_format(format_name, link)
   final = _check_output(output)
-  kept = open_kept(workdir, selection, run=run, step=step)
+  subset = open_subset(workdir, selection, run=run, step=step)
   with atomic_path(final) as temporary:
     temporary = Path(temporary)
     options = {'link': True} if link else {}
-    use = EXPORTS[format_name].write(kept, temporary, final, **options)
+    use = EXPORTS[format_name].write(subset, temporary, final, **options)
     if temporary.is_dir():
-      lists.write_ids(temporary / TEST_IDS, kept.test_ids)
+      lists.write_ids(temporary / TEST_IDS, subset.test_ids)
     _check_output(final)  # Somebody may have made it meanwhile.
   if use is None:
     use = EXPORTS[format_name].use.format(output=os.fspath(final))
-  logging.info('%d examples in %s', len(kept.example_index), final)
+  logging.info('%d examples in %s', len(subset.example_index), final)
   logging.info('To use it: %s', use)
   return final
 

@@ -11,12 +11,12 @@ from PIL import Image
 
 from datadiet.data.dataset import Split
 from datadiet.exporting.files import pil_image
-from datadiet.exporting.kept import Kept
+from datadiet.exporting.subset import Subset
 from datadiet.runtime import extras
 from datadiet.workdir import storage
 
 
-def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
+def write_hugging_face(subset: Subset, folder: Path, final: Path) -> None:
   """Saves the kept examples as the split train, and all of test.
 
   Columns: image (the original file where images come from a folder, otherwise
@@ -33,8 +33,8 @@ def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
     raise extras.missing_library(
       'the format hugging_face', 'datasets'
     ) from error
-  data = kept.dataset
-  if kept.originals is None:
+  data = subset.dataset
+  if subset.originals is None:
     pil_image(data.train.images[0])  # Refuses what cannot be written.
   features = datasets.Features(
     {
@@ -46,7 +46,7 @@ def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
   )
   everything = np.arange(data.test.num_examples)
   parts = {
-    'train': (data.train, kept.example_index),
+    'train': (data.train, subset.example_index),
     'test': (data.test, everything),
   }
   # The library writes what it generates to a cache, and only then to a place.
@@ -59,7 +59,7 @@ def write_hugging_face(kept: Kept, folder: Path, final: Path) -> None:
         gen_kwargs={
           'split': split,
           'example_index': example_index,
-          'originals': kept.originals,
+          'originals': subset.originals,
         },
         # Else the library would hash all that the generator is given.
         fingerprint=f'{data.fingerprint}{name}',

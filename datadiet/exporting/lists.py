@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from datadiet.errors import DataDietError
-from datadiet.exporting.kept import Kept
+from datadiet.exporting.subset import Subset
 
 IDS = 'ids.txt'
 INDICES, LABELS = 'indices.npy', 'labels.npy'
@@ -43,7 +43,7 @@ def write_ids(path: Path, ids: list[str]) -> None:
     ) from error
 
 
-def write_lists(kept: Kept, folder: Path, final: Path) -> None:
+def write_lists(subset: Subset, folder: Path, final: Path) -> None:
   """Writes what any loader needs, in canonical order, as four files.
 
   ids.txt: the ids, for data from files their paths below `data_dir`.
@@ -51,34 +51,34 @@ def write_lists(kept: Kept, folder: Path, final: Path) -> None:
   indices.npy: `loader_indices`. test_ids.txt is written with every folder.
 
   Args:
-    kept: the examples.
+    subset: the examples.
     folder: to write to.
     final: the folder's name when it is complete.
   """
   del final
   folder.mkdir()
-  write_ids(folder / IDS, kept.ids)
-  np.save(folder / LABELS, kept.dataset.train.labels[kept.example_index])
-  np.save(folder / INDICES, loader_indices(kept))
+  write_ids(folder / IDS, subset.ids)
+  np.save(folder / LABELS, subset.dataset.train.labels[subset.example_index])
+  np.save(folder / INDICES, loader_indices(subset))
 
 
-def loader_indices(kept: Kept) -> np.ndarray:
+def loader_indices(subset: Subset) -> np.ndarray:
   """Where the kept examples are in the order of the usual loader.
 
   That is torchvision's for CIFAR-10 and -100, scikit-learn's for digits, and
   for all others the canonical order: example_index itself.
 
   Args:
-    kept: the examples.
+    subset: the examples.
 
   Returns:
-    int64[num_kept], in the order of `kept.example_index`.
+    int64[num_kept], in the order of `subset.example_index`.
   """
-  pattern = _NUMBERED.get(kept.source_name)
+  pattern = _NUMBERED.get(subset.source_name)
   if pattern is None:
-    return kept.example_index
+    return subset.example_index
   numbers = []
-  for name in kept.ids:
+  for name in subset.ids:
     match = pattern.fullmatch(name)
     if match is None:
       raise DataDietError(f'the id {name!r} has no number to find it by')

@@ -7,11 +7,11 @@ import numpy as np
 from absl import logging
 
 from datadiet.errors import DataDietError
-from datadiet.exporting.kept import Kept
+from datadiet.exporting.subset import Subset
 from datadiet.runtime import extras
 
 
-def write_parquet(kept: Kept, path: Path, final: Path) -> None:
+def write_parquet(subset: Subset, path: Path, final: Path) -> None:
   """Writes one row an example of the whole train split, in canonical order.
 
   Columns: example_index, id, label, label_name; kept, whether the selection
@@ -30,15 +30,15 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
     import pyarrow.parquet
   except ImportError as error:
     raise extras.missing_library('the format parquet', 'pyarrow') from error
-  results = kept.results
-  table = results.scores_at(kept.step)
+  results = subset.results
+  table = results.scores_at(subset.step)
   if not len(table):
     raise DataDietError(
       f'{results.workdir.root} has no scores yet; run the stages train and '
       'score'
     )
   is_kept = np.zeros(len(table), bool)
-  is_kept[kept.example_index] = True
+  is_kept[subset.example_index] = True
   names = np.array(results.dataset['class_names'])
   table.insert(2, 'label_name', names[table['label']])
   table.insert(3, 'kept', is_kept)
@@ -52,21 +52,21 @@ def write_parquet(kept: Kept, path: Path, final: Path) -> None:
     table['suggested_label_name'] = named.mask(suggested.isna())
   arrow = pa.Table.from_pandas(table.reset_index(), preserve_index=False)
   facts = {
-    'selection': kept.name,
+    'selection': subset.name,
     'fingerprint': results.dataset['fingerprint'],
-    'step': str(kept.step if kept.step is not None else results.steps[-1]),
+    'step': str(subset.step if subset.step is not None else results.steps[-1]),
   }
-  test_ids = _test_ids(kept)
+  test_ids = _test_ids(subset)
   if test_ids is not None:
     facts['test_ids'] = json.dumps(test_ids)
   arrow = arrow.replace_schema_metadata({**arrow.schema.metadata, **facts})
   pyarrow.parquet.write_table(arrow, path)
 
 
-def _test_ids(kept: Kept) -> list[str] | None:
+def _test_ids(subset: Subset) -> list[str] | None:
   """The test split's ids; None if neither workdir nor data is available."""
   try:
-    return kept.test_ids
+    return subset.test_ids
   except DataDietError as error:
     logging.warning(
       'The table does not have the ids of the test split: %s', error

@@ -6,14 +6,14 @@ import numpy as np
 from absl import logging
 
 from datadiet.exporting.files import pil_image
-from datadiet.exporting.kept import Kept
+from datadiet.exporting.subset import Subset
 from datadiet.runtime import extras
 
 # More images under one tag than these are nothing to look at.
 MAX_IMAGES_A_CLASS = 50
 
 
-def write_tensorboard(kept: Kept, folder: Path, final: Path) -> None:
+def write_tensorboard(subset: Subset, folder: Path, final: Path) -> None:
   """Writes the first kept images of each class as one tag, in order.
 
   Raises:
@@ -27,19 +27,19 @@ def write_tensorboard(kept: Kept, folder: Path, final: Path) -> None:
     raise extras.missing_library(
       'the format tensorboard', 'clu', 'tensorflow'
     ) from error
-  train = kept.dataset.train
+  train = subset.dataset.train
   pil_image(train.images[0])  # Refuses what cannot be shown.
   writer = SummaryWriter(str(folder))
-  labels = train.labels[kept.example_index]
-  step = kept.results.selections[kept.name].step or 0
+  labels = train.labels[subset.example_index]
+  step = subset.results.selections[subset.name].step or 0
   left_out = 0
-  for label, class_name in enumerate(kept.dataset.class_names):
-    members = kept.example_index[labels == label]
+  for label, class_name in enumerate(subset.dataset.class_names):
+    members = subset.example_index[labels == label]
     shown = members[:MAX_IMAGES_A_CLASS]
     left_out += len(members) - len(shown)
     if len(shown):
       images = np.asarray(train.images[shown])
-      writer.write_images(step, {f'{kept.name}/{class_name}': images})
+      writer.write_images(step, {f'{subset.name}/{class_name}': images})
   writer.close()
   if left_out:
     logging.info(

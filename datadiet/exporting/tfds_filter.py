@@ -8,7 +8,7 @@ from datadiet.data import DATASETS
 from datadiet.data.sources.tfds import prepared_folder
 from datadiet.errors import DataDietError
 from datadiet.exporting import lists
-from datadiet.exporting.kept import Kept
+from datadiet.exporting.subset import Subset
 from datadiet.exporting.torch_subset import header
 from datadiet.workdir import storage
 
@@ -34,11 +34,11 @@ dataset = tfds.load(
 """
 
 
-def write_tfds(kept: Kept, folder: Path, final: Path) -> None:
+def write_tfds(subset: Subset, folder: Path, final: Path) -> None:
   """Writes the lists of `write_lists`, and code that filters a TFDS set.
 
   Args:
-    kept: the examples.
+    subset: the examples.
     folder: to write to; filter.py beside the lists, whose lines can be
       pasted.
     final: the folder's name when it is complete.
@@ -46,12 +46,12 @@ def write_tfds(kept: Kept, folder: Path, final: Path) -> None:
   Raises:
     DataDietError: if the data is none of TFDS.
   """
-  name, settings = kept.dataset.name, kept.settings
+  name, settings = subset.dataset.name, subset.settings
   if name in DATASETS and name not in ('cifar10', 'cifar100'):
     raise DataDietError(
       f'the format tfds is for sets of TensorFlow Datasets, not for {name}'
     )
-  has_tfds_ids = all(map(_TFDS_ID.fullmatch, kept.ids))
+  has_tfds_ids = all(map(_TFDS_ID.fullmatch, subset.ids))
   data_dir = None
   # CIFAR's ids are the same where its archive was read, and not TFDS's copy.
   if settings.data_dir and prepared_folder(name, settings.data_dir):
@@ -66,5 +66,5 @@ def write_tfds(kept: Kept, folder: Path, final: Path) -> None:
     key='tfds_id' if has_tfds_ids else 'id',
     add_id=', add_tfds_id=True' if has_tfds_ids else '',
   )
-  lists.write_lists(kept, folder, final)
-  (folder / 'filter.py').write_bytes((header(kept) + code).encode())
+  lists.write_lists(subset, folder, final)
+  (folder / 'filter.py').write_bytes((header(subset) + code).encode())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from datadiet.errors import DataDietError
 from datadiet.exporting import lists
-from datadiet.exporting.kept import Kept
+from datadiet.exporting.subset import Subset
 from datadiet.workdir import storage
 
 _TORCHVISION = """\
@@ -38,7 +38,7 @@ import numpy as np
 import torchvision
 
 
-class Kept(torchvision.datasets.VisionDataset):
+class KeptImages(torchvision.datasets.VisionDataset):
   \"\"\"The images kept, in order; `transform` and the like as in ImageFolder.
 
   Classes and labels are stated: ImageFolder would number all folders it finds,
@@ -67,7 +67,7 @@ class Kept(torchvision.datasets.VisionDataset):
     return image, label
 
 
-subset = Kept()
+subset = KeptImages()
 """
 _OTHER = """\
 import numpy as np
@@ -80,31 +80,31 @@ subset = torch.utils.data.Subset(dataset, indices)
 """
 
 
-def write_torch(kept: Kept, folder: Path, final: Path) -> None:
+def write_torch(subset: Subset, folder: Path, final: Path) -> None:
   """Writes the lists of `write_lists`, and code that opens them in PyTorch.
 
   Args:
-    kept: the examples.
+    subset: the examples.
     folder: to write to; subset.py beside the lists, whose lines can be pasted.
     final: the folder's name when it is complete.
 
   Raises:
     DataDietError: for an image folder that is not on this machine.
   """
-  name = kept.source_name
+  name = subset.source_name
   values = {
     'indices': os.fspath(final / lists.INDICES),
     'labels': os.fspath(final / lists.LABELS),
     'paths': lists.READ_IDS.format(path=os.fspath(final / lists.IDS)),
-    'num_examples': kept.dataset.train.num_examples,
+    'num_examples': subset.dataset.train.num_examples,
   }
   torchvision = {'cifar10': 'CIFAR10', 'cifar100': 'CIFAR100'}.get(name)
   has_own_labels = name == 'image_folder'
   if has_own_labels:
     code = _IMAGE_FOLDER.format(
       **values,
-      data_dir=_local_folder(kept),
-      classes=list(kept.dataset.class_names),
+      data_dir=_local_folder(subset),
+      classes=list(subset.dataset.class_names),
     )
   else:
     template = _OTHER
@@ -113,21 +113,21 @@ def write_torch(kept: Kept, folder: Path, final: Path) -> None:
     elif name == 'digits':
       template = _DIGITS
     code = template.format(**values, name=torchvision)
-  lists.write_lists(kept, folder, final)
-  code = header(kept, has_own_labels=has_own_labels) + code
+  lists.write_lists(subset, folder, final)
+  code = header(subset, has_own_labels=has_own_labels) + code
   (folder / 'subset.py').write_bytes(code.encode())
 
 
-def header(kept: Kept, *, has_own_labels: bool = False) -> str:
+def header(subset: Subset, *, has_own_labels: bool = False) -> str:
   """The first lines of a file of code: what it makes.
 
   Args:
-    kept: the examples.
+    subset: the examples.
     has_own_labels: whether the code gives the labels that were trained on, and
       not those of the source.
   """
-  lines = [f'{_docstring(kept.title)}\n\n']
-  if kept.labels_are_changed and not has_own_labels:
+  lines = [f'{_docstring(subset.title)}\n\n']
+  if subset.labels_are_changed and not has_own_labels:
     lines.append(
       '# The labels are those of the source: those that were changed on '
       'purpose for\n# these scores are in labels.npy, in scores.csv and in the '
@@ -142,11 +142,11 @@ def _docstring(title: str) -> str:
   return f'"""{" ".join(escaped.split())}, in order."""'
 
 
-def _local_folder(kept: Kept) -> str:
-  if storage.is_remote(kept.settings.data_dir):
+def _local_folder(subset: Subset) -> str:
+  if storage.is_remote(subset.settings.data_dir):
     raise DataDietError(
       f'the format torch takes local files, and those of '
-      f'{kept.settings.data_dir} are not; use the format image_folder, or '
+      f'{subset.settings.data_dir} are not; use the format image_folder, or '
       'lists for their paths'
     )
-  return os.fspath(Path(kept.settings.data_dir).expanduser().absolute())
+  return os.fspath(Path(subset.settings.data_dir).expanduser().absolute())

@@ -54,7 +54,7 @@ class RunMesh:
     """'cpu', 'gpu' or 'tpu'."""
     return platform_of(self.mesh)
 
-  def passing_batch(self, batch_size: int) -> int:
+  def forward_batch_size(self, batch_size: int) -> int:
     """The size of batches that are only passed through a network.
 
     On CPU no larger than gains anything, since a stop waits for the one at

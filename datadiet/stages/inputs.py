@@ -45,7 +45,7 @@ def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
   if not config.select.scores_path:
     return None
   path = epath.Path(config.select.scores_path).expanduser()
-  scores = artifacts.read_npy(path, dataset.train.num_examples, made_here=False)
+  scores = artifacts.read_npy(path, dataset.train.num_examples, from_user=True)
   name = path.name.removesuffix('.npy')
   if scores.ndim != 1 or scores.dtype.kind not in 'iuf':
     raise ConfigError(
@@ -106,7 +106,7 @@ def read_example_index(path: Any, num_examples: int) -> np.ndarray:
   path = epath.Path(path).expanduser()
   if path.is_dir():
     path = path / 'example_index.npy'
-  example_index = artifacts.read_npy(path, made_here=False)
+  example_index = artifacts.read_npy(path, from_user=True)
   if (
     example_index.ndim != 1
     or not len(example_index)

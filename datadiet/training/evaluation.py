@@ -42,7 +42,7 @@ class Evaluator:
     self._run_mesh = run_mesh
     self._num_classes = num_classes
     self._placement = placement
-    batch_size = run_mesh.passing_batch(batch_size)
+    batch_size = run_mesh.forward_batch_size(batch_size)
     batch_size = min(batch_size, num_examples)
     batch_size += -batch_size % run_mesh.devices_per_slot
     example_index, _ = pad_to_multiple(np.arange(num_examples), batch_size)

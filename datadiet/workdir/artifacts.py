@@ -176,7 +176,7 @@ def read_npy(
   num_examples: int | None = None,
   expected_checksum: int | None = None,
   *,
-  made_here: bool = True,
+  from_user: bool = False,
 ):
   """Reads a .npy file; checks its length and checksum if they are given.
 
@@ -184,20 +184,20 @@ def read_npy(
     path: of the file.
     num_examples: the length it must have.
     expected_checksum: the `checksum` it must have.
-    made_here: whether a stage writes the file, so that it may be deleted to
-      have it made again; False for the user's own files.
+    from_user: whether the file is the user's own, and not one that a stage
+      writes and would write again if it were deleted.
 
   Raises:
     DataDietError: if the file is missing, damaged or of another length.
   """
   path = epath.Path(path)
-  remedy = '; delete it to make it anew' if made_here else ''
+  remedy = '' if from_user else '; delete it to make it anew'
   content = _read_bytes(path)
   try:
     # np.load would also open archives, of .npz and of torch.save.
     array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
   except (ValueError, EOFError, OSError) as error:
-    if not made_here:
+    if from_user:
       raise DataDietError(
         f'{path} is no readable .npy file, but {_kind(content)}; save one '
         'array by np.save(PATH, array)'

@@ -14,13 +14,13 @@ from datadiet.exporting.files import _folder_names, pil_image
 from tests.data import formats
 
 
-def _export(kept, name, output, **options):
-  root = kept.results.workdir.root
+def _export(subset, name, output, **options):
+  root = subset.results.workdir.root
   return export_selection(root, 'some', name, output, **options)
 
 
-def _images(kept):
-  return kept.dataset.train.images[kept.example_index]
+def _images(subset):
+  return subset.dataset.train.images[subset.example_index]
 
 
 def _pixels(path):
@@ -66,29 +66,29 @@ def test_a_copied_folder_is_read_again(folder, tmp_path):
 
 @pytest.mark.parametrize('source', ['cifar', 'digits'])
 def test_pixels_are_written_and_lose_nothing(source, request, tmp_path):
-  kept = request.getfixturevalue(source)
-  output = _export(kept, 'image_folder', tmp_path / 'out')
+  subset = request.getfixturevalue(source)
+  output = _export(subset, 'image_folder', tmp_path / 'out')
   rows = _rows(output)
   found = [_pixels(output / row['path']) for row in rows]
-  expected = _images(kept)
+  expected = _images(subset)
   np.testing.assert_array_equal(np.reshape(found, expected.shape), expected)
-  labels = kept.dataset.train.labels[kept.example_index]
-  for row, label, name in zip(rows, labels, kept.ids, strict=True):
+  labels = subset.dataset.train.labels[subset.example_index]
+  for row, label, name in zip(rows, labels, subset.ids, strict=True):
     assert row['id'] == name and int(row['label']) == label
-    assert row['path'].split('/')[0] == kept.dataset.class_names[label]
+    assert row['path'].split('/')[0] == subset.dataset.class_names[label]
   # In each class sorted names are in order.
   by_name = sorted(rows, key=lambda row: row['path'])
   by_class = sorted(rows, key=lambda row: row['path'].split('/')[0])
   assert by_name == by_class
 
 
-def test_changed_labels_decide_the_folder(tmp_path, make_kept):
+def test_changed_labels_decide_the_folder(tmp_path, make_subset):
   counts = {f'{split}/{c}': 5 for split in ('train', 'test') for c in 'ab'}
   formats.write_image_folder(tmp_path / 'photos', counts)
   settings = formats.settings('image_folder', tmp_path / 'photos')
   settings.label_noise.update(fraction=1.0, kind='uniform')
-  kept = make_kept(settings)
-  output = _export(kept, 'image_folder', tmp_path / 'out')
+  subset = make_subset(settings)
+  output = _export(subset, 'image_folder', tmp_path / 'out')
   for row in _rows(output):
     number = int(row['example_index'])
     assert row['path'] == (

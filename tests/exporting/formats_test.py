@@ -21,8 +21,8 @@ def root(digits):
 
 
 def _broken(error):
-  def write(kept, folder, final):
-    del kept, final
+  def write(subset, folder, final):
+    del subset, final
     folder.mkdir()
     (folder / 'half').write_text('half')
     raise error
@@ -61,7 +61,7 @@ def test_an_output_that_exists_is_left_alone(root, tmp_path, name, kind):
 
 
 def test_an_output_made_meanwhile_is_left_alone(root, tmp_path, monkeypatch):
-  def write(kept, path, final):
+  def write(subset, path, final):
     path.write_text('new')
     final.write_text('precious')
 

@@ -15,21 +15,21 @@ from tests.exporting import in_torch
 pytestmark = in_torch.needs_torchvision
 
 
-def _check(kept, output, use):
+def _check(subset, output, use):
   """Opens `output` as its user is told to, and compares each image."""
   given = in_torch.run(f'import os\nsubset = {use}', output.parent)
   listed = np.loadtxt(output / 'index.csv', str, delimiter=',', skiprows=1)
   position = {path: n for n, path in enumerate(listed[:, 0])}
   order = [position[os.path.relpath(p, output)] for p in given['paths']]
-  assert sorted(order) == list(range(len(kept.example_index)))
-  index = kept.example_index[order]
-  train = kept.dataset.train
+  assert sorted(order) == list(range(len(subset.example_index)))
+  index = subset.example_index[order]
+  train = subset.dataset.train
   np.testing.assert_array_equal(given['images'], train.images[index])
   np.testing.assert_array_equal(given['labels'], train.labels[index])
 
 
-def _photos(tmp_path, make_kept, form='PNG', every=3, noise=0.0):
-  """Kept of an image folder; with every=10 none of its first class."""
+def _photos(tmp_path, make_subset, form='PNG', every=3, noise=0.0):
+  """Some of an image folder; with every=10 none of its first class."""
   counts = {
     f'{split}/{name}': 5
     for split in ('train', 'test')
@@ -38,7 +38,7 @@ def _photos(tmp_path, make_kept, form='PNG', every=3, noise=0.0):
   formats.write_image_folder(tmp_path / 'photos', counts, form)
   settings = formats.settings('image_folder', tmp_path / 'photos')
   settings.label_noise.update(fraction=noise, kind='uniform')
-  return make_kept(settings, every)
+  return make_subset(settings, every)
 
 
 @pytest.mark.parametrize('link', [False, True])
@@ -46,23 +46,23 @@ def _photos(tmp_path, make_kept, form='PNG', every=3, noise=0.0):
   'case', [{}, {'every': 10}, {'form': 'GIF'}, {'every': 10, 'noise': 0.4}]
 )
 def test_files_that_are_copied_or_linked(
-  tmp_path, make_kept, caplog, link, case
+  tmp_path, make_subset, caplog, link, case
 ):
-  kept = _photos(tmp_path, make_kept, **case)
-  root = kept.results.workdir.root
+  subset = _photos(tmp_path, make_subset, **case)
+  root = subset.results.workdir.root
   with caplog.at_level(logging.INFO, 'absl'):
     output = export_selection(
       root, 'some', 'image_folder', tmp_path / 'out', link=link
     )
-  _check(kept, output, caplog.messages[-1].removeprefix('To use it: '))
+  _check(subset, output, caplog.messages[-1].removeprefix('To use it: '))
 
 
-def test_gifs_of_a_subset(tmp_path, make_kept):
-  kept = _photos(tmp_path, make_kept, 'GIF')
-  root = kept.results.workdir.root
+def test_gifs_of_a_subset(tmp_path, make_subset):
+  subset = _photos(tmp_path, make_subset, 'GIF')
+  root = subset.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
   given = in_torch.run((output / 'subset.py').read_text(), tmp_path)
-  train, index = kept.dataset.train, kept.example_index
+  train, index = subset.dataset.train, subset.example_index
   np.testing.assert_array_equal(given['images'], train.images[index])
   np.testing.assert_array_equal(given['labels'], train.labels[index])
 
@@ -71,7 +71,7 @@ def test_classes_that_do_not_sort_by_label(cifar, tmp_path):
   """Four images, and ten classes whose names sort backwards."""
   names = tuple(reversed(cifar.dataset.class_names))
   changed = dataclasses.replace(cifar.dataset, class_names=names)
-  kept = dataclasses.replace(cifar, example_index=cifar.example_index[:4])
-  kept.__dict__['dataset'] = changed
+  subset = dataclasses.replace(cifar, example_index=cifar.example_index[:4])
+  subset.__dict__['dataset'] = changed
   output = tmp_path / 'out'
-  _check(kept, output, write_image_folder(kept, output, output))
+  _check(subset, output, write_image_folder(subset, output, output))

@@ -19,8 +19,8 @@ from tests.exporting import conftest
 from tests.results import synthetic
 
 
-def _export(kept, name, output, **options):
-  root = kept.results.workdir.root
+def _export(subset, name, output, **options):
+  root = subset.results.workdir.root
   return export_selection(root, 'some', name, output, **options)
 
 
@@ -28,18 +28,18 @@ def _export(kept, name, output, **options):
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_hugging_face(source, request, tmp_path):
   datasets = pytest.importorskip('datasets')
-  kept = request.getfixturevalue(source)
-  output = _export(kept, 'hugging_face', tmp_path / 'out')
+  subset = request.getfixturevalue(source)
+  output = _export(subset, 'hugging_face', tmp_path / 'out')
   loaded = datasets.load_from_disk(str(output))
-  train, data = loaded['train'], kept.dataset
-  expected = data.train.images[kept.example_index]
+  train, data = loaded['train'], subset.dataset
+  expected = data.train.images[subset.example_index]
   found = [np.asarray(image) for image in train['image']]
   np.testing.assert_array_equal(np.reshape(found, expected.shape), expected)
-  labels = data.train.labels[kept.example_index]
+  labels = data.train.labels[subset.example_index]
   assert list(train['label']) == labels.tolist()
   assert train.features['label'].names == list(data.class_names)
-  assert list(train['id']) == kept.ids
-  assert list(train['example_index']) == kept.example_index.tolist()
+  assert list(train['id']) == subset.ids
+  assert list(train['example_index']) == subset.example_index.tolist()
   found = [np.asarray(image) for image in loaded['test']['image']]
   np.testing.assert_array_equal(
     np.reshape(found, data.test.images.shape), data.test.images
@@ -95,8 +95,8 @@ def test_parquet(cifar, tmp_path):
   scores = cifar.results.scores
   assert table['example_index'].tolist() == list(range(20))
   assert table['id'].tolist() == cifar.dataset.train.ids.tolist()
-  kept = table.loc[table['kept'], 'example_index']
-  assert kept.tolist() == cifar.example_index.tolist()
+  subset = table.loc[table['kept'], 'example_index']
+  assert subset.tolist() == cifar.example_index.tolist()
   for name in synthetic.HIGHER_IS:
     np.testing.assert_array_equal(table[name], scores[name])
     assert table[name].dtype == np.float32

@@ -11,7 +11,7 @@ from tests.data.sources import tfds_test
 
 @pytest.mark.parametrize('with_id', [True, False])
 def test_the_filter_gives_the_same_images_in_order(
-  make_kept, tmp_path, with_id
+  make_subset, tmp_path, with_id
 ):
   pytest.importorskip('tensorflow_datasets')
   images = formats.random_images(20, 8)
@@ -19,16 +19,16 @@ def test_the_filter_gives_the_same_images_in_order(
   splits = {'train': (images, labels), 'test': (images[:3], labels[:3])}
   folder = tmp_path / 'tfds' / 'tiny' / '1.0.0'
   tfds_test.write_set(folder, splits, with_id=with_id)
-  kept = make_kept(formats.settings('tiny', tmp_path / 'tfds'))
-  root = kept.results.workdir.root
+  subset = make_subset(formats.settings('tiny', tmp_path / 'tfds'))
+  root = subset.results.workdir.root
   output = export_selection(root, 'some', 'tfds', tmp_path / 'out')
   made = {}
   exec((output / 'filter.py').read_text(), made)
   examples = list(made['dataset'].as_numpy_iterator())
   found = np.stack([example['image'] for example in examples])
-  np.testing.assert_array_equal(found, images[kept.example_index])
+  np.testing.assert_array_equal(found, images[subset.example_index])
   found = [int(example['label']) for example in examples]
-  assert found == labels[kept.example_index].tolist()
+  assert found == labels[subset.example_index].tolist()
 
 
 def test_cifar_read_from_its_archive_has_the_same_ids(cifar, tmp_path):

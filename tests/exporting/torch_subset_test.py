@@ -14,9 +14,9 @@ from tests.data import formats
 from tests.exporting import in_torch
 
 
-def _expected(kept):
-  train = kept.dataset.train
-  return train.images[kept.example_index], train.labels[kept.example_index]
+def _expected(subset):
+  train = subset.dataset.train
+  return train.images[subset.example_index], train.labels[subset.example_index]
 
 
 @in_torch.needs_torchvision
@@ -53,11 +53,11 @@ def shuffled(cifar):
 
 
 def test_indices_follow_the_ids_and_not_the_records(shuffled):
-  kept, archive = shuffled
-  indices = loader_indices(kept)
+  subset, archive = shuffled
+  indices = loader_indices(subset)
   assert indices.dtype == np.int64
-  assert not np.array_equal(indices, kept.example_index)
-  expected = kept.dataset.train.images[kept.example_index]
+  assert not np.array_equal(indices, subset.example_index)
+  expected = subset.dataset.train.images[subset.example_index]
   np.testing.assert_array_equal(archive.train.images[indices], expected)
 
 
@@ -94,7 +94,7 @@ def test_folders_that_are_no_classes_change_no_label(
 @pytest.mark.parametrize(
   'name', ['a\rb', 'a\x85b', 'a\u2028b', 'a\x0bb', '猫 "q"', "it's\\n"]
 )
-def test_names_with_odd_characters_survive(tmp_path, make_kept, name):
+def test_names_with_odd_characters_survive(tmp_path, make_subset, name):
   counts = {f'{split}/{c}': 5 for split in ('train', 'test') for c in 'xy'}
   photos = tmp_path / 'photos'
   formats.write_image_folder(photos, counts)
@@ -102,32 +102,32 @@ def test_names_with_odd_characters_survive(tmp_path, make_kept, name):
   first.rename(first.with_name(f'{name}.png'))
   (photos / 'train' / 'y').rename(photos / 'train' / f'y{name}')
   (photos / 'test' / 'y').rename(photos / 'test' / f'y{name}')
-  kept = make_kept(formats.settings('image_folder', photos), every=1)
-  root = kept.results.workdir.root
+  subset = make_subset(formats.settings('image_folder', photos), every=1)
+  root = subset.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
   content = (output / 'ids.txt').read_bytes().decode()
-  assert content.split('\n')[:-1] == kept.ids
-  assert any(name in path for path in kept.ids)
+  assert content.split('\n')[:-1] == subset.ids
+  assert any(name in path for path in subset.ids)
   given = in_torch.run((output / 'subset.py').read_bytes().decode(), tmp_path)
-  images, labels = _expected(kept)
+  images, labels = _expected(subset)
   np.testing.assert_array_equal(given['images'], images)
   np.testing.assert_array_equal(given['labels'], labels)
 
 
 @in_torch.needs_torchvision
 def test_labels_changed_on_purpose_are_those_of_a_folders_subset(
-  tmp_path, make_kept
+  tmp_path, make_subset
 ):
   counts = {f'{split}/{c}': 9 for split in ('train', 'test') for c in 'ab'}
   formats.write_image_folder(tmp_path / 'photos', counts)
   settings = formats.settings('image_folder', tmp_path / 'photos')
   settings.label_noise.update(fraction=0.5, kind='uniform')
-  kept = make_kept(settings, every=1)
-  root = kept.results.workdir.root
+  subset = make_subset(settings, every=1)
+  root = subset.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
   code = (output / 'subset.py').read_text()
   given = in_torch.run(code, tmp_path)
-  np.testing.assert_array_equal(given['labels'], _expected(kept)[1])
+  np.testing.assert_array_equal(given['labels'], _expected(subset)[1])
   assert 'labels are those of the source' not in code
 
 
@@ -143,7 +143,7 @@ def test_digits(digits, tmp_path):
 
 
 @in_torch.needs_torch
-def test_other_data_takes_the_canonical_order(make_kept, tmp_path):
+def test_other_data_takes_the_canonical_order(make_subset, tmp_path):
   images, labels = formats.random_images(12), np.arange(12) % 2
   path = tmp_path / 'mine.npz'
   np.savez(
@@ -153,8 +153,8 @@ def test_other_data_takes_the_canonical_order(make_kept, tmp_path):
     test_images=images[:2],
     test_labels=labels[:2],
   )
-  kept = make_kept(formats.settings('arrays', path))
-  root = kept.results.workdir.root
+  subset = make_subset(formats.settings('arrays', path))
+  root = subset.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
   before = """
 import torch
@@ -164,14 +164,14 @@ dataset = torch.utils.data.TensorDataset(
 )
 """
   given = in_torch.run((output / 'subset.py').read_text(), tmp_path, before)
-  np.testing.assert_array_equal(given['images'], images[kept.example_index])
-  np.testing.assert_array_equal(given['labels'], labels[kept.example_index])
+  np.testing.assert_array_equal(given['images'], images[subset.example_index])
+  np.testing.assert_array_equal(given['labels'], labels[subset.example_index])
 
 
-def test_changed_labels_are_said(make_kept, tmp_path):
+def test_changed_labels_are_said(make_subset, tmp_path):
   settings = formats.settings('digits', '')
   settings.label_noise.fraction = 0.2
-  kept = make_kept(settings, every=40)
-  root = kept.results.workdir.root
+  subset = make_subset(settings, every=40)
+  root = subset.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
   assert 'labels are those of the source' in (output / 'subset.py').read_text()

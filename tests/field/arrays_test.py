@@ -53,7 +53,7 @@ def test_what_is_no_array_of_scores_or_indices_is_named(tmp_path, kind):
   write, message = KINDS[kind]
   write(tmp_path / 'mine.npy')
   with pytest.raises(DataDietError, match=message) as error:
-    artifacts.read_npy(tmp_path / 'mine.npy', made_here=False)
+    artifacts.read_npy(tmp_path / 'mine.npy', from_user=True)
   assert '\n' not in str(error.value) and 'mine.npy' in str(error.value)
 
 

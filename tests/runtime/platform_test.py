@@ -53,7 +53,7 @@ def test_what_a_mesh_decides_follows_its_devices(
   monkeypatch.setattr(jax, 'default_backend', None)
   mesh = RunMesh(_stand_in(platform))
   monkeypatch.setattr(RunMesh, 'platform', platform_of(mesh.mesh.devices))
-  assert mesh.passing_batch(1000) == batch_size
+  assert mesh.forward_batch_size(1000) == batch_size
   asked = []
   monkeypatch.setattr(
     compilation, '_cpu_options', lambda run_once: asked.append(run_once) or {}

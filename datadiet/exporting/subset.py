@@ -17,7 +17,7 @@ from datadiet.workdir import artifacts, storage
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class Subset:
   """One selection of a workdir, of one run where they differ by run.
 
   Attributes:
@@ -98,13 +98,13 @@ class Kept:
     )
 
 
-def open_kept(
+def open_subset(
   workdir: str | os.PathLike,
   selection: str,
   *,
   run: int = 0,
   step: int | None = None,
-) -> Kept:
+) -> Subset:
   """Opens one selection of a workdir.
 
   Args:
@@ -128,4 +128,4 @@ def open_kept(
       f'{results.workdir.config} does not say what the data is'
     )
   results.score_info(step)  # Refuses a step that was not scored.
-  return Kept(results, selection, known[selection].kept(run), step)
+  return Subset(results, selection, known[selection].kept(run), step)
