@@ -27,6 +27,7 @@ SLOW = (
   'field',
   'forecast/programs_test.py::test_calls',
   'forecast/programs_test.py::test_every_program',
+  'forecast/programs_test.py::test_stages_run_what',
   'forecast/programs_test.py::test_training_evaluation',
   'gradient_norms/grad_norm_test.py::test_bfloat16',
   'gradient_norms/grad_norm_test.py::test_chosen_leaves',

@@ -1,5 +1,6 @@
 """The programs that an experiment runs, lowered for devices not at hand."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
@@ -13,15 +14,14 @@ from datadiet.config import Config
 from datadiet.data.dataset import Dataset, Split
 from datadiet.errors import ConfigError
 from datadiet.feeding.placement import DevicePlacement, Placements
-from datadiet.models import make_model
-from datadiet.runtime.mesh import RunMesh, flat_mesh, make_run_mesh
-from datadiet.scoring import registry
-from datadiet.scoring.engine import ScoringEngine, pass_groups
+from datadiet.runtime.mesh import RunMesh, flat_mesh
+from datadiet.scoring.engine import pass_groups
 from datadiet.scoring.gradient import UNCLOG
-from datadiet.training.dynamics import DynamicsSettings
-from datadiet.training.plan import TrainingPlan
-from datadiet.training.state import init_variables
+from datadiet.stages import due, network_scores
+from datadiet.stages import train as train_stage
+from datadiet.stages.context import Context
 from datadiet.training.trainer import Trainer
+from datadiet.workdir.artifacts import Workdir
 
 # Examples of a chunk and chip where the config leaves it to the device.
 _GRADIENT_CHUNK = 256
@@ -137,6 +137,18 @@ class ShapePlacements(Placements):
     return DevicePlacement(resident, tuple(shape))
 
 
+class ShapeContext(Context):
+  """The context of stages that are only compiled: no data, no workdir."""
+
+  # The user's file, which is of data that is not there.
+  subset = None
+
+  @functools.cached_property
+  def placements(self) -> ShapePlacements:
+    """The shapes of the data on the devices."""
+    return ShapePlacements()
+
+
 def programs(
   config: Config, shape: DataShape, devices: list[Any]
 ) -> Iterator[Program]:
@@ -147,36 +159,16 @@ def programs(
     shape: of the data.
     devices: to compile for.
   """
-  dataset = shape.dataset()
-  yield from _training(config, dataset, devices)
-  yield from _scoring(config, dataset, devices)
+  context = ShapeContext(config, Workdir.at('.'), shape.dataset())
+  yield from _training(context, devices)
+  yield from _scoring(context, devices)
 
 
-def _training(
-  config: Config, dataset: Dataset, devices: list[Any]
-) -> Iterator[Program]:
-  train = config.train
-  run_mesh = make_run_mesh(
-    train.num_runs,
-    train.batch_size,
-    runs_at_once=train.runs_at_once,
-    devices=devices,
-  )
-  needs_window = registry.needing(config.score.names, registry.WINDOWS)
-  plan = TrainingPlan(
-    config.model,
-    config.optimizer,
-    train,
-    train.num_steps,
-    dynamics=DynamicsSettings(window=train.dynamics_window)
-    if needs_window
-    else DynamicsSettings(),
-  )
-  per_call = train.steps_per_call or 10
-  plan = dataclasses.replace(
-    plan, train=dataclasses.replace(train, steps_per_call=per_call)
-  )
-  trainer = Trainer(dataset, plan, run_mesh, ShapePlacements())
+def _training(context: Context, devices: list[Any]) -> Iterator[Program]:
+  config, train = context.config, context.config.train
+  plan, run_mesh = train_stage.plan_and_mesh(config, devices)
+  trainer = Trainer(context.dataset, plan, run_mesh, context.placements)
+  per_call = trainer.plan.steps_per_call
   waves = -(-train.num_runs // run_mesh.num_slots)
   yield Program(
     f'train, {run_mesh.num_slots} runs on {run_mesh.devices_per_slot} each, '
@@ -198,53 +190,28 @@ def _training(
   )
 
 
-def _scoring(
-  config: Config, dataset: Dataset, devices: list[Any]
-) -> Iterator[Program]:
-  score = config.score
-  mesh = flat_mesh(devices)
-  names = registry.of_kind(
-    score.names, registry.FORWARD, registry.GRADIENT, registry.DATA
+def _scoring(context: Context, devices: list[Any]) -> Iterator[Program]:
+  score, mesh = context.config.score, flat_mesh(devices)
+  keep = bool(due.extra_arrays(context))
+  passes = collections.Counter(
+    group
+    for run in context.runs
+    for step in score.steps
+    for group in pass_groups(due.scores_of(context, run, step), keep)
   )
-  for group in pass_groups(names):
-    is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
-    chunk = score.gradient_batch_size or _GRADIENT_CHUNK * len(devices)
-    if not is_gradient:
-      chunk = score.batch_size * len(devices)
-    model = make_model(
-      config.model.name,
-      num_classes=dataset.num_classes,
-      width=config.model.width,
-      options=config.model.options,
-      dtype=registry.PRECISIONS[score.dtype],
-    )
-    variables = jax.eval_shape(
-      functools.partial(init_variables, model, dataset.image_shape),
-      jax.ShapeDtypeStruct((2,), jnp.uint32),
-    )
+  for group, num_networks in passes.items():
+    engine = network_scores.make_engine(context, group, mesh)
+    if network_scores.is_fitted(score, group):
+      engine.use_chunks_of(_GRADIENT_CHUNK * len(devices))
+    variables = due.network_shapes(context)
     if UNCLOG in group:
       variables['unclog_direction'] = variables['params']
-    engine = ScoringEngine(
-      dataset.train,
-      model,
-      group,
-      mean=dataset.mean,
-      std=dataset.std,
-      chunk_size=chunk,
-      mesh=mesh,
-      placements=ShapePlacements(),
-      precision=score.dtype,
-      gradient=score,
-    )
-    num_runs = config.train.num_runs
-    if is_gradient and score.gradient_runs:
-      num_runs = min(num_runs, score.gradient_runs)
-    num_chunks = -(-dataset.train.num_examples // engine.chunk_size)
+    num_chunks = -(-context.num_examples // engine.chunk_size)
     yield Program(
       f'score {", ".join(group)}, chunks of {engine.chunk_size}, {score.dtype}',
       functools.partial(engine.lower, variables),
       1,
-      num_runs * max(1, len(score.steps)) * num_chunks,
+      num_networks * num_chunks,
       engine.chunk_size,
       mesh,
     )

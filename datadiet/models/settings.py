@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from datadiet.models import ALIASES, DTYPES, MODELS
+import flax.linen as nn
+
+from datadiet.models import ALIASES, DTYPES, MODELS, make_model
 from datadiet.settings import checks, setting
 
 
@@ -34,4 +36,23 @@ class ModelSettings:
     checks.options('a ConfigDict of options of the network'),
     "The network's own settings, fields of its class, such as "
     '--config.model.options.NAME=VALUE.',
+  )
+
+
+def make_network(
+  settings: ModelSettings, num_classes: int, dtype: str = ''
+) -> nn.Module:
+  """Builds the network of `config.model`.
+
+  Args:
+    settings: of which the dtype is resolved, no longer 'auto'.
+    num_classes: number of logits.
+    dtype: what to compute in, such as for scoring; '' for what it trains in.
+  """
+  return make_model(
+    settings.name,
+    num_classes=num_classes,
+    width=settings.width,
+    dtype=dtype or settings.dtype,
+    options=settings.options,
   )

@@ -121,7 +121,16 @@ def _resolve(scores: Sequence[str]) -> tuple[str, ...]:
   return names
 
 
-def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
+def _as_collections(variables: Mapping[str, Any]) -> dict[str, Any]:
+  """The two collections that the engine knows: all but params as the second."""
+  others = {
+    name: value for name, value in variables.items() if name != 'params'
+  }
+  return {'params': variables['params'], 'batch_stats': others}
+
+
+def _as_split(images: np.ndarray, labels: np.ndarray) -> _Arrays:
+  """The arrays, checked, as the split that the engine scores."""
   if len(images) != len(labels) or labels.ndim != 1 or not len(labels):
     raise DataDietError(
       f'images and labels must be equally many, at least one: got '
@@ -137,6 +146,7 @@ def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
       f'labels must be integers from 0, got {labels.dtype} down to '
       f'{labels.min()}'
     )
+  return _Arrays(images, labels.astype(np.int32))
 
 
 def score_examples(
@@ -180,18 +190,12 @@ def score_examples(
   """
   _check_model(model, variables)
   names = _resolve([scores] if isinstance(scores, str) else scores)
-  images, labels = np.asarray(images), np.asarray(labels)
-  _check_arrays(images, labels)
+  split: Any = _as_split(np.asarray(images), np.asarray(labels))
   applied: Any = _as_model(model)
-  # The engine knows two collections: all but params go as the second.
-  inputs = {
-    'params': variables['params'],
-    'batch_stats': {k: v for k, v in variables.items() if k != 'params'},
-  }
-  _check_classes(applied, inputs, images[:1], labels)
+  inputs = _as_collections(variables)
+  _check_classes(applied, inputs, split.images[:1], split.labels)
   if 'grand_subset' in names:
     _check_subset(inputs['params'], gradient.grand_subset)
-  split: Any = _Arrays(images, labels.astype(np.int32))
   result: dict[str, np.ndarray] = {}
   for group in pass_groups(names):
     engine = ScoringEngine(

@@ -1,20 +1,19 @@
 """Which scores are due for which run and step, made with which settings."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
-
-import jax
-import numpy as np
 
 from datadiet import config as config_lib
 from datadiet.config import Config
 from datadiet.errors import ConfigError
-from datadiet.models import MODELS, make_model
+from datadiet.models import MODELS
+from datadiet.models.settings import make_network
 from datadiet.scoring import features, registry
 from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
 from datadiet.stages.context import Context
 from datadiet.stages.selections import PlannedSelection
-from datadiet.training.state import init_variables
+from datadiet.training.state import variable_shapes
 from datadiet.workdir import artifacts
 
 # What in-sample predictions of one network at one step may take on disk.
@@ -204,28 +203,19 @@ def _check_features(context: Context) -> None:
   )
 
 
-def _sows(context: Context, model: str) -> bool:
-  network = _network(context, model)
-  return features.sows_features(network, context.dataset.image_shape)
-
-
-def _network(context: Context, name: str):
-  model = context.config.model
-  return make_model(
-    name,
-    num_classes=context.dataset.num_classes,
-    width=model.width,
-    dtype=model.dtype,
-    options=model.options if name == model.name else None,
-  )
+def _sows(context: Context, name: str) -> bool:
+  model, dataset = context.config.model, context.dataset
+  if name != model.name:
+    model = dataclasses.replace(model, name=name, options={})
+  network = make_network(model, dataset.num_classes)
+  return features.sows_features(network, dataset.image_shape)
 
 
 def network_shapes(context: Context) -> dict:
   """Shapes of {'params': ..., 'batch_stats': ...}; computes nothing."""
-  model = _network(context, context.config.model.name)
-  shape = context.dataset.image_shape
-  key = np.zeros(2, np.uint32)
-  return jax.eval_shape(lambda key: init_variables(model, shape, key), key)
+  dataset = context.dataset
+  model = make_network(context.config.model, dataset.num_classes)
+  return variable_shapes(model, dataset.image_shape)
 
 
 def will_change(context: Context, selection: PlannedSelection) -> bool:

@@ -11,14 +11,15 @@ import numpy as np
 from absl import logging
 
 from datadiet.errors import Preempted
-from datadiet.models import make_model
+from datadiet.models.settings import make_network
 from datadiet.runtime import processes, stopping
-from datadiet.runtime.mesh import flat_mesh
+from datadiet.runtime.mesh import RunMesh, flat_mesh
 from datadiet.runtime.progress import progress
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import score_of_dynamics
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
 from datadiet.scoring.gradient import LAYERS, leaf_names
+from datadiet.scoring.settings import ScoreSettings
 from datadiet.stages import due, train
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, checkpoints, storage
@@ -79,31 +80,8 @@ class NetworkScorer:
   def _engine(self, group: tuple[str, ...], variables: Any) -> ScoringEngine:
     if group in self._engines:
       return self._engines[group]
-    config, dataset = self._context.config, self._context.dataset
-    score = config.score
-    is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
-    chunk_size = score.gradient_batch_size
-    if not is_gradient:
-      chunk_size = flat_mesh().passing_batch(score.batch_size)
-    engine = ScoringEngine(
-      dataset.train,
-      make_model(
-        config.model.name,
-        num_classes=dataset.num_classes,
-        width=config.model.width,
-        options=config.model.options,
-        dtype=registry.PRECISIONS[score.dtype],
-      ),
-      group,
-      mean=dataset.mean,
-      std=dataset.std,
-      chunk_size=chunk_size or _SMALLEST_CHUNK,
-      placements=self._context.placements,
-      precision=score.dtype,
-      keep=() if is_gradient else due.extra_arrays(self._context),
-      gradient=score,
-    )
-    if not chunk_size:
+    engine = make_engine(self._context, group, flat_mesh())
+    if is_fitted(self._context.config.score, group):
       fit_chunk(engine, variables)
     self._engines[group] = engine
     return engine
@@ -157,6 +135,45 @@ class NetworkScorer:
           )
       logging.info('%s', shown.line())
     return scores
+
+
+def make_engine(
+  context: Context, group: tuple[str, ...], mesh: RunMesh
+) -> ScoringEngine:
+  """The engine of one of the passes that `pass_groups` gives.
+
+  Args:
+    context: of the experiment.
+    group: the scores of the pass.
+    mesh: all devices in one slot.
+  """
+  config, dataset = context.config, context.dataset
+  score = config.score
+  is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
+  chunk_size = score.gradient_batch_size or _SMALLEST_CHUNK
+  if not is_gradient:
+    chunk_size = mesh.forward_batch_size(score.batch_size)
+  return ScoringEngine(
+    dataset.train,
+    make_network(
+      config.model, dataset.num_classes, registry.PRECISIONS[score.dtype]
+    ),
+    group,
+    mean=dataset.mean,
+    std=dataset.std,
+    chunk_size=chunk_size,
+    mesh=mesh,
+    placements=context.placements,
+    precision=score.dtype,
+    keep=() if is_gradient else due.extra_arrays(context),
+    gradient=score,
+  )
+
+
+def is_fitted(score: ScoreSettings, group: tuple[str, ...]) -> bool:
+  """Whether the chunks of a pass are to be as large as memory allows."""
+  is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
+  return is_gradient and not score.gradient_batch_size
 
 
 def _is_out_of_memory(error: Exception) -> bool:

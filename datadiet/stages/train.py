@@ -1,14 +1,18 @@
 """The train stage: independent networks on all the data, to be scored."""
 
+from collections.abc import Sequence
+
+import jax
 import numpy as np
 
 from datadiet.config import Config
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.epochs import AllExamples
-from datadiet.runtime.mesh import make_run_mesh
+from datadiet.runtime.mesh import RunMesh, make_run_mesh
 from datadiet.stages.context import Context, training_plan
 from datadiet.training.jobs import Job
 from datadiet.training.loop import is_trained, train_jobs
+from datadiet.training.plan import TrainingPlan
 from datadiet.workdir import artifacts, checkpoints
 
 GROUP = 'train'
@@ -89,25 +93,38 @@ def _check_subset_unchanged(context: Context) -> None:
     )
 
 
+def plan_and_mesh(
+  config: Config, devices: Sequence[jax.Device] | None = None
+) -> tuple[TrainingPlan, RunMesh]:
+  """How the stage trains, and on which arrangement of the devices.
+
+  Args:
+    config: of `config.resolve`.
+    devices: all of `jax.devices()` if None.
+  """
+  train = config.train
+  plan = training_plan(
+    config,
+    train.num_steps,
+    _network_steps(config),
+    profile_steps=train.profile_steps,
+  )
+  return plan, make_run_mesh(
+    train.num_runs,
+    train.batch_size,
+    runs_at_once=train.runs_at_once,
+    devices=devices,
+  )
+
+
 def run(context: Context) -> None:
   """Trains the runs that are not finished."""
-  config = context.config
   _check_networks_kept(context)
   _check_subset_unchanged(context)
   train_jobs(
     jobs(context),
     context.dataset,
-    training_plan(
-      config,
-      config.train.num_steps,
-      _network_steps(config),
-      profile_steps=config.train.profile_steps,
-    ),
-    make_run_mesh(
-      config.train.num_runs,
-      config.train.batch_size,
-      runs_at_once=config.train.runs_at_once,
-    ),
+    *plan_and_mesh(context.config),
     name='training run',
     placements=context.placements,
   )

@@ -1,7 +1,6 @@
 """The training loop: waves of runs, history, checkpoints, stopping in time."""
 
 import contextlib
-import dataclasses
 import functools
 import time
 from collections.abc import Sequence
@@ -77,7 +76,6 @@ def train_jobs(
   pending = [jobs[number] for number in numbers]
   if not pending:
     return
-  plan = dataclasses.replace(plan, platform=run_mesh.platform)
   trainer = Trainer(dataset, plan, run_mesh, placements)
   profile_steps = plan.train.profile_steps
   while pending:
@@ -89,7 +87,7 @@ def train_jobs(
       label += f'-{len(jobs) - len(pending) + len(wave.jobs)}'
     label += f' of {len(jobs)}'
     try:
-      _WaveLoop(trainer, wave, dataset, plan, profile_steps).train(label)
+      _WaveLoop(trainer, wave, dataset, profile_steps).train(label)
     except checkpoints.DamagedCheckpoint:
       if not processes.broadcast_from_lead(
         functools.partial(set_damaged_aside, wave)
@@ -118,7 +116,6 @@ class _WaveLoop:
     trainer: Trainer,
     wave: Wave,
     dataset: Dataset,
-    plan: TrainingPlan,
     profile_steps: tuple[int, ...],
   ):
     self._trainer = trainer
@@ -127,7 +124,7 @@ class _WaveLoop:
     self._first_step = self._saved_step = wave.first_step
     self._in_flight = InFlight(trainer.run_mesh)
     self._dataset = dataset
-    self._plan = plan
+    self._plan = trainer.plan
     # The last wave may not fill the mesh: spare slots run its first job again,
     # and that result is dropped.
     empty = trainer.run_mesh.num_slots - len(wave.jobs)

@@ -84,6 +84,16 @@ def init_variables(
   }
 
 
+def variable_shapes(
+  model: nn.Module, image_shape: tuple[int, ...]
+) -> dict[str, Any]:
+  """Shapes of what `init_variables` gives; computes nothing."""
+  return jax.eval_shape(
+    lambda key: init_variables(model, image_shape, key),
+    jax.ShapeDtypeStruct((2,), jnp.uint32),
+  )
+
+
 def init_state(
   key: jax.Array,
   *,

@@ -1,7 +1,8 @@
 """The pure train and evaluation steps of one run."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.errors
 import flax.linen as nn
@@ -149,58 +150,111 @@ def make_train_step(
     return weighted.mean(), (losses, logits, batch_stats)
 
   def train_step(state, batch, keys):
-    rngs = jax.tree.map(
-      lambda key: jax.random.fold_in(jax.random.wrap_key_data(key), state.step),
-      keys,
-    )
-    images = augment(
-      batch['image'], rngs['augmentation'], crop_padding, data_axis
-    )
-    if data_axis is not None:
-      # What a model draws by itself, such as dropout, differs by device.
-      rngs['model'] = jax.random.fold_in(
-        rngs['model'], jax.lax.axis_index(data_axis)
-      )
+    augmentation_key, rngs = _random_keys(keys, state.step, data_axis)
+    images = augment(batch['image'], augmentation_key, crop_padding, data_axis)
     images = normalise(images, mean, std)
     gradient = jax.value_and_grad(loss_and_outputs, has_aux=True)
     (loss, (losses, logits, batch_stats)), grads = gradient(
-      state.params, state.batch_stats, images, batch, model_rngs(rngs['model'])
+      state.params, state.batch_stats, images, batch, rngs
     )
-    labels, example_index = batch['label'], batch['example_index']
-    if data_axis is not None:
-      loss, grads = jax.lax.pmean((loss, grads), data_axis)
-      losses, logits, labels, example_index = (
-        jax.lax.all_gather(own, data_axis, tiled=True)
-        for own in (losses, logits, labels, example_index)
-      )
+    visit = _Visit(batch['example_index'], batch['label'], logits, losses)
+    (loss, grads), visit = _exchange((loss, grads), visit, data_axis)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    kept_losses = state.losses
-    if kept_losses is not None:
-      kept_losses = record_losses(kept_losses, example_index, losses)
-    return state.replace(
+    state = _record(state, visit, loss, recorders)
+    return dataclasses.replace(
+      state,
       step=state.step + 1,
       params=optax.apply_updates(state.params, updates),
       batch_stats=batch_stats,
       opt_state=opt_state,
-      losses=kept_losses,
-      dynamics=update_dynamics(
-        state.dynamics, example_index, logits, labels, state.step, recorders
-      ),
-      meters=_update_meters(
-        state.meters, loss, losses, logits, labels, state.step
-      ),
     )
 
   return train_step
 
 
-def _update_meters(meters, loss, losses, logits, labels, step) -> Meters:
-  """Adds a step's examples; `loss` is what the gradient was of."""
+class _Visit(NamedTuple):
+  """What a step saw of each example of its batch.
+
+  Attributes:
+    example_index: int32[batch].
+    labels: int32[batch].
+    logits: float32[batch, num_classes].
+    losses: float32[batch], without weights.
+  """
+
+  example_index: jax.Array
+  labels: jax.Array
+  logits: jax.Array
+  losses: jax.Array
+
+
+def _random_keys(
+  keys: StepKeys, step: jax.Array, data_axis: str | None
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """The keys of one step: for augmentation, and of the model's streams."""
+  rngs = jax.tree.map(
+    lambda key: jax.random.fold_in(jax.random.wrap_key_data(key), step), keys
+  )
+  model_key = rngs['model']
+  if data_axis is not None:
+    # What a model draws by itself, such as dropout, differs by device.
+    model_key = jax.random.fold_in(model_key, jax.lax.axis_index(data_axis))
+  return rngs['augmentation'], model_rngs(model_key)
+
+
+def _exchange(means: Any, visit: _Visit, data_axis: str | None) -> Any:
+  """What the devices of a run exchange in a step, where there are several.
+
+  Args:
+    means: arrays of which each device has that of its share of the batch.
+    visit: of the device's share.
+    data_axis: the mesh axis over which the batch is split, if it is.
+
+  Returns:
+    The averages over the devices, and the visit of the whole batch.
+  """
+  if data_axis is None:
+    return means, visit
+  return jax.lax.pmean(means, data_axis), jax.tree.map(
+    lambda own: jax.lax.all_gather(own, data_axis, tiled=True), visit
+  )
+
+
+def _record(
+  state: TrainState,
+  visit: _Visit,
+  loss: jax.Array,
+  recorders: Sequence[Recorder],
+) -> TrainState:
+  """Adds a visit to losses, dynamics and meters; `loss` was minimised."""
+  losses = state.losses
+  if losses is not None:
+    losses = record_losses(losses, visit.example_index, visit.losses)
+  return dataclasses.replace(
+    state,
+    losses=losses,
+    dynamics=update_dynamics(
+      state.dynamics,
+      visit.example_index,
+      visit.logits,
+      visit.labels,
+      state.step,
+      recorders,
+    ),
+    meters=_update_meters(state.meters, loss, visit, state.step),
+  )
+
+
+def _update_meters(
+  meters: Meters, loss: jax.Array, visit: _Visit, step: jax.Array
+) -> Meters:
+  correct = jnp.argmax(visit.logits, -1) == visit.labels
   failed = ~jnp.isfinite(loss) & (meters.nonfinite_step < 0)
-  return meters.replace(
-    loss=meters.loss + losses.sum(),
-    correct=meters.correct + jnp.sum(jnp.argmax(logits, -1) == labels),
-    count=meters.count + labels.shape[0],
+  return dataclasses.replace(
+    meters,
+    loss=meters.loss + visit.losses.sum(),
+    correct=meters.correct + jnp.sum(correct),
+    count=meters.count + len(visit.labels),
     nonfinite_step=jnp.where(failed, step, meters.nonfinite_step),
   )
 

@@ -1,9 +1,11 @@
 """The compiled functions of a training, made once for all runs and waves."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,8 @@ import numpy as np
 from datadiet.data.dataset import Dataset
 from datadiet.feeding import order
 from datadiet.feeding.placement import Placements
-from datadiet.models import make_model, over_data_axis
+from datadiet.models import over_data_axis
+from datadiet.models.settings import make_network
 from datadiet.runtime import randomness
 from datadiet.runtime.mesh import RunMesh
 from datadiet.training.evaluation import Evaluator
@@ -23,7 +26,7 @@ from datadiet.training.state import (
   TrainState,
   init_meters,
   init_state,
-  init_variables,
+  variable_shapes,
 )
 from datadiet.training.steps import StepKeys, make_train_step, step_keys
 
@@ -48,27 +51,14 @@ class Trainer:
     """
     placements = placements or Placements(plan.placement)
     self.run_mesh = run_mesh
-    self._plan = plan
-    model = make_model(
-      plan.model.name,
-      num_classes=dataset.num_classes,
-      width=plan.model.width,
-      dtype=plan.model.dtype,
-      options=plan.model.options,
-    )
-    shapes = jax.eval_shape(
-      lambda key: init_variables(model, dataset.image_shape, key),
-      jax.ShapeDtypeStruct((2,), jnp.uint32),
-    )
-    model = over_data_axis(
-      model, run_mesh.data_axis, bool(shapes['batch_stats'])
-    )
+    # What a call trains depends on the devices.
+    self.plan = plan = dataclasses.replace(plan, platform=run_mesh.platform)
+    model = _network(dataset, plan, run_mesh)
     self._placement = placements.of(dataset.train, run_mesh.replicated)
-    horizon = plan.train.schedule_steps
-    tx = make_optimizer(plan.optimizer, horizon)
+    tx = make_optimizer(plan.optimizer, plan.train.schedule_steps)
     self._init = run_mesh.per_run(
-      lambda key: init_state(
-        key,
+      functools.partial(
+        init_state,
         model=model,
         tx=tx,
         image_shape=dataset.image_shape,
@@ -107,12 +97,7 @@ class Trainer:
       std=dataset.std,
       batch_size=plan.train.eval_batch_size,
     )
-    # All at once: at a log point they would wait behind training steps.
-    self._learning_rates = np.asarray(
-      run_mesh.jit(
-        jax.vmap(make_schedule(plan.optimizer, horizon)), run_once=True
-      )(np.arange(plan.num_steps))
-    )
+    self._learning_rates = _learning_rates(plan, run_mesh)
 
   def learning_rate(self, step: int) -> float:
     """Of an optimizer step, from 0; asks no device."""
@@ -126,13 +111,13 @@ class Trainer:
       batch = self._placement.gather(resident, at_step)
       return self._train_step(state, batch, keys)
 
-    if self._plan.steps_per_call == 1:
+    if self.plan.steps_per_call == 1:
       return one_step(0, state)
     return jax.lax.fori_loop(0, num_steps, one_step, state)
 
   def init(self, jobs: Sequence[Job]) -> TrainState:
     """The stacked states of jobs before their first step."""
-    seed = self._plan.train.model_seed
+    seed = self.plan.train.model_seed
     keys = [
       randomness.run_key(seed, job.run, randomness.INIT_STREAM) for job in jobs
     ]
@@ -156,7 +141,7 @@ class Trainer:
   def lower_steps(self) -> jax.stages.Lowered:
     """The program of `run_steps`, for the mesh's devices, there or not."""
     mesh, slots = self.run_mesh, (self.run_mesh.num_slots,)
-    steps = (*slots, self._plan.steps_per_call, self._plan.train.batch_size)
+    steps = (*slots, self.plan.steps_per_call, self.plan.train.batch_size)
     feed = self._placement.feed(np.zeros(steps, np.int32))
     return self._steps.lower(
       self.abstract_state(),
@@ -173,7 +158,7 @@ class Trainer:
 
   def step_keys(self, jobs: Sequence[Job]) -> StepKeys:
     """Keys uint32[slots, 2] by name, for `run_steps`."""
-    seed = self._plan.train.data_seed
+    seed = self.plan.train.data_seed
     return self._stack_keys([step_keys(seed, job.run) for job in jobs])
 
   def _stack_keys(self, keys: Sequence[Any]) -> Any:
@@ -187,7 +172,7 @@ class Trainer:
     streams = [
       order.batches(
         job.epochs,
-        batch_size=self._plan.train.batch_size,
+        batch_size=self.plan.train.batch_size,
         first_step=first_step,
       )
       for job in jobs
@@ -214,7 +199,7 @@ class Trainer:
 
   def _stack(self, steps: Sequence[np.ndarray]) -> np.ndarray:
     # Always the same shape, so that nothing compiles twice.
-    padding = self._plan.steps_per_call - len(steps)
+    padding = self.plan.steps_per_call - len(steps)
     return np.stack([*steps, *[steps[-1]] * padding], axis=1)
 
   def run_steps(
@@ -232,3 +217,22 @@ class Trainer:
     """Hands out the meters and starts new ones."""
     taken, fresh = self._split_meters(state.meters)
     return dataclasses.replace(state, meters=fresh), taken
+
+
+def _network(
+  dataset: Dataset, plan: TrainingPlan, run_mesh: RunMesh
+) -> nn.Module:
+  """The network, whose batch statistics are of a run's whole batch."""
+  model = make_network(plan.model, dataset.num_classes)
+  shapes = variable_shapes(model, dataset.image_shape)
+  return over_data_axis(model, run_mesh.data_axis, bool(shapes['batch_stats']))
+
+
+def _learning_rates(plan: TrainingPlan, run_mesh: RunMesh) -> np.ndarray:
+  """The learning rate of every step, float32[num_steps].
+
+  All at once: at a log point one would wait behind training steps.
+  """
+  schedule = make_schedule(plan.optimizer, plan.train.schedule_steps)
+  rates = run_mesh.jit(jax.vmap(schedule), run_once=True)
+  return np.asarray(rates(np.arange(plan.num_steps)))

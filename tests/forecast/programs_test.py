@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from datadiet import config as config_lib
+from datadiet import main
 from datadiet.errors import ConfigError
 from datadiet.forecast import compiled, programs
+from datadiet.scoring.engine import ScoringEngine
+from datadiet.training.trainer import Trainer
 from tests import running
 
 
@@ -53,6 +56,42 @@ def test_calls_are_those_of_the_whole_experiment(found):
   assert (train.calls - waves) * train.trips < waves * config.train.num_steps
   chunks = -(-1437 // el2n.images)
   assert el2n.calls == config.train.num_runs * chunks * len(config.score.steps)
+
+
+def test_stages_run_what_is_forecast(monkeypatch, tmp_path):
+  """The same plan on the same mesh, and the same engines; only data differ."""
+  made = []
+
+  def record(kind):
+    init = kind.__init__
+
+    def recorded(self, data, *given, **named):
+      init(self, data, *given, **named)
+      of_data = ('mean', 'std', 'placements')
+      named = {name: named[name] for name in named if name not in of_data}
+      made.append((kind.__name__, *given[:2], named))
+
+    monkeypatch.setattr(kind, '__init__', recorded)
+
+  record(Trainer)
+  record(ScoringEngine)
+  config = running.tiny_config(
+    train__dynamics_window=2,
+    train__profile_steps=(3, 5),
+    score__names=('el2n', 'grand', 'dual'),
+    score__gradient_runs=1,
+    score__keep=('pred_probs',),
+  )
+  main.run(config, str(tmp_path / 'workdir'), ['train', 'score'])
+  run, made[:] = made.copy(), []
+  resolved = config_lib.resolve(config, 22)
+  shape = programs.shape_of('digits', ())
+  listed = list(programs.programs(resolved, shape, jax.devices()))
+  assert [kind for kind, *_ in made] == ['Trainer'] + 2 * ['ScoringEngine']
+  assert made == run
+  grand = listed[-1]
+  # Of one run, at both steps.
+  assert grand.calls == 2 * -(-1437 // grand.images)
 
 
 def test_data_of_no_known_shape_has_to_be_described():
