@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from datadiet.config import Config
+from datadiet.config import Config, flatten
 from datadiet.data import Dataset
 from datadiet.errors import DataDietError
 from datadiet.feeding import order
@@ -255,6 +255,11 @@ def training_plan(
     keep_steps,
     placement=config.dataset.placement,
     dynamics=_dynamics_settings(config),
+    hparams={
+      # TensorBoard has no lists; a column a setting, not one an item.
+      name: value if isinstance(value, bool | int | float) else str(value)
+      for name, value in flatten(config)
+    },
   )
 
 

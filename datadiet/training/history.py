@@ -199,7 +199,7 @@ class History:
       run_folder: the run's folder.
       first_step: the step the run resumes from; later rows are dropped.
       name: of the run, for log lines.
-      hparams: nested settings, for TensorBoard.
+      hparams: settings by name, for TensorBoard.
     """
     self._folder = run_folder
     self._name = name or run_folder.name

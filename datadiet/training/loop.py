@@ -145,7 +145,7 @@ class _WaveLoop:
       first_step=self._first_step,
       batch_size=self._plan.train.batch_size,
       learning_rate=self._trainer.learning_rate,
-      hparams=self._plan.statement(),
+      hparams=self._plan.hparams,
     )
     self._writers = {
       slot: checkpoints.CheckpointWriter(

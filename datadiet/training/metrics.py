@@ -47,7 +47,7 @@ class WaveMetrics:
       first_step: the step the wave resumes from; later rows are dropped.
       batch_size: examples a step.
       learning_rate: of an optimizer step.
-      hparams: nested settings, for TensorBoard.
+      hparams: settings by name, for TensorBoard.
     """
     self._jobs = dict(jobs)
     self._histories = {

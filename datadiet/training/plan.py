@@ -1,6 +1,7 @@
 """The plan of a training: what is the same for all its runs."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from datadiet.models.settings import ModelSettings
@@ -24,6 +25,7 @@ class TrainingPlan:
     dynamics: what is recorded of the examples in addition to the basics.
     uses_losses: whether the epochs of the jobs depend on losses.
     platform: of the devices that train; '' for those of the process.
+    hparams: the whole config by dotted name, for TensorBoard alone.
   """
 
   model: ModelSettings
@@ -35,6 +37,9 @@ class TrainingPlan:
   dynamics: DynamicsSettings = DynamicsSettings()
   uses_losses: bool = False
   platform: str = ''
+  hparams: Mapping[str, bool | int | float | str] = dataclasses.field(
+    default_factory=dict
+  )
 
   @property
   def steps_per_call(self) -> int:
@@ -46,10 +51,10 @@ class TrainingPlan:
   def statement(self) -> dict[str, Any]:
     """The entries about the plan in a run's manifest."""
     names = [recorder.name for recorder in self.dynamics.recorders]
-    return {
-      **dataclasses.asdict(self),
-      'dynamics': {'window': self.dynamics.window, 'recorders': names},
-    }
+    stated = dataclasses.asdict(self)
+    del stated['hparams']
+    stated['dynamics'] = {'window': self.dynamics.window, 'recorders': names}
+    return stated
 
   def next_event(self, step: int) -> int:
     """The first step after `step` at which something is due."""

@@ -10,7 +10,7 @@ from datadiet import config as config_lib
 from datadiet import main
 from datadiet.scoring import registry
 from datadiet.stages import STAGES
-from datadiet.stages.context import Context
+from datadiet.stages.context import Context, training_plan
 from datadiet.workdir import artifacts, storage
 from tests import running
 
@@ -123,6 +123,18 @@ def test_a_stage_sees_what_the_one_before_it_wrote(own):
   assert own.manifest(folder)['new'] == 1
   own.write_manifest(folder, {**manifest, 'new': 2})
   assert own.manifest(folder)['new'] == 2
+
+
+def test_event_files_are_told_the_whole_config():
+  config = config_lib.resolve(running.tiny_config(score__steps=(0, 44)))
+  plan = training_plan(config, 44)
+  assert plan.hparams.keys() == config_lib.FIELDS.keys()
+  assert plan.hparams['model.name'] == 'simple_cnn'
+  assert plan.hparams['retrain.num_runs'] == 2
+  assert plan.hparams['score.steps'] == '(0, 44)'
+  # As TensorBoard takes them.
+  assert {*map(type, plan.hparams.values())} <= {bool, int, float, str}
+  assert 'hparams' not in plan.statement()
 
 
 def test_scores_depend_on_settings_that_there_are():

@@ -10,11 +10,12 @@ import pytest
 from datadiet.data.dataset import Split
 from datadiet.errors import DataDietError
 from datadiet.feeding.epochs import AllExamples
-from datadiet.training import loop
+from datadiet.training import history, loop
 from datadiet.training.history import read_history
 from datadiet.training.trainer import Trainer
 from datadiet.workdir import artifacts, checkpoints
 from tests.training import small_runs
+from tests.training.history_test import Events
 from tests.training.small_runs import assert_same_outcome, outcome, train
 
 NUM_STEPS = 10
@@ -56,6 +57,15 @@ def test_a_run_leaves_what_the_design_says(tmp_path, uninterrupted):
   assert manifest['keep_steps'] == [0, 3, 10]
   for name in ('test_accuracy', 'test_loss'):
     assert manifest[name] == float(rows[-1][name])
+
+
+def test_event_files_get_the_settings_and_each_log_point(tmp_path, monkeypatch):
+  pytest.importorskip('clu', reason='clu is not installed')
+  events = Events()
+  monkeypatch.setattr(history, '_event_writer', lambda folder: events)
+  train(tmp_path, num_steps=2, hparams={'model.name': 'small_net'})
+  assert events.hparams == [{'model.name': 'small_net'}]
+  assert [step for step, found in events.scalars if 'train_loss' in found]
 
 
 def test_networks_of_step_0_and_later_differ(tmp_path):
