@@ -63,7 +63,7 @@ def make_model(
     width: channels of the first stage; 0 for the family's own.
     dtype: compute type, 'float32' or 'bfloat16'; params, batch statistics and
       logits are float32 always.
-    options: the family's own settings, by name; None for their defaults.
+    options: settings that only this network has; None for the defaults.
 
   Raises:
     DataDietError: if the name or an option is unknown.
@@ -81,9 +81,9 @@ def make_model(
 
 
 def option_names(name: str) -> tuple[str, ...]:
-  """What `make_model` takes as options of a model of `MODELS`."""
+  """The names of the options that a model of `MODELS` has."""
   factory = MODELS[name]
-  # What all models have, what flax adds, and what a partial has filled in.
+  # Fields of all models, fields that flax adds, and what a partial sets.
   others = {'num_classes', 'width', 'dtype', 'axis_name', 'parent', 'name'}
   others |= {*getattr(factory, 'keywords', {})}
   Parameter = inspect.Parameter
@@ -98,15 +98,15 @@ def option_names(name: str) -> tuple[str, ...]:
 def over_data_axis(
   model: nn.Module, axis_name: str | None, has_batch_stats: bool
 ) -> nn.Module:
-  """The model with batch statistics over all devices that share a batch.
+  """The model, its batch statistics computed over all devices of a run.
 
   Args:
-    model: without parameters, of `make_model`.
+    model: the module, of `make_model`.
     axis_name: the mesh axis over which the batch is split; None for one device.
-    has_batch_stats: whether the model keeps batch statistics.
+    has_batch_stats: whether the model has batch norm.
 
   Raises:
-    ConfigError: if it does, and cannot be told over which axis they are.
+    ConfigError: if it has, but no attribute `axis_name` to set.
   """
   if axis_name is None:
     return model

@@ -74,7 +74,7 @@ class EfficientNetLite(nn.Module):
     stochastic_depth: how often the last block is left out of an image in
       training; other blocks less.
     dtype: compute type; params, batch statistics and logits are float32.
-    axis_name: of the devices whose batches share batch statistics, if any.
+    axis_name: the mesh axis over whose devices a batch is split, if any.
   """
 
   num_classes: int
@@ -122,7 +122,7 @@ class EfficientNetLite(nn.Module):
         )(hidden, train)
         index += 1
     hidden = nn.relu6(norm()(self._conv(self._scaled(_LAST), 1)(hidden)))
-    # From here on float32: logits and what is made of them are not rounded.
+    # float32 from here on: logits and scores must not be rounded.
     features = hidden.mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
     features = nn.Dropout(self.dropout, deterministic=not train)(features)

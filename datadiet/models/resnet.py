@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 
 class BasicBlock(nn.Module):
-  """Two 3x3 convolutions with a projected shortcut where shapes change."""
+  """Two 3x3 convolutions, and a shortcut, projected where shapes change."""
 
   channels: int
   strides: int
@@ -32,7 +32,7 @@ class BasicBlock(nn.Module):
 
 
 class BottleneckBlock(nn.Module):
-  """1x1, 3x3 (strided), 1x1 to four times the channels."""
+  """Convolutions 1x1, 3x3 (strided) and 1x1 to four times the channels."""
 
   channels: int
   strides: int
@@ -54,9 +54,9 @@ class BottleneckBlock(nn.Module):
 
 
 def _pad_evenly(features, kernel_size, strides=1, **options) -> nn.Conv:
-  """A convolution padded by as much on all sides, as PyTorch's.
+  """A convolution with the same padding on all sides, as PyTorch has it.
 
-  'SAME' leaves out the first row and column where a stride divides the image.
+  'SAME' pads less at the top and left where the stride divides the image.
   """
   padding = tuple((size // 2, size // 2) for size in kernel_size)
   return nn.Conv(features, kernel_size, strides, padding=padding, **options)
@@ -73,7 +73,7 @@ class ResNet(nn.Module):
       not, it quarters it, and padding is torchvision's.
     width: channels of the first stage, doubled at each following one.
     dtype: compute type; params, batch statistics and logits are float32.
-    axis_name: of the devices whose batches share batch statistics, if any.
+    axis_name: the mesh axis over whose devices a batch is split, if any.
   """
 
   stage_sizes: Sequence[int]
@@ -109,7 +109,7 @@ class ResNet(nn.Module):
       for index in range(num_blocks):
         strides = 2 if stage > 0 and index == 0 else 1
         hidden = self.block(self.width * 2**stage, strides, conv, norm)(hidden)
-    # From here on float32: logits and what is made of them are not rounded.
+    # float32 from here on: logits and scores must not be rounded.
     features = hidden.mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
     return nn.Dense(self.num_classes)(features)

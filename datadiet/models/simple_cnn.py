@@ -29,7 +29,7 @@ class SimpleCNN(nn.Module):
           self.width * 2**doubling, (3, 3), strides, dtype=self.dtype
         )(hidden)
         hidden = nn.relu(hidden)
-    # From here on float32: logits and what is made of them are not rounded.
+    # float32 from here on: logits and scores must not be rounded.
     features = hidden.mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
     return nn.Dense(self.num_classes)(features)

@@ -103,7 +103,7 @@ class VisionTransformer(nn.Module):
       leave_out = rising_rate(self.stochastic_depth, index, self.depth)
       block = EncoderBlock(self.dropout, leave_out, self.dtype)
       tokens = block(tokens, train)
-    # From here on float32: logits and what is made of them are not rounded.
+    # float32 from here on: logits and scores must not be rounded.
     first = tokens[:, 0].astype(jnp.float32)
     features = nn.LayerNorm(epsilon=_EPSILON)(first)
     self.sow('intermediates', 'features', features)

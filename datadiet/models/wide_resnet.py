@@ -50,7 +50,7 @@ class WideResNet(nn.Module):
     dropout: share of values dropped in a block in training, of the stream
       'dropout'.
     dtype: compute type; params, batch statistics and logits are float32.
-    axis_name: of the devices whose batches share batch statistics, if any.
+    axis_name: the mesh axis over whose devices a batch is split, if any.
   """
 
   num_classes: int
@@ -75,7 +75,7 @@ class WideResNet(nn.Module):
           axis_name=self.axis_name,
         )(hidden, train)
     norm = _norm(train, self.dtype, self.axis_name)
-    # From here on float32: logits and what is made of them are not rounded.
+    # float32 from here on: logits and scores must not be rounded.
     features = nn.relu(norm()(hidden)).mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
     return nn.Dense(self.num_classes)(features)

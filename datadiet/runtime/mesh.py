@@ -1,11 +1,11 @@
-"""The ('run', 'data') mesh: which run trains where, shardings, padding.
+"""The ('run', 'data') mesh of devices on which independent runs train.
 
-Independent runs are the natural axis of scale: several runs train at once, one
-slot each, with each batch split over the devices of its slot. `jax.shard_map`
-is manual over both axes: a step sees one run and its device's share of the
-batch, and says itself what the devices of a slot exchange (`lax.pmean` of
-gradients, batch norm's `axis_name`). Nothing is left to a partitioner: that of
-TPUs gathers whole activations for the gradients of convolutions.
+Several runs train at once, each in a slot of its own; a batch is split over
+the devices of the run's slot. `jax.shard_map` is manual over both axes: a step
+sees one run and its device's share of the batch, and contains the collectives
+between the devices of a slot (`lax.pmean` of gradients, batch norm's
+`axis_name`). XLA's partitioner for TPUs would gather whole activations for the
+gradients of convolutions.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from datadiet.runtime.platform import platform_of
 RUN_AXIS = 'run'
 DATA_AXIS = 'data'
 
-# Images a device at which CPUs pass them through as fast as they can.
+# Images a device beyond which larger batches are no faster on CPUs.
 _CPU_BATCH = 128
 
 
@@ -47,6 +47,7 @@ class RunMesh:
 
   @property
   def devices_per_slot(self) -> int:
+    """How many devices share the batch of a run."""
     return self.mesh.shape[DATA_AXIS]
 
   @property
@@ -55,42 +56,50 @@ class RunMesh:
     return platform_of(self.mesh)
 
   def forward_batch_size(self, batch_size: int) -> int:
-    """The size of batches that are only passed through a network.
+    """The batch size of forward passes without training.
 
-    On CPU no larger than gains anything, since a stop waits for the one at
-    hand.
+    On CPU it is limited to what is fastest, since a request to stop waits for
+    the current batch.
 
     Args:
-      batch_size: that was asked for, to be split over the devices of a slot.
+      batch_size: the size set by the user, for all devices of a slot together.
     """
     if self.platform != 'cpu':
       return batch_size
     return min(batch_size, _CPU_BATCH * self.devices_per_slot)
 
   def jit(self, function: Callable, **options) -> jax.stages.Wrapped:
-    """`compilation.jit` for these devices."""
+    """Compiles a function for these devices, as `compilation.jit` does."""
     return compilation.jit(function, platform=self.platform, **options)
 
   @property
   def by_run(self) -> NamedSharding:
-    """For arrays with a leading dimension of slots."""
+    """The sharding of arrays with a leading dimension of slots."""
     return NamedSharding(self.mesh, P(RUN_AXIS))
 
   @property
   def replicated(self) -> NamedSharding:
+    """The sharding of arrays that every device holds whole."""
     return NamedSharding(self.mesh, P())
 
   @property
   def data_axis(self) -> str | None:
-    """The axis that the batch of a slot is split over, if it is split."""
+    """The mesh axis that a run's batch is split over; None if it is whole."""
     return DATA_AXIS if self.devices_per_slot > 1 else None
 
   def batch_sharding(self, batch_axis: int) -> NamedSharding:
-    """For [slot, ..., batch, ...]; `batch_axis` counts the slot's too."""
+    """The sharding of arrays [slot, ..., batch, ...].
+
+    Args:
+      batch_axis: the position of the batch's dimension; that of slots is 0.
+    """
     return NamedSharding(self.mesh, _batch_spec(batch_axis))
 
   def put(self, tree: Any, sharding: NamedSharding) -> Any:
-    """Places host arrays, each process giving the parts it holds."""
+    """Transfers host arrays to the devices.
+
+    Each process transfers the parts that its own devices hold.
+    """
 
     def put_leaf(leaf):
       leaf = np.asarray(leaf)
@@ -112,12 +121,12 @@ class RunMesh:
   def abstract(
     self, tree: Any, sharding: NamedSharding, lead: tuple[int, ...] = ()
   ) -> Any:
-    """Shapes of arrays laid out so, to compile without any of them.
+    """Shapes, types and a sharding, which suffice to compile a program.
 
     Args:
       tree: arrays, or their shapes.
-      sharding: of the mesh.
-      lead: dimensions that come before each leaf's own, such as slots.
+      sharding: a sharding of this mesh.
+      lead: dimensions to put before those of each leaf, such as slots.
     """
     return jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(
@@ -159,13 +168,13 @@ class RunMesh:
     donate: Sequence[int] = (),
     run_once: bool = False,
   ) -> jax.stages.Wrapped:
-    """Makes a function of one run a jitted function of all slots.
+    """Compiles a function of one run to run in all slots at once.
 
-    Every device of a slot calls it, and all of them have to return the same.
+    Every device of a slot calls it; all of them have to return the same values.
 
     Args:
-      function: takes and returns arrays of one run, and of those in `split` the
-        device's share; `lax` collectives over `data_axis` are its own.
+      function: takes and returns arrays of one run, of arguments in `split` the
+        device's share; it contains any collectives over `data_axis`.
       shared: positions of arguments that are the same for all runs; all
         others have a leading dimension of slots.
       split: position -> the axis, counting that of slots, along which the
@@ -209,10 +218,10 @@ def _batch_spec(batch_axis: int) -> P:
 
 
 def choose_slots(num_runs: int, num_devices: int, batch_size: int) -> int:
-  """How many runs train at once.
+  """The number of runs to train at once; 0 if no number fits.
 
-  The number of slots that needs the fewest waves; among those the smallest,
-  which leaves the most devices to each run. 0 if no number fits.
+  It is the one that needs the fewest waves, and among those the smallest, which
+  leaves the most devices to each run.
 
   Args:
     num_runs: how many runs there are to train.
@@ -275,9 +284,9 @@ def flat_mesh(devices: Sequence[jax.Device] | None = None) -> RunMesh:
 
 
 def _sorted(devices: Sequence[jax.Device] | None) -> list[jax.Device]:
-  """Devices in the one order of all meshes, so that they can share arrays.
+  """Devices in an order that all meshes use, so that they can share arrays.
 
-  Slots first within a host: numbers may go to and fro between hosts.
+  Devices of one host stand together, which their ids alone do not ensure.
   """
   devices = jax.devices() if devices is None else devices
   return sorted(devices, key=lambda one: (one.process_index, one.id))
@@ -327,14 +336,14 @@ def slot_to_host(tree: Any, slot: int) -> Any:
 def pad_to_multiple(
   example_index: np.ndarray, multiple: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Pads indices with -1 to a multiple, and says which are real.
+  """Pads indices with -1 until their number is a multiple.
 
   Args:
     example_index: int[num].
-    multiple: of what the length has to be.
+    multiple: what the number of indices has to be a multiple of.
 
   Returns:
-    int32[padded] and bool[padded].
+    int32[padded], and bool[padded]: which of them are no padding.
   """
   padding = -len(example_index) % multiple
   padded = np.pad(example_index, (0, padding), constant_values=-1)

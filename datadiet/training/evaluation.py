@@ -1,4 +1,4 @@
-"""Evaluation on a whole split, for all slots at once."""
+"""Loss and accuracy on a whole split, for the networks of all slots at once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from datadiet.training.steps import make_eval_step
 
 
 class Evaluator:
-  """Measures networks on a split."""
+  """Computes the loss and the accuracy by class of networks on a split."""
 
   def __init__(
     self,
@@ -26,18 +26,18 @@ class Evaluator:
     std: np.ndarray,
     batch_size: int,
   ):
-    """Compiles at the first call.
+    """Splits the examples into batches; compilation waits for the first call.
 
     Args:
-      placement: of the split to evaluate on, whole.
-      num_examples: in it.
+      placement: the split to evaluate on, on the devices.
+      num_examples: number of examples in it.
       run_mesh: the mesh of the states.
       model: the network.
       num_classes: number of its logits.
       mean: float32[channels], for normalisation.
       std: float32[channels].
-      batch_size: examples a batch; rounded up to the devices of a slot, and
-        on CPU no more than it gains by.
+      batch_size: examples a batch; rounded up to a multiple of the devices of a
+        slot, and limited by `RunMesh.forward_batch_size`.
     """
     self._run_mesh = run_mesh
     self._num_classes = num_classes
@@ -60,19 +60,19 @@ class Evaluator:
 
   @property
   def num_batches(self) -> int:
-    """Batches of the whole split."""
+    """The number of batches in the split."""
     return len(self._batches)
 
   @property
   def batch_size(self) -> int:
-    """Examples of a batch."""
+    """The number of examples in a batch."""
     return self._batches.shape[1]
 
   def lower(self, state: Any) -> jax.stages.Lowered:
-    """The program of one batch, for the mesh's devices, there or not.
+    """Lowers the program of one batch for devices that need not exist.
 
     Args:
-      state: the shapes of a stacked TrainState, on the mesh.
+      state: shapes of a stacked TrainState, of `Trainer.abstract_state`.
     """
     mesh, slots = self._run_mesh, self._run_mesh.num_slots
     batch = np.broadcast_to(self._batches[0], (slots, self.batch_size))
@@ -93,22 +93,22 @@ class Evaluator:
     }
 
   def warm_up(self, state: Any) -> None:
-    """Compiles, by measuring on one batch."""
+    """Compiles, by evaluating one batch."""
     jax.block_until_ready(self._sums(state, self._batches[:1], _go_on))
 
   def __call__(
     self, state: Any, cut_off: Callable[[jax.Array], bool] | None = None
   ) -> dict[str, jax.Array] | None:
-    """Sums over the split for each slot.
+    """Evaluates the network of each slot on the whole split.
 
     Args:
       state: a stacked TrainState.
-      cut_off: told of each batch that was dispatched, by one of its outputs;
-        says whether to give up.
+      cut_off: called with an output of each batch that was dispatched; returns
+        whether to abandon the evaluation.
 
     Returns:
-      'loss' float32[slots], 'correct' and 'count' int32[slots, num_classes];
-      None if it was cut off.
+      Sums over the split: 'loss' float32[slots], 'correct' and 'count'
+      int32[slots, num_classes]; None if it was abandoned.
     """
     return self._sums(state, self._batches, cut_off or _go_on)
 

@@ -1,4 +1,4 @@
-"""Feeds: which examples the loop sends to the devices, for how many steps."""
+"""Feeds: the batches that the loop transfers to the devices for each call."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,12 @@ from datadiet.training.losses import begin_epoch
 from datadiet.training.plan import TrainingPlan
 from datadiet.training.trainer import Trainer
 
-# (steps, what `Trainer.run_steps` takes for them)
+# (number of steps, their batches as `Trainer.run_steps` takes them)
 Feed = tuple[int, dict[str, jax.Array]]
 
 
 class PlannedFeeds:
-  """Feeds that do not depend on training: prepared in another thread."""
+  """Feeds that do not depend on losses, prepared ahead in another thread."""
 
   def __init__(
     self,
@@ -29,16 +29,16 @@ class PlannedFeeds:
     plan: TrainingPlan,
     first_step: int,
   ):
-    """Starts preparing; `close` ends it."""
+    """Starts the thread; `close` ends it."""
     self._feeds = prefetched(_planned(trainer, jobs, plan, first_step))
 
   def take(self, step: int, state: Any) -> tuple[Any, int, dict]:
-    """The state, unchanged, and the feed from `step` on."""
+    """Returns the state, unchanged, the number of steps, and their feed."""
     del step
     return state, *next(self._feeds)
 
   def close(self) -> None:
-    """Stops preparing."""
+    """Ends the thread."""
     self._feeds.close()
 
 
@@ -62,15 +62,15 @@ class FeedsByLoss:
   """Feeds of epochs that depend on the losses of earlier epochs."""
 
   def __init__(self, trainer: Trainer, jobs: Sequence[Job], plan: TrainingPlan):
-    """Prepares nothing: the state says where each job is."""
+    """Prepares nothing: the state holds the epoch that each job is in."""
     self._trainer, self._jobs, self._plan = trainer, jobs, plan
     self._begin = trainer.run_mesh.per_run(begin_epoch, shared=(2,))
     self._epochs: list[tuple[int, np.ndarray, np.ndarray]] = []
 
   def take(self, step: int, state: Any) -> tuple[Any, int, dict]:
-    """Begins epochs that are due; returns the state and the feed from `step`.
+    """Returns the state, the number of steps, and their feed.
 
-    Where an epoch begins, this waits for the steps before it.
+    Where an epoch begins, the state is told, after waiting for earlier steps.
     """
     if not self._epochs:
       self._read_epochs(state)
@@ -90,14 +90,14 @@ class FeedsByLoss:
     return state, count, feed
 
   def close(self) -> None:
-    """Nothing to stop."""
+    """Does nothing."""
 
   @property
   def _slots(self) -> range:
     return range(len(self._jobs))
 
   def _read_epochs(self, state: Any) -> None:
-    """Computes the epochs that the slots are in: (first step, ...)."""
+    """Computes the current epoch of each slot from the state's losses."""
     losses = self._trainer.run_mesh.to_host(state.losses)
     self._epochs = []
     for slot, job in enumerate(self._jobs):
@@ -120,7 +120,7 @@ class FeedsByLoss:
     return first_step + num_steps - step
 
   def _block(self, part: int, step: int) -> np.ndarray:
-    """One step of all slots: of the order (0) or of the weights (1)."""
+    """A step's example indices (part 0) or weights (part 1), for all slots."""
     size = self._plan.train.batch_size
     rows = []
     for first_step, *parts in self._epochs:
@@ -136,7 +136,7 @@ def open_feeds(
   plan: TrainingPlan,
   first_step: int,
 ) -> Iterator[PlannedFeeds | FeedsByLoss]:
-  """Opens the feeds of a wave from a step on."""
+  """The feeds of a wave from a step on, closed at the end of the block."""
   feeds: PlannedFeeds | FeedsByLoss
   if plan.uses_losses:
     feeds = FeedsByLoss(trainer, jobs, plan)

@@ -1,4 +1,4 @@
-"""Bounds how many dispatches are in flight, and checks for requests to stop."""
+"""Limits how far the host runs ahead, and checks for requests to stop."""
 
 import collections
 import time
@@ -27,7 +27,7 @@ class InFlight:
   """
 
   def __init__(self, run_mesh: mesh_lib.RunMesh):
-    """Nothing is in flight yet."""
+    """Starts without any dispatch."""
     self._run_mesh = run_mesh
     self._limit = 0
     self._waiting: collections.deque = collections.deque()
@@ -37,7 +37,7 @@ class InFlight:
     """Adds a dispatch; waits for older ones, or for this one if it is long.
 
     Args:
-      output: of the dispatch; its buffer must not be donated to a later one.
+      output: an output of the dispatch that is donated to no later one.
 
     Returns:
       Whether some process was asked to stop; the same on all of them.

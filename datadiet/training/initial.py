@@ -20,7 +20,7 @@ def start_from(path: str, state: Any, trainer: Trainer) -> Any:
   Args:
     path: a checkpoint's folder, `<run folder>/checkpoints/<step>`.
     state: of `Trainer.init`.
-    trainer: which places the network on the mesh.
+    trainer: the trainer of these states.
 
   Raises:
     DataDietError: if there is no checkpoint, or it is of another network.

@@ -43,7 +43,7 @@ class Job:
 
   @property
   def smallest_epoch(self) -> int:
-    """The smallest number of examples that an epoch may have."""
+    """The smallest number of examples that an epoch can have."""
     return self.epochs.smallest_epoch(self.num_kept, **self.epochs.options)
 
 
@@ -91,7 +91,7 @@ def _next_wave(pending: Sequence[Job], num_slots: int) -> tuple[list[int], int]:
 
 
 def set_damaged_aside(wave: Wave) -> int:
-  """Sets aside the damaged checkpoints of a wave's start; returns how many."""
+  """Renames damaged checkpoints that a wave starts from; returns how many."""
   num_damaged = 0
   for job in wave.jobs:
     try:

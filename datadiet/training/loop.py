@@ -50,10 +50,11 @@ def train_jobs(
   Args:
     jobs: what to train; finished ones are skipped, others are resumed.
     dataset: the data; jobs train on subsets of its train split.
-    plan: the same for all jobs.
-    run_mesh: where to train.
-    name: what is being done, for a person.
-    placements: of this start; None to place the data for these jobs.
+    plan: how to train, the same for all jobs.
+    run_mesh: the mesh to train on.
+    name: what is being done, for progress and log lines.
+    placements: where data that is already on the devices is found; None to put
+      it there for these jobs alone.
 
   Raises:
     DataDietError: for a subset smaller than a batch, a loss that is not
@@ -109,7 +110,7 @@ def is_trained(run_folder: epath.Path, dataset: Dataset) -> bool:
 
 
 class _WaveLoop:
-  """Trains one wave from its first step to the last."""
+  """Trains the jobs of one wave side by side, from a common step to the end."""
 
   def __init__(
     self,
@@ -131,7 +132,7 @@ class _WaveLoop:
     self._slots = [*wave.jobs, *[wave.jobs[0]] * empty]
 
   def train(self, label: str) -> None:
-    """Trains, saves, and declares the jobs finished."""
+    """Trains the wave, saves checkpoints, and writes the jobs' manifests."""
     names = ', '.join(job.name for job in self._jobs)
     logging.debug('Wave from step %d: %s', self._first_step, names)
     state = self._initial_state()
@@ -262,14 +263,18 @@ class _WaveLoop:
       self._wait_for_writers()
 
   def _row_is_due(self, step: int, state: Any) -> bool:
-    """Whether the run was stopped while the row of this step was made."""
+    """Whether a run was stopped before the history had this step's row."""
     if step == 0 or not self._plan.is_log_step(step):
       return False
     counts = self._trainer.run_mesh.to_host(state.meters.count)
     return bool(counts.any())
 
   def _handle_events(self, step: int, state: Any) -> tuple[Any, bool]:
-    """Handles events that are due after a step: (state, whether to stop)."""
+    """Logs, evaluates and saves what is due after a step.
+
+    Returns:
+      The state, and whether the process was asked to stop.
+    """
     plan = self._plan
     if plan.is_log_step(step):
       # Values of the row before have arrived by now: no wait.

@@ -1,4 +1,4 @@
-"""Metrics of a wave's runs on their way from the devices to their histories."""
+"""Metrics of a wave's runs: from the devices to the runs' histories."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -69,7 +69,7 @@ class WaveMetrics:
     self._pending.append(_Pending(step, meters, evaluation))
 
   def flush(self) -> None:
-    """Fetches the values of waiting rows and writes them down.
+    """Fetches the values of waiting rows and adds them to the histories.
 
     Raises:
       DataDietError: for a loss that is not finite.
@@ -86,7 +86,7 @@ class WaveMetrics:
     self._pending.clear()
 
   def _open_events(self) -> None:
-    """Opens what imports TensorFlow, once steps have run."""
+    """Opens log lines and event files, once the first steps have run."""
     for history in self._histories.values():
       history.open_events()
     if self._report_progress is None:
@@ -111,7 +111,7 @@ class WaveMetrics:
     return row
 
   def note_classes(self, evaluation: dict[str, jax.Array]) -> None:
-    """Stores the accuracies by class of an evaluation that has a row."""
+    """Stores the accuracies by class of an evaluation, without a new row."""
     for slot in self._histories:
       own = mesh_lib.slot_to_host(evaluation, slot)
       self._by_class[slot] = _shares(own['correct'], own['count'])
@@ -144,12 +144,12 @@ class WaveMetrics:
     self._histories[slot].write()
 
   def close(self) -> None:
-    """Writes all that is left."""
+    """Writes and closes the histories."""
     for history in self._histories.values():
       history.close()
 
   def accuracy_note(self) -> str:
-    """The mean test accuracy of the runs, for a person; '' before the first."""
+    """The mean test accuracy in words; '' before the first evaluation."""
     accuracies = [
       history.table.latest['test_accuracy']
       for history in self._histories.values()

@@ -13,17 +13,18 @@ from datadiet.training.settings import TrainSettings
 
 @dataclasses.dataclass(frozen=True)
 class TrainingPlan:
-  """Sections of the config, and what the caller adds; the same for all runs.
+  """What to train and how, the same for all runs of a stage.
 
   Attributes:
     model: `config.model`.
     optimizer: `config.optimizer`.
-    train: `config.train`; of its steps only `schedule_steps` counts here.
-    num_steps: optimizer steps.
+    train: `config.train`, of which `num_steps` and the early steps do not count
+      here.
+    num_steps: optimizer steps to train.
     keep_steps: steps whose networks and dynamics are kept, to be scored.
-    placement: of the data, 'auto', 'device' or 'host'.
+    placement: where the data is kept, 'auto', 'device' or 'host'.
     dynamics: what is recorded of the examples in addition to the basics.
-    uses_losses: whether the epochs of the jobs depend on losses.
+    uses_losses: whether the examples of an epoch depend on earlier losses.
     platform: of the devices that train; '' for those of the process.
     hparams: the whole config by dotted name, for TensorBoard alone.
   """
@@ -43,13 +44,13 @@ class TrainingPlan:
 
   @property
   def steps_per_call(self) -> int:
-    """Optimizer steps of a dispatch."""
+    """How many optimizer steps one call of the compiled function trains."""
     # On CPU, compiled loops over steps are many times slower than single steps.
     usual = 1 if (self.platform or platform_of()) == 'cpu' else 10
     return self.train.steps_per_call or usual
 
   def statement(self) -> dict[str, Any]:
-    """The entries about the plan in a run's manifest."""
+    """The plan as a run's manifest states it."""
     names = [recorder.name for recorder in self.dynamics.recorders]
     stated = dataclasses.asdict(self)
     del stated['hparams']
@@ -57,7 +58,7 @@ class TrainingPlan:
     return stated
 
   def next_event(self, step: int) -> int:
-    """The first step after `step` at which something is due."""
+    """The first step after `step` to log, evaluate, save or profile at."""
     due = [self.num_steps]
     for every in (
       self.train.log_every_steps,
@@ -70,20 +71,20 @@ class TrainingPlan:
     return min(due)
 
   def steps_until_event(self, step: int) -> int:
-    """How many steps the next call trains, from `step` on."""
+    """How many steps the call after `step` trains."""
     return min(self.steps_per_call, self.next_event(step) - step)
 
   def is_log_step(self, step: int) -> bool:
-    """Whether the history gets a row."""
+    """Whether the history gets a row at a step."""
     is_due = step % self.train.log_every_steps == 0
     return is_due or self.is_eval_step(step)
 
   def is_eval_step(self, step: int) -> bool:
-    """Whether the test split is evaluated."""
+    """Whether the networks are evaluated on the test split at a step."""
     return step % self.train.eval_every_steps == 0 or step == self.num_steps
 
   def is_checkpoint_step(self, step: int) -> bool:
-    """Whether the full state is saved."""
+    """Whether the full state is saved at a step."""
     return (
       step % self.train.checkpoint_every_steps == 0
       or step in self.keep_steps

@@ -23,12 +23,12 @@ class StepProfile:
   """
 
   def __init__(self, run_folder: epath.Path, steps: tuple[int, ...]):
-    """Records nothing yet.
+    """Starts nothing yet.
 
     Args:
       run_folder: the run's folder; may be remote.
-      steps: (first, last): from when `first` steps are done until `last` are;
-        () for no profile.
+      steps: (first, last): records the steps after `first`, up to and with
+        `last`; () for no profile.
     """
     self._folder = run_folder / FOLDER
     self._steps = steps
@@ -57,11 +57,11 @@ class StepProfile:
     self._is_on = True
 
   def after(self, step: int, done: jax.Array) -> None:
-    """Ends the profile if it is due; only then waits for the devices.
+    """Ends the profile if it is due, after waiting for the devices.
 
     Args:
-      step: how many steps are dispatched.
-      done: an output that is ready when they are done.
+      step: number of steps dispatched.
+      done: an output that is ready when these steps are done.
     """
     if self._is_on and step >= self._steps[1]:
       jax.block_until_ready(done)

@@ -1,9 +1,9 @@
-"""Recorders: what training records of each example for some scores only.
+"""Recorders: arrays of each example that only some scores need.
 
 A recorder has arrays with a row per example of the whole train split, and a
-function that updates the rows of a batch after a visit. Scores name the
-recorders that they need, and only those of the scores asked for run; the arrays
-live in the train state, so that a stopped run resumes exactly.
+function that updates the rows of a batch after a training step. A score names
+the recorders it needs; the arrays are part of the train state, so that a run
+that was stopped resumes exactly.
 """
 
 import dataclasses

@@ -31,7 +31,7 @@ def apply_model(
   train: bool,
   rngs: dict[str, jax.Array] | None = None,
 ) -> tuple[jax.Array, Any]:
-  """Runs the network, with or without updating its batch statistics.
+  """Applies the network, in train or in eval mode.
 
   Args:
     model: the network.
@@ -41,13 +41,14 @@ def apply_model(
     train: whether batch norm uses and updates the batch's statistics, and
       dropout drops.
     rngs: keys by the names of flax's random streams; needed where the network
-      draws, as dropout does in training.
+      draws random numbers, as dropout does in training.
 
   Returns:
     logits float32[batch, num_classes] and the new batch statistics.
 
   Raises:
-    DataDietError: if the network draws and there are no keys, as in eval mode.
+    DataDietError: if it draws random numbers and there are no keys for them,
+      as in eval mode.
   """
   variables: dict[str, Any] = {'params': params}
   if batch_stats:
@@ -75,14 +76,14 @@ def per_example_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def step_keys(seed: int, run: int) -> StepKeys:
-  """What is random in the steps of a run, each uint32[2].
+  """The keys of a run from which each step derives its own, uint32[2] each.
 
   Args:
     seed: `data_seed`.
     run: the run's number.
 
   Returns:
-    'augmentation', and 'model' for what the network draws, such as dropout.
+    'augmentation', and 'model' for random numbers of the network (dropout).
   """
   return {
     'augmentation': randomness.run_key(
@@ -93,13 +94,13 @@ def step_keys(seed: int, run: int) -> StepKeys:
 
 
 def model_rngs(key: jax.Array) -> dict[str, jax.Array]:
-  """What `flax.linen.Module.apply` draws from in training.
+  """The keys of flax's random streams in one training step.
 
-  Flax takes a stream that has no key of its own, say 'stochastic_depth', from
-  'params', and never the same bits for two streams or layers.
+  A stream without a key of its own, such as 'stochastic_depth', is derived by
+  flax from 'params'; no two streams or layers draw the same bits.
 
   Args:
-    key: of one step of one run.
+    key: the key of one step of one run.
   """
   return {
     name: jax.random.fold_in(key, number)
@@ -120,9 +121,9 @@ def make_train_step(
 ) -> Callable[[TrainState, Batch, StepKeys], TrainState]:
   """Builds the train step of one run.
 
-  Where the batch is split over devices, each computes on its share: gradients,
-  loss and batch statistics are averaged over them, and logits gathered (some
-  kilobytes) for what is recorded of every example.
+  Where the batch is split over devices, each computes on its share: loss,
+  gradients and batch statistics are averaged over the devices, and the logits
+  (some kilobytes) are gathered for what is recorded of every example.
 
   Args:
     model: the network.
@@ -131,7 +132,7 @@ def make_train_step(
     std: float32[channels].
     augmentation: a key of `AUGMENTATIONS`.
     crop_padding: pixels by which crops may shift.
-    recorders: of the state's dynamics.
+    recorders: those that the state's dynamics were made with.
     data_axis: the mesh axis over which the batch is split, if it is.
 
   Returns:

@@ -1,4 +1,4 @@
-"""The compiled functions of a training, made once for all runs and waves."""
+"""The compiled functions of training, made once for all runs and waves."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ from datadiet.training.steps import StepKeys, make_train_step, step_keys
 
 
 class Trainer:
-  """Trains stacked states on one mesh; knows no files and no log lines."""
+  """Trains the stacked states of several runs on one mesh; writes no files."""
 
   def __init__(
     self,
@@ -41,13 +41,14 @@ class Trainer:
     run_mesh: RunMesh,
     placements: Placements | None = None,
   ):
-    """Places the data; functions compile when they are first called.
+    """Puts the data on the devices; compilation waits for the first calls.
 
     Args:
       dataset: the data.
-      plan: of the training.
-      run_mesh: where to train.
-      placements: of this start; None to place the data for this trainer.
+      plan: what to train, and how.
+      run_mesh: the mesh to train on.
+      placements: where data that is already on the devices is found; None to
+        put it there for this trainer alone.
     """
     placements = placements or Placements(plan.placement)
     self.run_mesh = run_mesh
@@ -100,7 +101,7 @@ class Trainer:
     self._learning_rates = _learning_rates(plan, run_mesh)
 
   def learning_rate(self, step: int) -> float:
-    """Of an optimizer step, from 0; asks no device."""
+    """The learning rate of an optimizer step, from 0; waits for no device."""
     return float(self._learning_rates[step])
 
   def _run_steps(self, state, feed, keys, num_steps, resident):
@@ -139,7 +140,7 @@ class Trainer:
     )
 
   def lower_steps(self) -> jax.stages.Lowered:
-    """The program of `run_steps`, for the mesh's devices, there or not."""
+    """Lowers `run_steps` for the mesh's devices, which need not exist."""
     mesh, slots = self.run_mesh, (self.run_mesh.num_slots,)
     steps = (*slots, self.plan.steps_per_call, self.plan.train.batch_size)
     feed = self._placement.feed(np.zeros(steps, np.int32))
@@ -168,7 +169,7 @@ class Trainer:
   def index_blocks(
     self, jobs: Sequence[Job], first_step: int
   ) -> Iterator[np.ndarray]:
-    """Endless example indices, int32[slots, batch_size] a step."""
+    """The examples of each step from one on, int32[slots, batch_size]."""
     streams = [
       order.batches(
         job.epochs,
@@ -185,12 +186,12 @@ class Trainer:
     blocks: Sequence[np.ndarray],
     weights: Sequence[np.ndarray] = (),
   ) -> dict[str, jax.Array]:
-    """Sends what `run_steps` needs for the given steps.
+    """Transfers the batches of some steps to the devices, for `run_steps`.
 
     Args:
-      blocks: of each step int32[slots, batch_size], example indices.
-      weights: of each step float32[slots, batch_size], of the losses; none for
-        plain means.
+      blocks: the example indices of each step, int32[slots, batch_size].
+      weights: the weights of the losses at each step, float32[slots,
+        batch_size]; () to weight all losses equally.
     """
     feed = self._placement.feed(self._stack(blocks))
     if weights:
@@ -214,7 +215,7 @@ class Trainer:
     return self._steps(state, feed, keys, count, self._placement.resident)
 
   def take_meters(self, state: TrainState) -> tuple[TrainState, Meters]:
-    """Hands out the meters and starts new ones."""
+    """Returns the state with meters at zero, and the meters it had."""
     taken, fresh = self._split_meters(state.meters)
     return dataclasses.replace(state, meters=fresh), taken
 
