@@ -5,6 +5,8 @@ over the examples the run trained on; others are NaN here and left out of the
 mean over runs.
 """
 
+import functools
+
 import numpy as np
 
 from datadiet.errors import DataDietError
@@ -100,91 +102,60 @@ def tdds(dynamics: Arrays) -> np.ndarray:
   return dynamics['changes.score']
 
 
+# Most scores here are higher for harder examples, and made of probabilities.
+_score = functools.partial(
+  Score, kind=DYNAMICS, higher_is='harder', based_on='probabilities'
+)
+
 SCORES: dict[str, Score] = {
-  'forgetting': Score(
-    kind=DYNAMICS,
+  'forgetting': _score(
     function=forgetting,
-    definition=(
-      'times right at one visit and wrong at the next; never right: visits + 1'
-    ),
-    higher_is='harder',
-    based_on='probabilities',
+    definition='times right at one visit and wrong at the next; never right: '
+    'visits + 1',
     source=_TONEVA,
   ),
-  'never_learned': Score(
-    kind=DYNAMICS,
+  'never_learned': _score(
     function=never_learned,
     definition='1 if wrong at every visit',
-    higher_is='harder',
-    based_on='probabilities',
     source=_TONEVA,
   ),
-  'aum': Score(
-    kind=DYNAMICS,
+  'aum': _score(
     function=aum,
     definition='mean over visits of z_y - max over k != y of z_k',
     higher_is='easier',
     based_on='logits',
     source='Pleiss et al. 2020, arXiv 2001.10528',
   ),
-  'correctness': Score(
-    kind=DYNAMICS,
-    **visited.DATA_MAP['correctness'],
-    based_on='probabilities',
-    source=_SWAYAMDIPTA,
+  'correctness': _score(**visited.DATA_MAP['correctness'], source=_SWAYAMDIPTA),
+  'mean_confidence': _score(
+    **visited.DATA_MAP['mean_confidence'], source=_SWAYAMDIPTA
   ),
-  'mean_confidence': Score(
-    kind=DYNAMICS,
-    **visited.DATA_MAP['mean_confidence'],
-    based_on='probabilities',
-    source=_SWAYAMDIPTA,
-  ),
-  'variability': Score(
-    kind=DYNAMICS,
-    **visited.DATA_MAP['variability'],
-    based_on='probabilities',
-    source=_SWAYAMDIPTA,
-  ),
-  'first_learned': Score(
-    kind=DYNAMICS,
+  'variability': _score(**visited.DATA_MAP['variability'], source=_SWAYAMDIPTA),
+  'first_learned': _score(
     function=first_learned,
-    definition=(
-      'step of the first visit at which it was right; never: the number of '
-      'steps'
-    ),
-    higher_is='harder',
+    definition='step of the first visit at which it was right; never: the '
+    'number of steps',
     based_on='steps',
     source=_TONEVA,
   ),
-  'dual': Score(
-    kind=DYNAMICS,
+  'dual': _score(
     function=dual,
     definition='mean over windows of J visits of std(p_y) (1 - mean(p_y))',
-    higher_is='harder',
-    based_on='probabilities',
     source='Cho et al. 2025, arXiv 2502.06905',
     needs=frozenset({WINDOWS}),
     recorders=(recorders.WINDOWS,),
   ),
-  'dyn_unc': Score(
-    kind=DYNAMICS,
+  'dyn_unc': _score(
     function=dyn_unc,
     definition='mean over windows of J visits of std(p_y)',
-    higher_is='harder',
-    based_on='probabilities',
     source='He et al. 2024, arXiv 2306.05175',
     needs=frozenset({WINDOWS}),
     recorders=(recorders.WINDOWS,),
   ),
-  'tdds': Score(
-    kind=DYNAMICS,
+  'tdds': _score(
     function=tdds,
-    definition=(
-      'exponential mean (0.9 on the newest) over windows of J visits of the '
-      'norm of KL(p_t+1 || p_t) minus its mean'
-    ),
-    higher_is='harder',
-    based_on='probabilities',
+    definition='exponential mean (0.9 on the newest) over windows of J visits '
+    'of the norm of KL(p_t+1 || p_t) minus its mean',
     source='Zhang et al. 2024, arXiv 2311.13613',
     needs=frozenset({WINDOWS}),
     recorders=(recorders.CHANGES,),

@@ -4,6 +4,7 @@ p = softmax(logits), y the label, e = p - onehot(y).
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -133,68 +134,48 @@ def grand_last(outputs: Outputs) -> jax.Array:
   return el2n(outputs) * jnp.sqrt(length + 1.0)
 
 
+# Most scores here are higher for harder examples, and made of probabilities.
+_score = functools.partial(
+  Score, kind=FORWARD, higher_is='harder', based_on='probabilities'
+)
+
 SCORES: dict[str, Score] = {
-  'el2n': Score(
-    kind=FORWARD,
-    function=el2n,
-    definition='|| p - onehot(y) ||_2',
-    higher_is='harder',
-    based_on='probabilities',
-    source=PAUL,
+  'el2n': _score(
+    function=el2n, definition='|| p - onehot(y) ||_2', source=PAUL
   ),
-  'el1n': Score(
-    kind=FORWARD,
-    function=el1n,
-    definition='|| p - onehot(y) ||_1',
-    higher_is='harder',
-    based_on='probabilities',
-    source=PREDECESSOR,
+  'el1n': _score(
+    function=el1n, definition='|| p - onehot(y) ||_1', source=PREDECESSOR
   ),
-  'max_margin': Score(
-    kind=FORWARD,
+  'max_margin': _score(
     function=max_margin,
     definition='max over k != y of p_k - p_y',
-    higher_is='harder',
-    based_on='probabilities',
     source=PREDECESSOR,
   ),
-  'sum_margin': Score(
-    kind=FORWARD,
+  'sum_margin': _score(
     function=sum_margin,
     definition='sum over k != y of (p_k - p_y)',
-    higher_is='harder',
-    based_on='probabilities',
     source=PREDECESSOR,
   ),
-  'loss': Score(
-    kind=FORWARD,
+  'loss': _score(
     function=loss,
     definition='-log p_y',
-    higher_is='harder',
     based_on='logits',
     source='cross-entropy',
   ),
-  'entropy': Score(
-    kind=FORWARD,
+  'entropy': _score(
     function=entropy,
     definition='-sum over k of p_k log p_k',
-    higher_is='harder',
-    based_on='probabilities',
     source='Shannon entropy',
   ),
-  'confidence': Score(
-    kind=FORWARD,
+  'confidence': _score(
     function=confidence,
     definition='p_y',
     higher_is='easier',
-    based_on='probabilities',
     source='probability of the label',
   ),
-  'grand_last': Score(
-    kind=FORWARD,
+  'grand_last': _score(
     function=grand_last,
     definition='norm of the gradient of -log p_y in the last dense layer',
-    higher_is='harder',
     based_on='gradients',
     source='last-layer GraNd, as in DeepCore',
     needs=frozenset({FEATURES}),
