@@ -11,6 +11,8 @@ from datadiet.errors import DataDietError
 
 # Names listed in a log line or a message.
 _NUM_LISTED = 10
+# Above this a label is no class but a mistake, such as a hash or an id.
+_HIGHEST_LABEL = 2**20
 
 
 def plain_name(name: str) -> str:
@@ -69,6 +71,43 @@ def check_labels(
     )
 
 
+def check_range(
+  labels: np.ndarray, ids: Sequence, num_classes: int, where: str
+) -> None:
+  """Checks that all labels are numbers of classes.
+
+  Args:
+    labels: int[num].
+    ids: of the examples, for messages.
+    num_classes: number of classes.
+    where: the file or split, for messages.
+
+  Raises:
+    DataDietError: names the first example whose label is none.
+  """
+  outside = (labels < 0) | (labels >= num_classes)
+  if outside.any():
+    index = int(np.argmax(outside))
+    raise DataDietError(
+      f'{where}: example {str(ids[index])!r} has label {labels[index]}, '
+      f'allowed are 0 to {num_classes - 1}'
+    )
+
+
+def numbered_classes(highest: int, where: str) -> tuple[str, ...]:
+  """Class names '0' to the highest label, where the data gives none.
+
+  Raises:
+    DataDietError: for a label that is too high to be a class.
+  """
+  if highest > _HIGHEST_LABEL:
+    raise DataDietError(
+      f'{where}: the label {highest} is too high; allowed: 0 to the number of '
+      'classes minus 1'
+    )
+  return tuple(map(str, range(highest + 1)))
+
+
 def warn_of_empty_classes(
   labels: np.ndarray, class_names: Sequence[str], where: str
 ) -> None:
@@ -95,8 +134,8 @@ def class_counts(labels: np.ndarray, class_names: Sequence[str]) -> str:
   return text
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], most: int = _NUM_LISTED) -> str:
   """The first few of some names, and how many more there are."""
-  more = len(names) - _NUM_LISTED
-  text = ', '.join(names[:_NUM_LISTED])
+  more = len(names) - most
+  text = ', '.join(names[:most])
   return f'{text} and {more} more' if more > 0 else text

@@ -192,13 +192,7 @@ def make_dataset(
 def _check_split(where: str, split: Split, num_classes: int) -> None:
   if not split.num_examples:
     raise DataDietError(f'{where} has no examples')
-  outside = (split.labels < 0) | (split.labels >= num_classes)
-  if outside.any():
-    index = int(np.argmax(outside))
-    raise DataDietError(
-      f'{where}: example {str(split.ids[index])!r} has label '
-      f'{split.labels[index]}, allowed are 0 to {num_classes - 1}'
-    )
+  checks.check_range(split.labels, split.ids, num_classes, where)
   if len(set(split.ids.tolist())) < split.num_examples:
     unique, counts = np.unique(split.ids, return_counts=True)
     raise DataDietError(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from datadiet.data import decode_worker
+from datadiet.data import checks, decode_worker
 from datadiet.data.dataset import Allocate, Dataset, Split, make_dataset
 from datadiet.data.decode_pool import decoders
 from datadiet.data.decode_worker import Notes
@@ -26,9 +26,8 @@ _CHUNK_IMAGES = 256
 _CHUNK_BYTES = 2**22
 # With fewer images a worker, starting it takes longer than it saves.
 _IMAGES_A_WORKER = 64
-# Names listed in a log line or a message.
-_NUM_LISTED = 10
-_NUM_UNREADABLE_LISTED = 20
+# Names listed in a message.
+_NUM_UNREADABLE_LISTED = 19
 
 
 class EncodedImage(NamedTuple):
@@ -114,7 +113,7 @@ def decoded_dataset(
   ]
   if skipped:
     text = '%s: skipped %d unreadable images: %s'
-    logging.warning(text, source, len(skipped), shown(skipped))
+    logging.warning(text, source, len(skipped), checks.listed(skipped))
     _check_classes_are_left(listings['train'], splits['train'], class_names)
   return make_dataset(
     name,
@@ -137,13 +136,6 @@ def _check_classes_are_left(
       f'no image of the class {class_names[gone[0]]!r} can be read; repair '
       'one, or remove the class'
     )
-
-
-def shown(names: list[str]) -> str:
-  """The first few of some names, and how many more there are."""
-  more = len(names) - _NUM_LISTED
-  text = ', '.join(names[:_NUM_LISTED])
-  return f'{text} and {more} more' if more > 0 else text
 
 
 def _finished_split(
@@ -288,9 +280,7 @@ class _Decoder:
       return
     name, reason = names[0], self._refused[names[0]]
     if len(names) > 1:
-      others = ', '.join(names[1:_NUM_UNREADABLE_LISTED])
-      more = len(names) - _NUM_UNREADABLE_LISTED
-      others += f' and {more} more' if more > 0 else ''
+      others = checks.listed(names[1:], _NUM_UNREADABLE_LISTED)
       reason += f'), nor {len(names) - 1} others ({others}'
     remedy = 'remove it' if len(names) == 1 else 'remove them'
     if not self._skip_unreadable:

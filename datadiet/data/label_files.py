@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet.data.checks import plain_name
+from datadiet.data.checks import check_range, plain_name
 from datadiet.data.dataset import Dataset
 from datadiet.data.label_arrays import labels_by_position, read_arrays
 from datadiet.data.label_columns import all_numbers, column_labels
@@ -54,13 +54,7 @@ def read_labels(
   else:
     arrays = read_arrays(where, content)
     labels = labels_by_position(arrays, key, dataset, are, order, str(where))
-  outside = (labels < 0) | (labels >= dataset.num_classes)
-  if outside.any():
-    index = int(np.argmax(outside))
-    raise DataDietError(
-      f'{where}: example {str(dataset.train.ids[index])!r} has label '
-      f'{labels[index]}, allowed are 0 to {dataset.num_classes - 1}'
-    )
+  check_range(labels, dataset.train.ids, dataset.num_classes, str(where))
   return labels.astype(np.int32)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from etils import epath
 
-from datadiet.data import decode_worker, splitting
+from datadiet.data import checks, decode_worker, splitting
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -36,8 +36,6 @@ _ALLOWED = (
   'test_images.npy and test_labels.npy, or images.npy and labels.npy; or one '
   '.npz file with arrays of these names'
 )
-# Above this a label is no class but a mistake, such as a hash or an id.
-_HIGHEST_LABEL = 2**20
 
 
 def find_arrays(settings: DatasetSettings) -> epath.Path:
@@ -106,7 +104,7 @@ def load_arrays(
   splits = {}
   for name, prefix in parts.items():
     ids = _ids(arrays, name, prefix, len(labels[name]), source)
-    _check_range(labels[name], ids, class_names, source)
+    checks.check_range(labels[name], ids, len(class_names), source)
     records = {name: np.arange(len(ids))}
     if not prefix:
       records = splitting.stratified_split(
@@ -255,22 +253,7 @@ def _class_names(arrays: Mapping, labels, source: str) -> tuple[str, ...]:
     names = _require(arrays, 'class_names', source)
     return tuple(_texts(names, 'class_names', len(names), source).tolist())
   highest = max(int(part.max(initial=-1)) for part in labels.values())
-  if highest > _HIGHEST_LABEL:
-    raise DataDietError(
-      f'{source}: the label {highest} is too high; allowed: 0 to the number of '
-      'classes minus 1'
-    )
-  return tuple(map(str, range(highest + 1)))
-
-
-def _check_range(labels: np.ndarray, ids, class_names, source: str) -> None:
-  outside = (labels < 0) | (labels >= len(class_names))
-  if outside.any():
-    index = int(np.argmax(outside))
-    raise DataDietError(
-      f'{source}: example {str(ids[index])!r} has label {labels[index]}, '
-      f'allowed are 0 to {len(class_names) - 1}'
-    )
+  return checks.numbered_classes(highest, source)
 
 
 def _ids(arrays, name: str, prefix: str, num_examples: int, source: str):

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from absl import logging
 
+from datadiet.data.checks import listed
 from datadiet.data.sources import folder_layout
 from datadiet.data.sources.folder_layout import ALLOWED, is_in, split_kind
 from datadiet.errors import DataDietError
@@ -142,7 +143,4 @@ def _drawn(inner: Mapping[str, set[str]]) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-  names = sorted(names)
-  more = len(names) - _NUM_SHOWN
-  text = ', '.join(names[:_NUM_SHOWN])
-  return f'{text} and {more} more' if more > 0 else text
+  return listed(sorted(names), _NUM_SHOWN)

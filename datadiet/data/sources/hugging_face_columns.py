@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from datadiet.data import checks
 from datadiet.data.label_columns import column_labels
 from datadiet.data.settings import DatasetSettings
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import extras
-
-# Above this a number is no class but a mistake, such as a hash.
-_HIGHEST_LABEL = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,13 +241,7 @@ def names_of(values: Sequence, source: str) -> tuple[str, ...]:
     raise DataDietError(
       f'{source}: some files have texts for labels and others numbers'
     )
-  highest = max([0, *values])
-  if highest > _HIGHEST_LABEL:
-    raise DataDietError(
-      f'{source}: the label {highest} is too high; allowed: 0 to the number of '
-      'classes minus 1'
-    )
-  return tuple(map(str, range(int(highest) + 1)))
+  return checks.numbered_classes(int(max([0, *values])), source)
 
 
 def numbers_of(

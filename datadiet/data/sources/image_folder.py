@@ -9,13 +9,9 @@ from absl import logging
 from etils import epath
 
 from datadiet.data import splitting, tree
+from datadiet.data.checks import listed
 from datadiet.data.dataset import Allocate, Dataset, in_memory
-from datadiet.data.decoding import (
-  EncodedImage,
-  Listing,
-  decoded_dataset,
-  shown,
-)
+from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import folder_classes, folder_layout
 from datadiet.data.sources.folder_layout import EXTENSIONS
@@ -164,13 +160,13 @@ def list_images(root: epath.Path) -> list[str]:
     logging.info(
       '%s: left out what systems and tools keep there: %s',
       source,
-      shown(list(kinds)),
+      listed(list(kinds)),
     )
   if found.loops:
     logging.info(
       '%s: did not follow links to folders that they lie in: %s',
       source,
-      shown(found.loops),
+      listed(found.loops),
     )
   if not images:
     raise DataDietError(
@@ -185,7 +181,7 @@ def list_images(root: epath.Path) -> list[str]:
       source,
       len(others),
       ', '.join(EXTENSIONS),
-      shown(others),
+      listed(others),
     )
   filled = {*folder_layout.folders_of(images)}
   empty = [name for name in found.folders if name not in filled]
@@ -194,7 +190,7 @@ def list_images(root: epath.Path) -> list[str]:
       '%s: %d folders hold no images and are no classes: %s',
       source,
       len(empty),
-      shown(empty),
+      listed(empty),
     )
   return images
 
@@ -208,7 +204,7 @@ def _endings(paths: Sequence[str]) -> str:
     f'{num} {ending or "without an ending"}'
     for ending, num in endings.most_common()
   )
-  return f' but files of other kinds ({shown(list(named))})'
+  return f' but files of other kinds ({listed(list(named))})'
 
 
 def _tell_left_over(
@@ -227,7 +223,7 @@ def _tell_left_over(
       'the splits in use: %s',
       source,
       len(left),
-      shown(list(named)),
+      listed(list(named)),
     )
 
 
@@ -250,7 +246,7 @@ def labels_of(
     if name not in numbers:
       raise DataDietError(
         f'{source}/{path}: {name!r} is not a class; the train split has '
-        f'{shown(list(class_names))}'
+        f'{listed(list(class_names))}'
       )
     try:
       path.encode()
