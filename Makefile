@@ -38,6 +38,11 @@ test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
 	@DATADIET_SCREENSHOTS=build/screenshots \
 	  $(VENV)/bin/python -m pytest tests/browser
 
+.PHONY: test-field
+test-field: $(STAMP) ## Read or refuse a thousand mutated folders, files, settings.
+	@DATADIET_MUTATED_INPUTS=$${DATADIET_MUTATED_INPUTS:-1000} \
+	  $(VENV)/bin/python -m pytest tests/field
+
 .PHONY: test-exports
 test-exports: $(STAMP) ## Open every export by its library; installs PyTorch.
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \

@@ -13,8 +13,18 @@ class DataDietError(Exception):
   """Something the user can put right, said in one clear sentence.
 
   The command line prints the message alone, without a traceback: it has to
-  say what is wrong, where, and what is allowed.
+  say what is wrong, where, and what is allowed. Names of files and classes may
+  hold anything, so what is not printable is written as in Python ('\\n'): a
+  message is one line, and moves no cursor.
   """
+
+  def __init__(self, message: object = ''):
+    super().__init__(
+      ''.join(
+        sign if sign.isprintable() else repr(sign)[1:-1]
+        for sign in str(message)
+      )
+    )
 
 
 class ConfigError(DataDietError):

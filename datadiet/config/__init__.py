@@ -100,7 +100,7 @@ def check_value(name: str, value: Any, field: Setting) -> None:
   if known := field.check.known:
     wrong = value
     if isinstance(wrong, tuple | list):
-      wrong = next((item for item in wrong if item not in known), '')
+      wrong = next((item for item in wrong if str(item) not in known), '')
     hint = closest(wrong, known)
   raise ConfigError(
     f'config.{name}: {value!r} is not allowed; allowed: {field.allowed}{hint}'
@@ -117,8 +117,11 @@ def flatten(
     config = to_values(config)
   for key, value in config.items():
     name = f'{prefix}{key}'
-    if isinstance(value, Mapping | ml_collections.ConfigDict) and (
-      name not in fields
+    if (
+      isinstance(value, Mapping | ml_collections.ConfigDict)
+      and name not in fields
+      # What is empty and no section has a wrong name, which must be seen.
+      and (value or any(field.startswith(f'{name}.') for field in fields))
     ):
       yield from flatten(value, fields, f'{name}.')
     else:

@@ -32,7 +32,15 @@ def get_config(path: str) -> ml_collections.ConfigDict:
       {name for name, _ in config_lib.flatten(stored)} - {*config_lib.FIELDS}
     )
     values = to_values(from_values(config_lib.Config, stored))
-  except (DataDietError, AttributeError, KeyError, TypeError) as error:
+    values['sweep'] = config_lib.get_config().sweep
+    config = ml_collections.ConfigDict(values)
+  except (
+    DataDietError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+  ) as error:
     raise ConfigError(
       f'--config: {path} holds no settings; allowed: the config.json of a '
       'workdir, or a Python file like those in configs/'
@@ -43,6 +51,4 @@ def get_config(path: str) -> ml_collections.ConfigDict:
       path,
       ', '.join(gone),
     )
-  config = ml_collections.ConfigDict(values)
-  config.sweep = config_lib.get_config().sweep
   return config

@@ -31,8 +31,8 @@ def check_class_names(class_names: Sequence[str], where: str) -> None:
     where: the file or folder, for messages.
 
   Raises:
-    DataDietError: if there are fewer than two, or two are the same but for
-      spaces at their ends or for how Unicode writes their letters.
+    DataDietError: if there are fewer than two, one is blank, or two are the
+      same but for spaces at their ends or for how Unicode writes their letters.
   """
   if len(class_names) < 2:
     named = f': {class_names[0]!r}' if len(class_names) else ''
@@ -42,6 +42,10 @@ def check_class_names(class_names: Sequence[str], where: str) -> None:
   by_text: dict[str, str] = {}
   for name in class_names:
     text = plain_name(name)
+    if not text:  # An empty cell of a table would mean this class.
+      raise DataDietError(
+        f'{where} has a class whose name is blank, {ascii(name)}; rename it'
+      )
     if text in by_text:
       raise DataDietError(
         f'{where} has two classes that read {text!r}: {ascii(by_text[text])} '

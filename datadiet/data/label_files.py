@@ -106,6 +106,12 @@ def _table(where: epath.Path, content: bytes) -> _Columns:
     header = [name.strip() for name in header]
     if len(set(header)) < len(header):
       raise DataDietError(f'{where} has two columns of one name: {header}')
+    for number, row in enumerate(rows):
+      if any(row[len(header) :]):
+        raise DataDietError(
+          f'{where}: row {number} has {len(row)} cells for {len(header)} '
+          f'columns: {row}; quote cells with commas in them'
+        )
     columns = {
       name: [row[i] if i < len(row) else '' for row in rows]
       for i, name in enumerate(header)

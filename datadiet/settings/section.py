@@ -117,7 +117,12 @@ def from_values(section_type: type[S], values: Mapping[str, Any]) -> S:
     section_type: the section.
     values: nested dicts. Lists are taken for tuples and integers for floats
       where these are meant; what the section does not have is left out.
+
+  Raises:
+    TypeError: if they are no dict.
   """
+  if not isinstance(values, Mapping):
+    raise TypeError(f'settings must be a dict, they are {values!r}')
   given = {}
   for name, what in _members(section_type):
     if name not in values:
@@ -125,7 +130,7 @@ def from_values(section_type: type[S], values: Mapping[str, Any]) -> S:
     value = values[name]
     if not isinstance(what, Setting):
       value = from_values(what, value)
-    elif what.is_group:
+    elif what.is_group and isinstance(value, Mapping):
       value = dict(value)
     elif isinstance(value, list):
       value = tuple(value)

@@ -1,6 +1,7 @@
 """Tests of the checks of every setting."""
 
 import ml_collections
+import numpy as np
 import pytest
 
 from datadiet import config as config_lib
@@ -169,13 +170,23 @@ def test_names_the_closest_name(name, wrong, meant):
     config_lib.check(config)
 
 
-def test_unknown_fields_are_refused():
-  config = running.with_raw_value(base.get_config(), 'train.num_run', 3)
+@pytest.mark.parametrize('value', [3, {}, {'x': 3}, None])
+def test_unknown_fields_are_refused(value):
+  config = running.with_raw_value(base.get_config(), 'train.num_run', value)
   with pytest.raises(ConfigError) as caught:
     config_lib.check(config)
   assert str(caught.value) == (
-    'config.train.num_run is not a setting; did you mean train.num_runs?'
+    f'config.train.num_run{".x" * (value == {"x": 3})} is not a setting; did '
+    'you mean train.num_runs?'
   )
+
+
+@pytest.mark.parametrize('item', [np.zeros(2), np.zeros((2, 2)), [], {}])
+def test_arrays_among_names_are_refused(item):
+  value = ('el2n', item)
+  config = running.with_raw_value(base.get_config(), 'score.names', value)
+  with pytest.raises(ConfigError, match='config.score.names: .* not allowed'):
+    config_lib.check(config)
 
 
 def test_missing_fields_are_named():

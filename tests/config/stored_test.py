@@ -56,11 +56,28 @@ def test_a_workdir_from_before_a_setting_was_made_with_its_default(workdir):
     opening.open_config(config_lib.resolve(fitting), workdir)
 
 
-@pytest.mark.parametrize('text', ['{}', '[]', 'x', '{"config": [3]}', ''])
+@pytest.mark.parametrize(
+  'text',
+  [
+    *('{}', '[]', 'x', '{"config": [3]}', ''),
+    # A section or its options overwritten by something else.
+    *('{"config": {"train": "x"}}', '{"config": {"train": []}}'),
+    '{"config": {"select": {"options": {"a.b": 3}}}}',
+  ],
+)
 def test_a_file_without_settings_is_refused_in_one_line(text, tmp_path):
   (tmp_path / 'config.json').write_text(text)
   with pytest.raises(ConfigError, match='holds no settings; allowed: '):
     experiments.find(str(tmp_path / 'config.json'))
+
+
+@pytest.mark.parametrize('options', ['3', 3, None, [['offset', 3]]])
+def test_stored_options_of_another_type_are_refused(workdir, options):
+  content = json.loads(workdir.config.read_text())
+  content['config']['select']['options'] = options
+  workdir.config.write_text(json.dumps(content))
+  with pytest.raises(ConfigError, match='config.select.options: .* a Config'):
+    config_lib.check(stored.get_config(str(workdir.config)))
 
 
 def test_an_experiment_is_found_by_name_and_by_path(tmp_path, monkeypatch):

@@ -86,6 +86,13 @@ def test_classes_may_be_named_like_splits(tmp_path, names):
   assert _load(tmp_path, *names).class_names == tuple(sorted(names))
 
 
+@pytest.mark.parametrize('other', ['diesel_train', 'diesel_train/old', 'train'])
+def test_classes_named_like_splits_with_folders_are_refused(tmp_path, other):
+  folders = ('steam_train/a', 'steam_train/b', other)
+  with pytest.raises(DataDietError, match='train split|has no split|splits'):
+    _load(tmp_path, *folders)
+
+
 def test_a_train_folder_beside_classes_is_for_the_user_to_name(tmp_path):
   folders = ('bus', 'train/steam', 'train/diesel')
   with pytest.raises(DataDietError, match='beside bus; if it is a split, set'):

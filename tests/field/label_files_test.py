@@ -141,6 +141,23 @@ def test_wrong_rows_are_one_sentence(tmp_path, rows, message):
     _read(_dataset(num=4), path)
 
 
+@pytest.mark.parametrize(
+  'row, message',
+  [
+    ('train_00000', "'train_00000' has label ''"),
+    ('train_00000,a,3', 'row 0 has 3 cells for 2 columns.*quote'),
+    ('train_00000,3,', None),
+  ],
+)
+def test_rows_of_another_length_are_refused(tmp_path, row, message):
+  (tmp_path / 'l.csv').write_text(f'id,label\n{row}\n')
+  if message is None:
+    assert _read(_dataset(num=2), tmp_path / 'l.csv') == [3, 7]
+    return
+  with pytest.raises(DataDietError, match=message):
+    _read(_dataset(num=2), tmp_path / 'l.csv')
+
+
 def test_names_are_the_same_in_every_unicode_form_and_with_blanks(tmp_path):
   dataset = _dataset(('caf\u00e9', 'tea'), num=2)
   rows = [('train_00000', ' tea'), ('train_00001', 'cafe\u0301 ')]
@@ -155,6 +172,13 @@ def test_names_are_the_same_in_every_unicode_form_and_with_blanks(tmp_path):
 def test_classes_of_one_name_are_refused(names):
   with pytest.raises(DataDietError, match='has two classes that read'):
     _dataset(names)
+
+
+@pytest.mark.parametrize('name', ['', ' ', '\x85', '\u3000\t'])
+def test_a_class_without_a_name_is_refused(name):
+  """An empty cell of a table would mean it."""
+  with pytest.raises(DataDietError, match='a class whose name is blank'):
+    _dataset(('cat', name, 'dog'))
 
 
 @pytest.mark.parametrize('labels', [[0] * 4, [2] * 4])

@@ -139,6 +139,10 @@ def find(
     and chosen <= {*holders}
     or _are_splits(kinds, tops, bool(chosen), source)
   ):
+    # 'diesel_train' with images, beside 'steam_train' with folders, is no split
+    # and means that neither may be.
+    rivals = [name for name in tops if split_kind(name) == 'train']
+    kinds |= dict.fromkeys(rivals, 'train')
     return _split_layout(files, holders, kinds, settings, source)
   # 'steam_train' beside 'diesel_train' are classes.
   if tops and all(split_kind(name) and len(_words(name)) == 1 for name in tops):
@@ -192,7 +196,7 @@ def _split_layout(
     source,
   )
   if not settings.test_split:
-    left = {name: kind for name, kind in kinds.items() if name not in train}
+    left = {name: kinds.get(name, '') for name in holders if name not in train}
     found = [kind for kind in ('test', 'validation') if kind in left.values()]
     test = _only(left, found[0], source) if found else None
   bases = {'train': tuple(_classes_below(files, name) for name in train)}
