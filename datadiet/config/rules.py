@@ -158,11 +158,6 @@ def _check_selection(config: Config) -> None:
       )
   for policy in config.select.policies:
     needs = POLICIES[POLICY_ALIASES.get(policy, policy)].needs
-    if 'features' in needs and 'features' not in config.score.keep:
-      raise ConfigError(
-        f'config.score.keep: {tuple(config.score.keep)!r} is not allowed with '
-        f"the policy {policy!r}; allowed: with 'features'"
-      )
     if 'mean_confidence' in needs and 'mean_confidence' not in scored:
       raise ConfigError(
         f'config.score.names: the policy {policy!r} needs mean_confidence; '
@@ -174,6 +169,7 @@ def _check_selection(config: Config) -> None:
         'config.select.class_balanced: True is not allowed with the policy '
         f'{policy!r}, which draws from all classes; allowed: False'
       )
+  _check_embeddings(config)
   options = config.select.options
   for policy in config.select.policies:
     try:
@@ -191,6 +187,28 @@ def _check_selection(config: Config) -> None:
     raise ConfigError(
       f'config.select.options.{unused[0]} is an option of none of the '
       f'policies {", ".join(config.select.policies)}'
+    )
+
+
+def _check_embeddings(config: Config) -> None:
+  """Refuses embeddings that no policy looks at."""
+  select = config.select
+  policies = [
+    POLICIES[POLICY_ALIASES.get(policy, policy)] for policy in select.policies
+  ]
+  if select.embeddings and not any(one.embeddings for one in policies):
+    raise ConfigError(
+      f'config.select.embeddings: {select.embeddings!r} is not allowed with '
+      f'the policies {", ".join(select.policies)}, of which none can choose '
+      "what it looks at; allowed: ''"
+    )
+  if select.embeddings_path and not any(
+    'features' in one.arrays(select.embeddings) for one in policies
+  ):
+    raise ConfigError(
+      f'config.select.embeddings_path: {select.embeddings_path!r} is not '
+      f'allowed with the policies {", ".join(select.policies)}, of which none '
+      "looks at features; allowed: ''"
     )
 
 

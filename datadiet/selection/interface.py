@@ -10,6 +10,12 @@ from datadiet.feeding.epochs import Epochs
 from datadiet.settings import Setting
 
 HIGHER_IS = ('harder', 'easier', 'neither')
+# What policies of coverage can look at: the input of the last layer, or the
+# gradient of the loss in that layer, as its two factors.
+FEATURES, GRADIENTS = 'features', 'gradients'
+EMBEDDINGS = (FEATURES, GRADIENTS)
+# The arrays of `SelectionInputs` and their dimensions.
+ARRAYS = {'scores': 1, 'mean_confidence': 1, 'features': 2, 'pred_probs': 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +27,14 @@ class SelectionInputs:
     num_classes: number of classes, also those that no example has.
     scores: float32[N], one score for each example, or None.
     higher_is: what a high score means: 'harder', 'easier', or 'neither'.
-    features: float32[N, num_features], penultimate activations, or None.
+    features: float32[N, num_features], penultimate activations or the user's
+      own embeddings, or None.
     mean_confidence: float32[N] in [0, 1], the mean over training of the
       probability given to the label, or None; only `beta` needs it.
+    pred_probs: float32[N, num_classes], predictions of the network that the
+      features are of, or None.
+    embeddings: 'features' or 'gradients', for policies that can look at
+      either; '' for the one that its paper does.
   """
 
   labels: np.ndarray
@@ -32,6 +43,8 @@ class SelectionInputs:
   higher_is: str = 'neither'
   features: np.ndarray | None = None
   mean_confidence: np.ndarray | None = None
+  pred_probs: np.ndarray | None = None
+  embeddings: str = ''
 
   @property
   def num_examples(self) -> int:
@@ -42,7 +55,7 @@ class SelectionInputs:
     """One of the arrays that may be None, for a policy that `needs` it.
 
     Args:
-      name: 'scores', 'features' or 'mean_confidence'.
+      name: one of `ARRAYS`.
 
     Raises:
       DataDietError: if it is not given.
@@ -55,15 +68,14 @@ class SelectionInputs:
   def take(self, positions: np.ndarray) -> 'SelectionInputs':
     """The inputs restricted to the examples at `positions` (int64[M])."""
 
-    def rows(array: np.ndarray | None) -> np.ndarray | None:
-      return None if array is None else array[positions]
-
+    arrays = {name: getattr(self, name) for name in ('labels', *ARRAYS)}
     return dataclasses.replace(
       self,
-      labels=self.labels[positions],
-      scores=rows(self.scores),
-      features=rows(self.features),
-      mean_confidence=rows(self.mean_confidence),
+      **{
+        name: array[positions]
+        for name, array in arrays.items()
+        if array is not None
+      },
     )
 
 
@@ -76,7 +88,7 @@ class Policy:
       positions kept, ascending and unique. Its inputs have been checked.
       None if the subset changes while training: then `epochs` draws it.
     needs: what it reads: any of 'scores', 'higher_is', 'features',
-      'mean_confidence' and 'seed'.
+      'mean_confidence', 'pred_probs' and 'seed'.
     nested: whether a smaller selection is always part of a larger one made
       with the same inputs, options and seed.
     summary: one line for the user.
@@ -84,6 +96,11 @@ class Policy:
     options: the options it takes, by name.
     epochs: for a subset that changes while training, the class of its epochs,
       which is given the options by name.
+    embeddings: what it looks at if the user does not say, 'features' or
+      'gradients', where it can look at either.
+    by_class: whether it works within each class, of which the same share is
+      kept, if the user does not ask for a balance.
+    libraries: third-party modules it needs that not every installation has.
   """
 
   needs: frozenset[str]
@@ -93,3 +110,20 @@ class Policy:
   function: Callable[..., np.ndarray] | None = None
   options: dict[str, Setting] = dataclasses.field(default_factory=dict)
   epochs: type[Epochs] | None = None
+  embeddings: str = ''
+  by_class: bool = False
+  libraries: tuple[str, ...] = ()
+
+  def arrays(self, embeddings: str = '') -> frozenset[str]:
+    """The arrays of `SelectionInputs` that it reads.
+
+    Args:
+      embeddings: what it is to look at; '' for its own.
+    """
+    names = self.needs & ARRAYS.keys()
+    if not self.embeddings:
+      return names
+    factors = {FEATURES}
+    if (embeddings or self.embeddings) == GRADIENTS:
+      factors.add('pred_probs')
+    return names | factors

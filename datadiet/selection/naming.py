@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from datadiet.errors import DataDietError
+from datadiet.selection.interface import Policy
 from datadiet.selection.policies import POLICIES, check_policy
 
 
@@ -51,6 +52,15 @@ def _safe(part: Any) -> str:
   return re.sub(r'[^A-Za-z0-9._-]', '-', text).lstrip('.')
 
 
+def _own_embeddings(policy: Policy) -> list[str]:
+  """What a policy looks at if the user does not say, where it does at all."""
+  known = (policy.embeddings, *(policy.needs & {'features'}))
+  for name in (*known, *(policy.needs & {'pred_probs'})):
+    if name:
+      return [name]
+  return []
+
+
 def selection_name(
   score: str | None,
   step: int | None,
@@ -58,13 +68,14 @@ def selection_name(
   num_keep: int,
   class_balanced: bool = False,
   options: Mapping[str, Any] | None = None,
+  looks_at: str = '',
 ) -> str:
   """The folder of a selection, for example 'el2n_step_7800_keep_max_25000'.
 
   Options that differ from their defaults and a class balance are added:
   'aum_step_78000_ccs_5000_balanced_cutoff_fraction_0.3'. A random selection is
-  'random_25000', whatever the score; one by features names these instead of a
-  score.
+  'random_25000', whatever the score; one by features, gradients or predictions
+  names these instead of a score.
 
   Args:
     score: the name of the score, or None where the policy reads none.
@@ -74,6 +85,8 @@ def selection_name(
     num_keep: the number of examples kept.
     class_balanced: whether the selection is class-balanced.
     options: the options given.
+    looks_at: embeddings that the policy looks at, where they are not those of
+      its own: 'features', 'gradients', or the name of the user's file.
 
   Raises:
     DataDietError: an unknown policy or option, or a score that is missing.
@@ -85,8 +98,10 @@ def selection_name(
     if not score:
       raise DataDietError(f'policy {name!r} needs the name of a score')
     parts.append(score)
-  elif 'features' in POLICIES[name].needs:
-    parts.append('features')
+  if looks_at:
+    parts.append(looks_at)
+  elif not parts:
+    parts += _own_embeddings(POLICIES[name])
   if parts and step is not None:
     parts += ['step', step]
   parts += [name, num_keep]

@@ -1,4 +1,7 @@
-"""The policies by name, and the check of a name with its options."""
+"""The policies by name, and the check of a name with its options.
+
+Those of coverage stand beside their functions.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +10,15 @@ from datadiet.errors import DataDietError
 from datadiet.selection import (
   coverage,
   features,
+  gradient_matching,
   infobatch,
+  k_center,
+  neighbours,
   random,
   ranking,
   rs2,
+  submodular,
+  zcore,
 )
 from datadiet.selection.interface import Policy
 from datadiet.settings import Setting, check_options, checks, closest
@@ -146,7 +154,13 @@ POLICIES: dict[str, Policy] = {
         help='the distance to a centroid',
       ),
     },
+    libraries=('sklearn', 'threadpoolctl'),
   ),
+  **submodular.POLICIES,
+  **k_center.POLICIES,
+  **gradient_matching.POLICIES,
+  **neighbours.POLICIES,
+  **zcore.POLICIES,
   'rs2': Policy(
     epochs=rs2.RandomEachEpoch,
     needs=frozenset({'seed'}),

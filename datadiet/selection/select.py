@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from datadiet.errors import DataDietError
-from datadiet.selection.interface import HIGHER_IS, Policy, SelectionInputs
+from datadiet.selection.embeddings import proportional_quotas
+from datadiet.selection.interface import (
+  ARRAYS,
+  EMBEDDINGS,
+  HIGHER_IS,
+  Policy,
+  SelectionInputs,
+)
 from datadiet.selection.policies import POLICIES, check_policy
 
 
@@ -63,15 +70,18 @@ def _check_inputs(
 ) -> SelectionInputs:
   """Checks what the policy needs and drops what it does not read."""
   labels = _check_labels(inputs)
-  arrays: dict[str, Any] = dict.fromkeys(
-    ('scores', 'features', 'mean_confidence')
-  )
-  for what in policy.needs & arrays.keys():
+  if inputs.embeddings not in ('', *EMBEDDINGS):
+    raise DataDietError(
+      f"embeddings is {inputs.embeddings!r}, but has to be 'features', "
+      "'gradients' or ''"
+    )
+  arrays: dict[str, Any] = dict.fromkeys(ARRAYS)
+  for what in policy.arrays(inputs.embeddings):
     values = getattr(inputs, what)
     if values is None:
       raise DataDietError(f'policy {name!r} needs {what}, but there are none')
-    num_dims = 2 if what == 'features' else 1
-    arrays[what] = _check_array(what, values, len(labels), num_dims)
+    arrays[what] = _check_array(what, values, len(labels), ARRAYS[what])
+  _check_pred_probs(arrays['pred_probs'], inputs.num_classes)
   if arrays['scores'] is not None:
     # Exact for float32, and safe to negate for every type.
     arrays['scores'] = arrays['scores'].astype(np.float64)
@@ -95,8 +105,30 @@ def _check_inputs(
       "be 'harder' or 'easier', not 'neither'"
     )
   return SelectionInputs(
-    labels, inputs.num_classes, higher_is=inputs.higher_is, **arrays
+    labels,
+    inputs.num_classes,
+    higher_is=inputs.higher_is,
+    embeddings=inputs.embeddings or policy.embeddings,
+    **arrays,
   )
+
+
+def _check_pred_probs(pred_probs: np.ndarray | None, num_classes: int) -> None:
+  if pred_probs is None:
+    return
+  if pred_probs.shape[1] != num_classes:
+    raise DataDietError(
+      f'pred_probs have to have a column for each of {num_classes} classes, '
+      f'but have {pred_probs.shape[1]}'
+    )
+  sums = pred_probs.sum(axis=1, dtype=np.float64)
+  wrong = (pred_probs < 0).any(axis=1) | (np.abs(sums - 1) > 0.01)
+  if wrong.any():
+    example_index = _first(wrong)
+    raise DataDietError(
+      'pred_probs have to be probabilities, but those of example_index '
+      f'{example_index} are {pred_probs[example_index].tolist()}'
+    )
 
 
 def _check_counts(num_keep: int, num_examples: int, **numbers: int) -> None:
@@ -134,15 +166,17 @@ def can_balance(num_keep: int, class_sizes: np.ndarray) -> bool:
   return bool((class_sizes >= class_quotas(num_keep, len(class_sizes))).all())
 
 
-def _select_by_class(
-  policy: Policy,
-  inputs: SelectionInputs,
-  num_keep: int,
-  entropy: list[int],
-  options: dict[str, Any],
+def _quotas(
+  inputs: SelectionInputs, num_keep: int, class_balanced: bool
 ) -> np.ndarray:
-  """Applies the policy within each class."""
+  """How many of each class to keep: int64[num_classes].
+
+  Raises:
+    DataDietError: a class has fewer.
+  """
   sizes = np.bincount(inputs.labels, minlength=inputs.num_classes)
+  if not class_balanced:
+    return proportional_quotas(num_keep, sizes)
   quotas = class_quotas(num_keep, inputs.num_classes)
   if (sizes < quotas).any():
     label = _first(sizes < quotas)
@@ -150,6 +184,17 @@ def _select_by_class(
       f'a class-balanced selection of {num_keep} examples needs '
       f'{quotas[label]} of class {label}, which has {sizes[label]}'
     )
+  return quotas
+
+
+def _select_by_class(
+  policy: Policy,
+  inputs: SelectionInputs,
+  quotas: np.ndarray,
+  entropy: list[int],
+  options: dict[str, Any],
+) -> np.ndarray:
+  """Applies the policy within each class, of which it keeps its quota."""
   kept = []
   assert policy.function is not None  # Checked by `select_examples`.
   for label in np.flatnonzero(quotas).tolist():
@@ -209,8 +254,9 @@ def select_examples(
   # A stream for each policy: two that draw do not share their draws.
   stream = zlib.crc32(f'selection/{name}'.encode())
   entropy = [int(seed), stream, int(draw)]
-  if class_balanced:
-    kept = _select_by_class(policy, inputs, int(num_keep), entropy, values)
+  if class_balanced or policy.by_class:
+    quotas = _quotas(inputs, int(num_keep), class_balanced)
+    kept = _select_by_class(policy, inputs, quotas, entropy, values)
   else:
     rng = np.random.default_rng(np.random.SeedSequence(entropy))
     assert policy.function is not None  # Checked above.

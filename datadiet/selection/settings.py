@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from datadiet.selection.interface import EMBEDDINGS
 from datadiet.selection.policies import ALIASES, POLICIES
 from datadiet.settings import Check, checks, setting
 
@@ -40,6 +41,20 @@ class SelectSettings:
     checks.one_of(('harder', 'easier', '')),
     "Which end of these numbers is hard: 'harder', 'easier' or '' if nobody "
     'has to know.',
+  )
+  embeddings: str = setting(
+    '',
+    checks.one_of(('', *EMBEDDINGS)),
+    "What policies of coverage look at: 'features', 'gradients' of the last "
+    "layer, or '' for what each one's paper does.",
+    in_names=True,
+  )
+  embeddings_path: str = setting(
+    '',
+    checks.text,
+    'A .npy of [N, d] numbers to take for the features instead, in the order '
+    'of example_index.',
+    path=True,
   )
   policies: tuple[str, ...] = setting(
     ('keep_max',),

@@ -10,7 +10,7 @@ from datadiet.data.label_files import file_and_key
 from datadiet.errors import ConfigError
 from datadiet.feeding.order import steps_per_epoch
 from datadiet.runtime import extras
-from datadiet.selection import num_kept
+from datadiet.selection import POLICIES, num_kept
 from datadiet.stages.context import Context
 from datadiet.workdir import storage
 from datadiet.workdir.artifacts import Workdir
@@ -31,10 +31,9 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
     libraries = (name for name, of in extras.EXTRA_OF.items() if of == 'report')
     extras.require('--stages: report', *libraries)
   selects = 'select' in stage_names or 'retrain' in stage_names
-  if selects and 'prototypes' in config.select.policies:
-    extras.require(
-      'config.select.policies: prototypes', 'sklearn', 'threadpoolctl'
-    )
+  for policy in config.select.policies if selects else ():
+    libraries = POLICIES[policy].libraries
+    extras.require(f'config.select.policies: {policy}', *libraries)
 
 
 def check_paths(config: Config, workdir: Workdir) -> None:
@@ -87,7 +86,7 @@ def check_against_data(context: Context, stages: Sequence[str]) -> None:
       'the number of examples that a run trains on'
     )
   if {'select', 'retrain'} & {*stages}:
-    _ = context.score_file  # Read, and so checked.
+    _ = context.score_file, context.embedding_file  # Read, and so checked.
     _check_sizes(context)
   per_epoch = steps_per_epoch(num_examples, batch_size)
   if (

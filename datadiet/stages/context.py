@@ -131,10 +131,20 @@ class Context:
     return inputs.read_score_file(self.config, self.dataset)
 
   @functools.cached_property
+  def embedding_file(self) -> inputs.EmbeddingFile | None:
+    """The embeddings of select.embeddings_path; None if there is no path.
+
+    Raises:
+      DataDietError: if they do not fit the data.
+    """
+    return inputs.read_embedding_file(self.config, self.dataset)
+
+  @functools.cached_property
   def selections(self) -> tuple[selections.PlannedSelection, ...]:
     """All subsets that the config asks for, each once."""
-    name = None if self.score_file is None else self.score_file.name
-    return selections.plan_selections(self.config, self.dataset, name)
+    files = self.score_file, self.embedding_file
+    names = [None if file is None else file.name for file in files]
+    return selections.plan_selections(self.config, self.dataset, *names)
 
   def with_config(self, config: Config) -> 'Context':
     """A context with a config in which open settings are resolved.
@@ -142,7 +152,7 @@ class Context:
     The user's files that were read are kept: they do not depend on it.
     """
     resolved = dataclasses.replace(self, config=config)
-    for name in ('subset', 'score_file'):
+    for name in ('subset', 'score_file', 'embedding_file'):
       if name in self.__dict__:
         resolved.__dict__[name] = self.__dict__[name]
     return resolved

@@ -111,9 +111,11 @@ def _checksums(
       found['scores'] = means.get('checksums', {}).get(selection.score)
   if 'mean_confidence' in selection.needs:
     found['mean_confidence'] = means.get('checksums', {}).get('mean_confidence')
-  if 'features' in selection.needs:
-    first = context.manifest(context.workdir.scores(0, step)) or {}
-    found['features'] = first.get('checksums', {}).get('features')
+  first = context.manifest(context.workdir.scores(0, step)) or {}
+  for name in sorted({'features', 'pred_probs'} & selection.needs):
+    found[name] = first.get('checksums', {}).get(name)
+  if 'features' in found and context.embedding_file is not None:
+    found['features'] = context.embedding_file.checksum
   return found
 
 

@@ -12,7 +12,7 @@ from datadiet.models.settings import make_network
 from datadiet.scoring import features, registry
 from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
 from datadiet.stages.context import Context
-from datadiet.stages.selections import PlannedSelection
+from datadiet.stages.selections import PlannedSelection, network_arrays
 from datadiet.training.state import variable_shapes
 from datadiet.workdir import artifacts
 
@@ -54,10 +54,10 @@ def extra_arrays(context: Context) -> tuple[str, ...]:
   """The arrays that a forward pass stores in addition to scores.
 
   Predictions are for the label audit: out-of-sample ones are always stored,
-  in-sample ones where they are small.
+  in-sample ones where they are small. Policies look at those and at features.
   """
   config = context.config
-  names = {*config.score.keep}
+  names = {*config.score.keep, *network_arrays(config.select)}
   num_bytes = 4 * context.num_examples * context.dataset.num_classes
   if config.train.subset_fraction < 1.0 or (
     registry.of_kind(config.score.names, registry.FORWARD)
@@ -193,6 +193,8 @@ def _check_features(context: Context) -> None:
   ]
   if registry.FEATURES in config.score.keep:
     needed_by.append('score.keep=features')
+  elif registry.FEATURES in network_arrays(config.select):
+    needed_by.append('select.policies')
   if not needed_by or _sows(context, config.model.name):
     return
   known = ', '.join(name for name in MODELS if _sows(context, name)) or 'none'

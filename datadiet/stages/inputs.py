@@ -74,6 +74,51 @@ def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
   return ScoreFile(name, scores, higher_is, artifacts.checksum(scores))
 
 
+@dataclasses.dataclass(frozen=True)
+class EmbeddingFile:
+  """A checked file of embeddings, for policies that look at features.
+
+  Attributes:
+    name: the file's, without its ending.
+    embeddings: float[N, d], in canonical order.
+    checksum: of the values, so that a file that changes is noticed.
+  """
+
+  name: str
+  embeddings: np.ndarray
+  checksum: int
+
+
+def read_embedding_file(
+  config: Config, dataset: Dataset
+) -> EmbeddingFile | None:
+  """Reads config.select.embeddings_path; None if there is no path.
+
+  Raises:
+    ConfigError: if they are no rows of finite numbers.
+    DataDietError: if the file is missing, damaged, holds Python objects, or is
+      of another length.
+  """
+  if not config.select.embeddings_path:
+    return None
+  path = epath.Path(config.select.embeddings_path).expanduser()
+  array = artifacts.read_npy(path, dataset.train.num_examples, from_user=True)
+  if array.ndim != 2 or not array.size or array.dtype.kind not in 'iuf':
+    raise ConfigError(
+      f'config.select.embeddings_path: {path} holds {array.dtype}'
+      f'{list(array.shape)}; allowed: a row of numbers an example'
+    )
+  broken = np.flatnonzero(~np.isfinite(array).all(axis=1))
+  if len(broken):
+    raise ConfigError(
+      f'config.select.embeddings_path: {path} has {len(broken)} rows that are '
+      f'not finite, the first that of example_index {broken[0]}; allowed: '
+      'finite numbers'
+    )
+  name = path.name.removesuffix('.npy')
+  return EmbeddingFile(name, array, artifacts.checksum(array))
+
+
 def read_subset(config: Config, dataset: Dataset) -> np.ndarray | None:
   """Reads the examples of config.train.subset_path, ascending; None for all.
 

@@ -55,8 +55,8 @@ def check_sizes(context: Context) -> None:
           f'{batch_size}'
         )
       continue
-    if 'features' in one.needs:
-      policy, options = 'random', {}  # As many of each class, without features.
+    if {'features', 'pred_probs'} & one.needs:
+      policy, options = 'random', {}  # As many of each class, without arrays.
     try:
       select_examples(
         policy,
@@ -146,28 +146,23 @@ def _choose(context: Context, draw: Draw) -> np.ndarray:
   """
   dataset, selection = context.dataset, draw.selection
   step = selection.read_step
-  scores = mean_confidence = features = None
+  arrays: dict[str, np.ndarray] = {}
   if selection.score is not None and context.score_file is not None:
-    scores = context.score_file.scores
+    arrays['scores'] = context.score_file.scores
   elif selection.score is not None:
-    scores = context.mean_score(selection.score, step)
+    arrays['scores'] = context.mean_score(selection.score, step)
   if 'mean_confidence' in selection.needs:
-    mean_confidence = context.mean_score('mean_confidence', step)
-  if 'features' in selection.needs:
-    # Those of the first run: features of several networks have no common axes.
-    features = context.once(
-      context.workdir.scores(0, step) / 'features.npy',
-      lambda: context.run_array(0, step, 'features'),
-    )
+    arrays['mean_confidence'] = context.mean_score('mean_confidence', step)
+  for name in {'features', 'pred_probs'} & selection.needs:
+    arrays[name] = _of_network(context, step, name)
   return select_examples(
     selection.policy,
     SelectionInputs(
       labels=dataset.train.labels,
       num_classes=dataset.num_classes,
-      scores=scores,
       higher_is=draws.higher_is(context, selection),
-      features=features,
-      mean_confidence=mean_confidence,
+      embeddings=selection.embeddings,
+      **arrays,
     ),
     selection.num_kept,
     class_balanced=selection.class_balanced,
@@ -175,6 +170,22 @@ def _choose(context: Context, draw: Draw) -> np.ndarray:
     draw=draw.run or 0,
     options=selection.options,
   )
+
+
+def _of_network(context: Context, step: int, name: str) -> np.ndarray:
+  """Features or predictions of a network, or the user's own features.
+
+  Those of the first run: features of several networks have no common axes.
+  """
+  if name == 'features' and context.embedding_file is not None:
+    return context.embedding_file.embeddings
+  path = context.workdir.scores(0, step) / f'{name}.npy'
+  if not path.exists():
+    raise DataDietError(
+      f'{path}, which the policies look at, does not exist; run the score '
+      'stage first (--stages=score,select)'
+    )
+  return context.once(path, lambda: context.run_array(0, step, name))
 
 
 def _make(context: Context, draw: Draw) -> None:

@@ -36,6 +36,7 @@ class PlannedSelection:
     by_run: whether every retraining has a draw of its own.
     read_step: the step of the workdir's arrays that it reads; equals `step` if
       that is not None.
+    embeddings: what it looks at, of `EMBEDDINGS`; '' if it cannot choose.
   """
 
   name: str
@@ -47,6 +48,7 @@ class PlannedSelection:
   options: dict[str, Any]
   by_run: bool
   read_step: int
+  embeddings: str = ''
 
   @property
   def changes(self) -> bool:
@@ -55,16 +57,40 @@ class PlannedSelection:
 
   @property
   def needs(self) -> frozenset[str]:
-    """The arrays that its policy reads; see `Policy.needs`."""
-    return POLICIES[self.policy].needs
+    """What its policy reads: `Policy.needs`, and arrays of embeddings."""
+    policy = POLICIES[self.policy]
+    return policy.needs | policy.arrays(self.embeddings)
 
   def facts(self) -> dict[str, Any]:
     """The entries of its manifest that do not depend on the data."""
     return {name: getattr(self, name) for name in SELECTION_FACTS}
 
 
+def network_arrays(select: SelectSettings) -> set[str]:
+  """The arrays of a network that policies look at, besides scores."""
+  names = {
+    name
+    for policy in select.policies
+    for name in POLICIES[policy].arrays(_embeddings(select, policy))
+  }
+  if select.embeddings_path:
+    names.discard('features')
+  return names & {'features', 'pred_probs'}
+
+
+def _embeddings(select: SelectSettings, policy: str) -> str:
+  """What a policy is to look at; '' if it cannot choose."""
+  own = POLICIES[policy].embeddings
+  if own and select.embeddings_path:
+    own = 'features'  # A user's own embeddings are looked at as they are.
+  return own and (select.embeddings or own)
+
+
 def plan_selections(
-  config: Config, dataset: Dataset, score_file: str | None
+  config: Config,
+  dataset: Dataset,
+  score_file: str | None,
+  embedding_file: str | None = None,
 ) -> tuple[PlannedSelection, ...]:
   """All subsets that the config asks for, each once.
 
@@ -76,6 +102,7 @@ def plan_selections(
     dataset: the data.
     score_file: the name of the scores in select.scores_path; None for those of
       the workdir.
+    embedding_file: likewise, of the features in select.embeddings_path.
 
   Raises:
     DataDietError: for a size that keeps nothing, or more than there is.
@@ -87,7 +114,7 @@ def plan_selections(
     scores = [(score_file, None)]
   labels = dataset.train.labels
   class_sizes = np.bincount(labels, minlength=dataset.num_classes)
-  asked_for = _asked_for(config.select, class_sizes, scores)
+  asked_for = _asked_for(config.select, class_sizes, scores, embedding_file)
   return tuple({one.name: one for one in asked_for}.values())
 
 
@@ -100,6 +127,7 @@ def _asked_for(
   select: SelectSettings,
   class_sizes: np.ndarray,
   scores: list[tuple[str, int | None]],
+  embedding_file: str | None,
 ) -> Iterator[PlannedSelection]:
   num_examples = int(class_sizes.sum())
   for asked in (*select.fractions, *select.sizes):
@@ -115,17 +143,25 @@ def _asked_for(
         size = kept if epochs.takes_size else num_examples
         yield _by_chance(policy, size, False, options)
       else:
+        embeddings = _embeddings(select, policy)
+        looks_at = _looks_at(policy, embeddings, embedding_file)
+        arrays = POLICIES[policy].arrays(embeddings)
         for score, step in scores:
+          if looks_at == embedding_file and arrays == {'features'}:
+            step = None  # Of the file alone.
           yield PlannedSelection(
-            name=selection_name(score, step, policy, kept, balanced, options),
+            name=selection_name(
+              score, step, policy, kept, balanced, options, looks_at
+            ),
             policy=policy,
-            score=score if 'scores' in POLICIES[policy].needs else None,
+            score=score if 'scores' in arrays else None,
             step=step,
             num_kept=kept,
             class_balanced=balanced,
             options=options,
             by_run=False,
             read_step=select.step if step is None else step,
+            embeddings=embeddings,
           )
     for baseline in select.baselines:
       balanced = baseline == 'random_balanced'
@@ -138,6 +174,21 @@ def _asked_for(
         )
         continue
       yield _by_chance('random', kept, balanced, {})
+
+
+def _looks_at(policy: str, embeddings: str, embedding_file: str | None) -> str:
+  """What the name of a selection says of embeddings; '' for the policy's own.
+
+  Args:
+    policy: a key of `POLICIES`.
+    embeddings: of `_embeddings`.
+    embedding_file: of `plan_selections`.
+  """
+  if embedding_file and 'features' in POLICIES[policy].arrays(embeddings):
+    if embeddings == 'gradients':
+      return f'{embedding_file}_gradients'
+    return embedding_file
+  return '' if embeddings == POLICIES[policy].embeddings else embeddings
 
 
 def _by_chance(

@@ -89,6 +89,8 @@ WRONG = {
   'plugins': (('',), 'plugin', (3,), None),
   'select.scores_path': _TEXT,
   'select.higher_is': ('hard', 1, None),
+  'select.embeddings': ('pixels', 1, None),
+  'select.embeddings_path': _TEXT,
   'select.policies': (('keep_mx',), 'keep_max', (1,), None),
   'select.fractions': _FRACTIONS,
   'select.sizes': ((0,), (-5,), (0.5,), 100, ('100',)),

@@ -75,6 +75,18 @@ def test_a_fraction_that_keeps_nothing_is_refused():
       (None, 9, 'prototypes', 50, False, {'keep': 'easiest'}),
       'features_step_9_prototypes_50_keep_easiest',
     ),
+    (('el2n', 9, 'craig', 50), 'gradients_step_9_craig_50'),
+    ((None, 9, 'cal', 50), 'features_step_9_cal_50'),
+    (
+      (None, 9, 'contextual_diversity', 5),
+      'pred_probs_step_9_contextual_diversity_5',
+    ),
+    (
+      (None, 9, 'k_center', 50, False, {}, 'gradients'),
+      'gradients_step_9_k_center_50',
+    ),
+    ((None, None, 'zcore', 50, False, {}, 'dino'), 'dino_zcore_50'),
+    (('aum', 9, 'd2', 5, False, {}, 'dino'), 'aum_dino_step_9_d2_5'),
     (('my scores/v2', None, 'keep_max', 7), 'my-scores-v2_keep_max_7'),
     (('dual', 9, 'beta', 7, False, {'c_d': 11}), 'dual_step_9_beta_7_c_d_11.0'),
   ],

@@ -1,6 +1,7 @@
 """Tests what holds for every policy: balance, nesting, bad input."""
 
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.selection import POLICIES, SelectionInputs, select_examples
+from datadiet.selection.interface import ARRAYS
 from datadiet.selection.select import class_quotas
 
 # Where a default would leave too few examples to keep all of a class.
@@ -25,7 +27,9 @@ STATIC = [name for name, policy in POLICIES.items() if policy.function]
 
 def _inputs(seed=0, num_examples=90, num_classes=4):
   rng = np.random.default_rng(seed)
+  probs = rng.dirichlet(np.ones(num_classes), num_examples)
   return SelectionInputs(
+    pred_probs=probs.astype(np.float32),
     labels=rng.integers(0, num_classes, num_examples).astype(np.int32),
     num_classes=num_classes,
     scores=rng.integers(0, 6, num_examples).astype(np.float32) / 4,
@@ -81,18 +85,23 @@ def test_class_balance_applies_the_policy_within_each_class(policy):
       scores=inputs.scores[members],
       features=inputs.features[members],
       mean_confidence=inputs.mean_confidence[members],
+      pred_probs=inputs.pred_probs[members],
     )
     within = members[select_examples(policy, alone, int(quota))]
     assert kept[inputs.labels[kept] == label].tolist() == within.tolist()
 
 
 @pytest.mark.parametrize('policy', STATIC)
-@pytest.mark.parametrize('class_balanced', [False, True])
-def test_nested_policies_are_nested_and_only_these(policy, class_balanced):
+def test_nested_policies_are_nested_and_only_these(policy):
   inputs = _inputs()
-  options = {'offset': {'offset': 2}}.get(policy)
+  options = {
+    'offset': {'offset': 2},
+    'glister': {'learning_rate': 30.0},
+    'infomax': {'redundancy_weight': 2.0},
+    'zcore': {'draws_per_example': 2},
+  }.get(policy)
   always = True
-  for seed in range(4):
+  for seed, class_balanced in itertools.product(range(3), (False, True)):
     smaller = set()
     for num_keep in range(2, 57, 3):
       kept = select_examples(
@@ -121,13 +130,13 @@ def test_only_policies_that_need_a_seed_depend_on_it(policy):
 def test_a_policy_reads_what_it_says_it_needs_and_no_more(policy):
   inputs = _inputs()
   needs = POLICIES[policy].needs
-  arrays = {'scores', 'features', 'mean_confidence'}
-  bare = dataclasses.replace(inputs, **dict.fromkeys(arrays - needs))
+  read = POLICIES[policy].arrays()
+  bare = dataclasses.replace(inputs, **dict.fromkeys(ARRAYS.keys() - read))
   if 'higher_is' not in needs:
     bare = dataclasses.replace(bare, higher_is='neither')
   kept = select_examples(policy, bare, 20)
   assert kept.tolist() == select_examples(policy, inputs, 20).tolist()
-  for what in arrays & needs:
+  for what in read:
     missing = dataclasses.replace(inputs, **{what: None})
     with pytest.raises(DataDietError, match=f'{policy!r} needs {what}'):
       select_examples(policy, missing, 20)

@@ -217,6 +217,10 @@ def _change_array(folder, name) -> None:
     ('beta', None, 'mean_confidence'),
     ('moderate', 0, 'features'),
     ('prototypes', 0, 'features'),
+    ('graph_cut', 0, 'features'),
+    ('graph_cut', 0, 'pred_probs'),
+    ('infomax', 0, 'features'),
+    ('infomax', None, 'el2n'),
   ],
 )
 def test_every_array_that_a_policy_reads_is_watched(own, policy, run, array):

@@ -1,5 +1,6 @@
 """Tests of the select stage: which examples are kept, and where it says so."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.stages import select
+from datadiet.selection import SelectionInputs, select_examples
+from datadiet.stages import due, select
 from datadiet.stages.checks import check_against_data
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts
@@ -94,6 +96,96 @@ def test_a_policy_of_features_goes_by_no_score(finished):
   )
   (one,) = context.selections
   assert (one.name, one.score) == ('features_step_44_moderate_719', None)
+
+
+def _looking(own, **changes):
+  """Small subsets by policies that look at embeddings."""
+  settings = {'sizes': (60,), 'fractions': (), 'baselines': (), **changes}
+  return _with(own, **{f'select__{key}': v for key, v in settings.items()})
+
+
+def test_a_user_s_embeddings_are_taken_for_the_features(own, tmp_path):
+  rows = np.random.default_rng(0).normal(size=(1437, 3))
+  np.save(tmp_path / 'dino.npy', rows)
+  settings = {
+    'policies': ('herding', 'craig', 'glister', 'd2'),
+    'embeddings_path': str(tmp_path / 'dino.npy'),
+  }
+  context = _looking(own, **settings)
+  assert [one.name for one in context.selections] == [
+    'dino_herding_60',
+    'dino_craig_60',
+    'dino_step_44_glister_60',
+    'el2n_dino_step_44_d2_60',
+  ]
+  select.run(context)
+  labels, dataset = own.dataset.train.labels, own.dataset
+  inputs = SelectionInputs(
+    labels, dataset.num_classes, features=rows, embeddings='features'
+  )
+  for policy in ('herding', 'craig'):
+    np.testing.assert_array_equal(
+      _kept(own, f'dino_{policy}_60'), select_examples(policy, inputs, 60)
+    )
+  # Of the file's rows and the network's predictions.
+  both = _looking(
+    own, **settings | {'policies': ('craig',)}, embeddings='gradients'
+  )
+  (one,) = both.selections
+  assert one.name == 'dino_gradients_step_44_craig_60'
+  select.run(both)
+  inputs = dataclasses.replace(
+    inputs,
+    embeddings='gradients',
+    pred_probs=np.load(own.workdir.scores(0, 44) / 'pred_probs.npy'),
+  )
+  np.testing.assert_array_equal(
+    _kept(own, one.name), select_examples('craig', inputs, 60)
+  )
+  # Other rows: other subsets.
+  np.save(tmp_path / 'dino.npy', -rows[::-1])
+  assert select.plan(_looking(own, **settings)) == '4 subsets (0 done)'
+
+
+@pytest.mark.parametrize(
+  'array, message',
+  [
+    (np.zeros((1436, 3)), r'has shape \(1436, 3\).*1437 examples'),
+    (np.zeros(1437), r'holds float64\[1437\]; allowed: a row of numbers'),
+    (np.full((1437, 2), 'a'), 'a row of numbers'),
+    (
+      np.where(np.arange(1437)[:, None] % 500 == 499, np.nan, np.ones(2)),
+      'has 2 rows that are not finite, the first that of example_index 499',
+    ),
+    (np.full((1437, 2), None), 'holds Python objects'),
+  ],
+)
+def test_bad_embeddings_are_refused_before_anything_is_made(
+  own, tmp_path, array, message
+):
+  np.save(tmp_path / 'mine.npy', array, allow_pickle=array.dtype == object)
+  context = _looking(
+    own, policies=('zcore',), embeddings_path=str(tmp_path / 'mine.npy')
+  )
+  with pytest.raises(DataDietError, match=message):
+    check_against_data(context, ['select'])
+
+
+def test_embeddings_that_no_policy_looks_at_are_refused(own):
+  for settings, named in (
+    ({'embeddings': 'gradients', 'policies': ('moderate',)}, 'embeddings:'),
+    ({'embeddings_path': 'x', 'policies': ('keep_max',)}, 'embeddings_path:'),
+  ):
+    changes = {f'select__{key}': value for key, value in settings.items()}
+    with pytest.raises(ConfigError, match=f'config.select.{named}.*of which'):
+      config_lib.check(running.tiny_config(**changes))
+
+
+def test_what_policies_look_at_is_kept_by_the_score_stage(own):
+  context = _looking(own, policies=('craig',))
+  assert due.extra_arrays(context) == ('features', 'pred_probs')
+  with pytest.raises(DataDietError, match='features.npy, which the policies'):
+    select.run(context)
 
 
 def test_a_subset_of_scores_that_changed_is_not_taken_for_theirs(own):
