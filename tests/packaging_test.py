@@ -24,7 +24,7 @@ NOT_IMPORTED = {
   'tensorboard': 'clu imports it',
 }
 # Extras of the repository, whose packages the package does not import.
-OF_REPOSITORY = {'bench', 'browser', 'docs', 'stores', 'test'}
+OF_REPOSITORY = {'bench', 'browser', 'docs', 'stores', 'test', 'weights'}
 ACCELERATORS = {'cuda', 'cuda13', 'tpu'}
 
 
@@ -35,8 +35,8 @@ def packages():
 
 
 def distributions_of(module):
-  """The distributions that brought a module."""
-  return {canonicalize_name(name) for name in packages()[module]}
+  """The distributions that brought a module; its own name if none did."""
+  return {canonicalize_name(name) for name in packages().get(module, [module])}
 
 
 def declared(requirements):

@@ -35,6 +35,11 @@ def check_together(config: Config) -> None:
       'with train.subset_fraction below 1; allowed: one of the two'
     )
   _check_model(config)
+  if config.model.weights and config.train.init_from:
+    raise ConfigError(
+      f'config.train.init_from: {config.train.init_from!r} is not allowed with '
+      'model.weights; allowed: one of the two'
+    )
   _check_schedule(config)
   _check_scores(config)
   _check_selection(config)

@@ -80,6 +80,7 @@ TREES = ('cinic10', 'image_folder', 'arrays', 'hugging_face')
 _ALWAYS = (
   'name',
   'cache_dir',
+  'normalise',
   'placement',
   'labels_path',
   'labels_are',

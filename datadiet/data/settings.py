@@ -10,6 +10,12 @@ from datadiet.settings import Check, checks, section, setting
 
 PLACEMENTS = ('auto', 'device', 'host')
 
+# Mean and deviation of pixels in [0, 1], for each of red, green and blue.
+NORMALISATIONS = {
+  'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+  'half': ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+
 _BACKGROUND = Check(
   lambda value: (
     isinstance(value, str)
@@ -59,6 +65,13 @@ class DatasetSettings:
     0,
     checks.integer(0, words='an integer of pixels, 0 to leave images'),
     'Images are resized to this height and width; 0 to leave them.',
+  )
+  normalise: str = setting(
+    'auto',
+    checks.one_of(('auto', 'data', *NORMALISATIONS)),
+    "Mean and deviation of pixels: of the 'data', or what a pretrained network "
+    "was trained with, 'imagenet' or 'half' (from -1 to 1); 'auto' as "
+    'model.weights were, else of the data.',
   )
   placement: str = setting(
     'auto',

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from datadiet.errors import DataDietError
 from datadiet.models.layers import rising_rate, stochastic_depth
+from datadiet.models.published import HEAD, Published
 
 # (blocks, kernel size, strides of the first, expansion, channels), where the
 # stem has 32 channels and the last convolution 1280.
@@ -23,6 +24,24 @@ _STAGES = (
 )
 _STEM, _LAST = 32, 1280
 _PADDINGS = ('same', 'symmetric')
+# The normalisation of timm's weights by their padding: those with 'tf' in their
+# names are of 'same'.
+_TIMM = {'same': 'half', 'symmetric': 'imagenet'}
+# Ours -> (those of the package efficientnet_lite_pytorch, those of timm).
+_BLOCK_NAMES = {
+  'Conv_0': ('_expand_conv', 'conv_pw'),
+  'BatchNorm_0': ('_bn0', 'bn1'),
+  'Conv_1': ('_depthwise_conv', 'conv_dw'),
+  'BatchNorm_1': ('_bn1', 'bn2'),
+  'Conv_2': ('_project_conv', 'conv_pwl'),
+  'BatchNorm_2': ('_bn2', 'bn3'),
+}
+_FIRST_BLOCK_NAMES = {
+  'Conv_0': ('_depthwise_conv', 'conv_dw'),
+  'BatchNorm_0': ('_bn1', 'bn1'),
+  'Conv_1': ('_project_conv', 'conv_pw'),
+  'BatchNorm_1': ('_bn2', 'bn2'),
+}
 
 
 class MobileBlock(nn.Module):
@@ -106,7 +125,9 @@ class EfficientNetLite(nn.Module):
       dtype=self.dtype,
       axis_name=self.axis_name,
     )
-    hidden = self._conv(self.width, 3, 2)(images.astype(self.dtype))
+    # No method of its own: the layers would be this module's, not the blocks'.
+    conv = functools.partial(_conv, padding=self.padding, dtype=self.dtype)
+    hidden = conv(self.width, 3, 2)(images.astype(self.dtype))
     hidden = nn.relu6(norm()(hidden))
     index, num_blocks = 0, sum(stage[0] for stage in _STAGES)
     for repeats, kernel_size, first_strides, expansion, channels in _STAGES:
@@ -117,30 +138,60 @@ class EfficientNetLite(nn.Module):
           1 if repeat else first_strides,
           expansion,
           rising_rate(self.stochastic_depth, index, num_blocks),
-          self._conv,
+          conv,
           norm,
         )(hidden, train)
         index += 1
-    hidden = nn.relu6(norm()(self._conv(self._scaled(_LAST), 1)(hidden)))
+    hidden = nn.relu6(norm()(conv(self._scaled(_LAST), 1)(hidden)))
     # float32 from here on: logits and scores must not be rounded.
     features = hidden.mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
     features = nn.Dropout(self.dropout, deterministic=not train)(features)
     return nn.Dense(self.num_classes)(features)
 
+  def published(self) -> tuple[Published, ...]:
+    """The names of the package of its weights, and of timm."""
+    package = {
+      'Conv_0': '_conv_stem.',
+      'BatchNorm_0': '_bn0.',
+      'Conv_1': '_conv_head.',
+      'BatchNorm_1': '_bn1.',
+      HEAD: '_fc.',
+    }
+    timm = {
+      'Conv_0': 'conv_stem.',
+      'BatchNorm_0': 'bn1.',
+      'Conv_1': 'conv_head.',
+      'BatchNorm_1': 'bn2.',
+      HEAD: 'classifier.',
+    }
+    number = 0
+    for stage, (repeats, _, _, expansion, _) in enumerate(_STAGES):
+      names = _BLOCK_NAMES if expansion > 1 else _FIRST_BLOCK_NAMES
+      for repeat in range(repeats):
+        for ours, (of_package, of_timm) in names.items():
+          path = f'MobileBlock_{number}/{ours}'
+          package[path] = f'_blocks.{number}.{of_package}.'
+          timm[path] = f'blocks.{stage}.{repeat}.{of_timm}.'
+        number += 1
+    return (
+      Published('efficientnet_lite_pytorch', package, normalisation='half'),
+      Published('timm', timm, normalisation=_TIMM[self.padding]),
+    )
+
   def _scaled(self, channels: int) -> int:
     return max(1, channels * self.width // _STEM)
 
-  def _conv(self, channels, size, strides=1, **options) -> nn.Conv:
-    return nn.Conv(
-      channels,
-      (size, size),
-      strides,
-      padding='SAME' if self.padding == 'same' else size // 2,
-      use_bias=False,
-      dtype=self.dtype,
-      **options,
-    )
+
+def _conv(channels, size, strides=1, *, padding, **options) -> nn.Conv:
+  return nn.Conv(
+    channels,
+    (size, size),
+    strides,
+    padding='SAME' if padding == 'same' else size // 2,
+    use_bias=False,
+    **options,
+  )
 
 
 efficientnet_lite0 = EfficientNetLite

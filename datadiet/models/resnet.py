@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from datadiet.models.published import HEAD, Published
+
 
 class BasicBlock(nn.Module):
   """Two 3x3 convolutions, and a shortcut, projected where shapes change."""
@@ -113,6 +115,26 @@ class ResNet(nn.Module):
     features = hidden.mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
     return nn.Dense(self.num_classes)(features)
+
+  def published(self) -> tuple[Published, ...]:
+    """The names of torchvision and timm; theirs have the standard stem."""
+    if self.small_images:
+      return ()
+    modules = {'Conv_0': 'conv1.', 'BatchNorm_0': 'bn1.', HEAD: 'fc.'}
+    number, num_convs = 0, 2 if self.block is BasicBlock else 3
+    for stage, num_blocks in enumerate(self.stage_sizes):
+      for index in range(num_blocks):
+        ours, theirs = (
+          f'{self.block.__name__}_{number}',
+          f'layer{stage + 1}.{index}',
+        )
+        for conv in range(num_convs):
+          modules[f'{ours}/Conv_{conv}'] = f'{theirs}.conv{conv + 1}.'
+          modules[f'{ours}/BatchNorm_{conv}'] = f'{theirs}.bn{conv + 1}.'
+        modules[f'{ours}/Conv_{num_convs}'] = f'{theirs}.downsample.0.'
+        modules[f'{ours}/BatchNorm_{num_convs}'] = f'{theirs}.downsample.1.'
+        number += 1
+    return (Published('torchvision', modules),)
 
 
 def _resnet(stage_sizes, block, small_images=False) -> Callable[..., ResNet]:

@@ -24,6 +24,15 @@ class ModelSettings:
     ),
     "Channels of the first stage; 0 for the family's own.",
   )
+  weights: str = setting(
+    '',
+    checks.text,
+    "A file of pretrained weights to start from, torchvision's or timm's or a "
+    "checkpoint's variables.safetensors: .safetensors, or .pth where PyTorch "
+    "is installed. The last layer is a new one where classes differ; '' for a "
+    'new network.',
+    path=True,
+  )
   dtype: str = setting(
     'auto',
     checks.one_of(('auto', *DTYPES)),

@@ -1,18 +1,58 @@
 """Vision Transformers (Dosovitskiy et al. 2020, arXiv 2010.11929)."""
 
 import functools
+import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from datadiet.errors import DataDietError
 from datadiet.models.layers import rising_rate, stochastic_depth
+from datadiet.models.published import HEAD, Published
 
 # Channels of a head, in all of the paper's sizes.
 _HEAD_CHANNELS = 64
 # Of layer norm, in the paper's code, torchvision and timm.
 _EPSILON = 1e-6
+
+# (library, modules, blocks, modules of a block, class token, position
+# embeddings, normalisation).
+_NAMES = (
+  (
+    'torchvision',
+    {'Conv_0': 'conv_proj.', 'LayerNorm_0': 'encoder.ln.', HEAD: 'heads.head.'},
+    'encoder.layers.encoder_layer_',
+    {
+      'LayerNorm_0': 'ln_1.',
+      'Attention_0/Dense_0': 'self_attention.in_proj_',
+      'Attention_0/Dense_1': 'self_attention.out_proj.',
+      'LayerNorm_1': 'ln_2.',
+      'Dense_0': 'mlp.0.',
+      'Dense_1': 'mlp.3.',
+    },
+    'class_token',
+    'encoder.pos_embedding',
+    'imagenet',
+  ),
+  (
+    'timm',
+    {'Conv_0': 'patch_embed.proj.', 'LayerNorm_0': 'norm.', HEAD: 'head.'},
+    'blocks.',
+    {
+      'LayerNorm_0': 'norm1.',
+      'Attention_0/Dense_0': 'attn.qkv.',
+      'Attention_0/Dense_1': 'attn.proj.',
+      'LayerNorm_1': 'norm2.',
+      'Dense_0': 'mlp.fc1.',
+      'Dense_1': 'mlp.fc2.',
+    },
+    'cls_token',
+    'pos_embed',
+    'half',
+  ),
+)
 
 
 class Attention(nn.Module):
@@ -108,6 +148,48 @@ class VisionTransformer(nn.Module):
     features = nn.LayerNorm(epsilon=_EPSILON)(first)
     self.sow('intermediates', 'features', features)
     return nn.Dense(self.num_classes)(features)
+
+  def published(self) -> tuple[Published, ...]:
+    """The names of torchvision and of timm."""
+    return tuple(
+      Published(
+        source,
+        {ours: name for ours, name in top.items()}
+        | {
+          f'EncoderBlock_{number}/{ours}': f'{block}{number}.{name}'
+          for number in range(self.depth)
+          for ours, name in inside.items()
+        },
+        {'token': token, 'positions': positions},
+        normalisation,
+        {'positions': self._resized_positions},
+      )
+      for source, top, block, inside, token, positions, normalisation in _NAMES
+    )
+
+  def _resized_positions(
+    self, positions: np.ndarray, image_shape: tuple[int, ...]
+  ) -> np.ndarray:
+    """Position embeddings of a square of patches for images of another size.
+
+    As timm does it: bicubic, smoothed where there are fewer patches; that of
+    the class token stays.
+
+    Args:
+      positions: float32[1, 1 + patches, width].
+      image_shape: (height, width, channels).
+    """
+    size = [self.image_size] * 2 if self.image_size else image_shape[:2]
+    grid = tuple(pixels // self.patch_size for pixels in size)
+    side = math.isqrt(positions.shape[1] - 1)
+    is_square = side**2 == positions.shape[1] - 1
+    if not is_square or grid == (side, side):
+      return positions
+    width = positions.shape[2]
+    of_patches = positions[0, 1:].reshape(side, side, width)
+    resized = jax.image.resize(of_patches, (*grid, width), 'cubic')
+    resized = np.asarray(resized).reshape(1, -1, width)
+    return np.concatenate([positions[:, :1], resized], 1)
 
   def _embed(self, images: jax.Array) -> jax.Array:
     """The class token and those of the patches: [batch, 1 + patches, width]."""

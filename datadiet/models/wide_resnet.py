@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from datadiet.models.published import HEAD, Published
+
 
 class WideBlock(nn.Module):
   """Norm, relu, 3x3, norm, relu, dropout, 3x3, with a shortcut.
@@ -79,6 +81,23 @@ class WideResNet(nn.Module):
     features = nn.relu(norm()(hidden)).mean((1, 2), dtype=jnp.float32)
     self.sow('intermediates', 'features', features)
     return nn.Dense(self.num_classes)(features)
+
+  def published(self) -> tuple[Published, ...]:
+    """The names of the usual network in PyTorch; no library has it."""
+    modules = {'Conv_0': 'conv1.', 'BatchNorm_0': 'bn1.', HEAD: 'fc.'}
+    per_stage = (self.depth - 4) // 6
+    for number in range(3 * per_stage):
+      stage, index = divmod(number, per_stage)
+      theirs = f'block{stage + 1}.layer.{index}'
+      for ours, name in (
+        ('BatchNorm_0', 'bn1'),
+        ('Conv_0', 'conv1'),
+        ('BatchNorm_1', 'bn2'),
+        ('Conv_1', 'conv2'),
+        ('Conv_2', 'convShortcut'),
+      ):
+        modules[f'WideBlock_{number}/{ours}'] = f'{theirs}.{name}.'
+    return (Published('wideresnet', modules),)
 
 
 def _conv(channels, size=3, strides=1, *, dtype) -> nn.Conv:

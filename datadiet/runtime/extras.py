@@ -20,6 +20,7 @@ EXTRA_OF = {
   'tensorflow': 'tfds',
   'tensorflow_datasets': 'tfds',
   'threadpoolctl': 'report',
+  'torch': 'torch',
   'vl_convert': 'report',
 }
 

@@ -37,11 +37,13 @@ class Context:
     config: of `config.resolve`.
     workdir: where artifacts go.
     dataset: the data, loaded once.
+    pretrained: what is stated of config.model.weights; None if there are none.
   """
 
   config: Config
   workdir: Workdir
   dataset: Dataset
+  pretrained: dict[str, Any] | None = None
 
   @property
   def runs(self) -> range:
@@ -166,6 +168,7 @@ class Context:
       'num_examples': self.num_examples,
       'step': step,
       'model': to_values(config.model),
+      'pretrained': self.pretrained,
       'model_seed': config.train.model_seed,
       'data_seed': config.train.data_seed,
       'subset_fraction': config.train.subset_fraction,

@@ -134,14 +134,22 @@ def _is_free(name: str, config: Config) -> bool:
   return config_lib.FIELDS[name].free
 
 
-def write_config(config: Config, workdir: Workdir) -> None:
+def write_config(
+  config: Config, workdir: Workdir, pretrained: dict[str, Any] | None = None
+) -> None:
   """Writes config.json, after all checks have passed.
+
+  Args:
+    config: of `open_config`.
+    workdir: where artifacts go.
+    pretrained: of `Context`.
 
   Raises:
     DataDietError: if it cannot be written.
   """
   if processes.is_lead():
-    artifacts.write_json(workdir.config, _provenance(config))
+    content = {**_provenance(config), 'pretrained': pretrained}
+    artifacts.write_json(workdir.config, content)
 
 
 def _plain(config: Config) -> dict:

@@ -163,7 +163,9 @@ def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:
   train_jobs(
     some_jobs,
     context.dataset,
-    dataclasses.replace(plan, uses_losses=uses_losses),
+    dataclasses.replace(
+      plan, uses_losses=uses_losses, pretrained=context.pretrained
+    ),
     make_run_mesh(
       len(some_jobs),
       config.train.batch_size,

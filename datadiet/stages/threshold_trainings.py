@@ -88,7 +88,10 @@ def train(context: Context) -> None:
     train_jobs(
       [job],
       with_extra_class(dataset, samples),
-      training_plan(config, config.train.num_steps),
+      dataclasses.replace(
+        training_plan(config, config.train.num_steps),
+        pretrained=context.pretrained,
+      ),
       make_run_mesh(1, config.train.batch_size),
       name=f'training with threshold samples {number + 1},',
       placements=context.placements,

@@ -1,5 +1,6 @@
 """The train stage: independent networks on all the data, to be scored."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -121,10 +122,12 @@ def run(context: Context) -> None:
   """Trains the runs that are not finished."""
   _check_networks_kept(context)
   _check_subset_unchanged(context)
+  plan, run_mesh = plan_and_mesh(context.config)
   train_jobs(
     jobs(context),
     context.dataset,
-    *plan_and_mesh(context.config),
+    dataclasses.replace(plan, pretrained=context.pretrained),
+    run_mesh,
     name='training run',
     placements=context.placements,
   )

@@ -21,7 +21,7 @@ from datadiet.runtime.progress import Progress, progress
 from datadiet.training.dynamics import dynamics_arrays
 from datadiet.training.feeds import open_feeds
 from datadiet.training.in_flight import InFlight
-from datadiet.training.initial import start_from
+from datadiet.training.initial import start
 from datadiet.training.jobs import (
   Job,
   Wave,
@@ -183,10 +183,9 @@ class _WaveLoop:
 
   def _initial_state(self):
     if self._first_step == 0:
-      state = self._trainer.init(self._slots)
-      if self._plan.train.init_from:
-        state = start_from(self._plan.train.init_from, state, self._trainer)
-      return state
+      return start(
+        self._plan, self._trainer, self._slots, self._dataset.image_shape
+      )
     template = self._trainer.state_shapes()
     restored, damaged = {}, None
     try:

@@ -25,6 +25,7 @@ class TrainingPlan:
     placement: where the data is kept, 'auto', 'device' or 'host'.
     dynamics: what is recorded of the examples in addition to the basics.
     uses_losses: whether the examples of an epoch depend on earlier losses.
+    pretrained: what is stated of `model.weights`; None if there are none.
     platform: of the devices that train; '' for those of the process.
     hparams: the whole config by dotted name, for TensorBoard alone.
   """
@@ -37,6 +38,7 @@ class TrainingPlan:
   placement: str = 'auto'
   dynamics: DynamicsSettings = DynamicsSettings()
   uses_losses: bool = False
+  pretrained: dict[str, Any] | None = None
   platform: str = ''
   hparams: Mapping[str, bool | int | float | str] = dataclasses.field(
     default_factory=dict

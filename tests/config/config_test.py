@@ -24,6 +24,7 @@ WRONG = {
   'dataset.label_key': _TEXT,
   'dataset.id_key': _TEXT,
   'dataset.image_size': (-1, *_INTEGERS),
+  'dataset.normalise': ('none', '', 0),
   'dataset.placement': ('gpu', '', 1),
   'dataset.train_splits': (('',), (3,), 'train', None),
   'dataset.test_split': _TEXT,
@@ -37,6 +38,7 @@ WRONG = {
   'dataset.label_noise.seed': _SEED,
   'dataset.label_noise.kind': ('shuffle', '', None),
   'model.name': ('resnet', 'ResNet18_lowres', '', 18),
+  'model.weights': _TEXT,
   'model.width': (-1, *_INTEGERS),
   'model.options': (3, None, ()),
   'optimizer.options': (3, None, ()),
@@ -160,7 +162,7 @@ def test_values_at_the_edge_are_allowed(name, value):
 @pytest.mark.parametrize(
   ('name', 'wrong', 'meant'),
   [
-    ('model.name', 'resnet18', 'resnet18_lowres'),
+    ('model.name', 'resnet18_low', 'resnet18_lowres'),
     ('score.names', ('el2n', 'forgeting'), 'forgetting'),
     ('select.policies', ('keepmax',), 'keep_max'),
     ('optimizer.schedule', 'cosin', 'cosine'),
