@@ -113,8 +113,8 @@ bench: $(STAMP) ## Measure all, beside PyTorch: DATA_DIR=... has CIFAR-10.
 	  $(if $(DATA_DIR),--data_dir=$(DATA_DIR))
 
 .PHONY: map
-map: $(STAMP) ## Draw the rooms of the package and the imports between them.
-	@$(VENV)/bin/python -m tools.house
+map: $(STAMP) ## Draw the rooms and their imports; SINCE=COMMIT: lines then, now.
+	@$(VENV)/bin/python -m tools.house $(if $(SINCE),--since=$(SINCE))
 
 .PHONY: lint
 lint: $(STAMP) ## Check the style, the types and the workflows alone.

@@ -15,11 +15,9 @@ import argparse
 import collections
 import dataclasses
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 
 import jax
@@ -27,15 +25,14 @@ import numpy as np
 from etils import epath
 from scipy import stats
 
-from benchmarks import loop, timing
+from benchmarks import bench, loop, timing
 from datadiet.data.dataset import Dataset
 from datadiet.feeding.epochs import AllExamples
-from datadiet.feeding.placement import Placements
-from datadiet.models import make_model
-from datadiet.models.settings import ModelSettings
+from datadiet.models.settings import ModelSettings, make_network
 from datadiet.runtime import compilation
 from datadiet.runtime.mesh import flat_mesh, make_run_mesh
 from datadiet.scoring.engine import ScoringEngine
+from datadiet.scoring.registry import PRECISIONS
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import OptimizerSettings
 from datadiet.training.plan import TrainingPlan
@@ -43,7 +40,6 @@ from datadiet.training.settings import TrainSettings
 from datadiet.training.trainer import Trainer
 
 SCORES = ('el2n', 'grand')
-_PACKAGES = ('jax', 'jaxlib', 'flax', 'libtpu', 'jax-cuda12-plugin')
 # Steps before those that are measured.
 _WARM_UP_STEPS = 20
 # name, start and end in nanoseconds.
@@ -174,21 +170,14 @@ def score(
   chunk_size: int,
 ) -> tuple[float, float, np.ndarray]:
   """Images per second, MiB of temporaries and the scores, float32[N]."""
-  network = make_model(
-    model.name,
-    num_classes=dataset.num_classes,
-    width=model.width,
-    dtype='bfloat16' if precision == 'bfloat16' else 'float32',
-  )
   engine = ScoringEngine(
     dataset.train,
-    network,
+    make_network(model, dataset.num_classes, PRECISIONS[precision]),
     (name,),
     mean=dataset.mean,
     std=dataset.std,
     chunk_size=chunk_size,
     mesh=flat_mesh(jax.devices()[:1]),
-    placements=Placements(),
     precision=precision,
   )
   temporary = engine.temporary_bytes(variables) / 2**20
@@ -223,25 +212,11 @@ def _peak_memory() -> str:
   return f'{memory["peak_bytes_in_use"] / 2**20:,.0f}'
 
 
-def _where() -> str:
-  versions = []
-  for package in _PACKAGES:
-    try:
-      versions.append(f'{package} {metadata.version(package)}')
-    except metadata.PackageNotFoundError:
-      continue
-  device = jax.devices()[0]
-  return (
-    f'{device.device_kind} ({device.platform}), {", ".join(versions)}, Python '
-    f'{platform.python_version()}; {timing.load()}'
-  )
-
-
 def report(options: argparse.Namespace) -> str:
   """Measures everything that was asked for; the tables as Markdown."""
   dataset = loop.random_dataset(options.num_images)
   lines = [
-    _where(),
+    f'{bench.where()}; {timing.load()}',
     '',
     '| training | images/s | device busy | peak memory so far, MiB |',
     '| --- | ---: | ---: | ---: |',

@@ -99,8 +99,8 @@ def run_part(name: str, flags: list[str]) -> list[timing.Row] | None:
   return rows
 
 
-def _where() -> str:
-  """The machine, in words, as a part's process sees it."""
+def where() -> str:
+  """The machine in words, as another process sees it."""
   program = (
     'import jax, os; d = jax.devices(); '
     'print(f"{len(d)} {d[0].device_kind}, {os.cpu_count()} cores, '
@@ -157,16 +157,16 @@ def main() -> None:
     if measured is None:
       failed.append(name)
     rows += measured or []
-  where = f'{_where()}; {load}'
+  machine = f'{where()}; {load}'
   size = 'quick sizes' if options.quick else 'full sizes'
-  table = f'{where}; {size}\n\n{timing.markdown(rows)}'
+  table = f'{machine}; {size}\n\n{timing.markdown(rows)}'
   if failed:
     table += f'\nFailed, see above: {", ".join(failed)}\n'
   print(table)
   if options.markdown:
     Path(options.markdown).write_text(table)
   if options.json:
-    about = {'where': where, 'quick': options.quick, 'failed': failed}
+    about = {'where': machine, 'quick': options.quick, 'failed': failed}
     Path(options.json).write_text(timing.as_json(rows, **about))
   sys.exit(1 if failed else 0)
 

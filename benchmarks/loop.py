@@ -1,16 +1,12 @@
 """The training loop against the bare jitted step, in one process.
 
-    python -m benchmarks.loop [--model simple_cnn] [--batch_size 128]
-
-Both train the same network on batches of the same shapes, in turns. The loop is
-the real one, `train_jobs`, with its order, gathers, log points and writers, but
-no evaluation in between; the bare step gets one batch that is already on the
-device. Prints images per second of both and their ratio, round by round. In
-the table of benchmarks.bench it is ResNet-18, also without augmentation, and
-beside the compiled step of PyTorch in the same type.
+Both train ResNet-18 on batches of the same shapes, in turns. The loop is the
+real one, `train_jobs`, with its order, gathers, log points and writers, but no
+evaluation in between; the bare step gets one batch that is already on the
+device. Also without augmentation, and beside the compiled step of PyTorch in
+the same type.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import functools
@@ -28,9 +24,10 @@ from datadiet import config as config_lib
 from datadiet.configs import resnet18_cifar10
 from datadiet.data.dataset import Dataset, Split, make_dataset
 from datadiet.feeding.epochs import AllExamples
-from datadiet.models import make_model
+from datadiet.models.settings import make_network
 from datadiet.runtime import compilation
 from datadiet.runtime import mesh as mesh_lib
+from datadiet.runtime.platform import platform_of
 from datadiet.runtime.randomness import run_key
 from datadiet.stages.context import training_plan
 from datadiet.stages.opening import choose_dtype
@@ -72,12 +69,7 @@ def random_dataset(num_examples: int, image_size: int = 32) -> Dataset:
 
 def bare_step(dataset: Dataset, plan: TrainingPlan):
   """A function that trains a number of steps and says the seconds it took."""
-  model = make_model(
-    plan.model.name,
-    num_classes=10,
-    width=plan.model.width,
-    dtype=plan.model.dtype,
-  )
+  model = make_network(plan.model, dataset.num_classes)
   tx = make_optimizer(plan.optimizer, plan.train.schedule_steps)
   step = compilation.jit(
     make_train_step(
@@ -111,14 +103,25 @@ def bare_step(dataset: Dataset, plan: TrainingPlan):
     }
   )
 
-  def run(num_steps: int) -> float:
+  def one_step() -> None:
     nonlocal state
+    state = step(state, batch, keys)
+
+  return _timed(one_step, lambda: jax.block_until_ready(state))
+
+
+def _timed(
+  step: Callable[[], None], wait: Callable[[], object]
+) -> Callable[[int], float]:
+  """A function of a number of steps: the seconds they take, after a few."""
+
+  def run(num_steps: int) -> float:
     for position in range(num_steps + WARM_UP_STEPS):
       if position == WARM_UP_STEPS:
-        jax.block_until_ready(state)
+        wait()
         start = time.perf_counter()
-      state = step(state, batch, keys)
-    jax.block_until_ready(state)
+      step()
+    wait()
     return time.perf_counter() - start
 
   return run
@@ -202,13 +205,13 @@ def make_settings(
     width: of the model; 0 for its own.
     batch_size: examples a step.
     num_steps: a multiple of the steps a call.
-    **changes: of other settings.
+    **changes: of other settings of `config.train`.
   """
   config = config_lib.resolve(resnet18_cifar10.get_config())
   config = choose_dtype(config, None)
   program = training_plan(config, 0, ())
   total = num_steps + (WARM_UP_CALLS + 1) * program.steps_per_call
-  on_cpu = jax.default_backend() == 'cpu'
+  on_cpu = platform_of() == 'cpu'
   train = dataclasses.replace(
     program.train,
     batch_size=batch_size,
@@ -216,8 +219,9 @@ def make_settings(
     log_every_steps=10 if on_cpu else program.train.log_every_steps,
     eval_every_steps=total,
     checkpoint_every_steps=total,
+    **changes,
   )
-  plan = dataclasses.replace(
+  return dataclasses.replace(
     program,
     model=dataclasses.replace(program.model, name=model, width=width),
     optimizer=OptimizerSettings(learning_rate=0.01),
@@ -225,7 +229,6 @@ def make_settings(
     num_steps=total,
     dynamics=DynamicsSettings(),
   )
-  return dataclasses.replace(plan, **changes)
 
 
 def torch_step(plan: TrainingPlan) -> Callable[[int], float]:
@@ -241,28 +244,21 @@ def torch_step(plan: TrainingPlan) -> Callable[[int], float]:
   )
   step = subject.train_step(channels_last=True, compiled=True, wait=False)
 
-  def run(num_steps: int) -> float:
-    for position in range(num_steps + WARM_UP_STEPS):
-      if position == WARM_UP_STEPS:
-        subject.wait()
-        start = time.perf_counter()
-      step()
-    subject.wait()
-    return time.perf_counter() - start
-
-  return run
+  return _timed(step, subject.wait)
 
 
 def rows(options) -> list[timing.Row]:
   """The loop, the bare step, that without augmentation, PyTorch's step."""
   logging.set_verbosity(logging.WARNING)
-  on_cpu = jax.default_backend() == 'cpu'
+  on_cpu = platform_of() == 'cpu'
   width = 16 if options.quick else 64
   batch_size = 64 if on_cpu else 512
   num_steps = 8 if on_cpu else 100
   dataset = random_dataset(4 * batch_size)
-  settings = make_settings('resnet18_lowres', width, batch_size, num_steps)
-  plain = dataclasses.replace(settings, augmentation='none')
+  make = functools.partial(
+    make_settings, 'resnet18_lowres', width, batch_size, num_steps
+  )
+  settings, plain = make(), make(augmentation='none')
   builders = {
     # First: it crashes after TensorFlow, which the loop imports.
     _TORCH: lambda: torch_step(settings),
@@ -288,7 +284,7 @@ def rows(options) -> list[timing.Row]:
   )
   table = functools.partial(
     timing.rows_of,
-    f'ResNet-18, width {width}, batch {batch_size}, {settings.dtype}',
+    f'ResNet-18, width {width}, batch {batch_size}, {settings.model.dtype}',
     unit='images/s',
   )
   found = table(
@@ -306,46 +302,3 @@ def rows(options) -> list[timing.Row]:
   pair = {name: measured[name] for name in (_LOOP, _TORCH)}
   target = {_LOOP: 'at least 1.2 on a GPU'}
   return found + table(pair, against={_LOOP: _TORCH}, target=target)[:1]
-
-
-def main() -> None:
-  """Measures and prints."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--model', default='simple_cnn')
-  parser.add_argument('--width', type=int, default=0)
-  parser.add_argument('--batch_size', type=int, default=128)
-  parser.add_argument('--num_steps', type=int, default=40)
-  parser.add_argument('--repeats', type=int, default=5)
-  options = parser.parse_args()
-  logging.set_verbosity(logging.WARNING)
-  settings = make_settings(
-    options.model, options.width, options.batch_size, options.num_steps
-  )
-  dataset = random_dataset(10 * options.batch_size)
-  runs = {
-    'bare step': bare_step(dataset, settings),
-    'training loop': real_loop(dataset, settings),
-  }
-  images = options.num_steps * options.batch_size
-  for run in runs.values():  # Compiles.
-    run(options.num_steps)
-  ratios = []
-  for number in range(options.repeats):
-    # In turns, and the order changes: these machines drift.
-    names = list(runs) if number % 2 else list(runs)[::-1]
-    rates = {name: images / runs[name](options.num_steps) for name in names}
-    ratios.append(rates['training loop'] / rates['bare step'])
-    print(
-      f'round {number + 1}: '
-      + ', '.join(f'{name} {rate:.0f} images/s' for name, rate in rates.items())
-      + f', ratio {ratios[-1]:.3f}'
-    )
-  print(
-    f'{options.model}, batch {options.batch_size}, '
-    f'{jax.devices()[0].device_kind}: loop / bare step = '
-    f'{np.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})'
-  )
-
-
-if __name__ == '__main__':
-  main()

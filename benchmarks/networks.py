@@ -6,11 +6,10 @@ import warnings
 from argparse import Namespace
 from collections.abc import Callable
 
-import jax
-
 from benchmarks import timing
-from benchmarks.grand import Subject, Timed
+from benchmarks.subject import JACREV_BATCH, Subject
 from datadiet.runtime import compilation
+from datadiet.runtime.platform import platform_of
 
 # name: what is compiled, of Subject
 _OURS = {
@@ -43,16 +42,6 @@ _TARGETS = {
   'chunked vmap(grad)': 'at most 0.40',
   'jacrev of the losses (the predecessor)': 'at most 0.10',
 }
-# Examples a Jacobian, as in benchmarks.grand.
-_JACREV_CHUNK = 16
-
-
-def _call_ours(timed: Timed) -> Callable[[], float]:
-  def call() -> float:
-    timed.run()
-    return timed.batch_size / timed.seconds[-1]
-
-  return call
 
 
 def _call(function: Callable[[], None], num_images: int) -> Callable:
@@ -66,13 +55,11 @@ def _call(function: Callable[[], None], num_images: int) -> Callable:
 
 def _our_contenders(width, dtype, batch_size, chunk) -> dict[str, Callable]:
   subject = functools.cache(lambda: Subject('resnet18_lowres', width, dtype))
-  # A Jacobian holds a gradient an example, and more than once.
-  sizes = {'vmap_grad': chunk, 'jacrev': min(chunk, _JACREV_CHUNK)}
+  sizes = {'vmap_grad': chunk, 'jacrev': min(chunk, JACREV_BATCH)}
 
   def build(function):
     size = sizes.get(function, batch_size)
-    options = compilation.compiler_options()
-    return _call_ours(subject().compile(function, size, options))
+    return subject().compile(function, size, compilation.compiler_options())
 
   return {
     name: timing.built_late(functools.partial(build, function))
@@ -116,7 +103,7 @@ def rows(options: Namespace) -> list[timing.Row]:
   """
   # Opacus registers hooks on inputs without gradients, and says so each time.
   warnings.filterwarnings('ignore', 'Full backward hook')
-  on_cpu = jax.default_backend() == 'cpu'
+  on_cpu = platform_of() == 'cpu'
   width = 16 if options.quick else 64
   if on_cpu:
     batch_size, chunk = (32, 8) if options.quick else (64, 16)

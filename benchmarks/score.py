@@ -14,7 +14,7 @@ from collections.abc import Callable
 import jax
 
 from benchmarks import loop, timing
-from benchmarks.grand import Subject, Timed
+from benchmarks.subject import Subject
 from datadiet.configs import base
 from datadiet.runtime import compilation
 from datadiet.runtime.mesh import flat_mesh
@@ -38,14 +38,10 @@ def _engine(subject: Subject, name: str, chunk_size: int) -> Callable:
     mesh=flat_mesh(jax.devices()[:1]),
     precision=base.get_config().score.dtype,
   )
-  variables = {
-    'params': subject.state.params,
-    'batch_stats': subject.state.batch_stats,
-  }
 
   def call() -> float:
     start = time.perf_counter()
-    engine.score(variables)
+    engine.score(subject.variables)
     return dataset.train.num_examples / (time.perf_counter() - start)
 
   return call
@@ -54,9 +50,7 @@ def _engine(subject: Subject, name: str, chunk_size: int) -> Callable:
 def _bare(subject: Subject, name: str, batch_size: int, precision: str | None):
   """A contender that calls a function on one batch as often."""
   with jax.default_matmul_precision(precision):
-    timed: Timed = subject.compile(
-      name, batch_size, compilation.compiler_options()
-    )
+    timed = subject.compile(name, batch_size, compilation.compiler_options())
 
   def call() -> float:
     start = time.perf_counter()
@@ -70,7 +64,7 @@ def _bare(subject: Subject, name: str, batch_size: int, precision: str | None):
 
 def rows(options: Namespace) -> list[timing.Row]:
   """Images per second, in turns."""
-  on_cpu = jax.default_backend() == 'cpu'
+  on_cpu = flat_mesh().platform == 'cpu'
   width = 16 if options.quick else 64
   batch_size = (32 if options.quick else 64) if on_cpu else 512
   precision = base.get_config().score.dtype

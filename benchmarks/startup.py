@@ -7,15 +7,14 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-import jax
-
 from benchmarks import timing
+from datadiet.runtime.platform import platform_of
 
 
 def _seconds(flags: list[str]) -> float:
   """Starts the program and kills it once its first step has ended."""
   # The loop waits for each step on CPU, elsewhere for the second last.
-  until = 1 if jax.default_backend() == 'cpu' else 3
+  until = 1 if platform_of() == 'cpu' else 3
   start = time.perf_counter()
   process = subprocess.Popen(
     [sys.executable, '-m', 'datadiet.main', '--verbosity=1', *flags],

@@ -71,6 +71,20 @@ def test_the_map_names_every_room():
   assert drawn.endswith('circles: 0\nupward: 0')
 
 
+def test_lines_are_counted_as_they_are_and_as_they_were():
+  counts = house.lines()
+  path = PACKAGE / 'errors.py'
+  assert counts['errors'] == len(path.read_text().splitlines())
+  if not (house.REPOSITORY / '.git').exists():
+    pytest.skip('no history is here')
+  table = house.draw_since('HEAD').splitlines()
+  (row,) = [line for line in table if line.startswith('the package')]
+  _, _, before, after, difference = row.replace(',', '').split()
+  assert int(after) - int(before) == int(difference) and int(before) > 10_000
+  with pytest.raises(SystemExit, match='no_such_commit'):
+    house.lines('no_such_commit')
+
+
 @modules
 def test_parts_that_a_room_must_not_know(path):
   for part in FORBIDDEN.get(room_of(path), ()):

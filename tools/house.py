@@ -1,17 +1,24 @@
 """The rooms of the package and the imports between them, as a map.
 
-    python -m tools.house          rooms, lines, imports; circles, upward arrows
+    python -m tools.house                   rooms, lines, imports; circles
+    python -m tools.house --since=0b1e499   and the lines at a commit and now
 
 tests/architecture_test.py holds the house to it.
 """
 
+import argparse
 import ast
 import functools
+import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / 'datadiet'
+# Where there is code, and how the names of its files end.
+_FOLDERS = (PACKAGE.name, 'benchmarks', 'tests', 'tools')
+_ENDINGS = ('.py', '.html', '.css', '.js')
 
 # From the top of the house to its ground; a room imports from lower floors.
 FLOORS = (
@@ -121,36 +128,95 @@ def upward(found: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
         yield room, other
 
 
-def lines_of(room: str) -> int:
-  """Lines of a room's modules and templates."""
-  folder = PACKAGE / room
-  files = [PACKAGE / f'{room}.py']
-  if folder.is_dir():
-    suffixes = ('.py', '.html', '.css', '.js')
-    files = [path for path in folder.rglob('*') if path.suffix in suffixes]
-  return sum(len(path.read_text().splitlines()) for path in files)
+def lines(commit: str = '') -> Counter[str]:
+  """Lines of each room's modules and templates, and of the folders beside.
+
+  Args:
+    commit: of git; '' for the files as they are.
+
+  Raises:
+    SystemExit: if git knows no such commit.
+  """
+  found: Counter[str] = Counter()
+  for path, number in _files_at(commit) if commit else _files():
+    top, part, *_ = path.split('/')
+    is_package = top == PACKAGE.name
+    found[part.removesuffix('.py') if is_package else f'{top}/'] += number
+  return found
+
+
+def _files() -> Iterator[tuple[str, int]]:
+  """(path, number of lines) of all files with code."""
+  for top in _FOLDERS:
+    for path in (REPOSITORY / top).rglob('*.*'):
+      if path.suffix in _ENDINGS:
+        number = len(path.read_text().splitlines())
+        yield path.relative_to(REPOSITORY).as_posix(), number
+
+
+def _files_at(commit: str) -> Iterator[tuple[str, int]]:
+  """As `_files`, at a commit."""
+  wanted = [f'{top}/*{ending}' for top in _FOLDERS for ending in _ENDINGS]
+  counted = subprocess.run(
+    ['git', 'grep', '-c', '-e', '', commit, '--', *wanted],
+    cwd=REPOSITORY,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  if counted.returncode:
+    raise SystemExit(f'{commit}: {counted.stderr.strip() or "no such commit"}')
+  for line in counted.stdout.splitlines():
+    path, _, number = line.removeprefix(f'{commit}:').rpartition(':')
+    yield path, int(number)
+
+
+def draw_since(commit: str) -> str:
+  """Lines by room at a commit and now, the rooms of now first."""
+  before, after = lines(commit), lines()
+  names = [*rooms(), *sorted({*before, *after} - {*rooms()})]
+  total = {
+    label: sum(found[name] for name in found if not name.endswith('/'))
+    for label, found in (('before', before), ('after', after))
+  }
+  rows = [(name, before[name], after[name]) for name in names]
+  rows.append(('the package', total['before'], total['after']))
+  return '\n'.join(
+    [f'{"lines":20} {commit:>10} {"now":>8}']
+    + [
+      f'{name:20} {old:10,} {new:8,} {new - old:+8,}' for name, old, new in rows
+    ]
+  )
 
 
 def draw() -> str:
   """The map, as lines of text."""
-  found = arrows()
-  lines = []
+  found, counts = arrows(), lines()
+  text = []
   for number, floor in enumerate(FLOORS):
     for room in floor:
       used = ' '.join(other for other in rooms() if other in found[room])
-      lines.append(
-        f'{number:2}  {room:15} {lines_of(room):6,}  {used}'.rstrip()
-      )
+      text.append(f'{number:2}  {room:15} {counts[room]:6,}  {used}'.rstrip())
   num_arrows = sum(map(len, found.values()))
-  total = sum(map(lines_of, rooms()))
-  lines += [
+  total = sum(counts[room] for room in rooms())
+  text += [
     '',
     f'{len(rooms())} rooms, {num_arrows} imports between them, {total:,} lines',
     f'circles: {circles(found) or 0}',
     f'upward: {list(upward(found)) or 0}',
   ]
-  return '\n'.join(lines)
+  return '\n'.join(text)
+
+
+def main() -> None:
+  """Prints the map."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--since', default='', help='a commit to compare with')
+  since = parser.parse_args().since
+  print(draw())
+  if since:
+    print(f'\n{draw_since(since)}')
 
 
 if __name__ == '__main__':
-  print(draw())
+  main()

@@ -76,13 +76,13 @@ def check_labels(
 
 
 def check_range(
-  labels: np.ndarray, ids: Sequence, num_classes: int, where: str
+  labels: np.ndarray, ids: np.ndarray, num_classes: int, where: str
 ) -> None:
   """Checks that all labels are numbers of classes.
 
   Args:
     labels: int[num].
-    ids: of the examples, for messages.
+    ids: str[num], of the examples, for messages.
     num_classes: number of classes.
     where: the file or split, for messages.
 

@@ -17,7 +17,7 @@ from datadiet.data.dataset import Dataset
 from datadiet.data.label_arrays import labels_by_position, read_arrays
 from datadiet.data.label_columns import all_numbers, column_labels
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.workdir import storage
+from datadiet.workdir import artifacts
 
 # Column -> values of all rows.
 _Columns = Mapping[str, Sequence]
@@ -47,7 +47,7 @@ def read_labels(
     DataDietError: if they do not fit; names the file and the example.
   """
   where, key = file_and_key(path)
-  content = _read(where)
+  content = artifacts.read_bytes(where)
   if where.suffix in ('.csv', '.parquet') and not _is_array(content):
     columns = _table(where, content)
     labels = _by_id(columns, key, dataset, are, str(where))
@@ -75,17 +75,6 @@ def file_and_key(path: str) -> tuple[epath.Path, str]:
       'of its columns or arrays'
     )
   return where, key
-
-
-def _read(where: epath.Path) -> bytes:
-  try:
-    return storage.read_bytes(where)
-  except FileNotFoundError as error:
-    raise DataDietError(f'{where} does not exist') from error
-  except OSError as error:
-    if storage.is_remote(where):
-      raise
-    raise DataDietError(f'cannot read {where}: {error.strerror}') from error
 
 
 def _is_array(content: bytes) -> bool:

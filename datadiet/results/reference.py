@@ -2,7 +2,7 @@
 
 Each file of `reference_scores/` is of one set of networks on one data set:
 'ids', 'manifest' (JSON text) and one float32 array a score, as `python -m
-benchmarks.reference` writes it. A new file there is all that a new set needs.
+tools.pack_reference` writes it. A new file there is all that a new set needs.
 """
 
 import importlib.resources

@@ -155,7 +155,12 @@ def read_json(path: epath.PathLike) -> Any:
     ) from error
 
 
-def _read_bytes(path: epath.Path) -> bytes:
+def read_bytes(path: epath.Path) -> bytes:
+  """Reads a file.
+
+  Raises:
+    DataDietError: if it does not exist or cannot be read.
+  """
   try:
     return storage.read_bytes(path)
   except FileNotFoundError as error:
@@ -192,7 +197,7 @@ def read_npy(
   """
   path = epath.Path(path)
   remedy = '' if from_user else '; delete it to make it anew'
-  content = _read_bytes(path)
+  content = read_bytes(path)
   try:
     # np.load would also open archives, of .npz and of torch.save.
     array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
@@ -239,7 +244,7 @@ def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
     DataDietError: if the file is missing or damaged.
   """
   path = epath.Path(path)
-  content = _read_bytes(path)
+  content = read_bytes(path)
   try:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
       return dict(archive)

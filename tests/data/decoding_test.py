@@ -59,7 +59,7 @@ def test_request_to_stop_ends_decoding(tmp_path, monkeypatch):
 
 
 def test_rate_on_one_core():
-  """A bound that a busy machine keeps; benchmarks/decode.py measures."""
+  """A bound that a busy machine keeps; benchmarks/data.py measures."""
   images = formats.random_images(500)
   contents = [formats.encode(image, 'JPEG', quality=90) for image in images]
   best = 0.0

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import datadiet
-from benchmarks import reference as packing
 from datadiet.errors import DataDietError
 from datadiet.results import reference
+from tools import pack_reference as packing
 
 
 @pytest.mark.parametrize('name', reference.reference_names())

@@ -1,6 +1,6 @@
 """Packs the mean scores of a workdir as reference scores of the package.
 
-    python -m benchmarks.reference WORKDIR NAME [--step=N] [--scores el2n ...]
+    python -m tools.pack_reference WORKDIR NAME [--step=N] [--scores el2n ...]
 
 writes datadiet/results/reference_scores/NAME.npz, which
 `datadiet.load_reference_scores(NAME)` reads.
