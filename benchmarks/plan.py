@@ -14,7 +14,11 @@ import argparse
 import dataclasses
 import math
 
+import flax.linen as nn
+
+from datadiet.models import make_model
 from datadiet.runtime.mesh import choose_slots
+from datadiet.training.state import variable_shapes
 
 # Shares of the peak that training reaches.
 _ARITHMETIC, _MEMORY, _LINK = 0.5, 0.7, 0.7
@@ -86,45 +90,30 @@ class Network:
   params: float
 
 
-def _residual(size, stem, stages, bottleneck) -> Network:
-  """Counts a ResNet; `stem` is (kernel, channels, stride, pooling)."""
-  kernel, width, stride, pooling = stem
-  size //= stride
-  convolutions = [(kernel, 3, width, size)]
-  size //= pooling
-  channels = width
-  for stage, num_blocks in enumerate(stages):
-    inner = width * 2**stage
-    outer = 4 * inner if bottleneck else inner
-    for block in range(num_blocks):
-      before, step = size, 2 if stage and not block else 1
-      size //= step
-      if bottleneck:
-        convolutions += [
-          (1, channels, inner, before),
-          (3, inner, inner, size),
-          (1, inner, outer, size),
-        ]
-      else:
-        convolutions += [(3, channels, inner, size), (3, inner, inner, size)]
-      if step > 1 or channels != outer:
-        convolutions.append((1, channels, outer, size))
-      channels = outer
-  weights = [k * k * i * o for k, i, o, _ in convolutions]
-  areas = [size * size for *_, size in convolutions]
+def count(model_name: str, size: int) -> Network:
+  """Counts the convolutions for an image of size x size; computes nothing."""
+  found: list[tuple[int, int, int]] = []
+
+  def note(call, inputs, options, context):
+    outputs = call(*inputs, **options)
+    if isinstance(context.module, nn.Conv):
+      num_weights = context.module.get_variable('params', 'kernel').size
+      _, height, width, channels = outputs.shape
+      found.append((num_weights, height * width, channels))
+    return outputs
+
+  with nn.intercept_methods(note):
+    variable_shapes(make_model(model_name, num_classes=10), (size, size, 3))
   return Network(
-    2 * sum(w * area for w, area in zip(weights, areas, strict=True)),
-    sum(
-      o * area for (_, _, o, _), area in zip(convolutions, areas, strict=True)
-    ),
-    len(convolutions),
-    sum(weights),
+    sum(2 * num_weights * area for num_weights, area, _ in found),
+    sum(area * channels for _, area, channels in found),
+    len(found),
+    sum(num_weights for num_weights, _, _ in found),
   )
 
 
-RESNET18 = _residual(32, (3, 64, 1, 1), (2, 2, 2, 2), False)
-# With the usual stem for large images, which datadiet has no network with yet.
-RESNET50 = _residual(224, (7, 64, 2, 2), (3, 4, 6, 3), True)
+RESNET18 = count('resnet18_lowres', 32)
+RESNET50 = count('resnet50', 224)
 
 
 def step_seconds(

@@ -62,6 +62,7 @@ def test_what_a_mesh_decides_follows_its_devices(
   assert asked == ([False] if platform == 'cpu' else [])
 
 
-def test_nothing_in_the_package_asks_for_the_default_backend():
-  texts = {house.name_of(path): path.read_text() for path in house.modules()}
-  assert not [name for name in texts if 'default_backend' in texts[name]]
+def test_nothing_asks_for_the_default_backend():
+  benchmarks = (house.REPOSITORY / 'benchmarks').glob('*.py')
+  for path in [*house.modules(), *benchmarks]:
+    assert 'default_backend' not in path.read_text(), path
