@@ -35,6 +35,14 @@ class Preempted(Exception):
   """The process was asked to stop; everything needed to resume is saved."""
 
 
+def counted(number: int, noun: str) -> str:
+  """A number of things for a message: '1 run', '2 runs', '3 classes'."""
+  if number == 1:
+    return f'1 {noun}'
+  ending = 'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'
+  return f'{number:,} {noun}{ending}'
+
+
 def report(error: DataDietError) -> int:
   """Says an error to the user in one line; returns the exit code it means."""
   print(f'datadiet: {error}', file=sys.stderr)

@@ -29,11 +29,7 @@ def check_together(config: Config) -> None:
       f'config.optimizer.warmup_fraction: {warmup} is not allowed with the '
       f'schedule {schedule!r}, which would never fall; allowed: below 1'
     )
-  if config.train.subset_path and config.train.subset_fraction < 1.0:
-    raise ConfigError(
-      f'config.train.subset_path: {config.train.subset_path!r} is not allowed '
-      'with train.subset_fraction below 1; allowed: one of the two'
-    )
+  _check_left_out(config)
   _check_model(config)
   if config.model.weights and config.train.init_from:
     raise ConfigError(
@@ -89,6 +85,34 @@ def check_steps(config: Config) -> None:
       )
 
 
+def _check_left_out(config: Config) -> None:
+  """Checks the settings that say which examples a run does not train on."""
+  train = config.train
+  if train.subset_path and train.subset_fraction < 1.0:
+    raise ConfigError(
+      f'config.train.subset_path: {train.subset_path!r} is not allowed with '
+      'train.subset_fraction below 1; allowed: one of the two'
+    )
+  if train.folds and (train.subset_path or train.subset_fraction < 1.0):
+    other = 'subset_path' if train.subset_path else 'subset_fraction below 1'
+    raise ConfigError(
+      f'config.train.folds: {train.folds} is not allowed with train.{other}; '
+      'allowed: one of the two'
+    )
+  if train.folds and train.num_runs % train.folds:
+    raise ConfigError(
+      f'config.train.num_runs: {train.num_runs} is not allowed with '
+      f'train.folds={train.folds}; allowed: a multiple, such as {train.folds}'
+    )
+  fraction, num_runs = train.subset_fraction, train.num_runs
+  if fraction < 1.0 and not enough_runs(num_runs, fraction):
+    raise ConfigError(
+      f'config.train.subset_fraction: {fraction} with {num_runs} runs cannot '
+      'leave every example in and out of a run; allowed: train.num_runs times '
+      'it from 1 to train.num_runs - 1, rounded up'
+    )
+
+
 def _check_model(config: Config) -> None:
   name = MODEL_ALIASES.get(config.model.name, config.model.name)
   try:
@@ -107,23 +131,18 @@ def _check_schedule(config: Config) -> None:
 def _check_scores(config: Config) -> None:
   """Checks the settings that scores need."""
   names = registry.resolve(config.score.names)
-  fraction, num_runs = config.train.subset_fraction, config.train.num_runs
-  if fraction < 1.0 and not enough_runs(num_runs, fraction):
+  leaves_out = config.train.leaves_out
+  if leaves_out and not registry.of_kind(names, registry.FORWARD):
+    setting = 'folds' if config.train.folds else 'subset_fraction below 1'
     raise ConfigError(
-      f'config.train.subset_fraction: {fraction} with {num_runs} runs cannot '
-      'leave every example in and out of a run; allowed: train.num_runs times '
-      'it from 1 to train.num_runs - 1, rounded up'
+      f'config.score.names: {names} is not allowed with train.{setting}, which '
+      'is there to predict the examples left out; allowed: with a score of a '
+      "forward pass, such as 'el2n'"
     )
-  if fraction < 1.0 and not registry.of_kind(names, registry.FORWARD):
-    raise ConfigError(
-      f'config.score.names: {names} is not allowed with train.subset_fraction '
-      'below 1, which is there to predict the examples left out; allowed: with '
-      "a score of a forward pass, such as 'el2n'"
-    )
-  if registry.of_kind(names, registry.HELD_OUT) and fraction == 1.0:
+  if registry.of_kind(names, registry.HELD_OUT) and not leaves_out:
     raise ConfigError(
       "config.score.names: 'memorization' needs runs that leave examples out; "
-      'allowed: with train.subset_fraction below 1, such as 0.7'
+      'allowed: with train.subset_fraction below 1, such as 0.7, or train.folds'
     )
   if registry.of_kind(names, registry.TRAJECTORY) and 'grand' not in names:
     raise ConfigError(

@@ -11,7 +11,11 @@ import numpy as np
 
 from datadiet.errors import DataDietError
 from datadiet.feeding.epochs import Epochs
-from datadiet.runtime.randomness import SUBSET_STREAM, generator
+from datadiet.runtime.randomness import (
+  FOLD_STREAM,
+  SUBSET_STREAM,
+  generator,
+)
 
 
 def held_out_subsets(
@@ -43,6 +47,34 @@ def enough_runs(num_runs: int, fraction: float) -> bool:
   """Whether subsets can leave every example in and out of at least one run."""
   expected = round(fraction * num_runs, 9)
   return expected >= 1 and np.ceil(expected) <= num_runs - 1
+
+
+def fold_subsets(
+  labels: np.ndarray, num_runs: int, folds: int, *, seed: int
+) -> np.ndarray:
+  """The subsets of cross-validation: run r leaves out fold r % folds.
+
+  Every `folds` runs are a repeat with a draw of its own, in which each example
+  is left out by exactly one run. Folds are stratified: in size, and in the
+  number of each class, they differ by one at most. A repeat does not depend on
+  how many others there are.
+
+  Args:
+    labels: int[N].
+    num_runs: a multiple of `folds`.
+    folds: 2 or more.
+    seed: `data_seed`.
+
+  Returns:
+    bool[num_runs, N], true where a run trains on an example.
+  """
+  inside = np.ones((num_runs, len(labels)), bool)
+  for repeat in range(num_runs // folds):
+    shuffled = generator(seed, repeat, FOLD_STREAM).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind='stable')]
+    for fold in range(folds):
+      inside[repeat * folds + fold, by_class[fold::folds]] = False
+  return inside
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:

@@ -92,7 +92,9 @@ def _flatten(config: dict, prefix: str = '') -> Iterator[tuple[str, Any]]:
 def score_context(material: Material) -> Values:
   """Stability by score, correlations, the data map, and training curves."""
   results = material.results
-  leaves_out = results.config.get('train', {}).get('subset_fraction', 1.0) < 1
+  train = results.config.get('train', {})
+  folds = train.get('folds', 0)
+  leaves_out = folds > 0 or train.get('subset_fraction', 1.0) < 1
   stability = analysis.run_stability(results)
   correlations = analysis.rank_correlations(results)
   data_map = analysis.data_map(results)
@@ -106,7 +108,9 @@ def score_context(material: Material) -> Values:
     if len(stability):
       drawn['stability'] = charts.stability_chart(stability)
   return {
-    'averaged_over': _averaged_over(len(results.score_runs()), leaves_out),
+    'averaged_over': _averaged_over(
+      len(results.score_runs()), leaves_out, folds
+    ),
     'runs_leave_out': leaves_out,
     'stability': analysis.stability_by_score(stability),
     'top_fraction': analysis.TOP_FRACTION,
@@ -123,10 +127,15 @@ def example_context(material: Material) -> Values:
   return {}
 
 
-def _averaged_over(num_runs: int, leaves_out: bool) -> str:
+def _averaged_over(num_runs: int, leaves_out: bool, folds: int) -> str:
   """Which runs a mean score is of, in words."""
   if num_runs == 1:
     return 'of one run'
+  if folds:
+    return (
+      f'means over {num_runs} runs of {folds} folds: scores of a forward pass '
+      'over those that did not train on the example, others over those that did'
+    )
   if leaves_out:
     return f'means over those of {num_runs} runs that trained on the example'
   return f'means over {num_runs} runs, or over those of them that have a score'

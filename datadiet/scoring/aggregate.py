@@ -141,6 +141,43 @@ def _share(right: np.ndarray, among: np.ndarray) -> np.ndarray:
   return (right & among).sum(0) / among.sum(0)
 
 
+def of_trained_on(
+  scores_by_run: Sequence[np.ndarray], trained_on: np.ndarray
+) -> list[np.ndarray]:
+  """Scores of some runs, NaN where these did not train on the example.
+
+  Args:
+    scores_by_run: float32[N] each.
+    trained_on: bool[num_runs, N], of these runs.
+  """
+  return [
+    np.where(inside, scores, np.float32(np.nan))
+    for scores, inside in zip(scores_by_run, trained_on, strict=True)
+  ]
+
+
+def by_repeat(
+  scores_by_run: Sequence[np.ndarray], trained_on: np.ndarray, folds: int
+) -> list[np.ndarray]:
+  """The score of each example by the run of each repeat that left it out.
+
+  Args:
+    scores_by_run: [N] each, of all runs.
+    trained_on: bool[num_runs, N], of `order.fold_subsets`.
+    folds: runs of a repeat.
+
+  Returns:
+    [N] for each repeat.
+  """
+  scores = np.stack(scores_by_run)
+  found = []
+  for first in range(0, len(scores), folds):
+    repeat = slice(first, first + folds)
+    left_out = trained_on[repeat].argmin(0)
+    found.append(scores[repeat][left_out, np.arange(len(left_out))])
+  return found
+
+
 def out_of_sample_mean(
   probs_by_run: Sequence[np.ndarray], trained_on: np.ndarray
 ) -> np.ndarray:

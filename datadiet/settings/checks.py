@@ -157,6 +157,10 @@ def options(words: str) -> Check:
   )
 
 
+folds = Check(
+  lambda value: is_integer(value) and (value == 0 or 2 <= value <= MAX_INTEGER),
+  'an integer of folds from 2 on, 0 for none',
+)
 span = Check(_is_span, 'a tuple, () or (first, last) with first below last')
 text = Check(lambda value: isinstance(value, str), 'a text')
 name = Check(

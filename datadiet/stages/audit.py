@@ -12,7 +12,8 @@ import datadiet
 from datadiet import audit
 from datadiet.errors import DataDietError
 from datadiet.runtime import processes
-from datadiet.stages import threshold_trainings, train
+from datadiet.scoring import aggregate
+from datadiet.stages import due, threshold_trainings, train
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts
 from datadiet.workdir.tables import LABEL_ISSUES, LABEL_ISSUES_COLUMNS
@@ -108,8 +109,7 @@ def _has_evidence(context: Context) -> bool:
   """Whether there is anything to judge labels by."""
   # Predictions of an untrained network say nothing about labels.
   return _step(context) > 0 and (
-    _best_score(context) is not None
-    or context.config.train.subset_fraction < 1.0
+    _best_score(context) is not None or context.config.train.leaves_out
   )
 
 
@@ -127,8 +127,7 @@ def _best_score(context: Context) -> str | None:
       f'{folder} has no finished scores; run the score stage first '
       '(--stages=train,score)'
     )
-  num_trained_on = context.num_examples * train.subset_fraction
-  num_visits = step * train.batch_size / num_trained_on
+  num_visits = step * train.batch_size / context.num_trained_on
   return audit.best_score(manifest['scores'], num_visits)
 
 
@@ -136,7 +135,7 @@ def _read_predictions(context: Context) -> Predictions:
   """Reads the best predictions that the score stage stored."""
   step = _step(context)
   num_examples = context.num_examples
-  if context.config.train.subset_fraction < 1.0:
+  if context.config.train.leaves_out:
     path = context.workdir.scores(None, step) / 'pred_probs.npy'
     probs = artifacts.read_npy(path, num_examples)
     return Predictions(OUT_OF_SAMPLE, probs, audit.most_probable(probs))
@@ -206,8 +205,12 @@ def _evidence(
   evidence = {}
   name = _best_score(context)
   if name is not None:
-    scores = context.mean_score(name, _step(context))
-    evidence[name] = audit.EVIDENCE[name](scores)
+    if due.is_out_of_sample(context.config, name):
+      # Beside predictions by the same networks it would say nothing new.
+      scores, known_as = _mean_in_sample(context, name), f'{name} in sample'
+    else:
+      scores, known_as = context.mean_score(name, _step(context)), name
+    evidence[known_as] = audit.EVIDENCE[name](scores)
   # In-sample predictions add nothing to the scores.
   probs = predictions.pred_probs
   if predictions.kind == OUT_OF_SAMPLE and probs is not None:
@@ -215,6 +218,17 @@ def _evidence(
       probs, context.dataset.train.labels
     )
   return evidence
+
+
+def _mean_in_sample(context: Context, name: str) -> np.ndarray:
+  """A score's mean over the runs that trained on the example, float32[N]."""
+  inside = context.held_out
+  assert inside is not None  # Or it would not be out of sample.
+  by_run = [
+    context.run_array(run, _step(context), name) for run in context.runs
+  ]
+  by_run = aggregate.of_trained_on(by_run, inside)
+  return aggregate.mean_and_spread(by_run, name=name)['mean']
 
 
 def _count(

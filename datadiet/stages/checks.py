@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from etils import epath
 
 from datadiet import config as config_lib
 from datadiet.config import Config
 from datadiet.data.label_files import file_and_key
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, counted
 from datadiet.feeding.order import steps_per_epoch
 from datadiet.runtime import extras
 from datadiet.selection import POLICIES, num_kept
@@ -85,6 +86,7 @@ def check_against_data(context: Context, stages: Sequence[str]) -> None:
       f'config.train.batch_size: {batch_size} is not allowed; allowed: at most '
       'the number of examples that a run trains on'
     )
+  _check_folds(context)
   if {'select', 'retrain'} & {*stages}:
     _ = context.score_file, context.embedding_file  # Read, and so checked.
     _check_sizes(context)
@@ -104,6 +106,20 @@ def check_against_data(context: Context, stages: Sequence[str]) -> None:
     raise ConfigError(
       f'config.train.crop_padding: {config.train.crop_padding} is not allowed; '
       f'allowed: less than the image size {min(height, width)}'
+    )
+
+
+def _check_folds(context: Context) -> None:
+  """Checks that every fold leaves out, and trains on, some of every class."""
+  folds, dataset = context.config.train.folds, context.dataset
+  sizes = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
+  smallest = sizes[sizes > 0].min()
+  if folds > smallest:
+    name = dataset.class_names[int(np.argmax(sizes == smallest))]
+    raise ConfigError(
+      f'config.train.folds: {folds} is not allowed, as the class {name!r} has '
+      f'{counted(smallest, "example")}; allowed: no more than the smallest '
+      'class has, or 0'
     )
 
 

@@ -73,6 +73,11 @@ class Context:
   def trained_on(self) -> np.ndarray | None:
     """bool[num_runs, N]: which run trains on which example; None if all do."""
     train = self.config.train
+    if train.folds:
+      labels = self.dataset.train.labels
+      return order.fold_subsets(
+        labels, train.num_runs, train.folds, seed=train.data_seed
+      )
     if train.subset_fraction < 1.0:
       return order.held_out_subsets(
         self.num_examples,
@@ -89,7 +94,7 @@ class Context:
   @property
   def held_out(self) -> np.ndarray | None:
     """`trained_on` where every example is in some runs only, or None."""
-    return self.trained_on if self.config.train.subset_fraction < 1.0 else None
+    return self.trained_on if self.config.train.leaves_out else None
 
   @functools.cached_property
   def num_gradient_runs(self) -> int:
@@ -106,8 +111,8 @@ class Context:
     enough = int(seen.argmax()) + 1
     if asked_for < enough:
       logging.info(
-        'Gradient scores of %d runs, not of %d: with train.subset_fraction, '
-        'fewer did not train on every example',
+        'Gradient scores of %d runs, not of %d: each run leaves examples out, '
+        'and fewer did not train on every example',
         enough,
         asked_for,
       )
@@ -116,12 +121,19 @@ class Context:
   @property
   def steps_per_epoch(self) -> int:
     """Optimizer steps in one epoch of a run of the train stage."""
+    return order.steps_per_epoch(
+      self.num_trained_on, self.config.train.batch_size
+    )
+
+  @property
+  def num_trained_on(self) -> int:
+    """The examples that a run of the train stage trains on, the fewest."""
     train = self.config.train
-    if self.subset is None:
-      size = int(self.num_examples * train.subset_fraction)
-    else:
-      size = len(self.subset)
-    return order.steps_per_epoch(size, train.batch_size)
+    if self.subset is not None:
+      return len(self.subset)
+    if train.folds:
+      return self.num_examples - -(-self.num_examples // train.folds)
+    return int(self.num_examples * train.subset_fraction)
 
   @functools.cached_property
   def score_file(self) -> inputs.ScoreFile | None:
@@ -172,6 +184,7 @@ class Context:
       'model_seed': config.train.model_seed,
       'data_seed': config.train.data_seed,
       'subset_fraction': config.train.subset_fraction,
+      'folds': config.train.folds,
     }
 
   @functools.cached_property

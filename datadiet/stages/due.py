@@ -59,7 +59,7 @@ def extra_arrays(context: Context) -> tuple[str, ...]:
   config = context.config
   names = {*config.score.keep, *network_arrays(config.select)}
   num_bytes = 4 * context.num_examples * context.dataset.num_classes
-  if config.train.subset_fraction < 1.0 or (
+  if config.train.leaves_out or (
     registry.of_kind(config.score.names, registry.FORWARD)
     and num_bytes <= _MAX_PRED_PROBS_BYTES
   ):
@@ -75,6 +75,15 @@ def settings_of(config: Config, name: str) -> dict[str, Any]:
   values = dict(config_lib.flatten(config))
   depends_on = registry.SCORES[name].depends_on
   return {key: values[setting] for key, setting in depends_on.items()}
+
+
+def is_out_of_sample(config: Config, name: str) -> bool:
+  """Whether a score is averaged over runs that did not train on the example.
+
+  With folds, those of a forward pass; others are about training on it.
+  """
+  kind = registry.SCORES[name].kind
+  return config.train.folds > 0 and kind == registry.FORWARD
 
 
 def statement(config: Config, name: str) -> dict[str, Any]:

@@ -48,8 +48,9 @@ def _tracin_steps(context: Context) -> list[int]:
 def write_means(context: Context, step: int) -> None:
   """Writes the mean over runs of every score of a step, and the table.
 
-  With runs that train on subsets, scores of networks are averaged over the
-  runs that trained on the example.
+  With runs that train on subsets, scores are averaged over the runs that
+  trained on the example; with folds, those of a forward pass over the runs that
+  did not.
   """
   # Where all runs share a subset, no example is held out by some only.
   inside = context.held_out
@@ -85,22 +86,36 @@ def write_means(context: Context, step: int) -> None:
       **context.provenance(step),
       'kind': 'mean scores over runs',
       'runs': list(context.runs),
-      'over': 'all runs' if inside is None else 'runs that trained on it',
+      'over': _averaged_over(context),
       'scores': statements,
       'checksums': {
         name: artifacts.checksum(values) for name, values in means.items()
       },
-      # Spearman correlation between the means of k runs and of k others.
+      # Spearman correlation between the means of k runs and of k others, out
+      # of sample of k repeats of all folds.
       'rank_stability': stability,
     },
   )
   write_table(context, step, means)
 
 
+def _averaged_over(context: Context) -> str:
+  """Over which runs the scores of an example are averaged, in words."""
+  if context.held_out is None:
+    return 'all runs'
+  if context.config.train.folds:
+    return 'runs that trained on it; out_of_sample: those that did not'
+  return 'runs that trained on it'
+
+
 def _by_run(
   context: Context, name: str, step: int, inside: np.ndarray | None
 ) -> tuple[list[np.ndarray], dict]:
-  """A score of every run that has it, NaN where it did not train on it."""
+  """A score of every run that has it, NaN where it did not train on it.
+
+  Out of sample it is one array for every repeat of the folds, each example's by
+  the run that left it out.
+  """
   kind = registry.SCORES[name].kind
   if kind == registry.HELD_OUT:
     return [], {}
@@ -111,13 +126,15 @@ def _by_run(
   if not runs:
     logging.info('%s: not defined at step %d, left out', name, step)
     return [], {}
-  by_run = []
-  for run in runs:
-    scores = context.run_array(run, step, name)
-    if inside is not None and kind != registry.DATA:
-      scores = np.where(inside[run], scores, np.float32(np.nan))
-    by_run.append(scores)
   stated = {**due.statement(context.config, name), 'runs': runs}
+  by_run = [context.run_array(run, step, name) for run in runs]
+  if inside is not None and kind != registry.DATA:
+    stated['out_of_sample'] = due.is_out_of_sample(context.config, name)
+    if stated['out_of_sample']:
+      folds = context.config.train.folds
+      by_run = aggregate.by_repeat(by_run, inside, folds)
+    else:
+      by_run = aggregate.of_trained_on(by_run, inside[runs])
   if kind == registry.TRAJECTORY:
     stated['steps'] = _tracin_steps(context)
   return by_run, stated

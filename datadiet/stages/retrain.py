@@ -27,7 +27,7 @@ def needs_full(context: Context) -> bool:
   config = context.config
   return config.retrain.full and (
     config.retrain.num_steps != config.train.num_steps
-    or config.train.subset_fraction < 1.0
+    or config.train.leaves_out
     or bool(config.train.subset_path)
   )
 

@@ -23,6 +23,7 @@ def jobs(context: Context) -> list[Job]:
   """One job a run, on all examples or on the run's own subset."""
   everything = np.arange(context.num_examples)
   inside = context.trained_on
+  folds = context.config.train.folds
   return [
     Job(
       name=f'{GROUP}/run_{run:02d}',
@@ -33,6 +34,11 @@ def jobs(context: Context) -> list[Job]:
         seed=context.config.train.data_seed,
         run=run,
       ),
+      described={
+        'left_out': {'repeat': run // folds, 'fold': run % folds, 'of': folds}
+      }
+      if folds
+      else None,
     )
     for run in context.runs
   ]

@@ -21,8 +21,8 @@ class Job:
     folder: where its artifacts are written.
     run: its number, from which its random streams are derived.
     epochs: the examples of each epoch.
-    described: the selection that it trains on, for its manifest; None for all
-      the data.
+    described: the selection that it trains on, or the fold that it does not,
+      for its manifest; None for all the data.
   """
 
   name: str

@@ -103,6 +103,13 @@ class TrainSettings:
     'Train each run on a random subset of this size, to see what it says of '
     'the other examples; every example is in and out of at least one run.',
   )
+  folds: int = setting(
+    0,
+    checks.folds,
+    'Cross-validation: each run leaves out one of so many folds, and every '
+    'example is scored and audited by networks that did not train on it; '
+    'train.num_runs is a multiple. 0 for none.',
+  )
   dynamics_window: int = setting(
     10, checks.integer(2), 'Visits in a window of dual, dyn_unc and tdds.'
   )
@@ -126,6 +133,11 @@ class TrainSettings:
     'Steps per dispatch; 0 for 1 on CPU and 10 elsewhere.',
     free=True,
   )
+
+  @property
+  def leaves_out(self) -> bool:
+    """Whether every example is left out by some runs and seen by others."""
+    return self.folds > 0 or self.subset_fraction < 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,6 +56,7 @@ WRONG = {
   'train.num_steps': _COUNT,
   'train.schedule_steps': (-1, *_INTEGERS),
   'train.batch_size': _COUNT,
+  'train.folds': (-1, 1, *_INTEGERS),
   'train.subset_fraction': (0.0, 1.1, -0.5, *_NUMBER),
   'train.dynamics_window': (1, *_INTEGERS),
   'train.eval_batch_size': _COUNT,

@@ -93,6 +93,30 @@ def test_held_out_subsets_leave_every_example_in_and_out(num_runs, fraction):
   np.testing.assert_array_equal(inside, again)
 
 
+@pytest.mark.parametrize('folds, repeats', [(2, 1), (5, 2), (10, 1)])
+def test_folds_leave_every_example_out_once_a_repeat(folds, repeats):
+  labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], 33))
+  inside = order.fold_subsets(labels, folds * repeats, folds, seed=0)
+  for first in range(0, folds * repeats, folds):
+    left_out = ~inside[first : first + folds]
+    np.testing.assert_array_equal(left_out.sum(0), 1)
+    assert np.ptp(left_out.sum(1)) <= 1
+    for label in range(3):
+      assert np.ptp(left_out[:, labels == label].sum(1)) <= 1
+  assert len({row.tobytes() for row in inside}) == len(inside)
+  # A repeat depends on neither the number of repeats nor another's draw.
+  fewer = order.fold_subsets(labels, folds, folds, seed=0)
+  np.testing.assert_array_equal(fewer, inside[:folds])
+  other = order.fold_subsets(labels, folds, folds, seed=1)
+  assert (other != inside[:folds]).any()
+
+
+def test_folds_are_pinned():
+  """A resumed run must leave out what it left out before."""
+  inside = order.fold_subsets(np.arange(8) % 2, 2, 2, seed=3)
+  assert np.flatnonzero(~inside[0]).tolist() == [3, 4, 5, 6]
+
+
 @pytest.mark.parametrize('num_runs, fraction', [(1, 0.5), (3, 0.9), (10, 0.05)])
 def test_too_few_runs_are_known(num_runs, fraction):
   assert not order.enough_runs(num_runs, fraction)

@@ -116,6 +116,30 @@ def test_one_process_and_device_goes_on_where_a_pair_was_stopped(
     )
 
 
+def test_a_pair_leaves_out_the_folds_that_one_process_leaves_out(
+  env, compilations, tmp_path
+):
+  changes = {
+    'train__folds': 4,
+    'train__num_steps': 44,
+    'train__schedule_steps': 44,
+    'score__steps': (44,),
+  }
+  of_pair, of_one = tmp_path / 'of_pair', tmp_path / 'of_one'
+  pair = running.Pair(_flags(of_pair, compilations, **changes), env)
+  assert pair.wait() == [0, 0], pair.log(0) + pair.log(1)
+  env = running.environment(tmp_path / 'home', num_devices=1)
+  done = running.run_main(_flags(of_one, compilations, **changes), env)
+  assert done.returncode == 0, done.stderr
+  different = _differences(running.results(of_one), running.results(of_pair))
+  # Scoring was split over all devices.
+  assert not [name for name in different if name.startswith('train/')]
+  path = 'scores/mean/step_44/el2n.npy'
+  np.testing.assert_allclose(
+    np.load(of_pair / path), np.load(of_one / path), rtol=1e-4
+  )
+
+
 @pytest.mark.parametrize('victim', [0, 1])
 def test_one_stopped_while_compiling_takes_the_other_along(
   victim, env, tmp_path
