@@ -170,13 +170,14 @@ def _training(context: Context, devices: list[Any]) -> Iterator[Program]:
   trainer = Trainer(context.dataset, plan, run_mesh, context.placements)
   per_call = trainer.plan.steps_per_call
   waves = -(-train.num_runs // run_mesh.num_slots)
+  at_once = min(train.num_runs, run_mesh.num_slots)
   yield Program(
-    f'train, {run_mesh.num_slots} runs on {run_mesh.devices_per_slot} each, '
+    f'train{run_mesh.describe(train.num_runs)}, '
     f'batch {train.batch_size}, {config.model.dtype}, {per_call} steps a call',
     trainer.lower_steps,
     per_call,
     waves * -(-train.num_steps // per_call),
-    run_mesh.num_slots * train.batch_size * per_call,
+    at_once * train.batch_size * per_call,
     run_mesh,
   )
   num_evaluations = -(-train.num_steps // train.eval_every_steps)
@@ -185,7 +186,7 @@ def _training(context: Context, devices: list[Any]) -> Iterator[Program]:
     lambda: trainer.evaluate.lower(trainer.abstract_state()),
     1,
     waves * num_evaluations * trainer.evaluate.num_batches,
-    run_mesh.num_slots * trainer.evaluate.batch_size,
+    at_once * trainer.evaluate.batch_size,
     run_mesh,
   )
 

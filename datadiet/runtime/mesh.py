@@ -26,6 +26,10 @@ from datadiet.runtime.platform import platform_of
 RUN_AXIS = 'run'
 DATA_AXIS = 'data'
 
+# What a step takes besides its images, in images a device. ResNet-18 on a v5e,
+# by the estimate of its compiler: 6.0 M cycles with 128 images, 3.1 M with 32,
+# sums over devices included.
+_IMAGES_A_STEP = 70
 # Images a device beyond which larger batches are no faster on CPUs.
 _CPU_BATCH = 128
 
@@ -54,6 +58,24 @@ class RunMesh:
   def platform(self) -> str:
     """'cpu', 'gpu' or 'tpu'."""
     return platform_of(self.mesh)
+
+  def describe(self, num_runs: int) -> str:
+    """How runs lie on the devices, and what is idle.
+
+    Args:
+      num_runs: how many are to be trained.
+
+    Returns:
+      '' where there is nothing to say: for no runs, or one device.
+    """
+    if not num_runs or self.mesh.size == 1:
+      return ''
+    waves, per_slot = -(-num_runs // self.num_slots), self.devices_per_slot
+    at_once = min(num_runs, self.num_slots)
+    text = f', {at_once} at once on {per_slot} of {self.mesh.size} devices each'
+    if idle := (waves * self.num_slots - num_runs) * per_slot:
+      text += f', {idle} idle' + (' in the last wave' if waves > 1 else '')
+    return text
 
   def forward_batch_size(self, batch_size: int) -> int:
     """The batch size of forward passes without training.
@@ -218,10 +240,12 @@ def _batch_spec(batch_axis: int) -> P:
 
 
 def choose_slots(num_runs: int, num_devices: int, batch_size: int) -> int:
-  """The number of runs to train at once; 0 if no number fits.
+  """The number of runs to train at once; 0 if none up to num_runs fits.
 
-  It is the one that needs the fewest waves, and among those the smallest, which
-  leaves the most devices to each run.
+  All runs are done soonest with it: waves times the time of a step on so many
+  devices is least. It may be more than there are runs: ten runs on 64 devices
+  are done sooner in one wave of four devices each, 24 of them idle, than in two
+  waves of eight each.
 
   Args:
     num_runs: how many runs there are to train.
@@ -230,12 +254,17 @@ def choose_slots(num_runs: int, num_devices: int, batch_size: int) -> int:
   """
   fitting = [
     slots
-    for slots in range(1, min(num_runs, num_devices) + 1)
+    for slots in range(1, num_devices + 1)
     if num_devices % slots == 0 and batch_size % (num_devices // slots) == 0
   ]
-  return min(
-    fitting, key=lambda slots: (-(-num_runs // slots), slots), default=0
-  )
+
+  def time(slots: int) -> float:
+    share = batch_size * slots / num_devices
+    return -(-num_runs // slots) * (_IMAGES_A_STEP + share)
+
+  if not any(slots <= num_runs for slots in fitting):
+    return 0
+  return min(fitting, key=lambda slots: (time(slots), slots))
 
 
 def make_run_mesh(

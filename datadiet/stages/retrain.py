@@ -7,7 +7,7 @@ from absl import logging
 from etils import epath
 
 from datadiet.feeding.epochs import AllExamples, Epochs
-from datadiet.runtime.mesh import make_run_mesh
+from datadiet.runtime.mesh import RunMesh, make_run_mesh
 from datadiet.runtime.progress import format_seconds
 from datadiet.selection import POLICIES
 from datadiet.stages import draws, opening
@@ -105,8 +105,9 @@ def plan(context: Context) -> str:
   """The work that is left, in one line."""
   planned = _planned(context)
   done = sum(_is_done(context, name, run) for name, run, _ in planned)
-  steps = context.config.retrain.num_steps
-  return f'{len(planned)} runs of {steps} steps ({done} done)'
+  text = f'{len(planned)} runs of {context.config.retrain.num_steps} steps'
+  run_mesh = _mesh(context, max(1, len(planned)))
+  return f'{text} ({done} done){run_mesh.describe(len(planned) - done)}'
 
 
 def run(context: Context) -> None:
@@ -155,6 +156,13 @@ def _is_finished(folder: epath.Path) -> bool:
   return (folder / artifacts.MANIFEST).exists()
 
 
+def _mesh(context: Context, num_runs: int) -> RunMesh:
+  train = context.config.train
+  return make_run_mesh(
+    num_runs, train.batch_size, runs_at_once=train.runs_at_once
+  )
+
+
 def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:
   config = context.config
   if not some_jobs:
@@ -166,11 +174,7 @@ def _train(context: Context, some_jobs: list[Job], uses_losses: bool) -> None:
     dataclasses.replace(
       plan, uses_losses=uses_losses, pretrained=context.pretrained
     ),
-    make_run_mesh(
-      len(some_jobs),
-      config.train.batch_size,
-      runs_at_once=config.train.runs_at_once,
-    ),
+    _mesh(context, len(some_jobs)),
     name='retraining run',
     placements=context.placements,
   )

@@ -48,8 +48,9 @@ def plan(context: Context) -> str:
   """The work that is left, in one line."""
   all_jobs = jobs(context)
   done = sum(is_trained(job.folder, context.dataset) for job in all_jobs)
-  steps = context.config.train.num_steps
-  return f'{len(all_jobs)} runs of {steps} steps ({done} done)'
+  text = f'{len(all_jobs)} runs of {context.config.train.num_steps} steps'
+  _, run_mesh = plan_and_mesh(context.config)
+  return f'{text} ({done} done){run_mesh.describe(len(all_jobs) - done)}'
 
 
 def _network_steps(config: Config) -> tuple[int, ...]:

@@ -34,13 +34,14 @@ def shape_of(run_mesh):
     # More runs than devices: as many at once as there are devices.
     (10, 128, 8, (8, 1)),
     (10, 128, 4, (4, 1)),
-    # Three waves of 2 would leave devices idle as little as of 4; fewest waves.
+    # Two waves of 128 images a device are sooner than three of 64.
     (5, 128, 4, (4, 1)),
-    # Two waves either way: fewer slots leave each run more devices.
-    (3, 128, 4, (2, 2)),
-    (6, 128, 8, (4, 2)),
-    # 3 does not divide 8; two waves of 2.
-    (3, 128, 8, (2, 4)),
+    # One wave with a device or two idle is sooner than two on all of them.
+    (3, 128, 4, (4, 1)),
+    (6, 128, 8, (8, 1)),
+    (3, 128, 8, (4, 2)),
+    # Of large batches, the images count more than the waves.
+    (3, 1024, 4, (1, 4)),
     # A batch of 6 does not split over 8 or 4 devices, but over 2.
     (1, 6, 2, (1, 2)),
     (4, 6, 8, (4, 2)),
@@ -52,7 +53,7 @@ def shape_of(run_mesh):
     (3, 128, 6, (3, 2)),
   ],
 )
-def test_slots_are_chosen_for_the_fewest_waves(
+def test_slots_are_chosen_so_that_all_runs_are_done_soonest(
   num_runs, batch_size, num_devices, expected
 ):
   devices = jax.devices()[:num_devices]
@@ -64,6 +65,32 @@ def test_slots_are_chosen_for_the_fewest_waves(
   assert shape_of(run_mesh) == expected
   # Every device has its place, in order: neighbours share a slot.
   assert list(run_mesh.mesh.devices.flat) == devices
+
+
+@pytest.mark.parametrize(
+  ('num_runs', 'num_devices', 'slots'),
+  [
+    # One wave on four devices each, 24 of them idle, not two on eight each.
+    (10, 64, 16),
+    (10, 16, 16),
+    (64, 64, 64),
+    (1, 64, 1),
+    (0, 1, 0),
+  ],
+)
+def test_a_pod_may_be_idle_in_part(num_runs, num_devices, slots):
+  assert mesh_lib.choose_slots(num_runs, num_devices, 128) == slots
+
+
+def test_what_is_idle_is_said():
+  describe = make_run_mesh(3, 128).describe
+  assert describe(3) == ', 3 at once on 2 of 8 devices each, 2 idle'
+  assert describe(4) == ', 4 at once on 2 of 8 devices each'
+  assert describe(5).endswith(
+    ', 4 at once on 2 of 8 devices each, 6 idle in the last wave'
+  )
+  assert not describe(0)
+  assert not make_run_mesh(3, 128, devices=jax.devices()[:1]).describe(3)
 
 
 @pytest.mark.parametrize('runs_at_once', [1, 2, 4, 8])

@@ -86,7 +86,9 @@ def test_manifest_says_what_was_trained(finished):
 def test_plan_counts_what_is_done(finished, own):
   assert train.plan(finished) == '2 runs of 44 steps (2 done)'
   (_run(own, 1) / 'manifest.json').unlink()
-  assert train.plan(own) == '2 runs of 44 steps (1 done)'
+  assert train.plan(own) == (
+    '2 runs of 44 steps (1 done), 1 at once on 4 of 8 devices each, 4 idle'
+  )
 
 
 def test_a_step_that_was_passed_cannot_be_scored_any_more(own):
