@@ -162,7 +162,8 @@ def _training_seconds(device, num_devices, num_runs) -> tuple[float, str]:
   waves = math.ceil(num_runs / slots)
   per_run = num_devices // slots
   step = step_seconds(device, RESNET18, _BATCH, per_run)
-  return waves * _STEPS * step * _EVALUATION, f'{waves} x {slots} of {per_run}'
+  layout = f'{waves} x {min(slots, num_runs)} of {per_run}'
+  return waves * _STEPS * step * _EVALUATION, layout
 
 
 def _scoring_seconds(device: Device, num_devices: int) -> float:
