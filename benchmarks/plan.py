@@ -17,7 +17,7 @@ import math
 import flax.linen as nn
 
 from datadiet.models import make_model
-from datadiet.runtime.mesh import choose_slots
+from datadiet.runtime.slots import choose_slots
 from datadiet.training.state import variable_shapes
 
 # Shares of the peak that training reaches.

@@ -67,21 +67,6 @@ def test_slots_are_chosen_so_that_all_runs_are_done_soonest(
   assert list(run_mesh.mesh.devices.flat) == devices
 
 
-@pytest.mark.parametrize(
-  ('num_runs', 'num_devices', 'slots'),
-  [
-    # One wave on four devices each, 24 of them idle, not two on eight each.
-    (10, 64, 16),
-    (10, 16, 16),
-    (64, 64, 64),
-    (1, 64, 1),
-    (0, 1, 0),
-  ],
-)
-def test_a_pod_may_be_idle_in_part(num_runs, num_devices, slots):
-  assert mesh_lib.choose_slots(num_runs, num_devices, 128) == slots
-
-
 def test_what_is_idle_is_said():
   describe = make_run_mesh(3, 128).describe
   assert describe(3) == ', 3 at once on 2 of 8 devices each, 2 idle'
