@@ -8,6 +8,7 @@ keeps fast tests (tests/speed_test.py).
 # They train, compile or draw for seconds.
 SLOW = (
   'benchmarks/accelerator_test.py::test_the_tables',
+  'benchmarks/coverage_test.py::test_the_table',
   'configs_test.py',
   'contributing_test.py::test_a_recipe_is_complete',
   'contributing_test.py::test_all_recipes',

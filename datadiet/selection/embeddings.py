@@ -59,21 +59,29 @@ class Embeddings:
     return products
 
   def gram(self) -> np.ndarray:
-    """Inner products of all with all: float32[N, N]."""
-    gram = self.features @ self.features.T
-    if self.errors is not None:
-      for start in range(0, len(self), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        gram[rows] *= self.errors[rows] @ self.errors.T
+    """Inner products of all with all: float32[N, N], exactly symmetric.
+
+    Two examples that only cover each other are equally good: what is rounded
+    one way for one and another way for the other would not tie.
+    """
+    gram = np.empty((len(self), len(self)), np.float32)
+    for start in range(0, len(self), _BLOCK):
+      rows, before = slice(start, start + _BLOCK), slice(start + _BLOCK)
+      gram[rows, before] = self.products(rows, before)
+      gram[before, rows] = gram[rows, before].T
+      block = gram[rows, rows]
+      np.copyto(block, block.T.copy(), where=np.tri(len(block), dtype=bool).T)
     return gram
 
   def cosines(self) -> np.ndarray:
-    """Cosines of all with all; 0 for one of length 0: float32[N, N]."""
+    """Cosines of all with all: float32[N, N]; 0 for those of length 0."""
     lengths = np.sqrt(self.squared_norms())
-    scale = np.float32(1) / np.where(lengths == 0, np.float32(1), lengths)
+    divisors = np.where(lengths == 0, np.float32(1), lengths)
     gram = self.gram()
-    gram *= scale
-    gram *= scale[:, None]
+    for start in range(0, len(self), _BLOCK):
+      rows = slice(start, start + _BLOCK)
+      gram[rows] /= divisors[rows, None] * divisors
+    np.fill_diagonal(gram, lengths > 0)
     return gram
 
   def distances(self) -> np.ndarray:

@@ -39,7 +39,9 @@ def greedy_facilities(similarities: np.ndarray, num_keep: int) -> np.ndarray:
   Returns:
     Positions in the order they were picked.
   """
-  covered = np.zeros(len(similarities), similarities.dtype)
+  # In float64 sums of float32 numbers are all but exact, and so are ties: two
+  # that only cover each other are equally good.
+  covered = np.zeros(len(similarities))
   added = np.empty_like(covered)
   # (minus the gain, example): the heap has the least first.
   waiting = [

@@ -133,3 +133,18 @@ def test_coverage_weighs_the_similarity_to_all():
     )[:number],
   )
   assert kept.tolist() == expected
+
+
+def test_examples_that_cover_only_each_other_tie():
+  """Rounded unlike, one of every such pair would be kept by chance."""
+  features = np.random.default_rng(7).normal(size=(120, 40))
+  inputs = SelectionInputs(
+    np.zeros(120, np.int32),
+    1,
+    features=features.astype(np.float32),
+    embeddings='features',
+  )
+  kept = select_examples('facility_location', inputs, 70)
+  similar = 0.5 + 0.5 * cosines(inputs.features.astype(float))
+  expected = greedy(120, 70, lambda kept: _covered(similar, kept))
+  assert kept.tolist() == sorted(expected)
