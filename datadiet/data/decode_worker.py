@@ -24,7 +24,7 @@ UNREADABLE, OTHER_SIZE, NOT_READ = 'unreadable', 'other size', 'not read'
 # the pixels needed along each side.
 _SHRINK_GAP = 2
 # Bits a value that cameras and scanners store in 16.
-_DEPTHS = (8, 10, 12, 14, 16)
+DEPTHS = (8, 10, 12, 14, 16)
 # Metadata blocks in which files store the orientation.
 _MARKS = (b'Exif', b'eXIf', b'EXIF', b'exif', b'rientation')
 # How to turn an image upright, by EXIF's orientation number.
@@ -190,7 +190,7 @@ def _shallow(image: Image.Image) -> tuple[Image.Image, Notes]:
 
 def shift_for(maximum: int) -> int:
   """Lower bits to drop so that values up to a maximum fit 8 bits."""
-  bits = next(bits for bits in _DEPTHS if maximum < 2**bits)
+  bits = next(bits for bits in DEPTHS if maximum < 2**bits)
   return bits - 8
 
 

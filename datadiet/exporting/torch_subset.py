@@ -3,11 +3,18 @@
 import os
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from datadiet.data.decode_worker import DEPTHS
 from datadiet.errors import DataDietError
 from datadiet.exporting import lists
 from datadiet.exporting.subset import Subset
 from datadiet.workdir import storage
 
+# Endings of files that may have 16 bits a pixel.
+_DEEP = ('.png', '.tif', '.tiff', '.pgm', '.pnm', '.jp2', '.j2k')
+_NONE = np.zeros(0, np.int64)
 _TORCHVISION = """\
 import numpy as np
 import torch
@@ -31,11 +38,33 @@ dataset = torch.utils.data.TensorDataset(
 subset = torch.utils.data.Subset(dataset, indices)
 """
 _IMAGE_FOLDER = """\
+import contextlib
 import os
 import pathlib
 
 import numpy as np
 import torchvision
+from PIL import Image, ImageOps
+
+
+def load(path):
+  \"\"\"An image as it was trained on, but for its size.
+
+  Upright and laid on a background: ImageFolder would show what transparent
+  pixels hide, and take 16 bits for 8.
+  \"\"\"
+  with Image.open(path) as image:
+    image.load()
+    with contextlib.suppress(Exception):  # Of damaged EXIF blocks.
+      image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I'):
+      values = np.asarray(image) >> {shift}
+      image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+      laid_on = Image.new('RGBA', image.size, {background!r})
+      laid_on.alpha_composite(image.convert('RGBA'))
+      image = laid_on
+    return image.convert('RGB')
 
 
 class KeptImages(torchvision.datasets.VisionDataset):
@@ -61,7 +90,7 @@ class KeptImages(torchvision.datasets.VisionDataset):
 
   def __getitem__(self, i):
     path, label = self.samples[i]
-    image = torchvision.datasets.folder.default_loader(path)
+    image = load(path)
     if self.transforms is not None:
       return self.transforms(image, label)
     return image, label
@@ -104,6 +133,8 @@ def write_torch(subset: Subset, folder: Path, final: Path) -> None:
     code = _IMAGE_FOLDER.format(
       **values,
       data_dir=_local_folder(subset),
+      background=subset.settings.background,
+      shift=_shift(subset),
       classes=list(subset.dataset.class_names),
     )
   else:
@@ -116,6 +147,24 @@ def write_torch(subset: Subset, folder: Path, final: Path) -> None:
   lists.write_lists(subset, folder, final)
   code = header(subset, has_own_labels=has_own_labels) + code
   (folder / 'subset.py').write_bytes(code.encode())
+
+
+def _shift(subset: Subset) -> int:
+  """The lower bits that were dropped of images of 16 bits a pixel.
+
+  The cache does not say, so it is what makes one of the images most alike.
+  """
+  for path, index in zip(subset.ids, subset.example_index):
+    if path.lower().endswith(_DEEP):
+      with Image.open(os.path.join(_local_folder(subset), path)) as image:
+        values = np.asarray(image) if image.mode.startswith('I') else _NONE
+      if values.any():
+        decoded = subset.dataset.train.images[index]
+        return min(
+          (bits - 8 for bits in DEPTHS),
+          key=lambda shift: abs((values >> shift).mean() - decoded.mean()),
+        )
+  return 0
 
 
 def header(subset: Subset, *, has_own_labels: bool = False) -> str:

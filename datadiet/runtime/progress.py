@@ -47,7 +47,8 @@ class Progress:
     self._done += num_units
     now = time.monotonic()
     if self._since is None:
-      self._since = self._done, now
+      # No line yet: the time left would be thought from that of compilation.
+      self._since, self._last_line = (self._done, now), now
     if self._bar is not None:
       if note:
         self._bar.set_postfix_str(note, refresh=False)

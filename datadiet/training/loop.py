@@ -173,13 +173,10 @@ class _WaveLoop:
     self._metrics.close()
     for slot in saved:
       self._finish(slot)
-    logging.info(
-      '%s: done in %.1f s (%.1f images/s)%s',
-      label,
-      time.monotonic() - started,
-      rate,
-      self._metrics.accuracy_note(),
-    )
+    seconds = time.monotonic() - started
+    done = f'{label}: done in {seconds:.1f} s ({rate:.1f} images/s)'
+    accuracy = self._metrics.accuracy_note()
+    logging.info('%s', ', '.join(filter(None, (done, accuracy))))
 
   def _initial_state(self):
     if self._first_step == 0:

@@ -157,4 +157,4 @@ class WaveMetrics:
     ]
     if not accuracies:
       return ''
-    return f' test accuracy {100 * np.mean(accuracies):.2f} %'
+    return f'test accuracy {100 * np.mean(accuracies):.2f} %'

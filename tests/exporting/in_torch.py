@@ -53,10 +53,11 @@ def run(code, folder, before=''):
   """
   script = '\n'.join((_BEFORE, before, code, _AFTER))
   path = folder / 'given.npz'
+  path_of_modules = [str(running.REPOSITORY), *filter(None, sys.path)]
   subprocess.run(
     [sys.executable, '-c', script, str(path)],
     cwd=folder,
-    env={**os.environ, 'PYTHONPATH': str(running.REPOSITORY)},
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(path_of_modules)},
     check=True,
   )
   return np.load(path)

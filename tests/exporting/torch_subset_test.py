@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datadiet.data import Split
 from datadiet.exporting import export_selection
@@ -112,6 +113,43 @@ def test_names_with_odd_characters_survive(tmp_path, make_subset, name):
   images, labels = _expected(subset)
   np.testing.assert_array_equal(given['images'], images)
   np.testing.assert_array_equal(given['labels'], labels)
+
+
+@in_torch.needs_torchvision
+@pytest.mark.parametrize(
+  'maximum, background', [(200, 'white'), (4000, '#204060'), (65_000, 'black')]
+)
+def test_odd_pictures_are_what_was_trained_on(
+  tmp_path, make_subset, maximum, background
+):
+  """ImageFolder shows hidden colours, lying pictures and cut off depths."""
+  rgba = formats.random_images(1, 8, channels=4)[0]
+  rgba[:4, :, 3] = 0
+  grey, small = Image.fromarray(rgba[..., 0]), Image.fromarray(rgba[..., :3])
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  deep = np.linspace(0, maximum, 64).astype(np.uint16).reshape(8, 8)
+  pictures = {
+    'rgba.png': formats.encode(rgba),
+    'la.png': formats.encode(Image.merge('LA', (grey, grey))),
+    'key.gif': formats.encode(small.quantize(4), 'GIF', transparency=2),
+    'lies.png': formats.encode(small, exif=exif),
+    'bad exif.jpg': formats.encode(small, 'JPEG', exif=b'Exif\0\0MM\0*\0'),
+    'deep.png': formats.encode(Image.fromarray(deep)),
+    'grey.png': formats.encode(grey),
+  }
+  for split in ('train', 'test'):
+    for folder in ('x', 'y'):
+      for name, content in pictures.items():
+        formats.write(tmp_path / 'photos' / split / folder / name, content)
+  settings = formats.settings(
+    'image_folder', tmp_path / 'photos', background=background
+  )
+  subset = make_subset(settings, every=1)
+  root = subset.results.workdir.root
+  output = export_selection(root, 'some', 'torch', tmp_path / 'out')
+  given = in_torch.run((output / 'subset.py').read_text(), tmp_path)
+  np.testing.assert_array_equal(given['images'], _expected(subset)[0])
 
 
 @in_torch.needs_torchvision

@@ -64,11 +64,19 @@ def test_without_a_terminal_a_line_is_logged_now_and_then(clock, lines):
     for _ in range(50):
       clock[0] += 0.5
       shown.advance(1, 'fine')
-  # 25 seconds: after 10 and after 20.
+  # 25 seconds: 10 and 20 after the first.
   assert lines() == [
-    'scoring: 20/100 images, 2.0 images/s, 40 s left, fine',
-    'scoring: 40/100 images, 2.0 images/s, 30 s left, fine',
+    'scoring: 21/100 images, 2.0 images/s, 40 s left, fine',
+    'scoring: 41/100 images, 2.0 images/s, 30 s left, fine',
   ]
+
+
+def test_no_line_foretells_by_the_time_of_compilation(clock, lines):
+  with progress('training', 1000, 'images') as shown:
+    for seconds in (60.0, 2.0, 9.0):
+      clock[0] += seconds
+      shown.advance(100)
+  assert lines() == ['training: 300/1000 images, 18.2 images/s, 38 s left']
 
 
 def test_on_a_terminal_a_bar_is_drawn_and_removed(monkeypatch, lines):
