@@ -69,6 +69,13 @@ def run(config: Config, workdir: str, stage_names: Sequence[str]) -> None:
   names = check_stages(stage_names)
   check_libraries(config, names)
   root = Workdir.at(workdir)
+  if config.train.imported:
+    names = [name for name in names if name not in ('train', 'score')]
+    if not names:
+      raise ConfigError(
+        f'--stages: {", ".join(stage_names)} is not allowed in {root.root}, '
+        'whose scores were imported; allowed: audit, select, retrain, report'
+      )
   # All checks first: a start that is refused changes nothing in the workdir.
   check_paths(config, root)
   config = open_config(config, root)

@@ -23,8 +23,8 @@ _ENDINGS = ('.py', '.html', '.css', '.js')
 # From the top of the house to its ground; a room imports from lower floors.
 FLOORS = (
   ('__main__',),
-  ('main', 'export'),
-  ('pipeline', 'forecast'),
+  ('main', 'export', 'importer'),
+  ('pipeline', 'forecast', 'importing'),
   ('stages',),
   ('config',),
   ('exporting', 'reporting', 'scoring', 'selection'),

@@ -15,11 +15,12 @@ from datadiet.runtime import processes
 from datadiet.scoring import aggregate
 from datadiet.stages import due, threshold_trainings, train
 from datadiet.stages.context import Context
+from datadiet.training.settings import IN_SAMPLE, OUT_OF_SAMPLE
 from datadiet.workdir import artifacts
 from datadiet.workdir.tables import LABEL_ISSUES, LABEL_ISSUES_COLUMNS
 
 # What the predictions are.
-OUT_OF_SAMPLE, IN_SAMPLE, VOTES = 'out-of-sample', 'in-sample', 'votes'
+VOTES = 'votes'
 _MEASURED_ON = {
   OUT_OF_SAMPLE: 'the examples they were not trained on',
   IN_SAMPLE: 'the examples they were trained on',
@@ -109,8 +110,14 @@ def _has_evidence(context: Context) -> bool:
   """Whether there is anything to judge labels by."""
   # Predictions of an untrained network say nothing about labels.
   return _step(context) > 0 and (
-    _best_score(context) is not None or context.config.train.leaves_out
+    _best_score(context) is not None or _predicts_unseen(context)
   )
+
+
+def _predicts_unseen(context: Context) -> bool:
+  """Whether there are predictions by networks that left the example out."""
+  train = context.config.train
+  return train.leaves_out or train.imported == OUT_OF_SAMPLE
 
 
 def _best_score(context: Context) -> str | None:
@@ -135,7 +142,7 @@ def _read_predictions(context: Context) -> Predictions:
   """Reads the best predictions that the score stage stored."""
   step = _step(context)
   num_examples = context.num_examples
-  if context.config.train.leaves_out:
+  if _predicts_unseen(context):
     path = context.workdir.scores(None, step) / 'pred_probs.npy'
     probs = artifacts.read_npy(path, num_examples)
     return Predictions(OUT_OF_SAMPLE, probs, audit.most_probable(probs))

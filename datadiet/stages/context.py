@@ -179,7 +179,7 @@ class Context:
       'labels_fingerprint': self.dataset.labels_fingerprint,
       'num_examples': self.num_examples,
       'step': step,
-      'model': to_values(config.model),
+      'model': None if config.train.imported else to_values(config.model),
       'pretrained': self.pretrained,
       'model_seed': config.train.model_seed,
       'data_seed': config.train.data_seed,

@@ -97,6 +97,9 @@ def statement(config: Config, name: str) -> dict[str, Any]:
   stated = {**score.statement(), **settings_of(config, name)}
   if score.kind == registry.DYNAMICS:
     stated['augmentation'] = config.train.augmentation != 'none'
+  if config.train.imported:  # How they were made is not known here.
+    stated |= {'imported': config.train.imported, 'mode': None}
+    stated['augmentation'] = None
   return stated
 
 

@@ -64,7 +64,7 @@ class NetworkScorer:
       scores = self._one_pass(variables, run, step, group)
       # Written now, so that a stop in the next pass does not lose these.
       layers = leaf_names(variables['params']) if LAYERS in scores else None
-      _write(self._context, run, step, scores, layers)
+      write_scores(self._context, run, step, scores, layers)
     dynamics_names = registry.of_kind(names, registry.DYNAMICS)
     if dynamics_names:
       path = run_folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
@@ -75,7 +75,7 @@ class NetworkScorer:
         )
         for name in dynamics_names
       }
-      _write(self._context, run, step, scores, None)
+      write_scores(self._context, run, step, scores)
 
   def _engine(self, group: tuple[str, ...], variables: Any) -> ScoringEngine:
     if group in self._engines:
@@ -268,14 +268,25 @@ class _PartialScores:
     return Partial(num_done, values, int(arrays['chunk_size']))
 
 
-def _write(
+def write_scores(
   context: Context,
   run: int,
   step: int,
   scores: dict[str, np.ndarray],
-  layers: list[str] | None,
+  layers: list[str] | None = None,
 ) -> None:
-  """Writes the scores, then the manifest, and deletes the partial scores."""
+  """Writes the scores, then the manifest, and deletes the partial scores.
+
+  Args:
+    context: of the workdir.
+    run: the number of the network's run.
+    step: the optimizer step of the network.
+    scores: name -> [N, ...], also of arrays beside the scores.
+    layers: the columns of 'grand_layers', where they are among them.
+
+  Raises:
+    DataDietError: if scores are not finite.
+  """
   if not processes.is_lead():
     return
   folder = context.workdir.scores(run, step)

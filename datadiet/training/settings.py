@@ -8,6 +8,9 @@ import dataclasses
 from datadiet.feeding.augmentation import AUGMENTATIONS
 from datadiet.settings import checks, setting
 
+# What imported predictions are; '' where networks are trained here.
+IN_SAMPLE, OUT_OF_SAMPLE = 'in-sample', 'out-of-sample'
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
@@ -109,6 +112,12 @@ class TrainSettings:
     'Cross-validation: each run leaves out one of so many folds, and every '
     'example is scored and audited by networks that did not train on it; '
     'train.num_runs is a multiple. 0 for none.',
+  )
+  imported: str = setting(
+    '',
+    checks.one_of(('', IN_SAMPLE, OUT_OF_SAMPLE)),
+    'Set by `datadiet import`: what the predictions are, of networks that were '
+    'trained elsewhere, so that nothing is trained or scored here.',
   )
   dynamics_window: int = setting(
     10, checks.integer(2), 'Visits in a window of dual, dyn_unc and tdds.'

@@ -58,6 +58,7 @@ WRONG = {
   'train.batch_size': _COUNT,
   'train.folds': (-1, 1, *_INTEGERS),
   'train.subset_fraction': (0.0, 1.1, -0.5, *_NUMBER),
+  'train.imported': ('yes', True, None),
   'train.dynamics_window': (1, *_INTEGERS),
   'train.eval_batch_size': _COUNT,
   'train.augmentation': ('flip_crop', '', None),

@@ -1,0 +1,176 @@
+"""Reads and checks the arrays that another program's training left behind."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from etils import epath
+
+from datadiet.data import Dataset
+from datadiet.errors import ConfigError
+from datadiet.workdir import artifacts, storage
+
+# How far probabilities of an example may be from a sum of 1, as float16 ones.
+_SUM_ERROR = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+  """The files that a user gives, '' and () for none.
+
+  Attributes:
+    logits: .npy of [epochs, N, num_classes] or [N, num_classes], one a run.
+    probs: the same of probabilities.
+    losses: .npy of [epochs, N] or [N], cross-entropies, one a run.
+    features: .npy of [N, d], inputs of the last layer of run 0.
+    held_out_probs: .npy of [N, num_classes], by networks that did not train on
+      the example.
+    ids: the id of each row of these files; '' for the data set's own order.
+  """
+
+  logits: tuple[str, ...] = ()
+  probs: tuple[str, ...] = ()
+  losses: tuple[str, ...] = ()
+  features: str = ''
+  held_out_probs: str = ''
+  ids: str = ''
+
+  @property
+  def kind(self) -> str:
+    """Which of logits, probs and losses is given; '' for none of them.
+
+    Raises:
+      ConfigError: if more than one is.
+    """
+    kinds = [name for name in ('logits', 'probs', 'losses') if self.paths(name)]
+    if len(kinds) > 1:
+      raise ConfigError(
+        f'--{kinds[1]} is not allowed with --{kinds[0]}; allowed: one of '
+        '--logits, --probs and --losses'
+      )
+    return kinds[0] if kinds else ''
+
+  def paths(self, kind: str) -> tuple[str, ...]:
+    """The files of logits, probs or losses."""
+    return getattr(self, kind)
+
+
+class Rows:
+  """Reads arrays whose rows are a data set's examples, in any order."""
+
+  def __init__(self, dataset: Dataset, ids: str):
+    """Reads the ids.
+
+    Args:
+      dataset: the data, which names the examples and their classes.
+      ids: of `Given`.
+
+    Raises:
+      DataDietError: if the file cannot be read, or they are not those of the
+        train split.
+    """
+    self._num_examples = dataset.train.num_examples
+    self._num_classes = dataset.num_classes
+    self._order: np.ndarray | None = None
+    if ids:
+      self._order = _order(ids, dataset.train.ids)
+
+  def by_class(self, path: str, flag: str) -> np.ndarray:
+    """float[N, num_classes] of one pass, in canonical order."""
+    array = self._read(path, flag)
+    self._check_shape(array, path, flag, ('N', 'C'))
+    return self._in_order(array, path, flag)
+
+  def features(self, path: str, flag: str) -> np.ndarray:
+    """float32[N, d], in canonical order."""
+    array = self._read(path, flag)
+    self._check_shape(array, path, flag, ('N', 'd'))
+    return self._in_order(array, path, flag).astype(np.float32)
+
+  def epochs(self, path: str, flag: str) -> tuple[int, Iterator[np.ndarray]]:
+    """How many epochs, and the rows of each in canonical order.
+
+    Args:
+      path: of a .npy with or without a first axis of epochs.
+      flag: 'logits', 'probs' or 'losses'.
+    """
+    array = self._read(path, flag)
+    axes = ('N',) if flag == 'losses' else ('N', 'C')
+    if array.ndim == len(axes):
+      array = array[None]
+    self._check_shape(array, path, flag, ('epochs', *axes))
+
+    def rows() -> Iterator[np.ndarray]:
+      for number, epoch in enumerate(array):
+        yield self._in_order(epoch, path, flag, f' of epoch {number}')
+
+    return len(array), rows()
+
+  def _read(self, path: str, flag: str) -> np.ndarray:
+    array = artifacts.read_npy(epath.Path(path).expanduser(), from_user=True)
+    if array.dtype.kind not in 'fiu':
+      raise ConfigError(
+        f'--{flag}: {path} holds {array.dtype}; allowed: numbers'
+      )
+    return array
+
+  def _check_shape(
+    self, array: np.ndarray, path: str, flag: str, axes: tuple[str, ...]
+  ) -> None:
+    sizes = {'N': self._num_examples, 'C': self._num_classes}
+    fits = array.ndim == len(axes) and all(
+      size == sizes.get(axis, size) and size
+      for size, axis in zip(array.shape, axes)
+    )
+    if not fits:
+      words = [str(sizes.get(axis, axis)) for axis in axes]
+      raise ConfigError(
+        f'--{flag}: {path} holds {array.dtype}{list(array.shape)}; allowed: '
+        f'[{", ".join(words)}], for {self._num_examples} train examples of '
+        f'{self._num_classes} classes'
+      )
+
+  def _in_order(
+    self, rows: np.ndarray, path: str, flag: str, of_what: str = ''
+  ) -> np.ndarray:
+    """Rows in canonical order, once their values are checked."""
+    wrong, allowed = ~np.isfinite(rows), 'finite numbers'
+    if flag == 'losses':
+      wrong |= rows < 0
+      allowed = 'cross-entropies, 0 or more'
+    if 'probs' in flag:
+      sums = rows.sum(axis=1, keepdims=True, dtype=np.float64)
+      wrong |= (rows < 0) | ~(np.abs(sums - 1) <= _SUM_ERROR)
+      allowed = 'probabilities that sum to 1'
+    rows_wrong = wrong.reshape(len(rows), -1).any(axis=1)
+    if rows_wrong.any():
+      row = int(rows_wrong.argmax())
+      raise ConfigError(
+        f'--{flag}: {path} has {rows_wrong.sum()} rows{of_what} that are not '
+        f'allowed, the first row {row}: {rows[row].tolist()!s:.80}; allowed: '
+        f'{allowed}'
+      )
+    return rows if self._order is None else rows[self._order]
+
+
+def _order(path: str, ids: np.ndarray) -> np.ndarray:
+  """The row of each example, int64[N], from the ids of the rows."""
+  file = epath.Path(path).expanduser()
+  if file.name.endswith('.npy'):
+    given = artifacts.read_npy(file, from_user=True).astype(str).ravel()
+  else:
+    if not file.exists():
+      raise ConfigError(f'--ids: {path} does not exist; allowed: a file')
+    # Names of files may hold any other line separator.
+    lines = storage.read_bytes(file).decode().split('\n')
+    given = np.array(lines if lines[-1] else lines[:-1], str)
+  rows = {name: row for row, name in enumerate(given.tolist())}
+  missing = [name for name in ids.tolist() if name not in rows]
+  if missing or len(given) != len(ids) or len(rows) != len(given):
+    example = f', such as {missing[0]!r}' if missing else ''
+    raise ConfigError(
+      f'--ids: {path} has {len(given)} ids, {len(rows)} of them distinct, and '
+      f'lacks {len(missing)} of the {len(ids)} of the train split{example}; '
+      'allowed: each of these once'
+    )
+  return np.array([rows[name] for name in ids.tolist()])

@@ -1,0 +1,189 @@
+"""Makes a workdir of what another program's training left behind."""
+
+import contextlib
+from typing import Any
+
+import ml_collections
+import numpy as np
+from absl import logging
+
+from datadiet import config as config_lib
+from datadiet.data import Dataset, load_dataset
+from datadiet.errors import ConfigError, DataDietError
+from datadiet.feeding.order import steps_per_epoch
+from datadiet.importing.files import Given, Rows
+from datadiet.importing.scores import Imported, names_of, score_run
+from datadiet.stages import mean_scores
+from datadiet.stages.context import Context
+from datadiet.stages.network_scores import write_scores
+from datadiet.stages.opening import open_config, open_dataset, write_config
+from datadiet.training.settings import IN_SAMPLE, OUT_OF_SAMPLE
+from datadiet.workdir import artifacts, lock
+from datadiet.workdir.artifacts import Workdir
+
+
+def import_training(
+  config: ml_collections.ConfigDict, workdir: str, given: Given
+) -> None:
+  """Writes the scores of recorded predictions, as the score stage would.
+
+  Afterwards the stages audit, select, retrain and report run on the workdir.
+
+  Args:
+    config: the experiment: its data, and settings of the stages to come.
+    workdir: a folder that is new or empty.
+    given: the files.
+
+  Raises:
+    ConfigError: for files that do not fit the data, before anything is written.
+    DataDietError: with one sentence for the user.
+  """
+  if not given.kind and not given.held_out_probs:
+    raise ConfigError(
+      'nothing is given to import; allowed: --logits, --probs, --losses or '
+      '--held_out_probs'
+    )
+  config_lib.check(config)
+  root = Workdir.at(workdir)
+  if root.config.exists():
+    raise ConfigError(
+      f'--workdir: {root.root} has results already; allowed: a folder that is '
+      'new or empty'
+    )
+  open_config(config_lib.resolve(config), root)
+  dataset = load_dataset(config_lib.resolve(config).dataset)
+  runs, held_out_probs, settings = _read(config, dataset, given)
+  config = _with(config, settings)
+  config_lib.check(config)
+  per_epoch = _steps_per_epoch(config, dataset)
+  resolved = config_lib.resolve(config_lib.resolve(config), per_epoch)
+  context = Context(open_config(resolved, root), root, dataset)
+  with contextlib.ExitStack() as stack:
+    if holder := stack.enter_context(lock.hold(root.root)):
+      raise DataDietError(f'--workdir: {root.root} is in use by {holder}')
+    open_dataset(dataset, root)
+    write_config(context.config, root)
+    _write(context, runs, held_out_probs)
+  logging.info(
+    'Imported: %s; go on with --stages=audit,select,report',
+    ', '.join(context.config.score.names),
+  )
+
+
+def _steps_per_epoch(
+  config: ml_collections.ConfigDict, dataset: Dataset
+) -> int:
+  """Optimizer steps that an epoch stands for; at least one."""
+  num_examples = dataset.train.num_examples
+  return max(1, steps_per_epoch(num_examples, config.train.batch_size))
+
+
+def _read(
+  config: ml_collections.ConfigDict, dataset: Dataset, given: Given
+) -> tuple[list[Imported], np.ndarray | None, dict[str, Any]]:
+  """Reads and scores everything: runs, held-out predictions, settings."""
+  rows = Rows(dataset, given.ids)
+  features = held_out_probs = None
+  if given.features:
+    features = rows.features(given.features, 'features')
+  if given.held_out_probs:
+    held_out_probs = rows.by_class(given.held_out_probs, 'held_out_probs')
+    held_out_probs = held_out_probs.astype(np.float32)
+  kind, window = given.kind, config.train.dynamics_window
+  if kind:
+    read = [(path, *rows.epochs(path, kind)) for path in given.paths(kind)]
+  else:
+    kind, read = 'probs', [(given.held_out_probs, 1, iter([held_out_probs]))]
+  lengths = {num_epochs for _, num_epochs, _ in read}
+  if len(lengths) > 1:
+    found = ', '.join(f'{number} of {path}' for path, number, _ in read)
+    raise ConfigError(
+      f'--{kind}: runs of different numbers of epochs are not allowed '
+      f'({found}); allowed: as many in each'
+    )
+  (num_epochs,) = lengths
+  names = names_of(kind, num_epochs, window, has_features=features is not None)
+  runs = [
+    score_run(
+      epochs,
+      kind,
+      dataset.train.labels,
+      names,
+      window=window,
+      steps_per_epoch=_steps_per_epoch(config, dataset),
+      features=features,
+    )
+    for _, _, epochs in read
+  ]
+  if features is not None:
+    runs[0].scores['features'] = features
+  return (
+    runs,
+    held_out_probs,
+    _settings(config, dataset, num_epochs, names)
+    | {
+      'train.num_runs': len(runs),
+      'train.imported': OUT_OF_SAMPLE if given.held_out_probs else IN_SAMPLE,
+    },
+  )
+
+
+def _settings(
+  config: ml_collections.ConfigDict,
+  dataset: Dataset,
+  num_epochs: int,
+  names: tuple[str, ...],
+) -> dict[str, Any]:
+  """The settings that say what was imported, by dotted name."""
+  num_steps = num_epochs * _steps_per_epoch(config, dataset)
+  selected = tuple(
+    score for score in config.select.scores if score in names
+  ) or (('el2n',) if 'el2n' in names else names[:1])
+  return {
+    'train.num_epochs': num_epochs,
+    'train.schedule_steps': max(num_steps, config.train.schedule_steps),
+    'train.early_steps': (),
+    'train.early_every': 0,
+    'train.early_until': 0,
+    'train.profile_steps': (),
+    'train.subset_path': '',
+    'train.subset_fraction': 1.0,
+    'train.folds': 0,
+    'score.names': names,
+    'score.steps': (),
+    'select.scores': selected,
+    'select.step': -1,
+    'audit.threshold_samples': False,
+  }
+
+
+def _with(
+  config: ml_collections.ConfigDict, settings: dict[str, Any]
+) -> ml_collections.ConfigDict:
+  """A copy with other values."""
+  config = ml_collections.ConfigDict(config.to_dict())
+  for name, value in settings.items():
+    section, _, field = name.partition('.')
+    config[section][field] = value
+  return config
+
+
+def _write(
+  context: Context, runs: list[Imported], held_out_probs: np.ndarray | None
+) -> None:
+  """Writes what the train and score stages would have written."""
+  (step,) = context.config.score.steps
+  for run, imported in enumerate(runs):
+    arrays = dict(imported.scores)
+    if imported.pred_probs is not None:
+      arrays['pred_probs'] = imported.pred_probs
+      arrays['prediction'] = imported.pred_probs.argmax(-1).astype(np.int32)
+    write_scores(context, run, step, arrays)
+    if imported.dynamics:
+      folder = context.workdir.run('train', run) / 'dynamics'
+      path = folder / f'{artifacts.step_name(step)}.npz'
+      artifacts.write_npz(path, imported.dynamics)
+  mean_scores.write_means(context, step)
+  if held_out_probs is not None:
+    folder = context.workdir.scores(None, step)
+    artifacts.write_npy(folder / 'pred_probs.npy', held_out_probs)

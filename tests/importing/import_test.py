@@ -1,0 +1,306 @@
+"""Tests the import of what another program's training left behind."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from datadiet import main
+from datadiet.config import stored
+from datadiet.data import load_dataset
+from datadiet.errors import ConfigError, DataDietError
+from datadiet.importing import Given, import_training
+from datadiet.workdir.artifacts import Workdir
+from tests import running
+
+NUM_EPOCHS = 12
+
+
+@pytest.fixture(scope='module')
+def recorded():
+  """Labels, ids, and logits of a made-up training: float64[epochs, N, C]."""
+  dataset = load_dataset(running.tiny_config().dataset)
+  labels = dataset.train.labels
+  rng = np.random.default_rng(0)
+  difficulty = rng.uniform(size=len(labels))
+  logits = rng.normal(size=(NUM_EPOCHS, len(labels), 10))
+  growth = np.linspace(0, 6, NUM_EPOCHS)[:, None] * (1.2 - difficulty)
+  logits[:, np.arange(len(labels)), labels] += growth
+  return labels, dataset.train.ids, logits
+
+
+def _import(tmp_path, config=None, **arrays):
+  """Imports arrays by the names of `Given`; the root of the workdir."""
+  given = {}
+  for name, array in arrays.items():
+    if isinstance(array, np.ndarray):
+      np.save(tmp_path / f'{name}.npy', array)
+      array = str(tmp_path / f'{name}.npy')
+      if name in ('logits', 'probs', 'losses'):
+        array = (array,)
+    given[name] = array
+  workdir = tmp_path / 'workdir'
+  import_training(config or running.tiny_config(), str(workdir), Given(**given))
+  return Workdir.at(workdir)
+
+
+def _scores(root):
+  (folder,) = (root.root / 'scores' / 'mean').iterdir()
+  manifest = json.loads((folder / 'manifest.json').read_text())
+  return {name: np.load(folder / f'{name}.npy') for name in manifest['scores']}
+
+
+def _softmax(logits):
+  probs = np.exp(logits - logits.max(-1, keepdims=True))
+  return probs / probs.sum(-1, keepdims=True)
+
+
+def _formulas(logits, labels, window=10):
+  """Scores by their definitions, of float64[epochs, N, C]."""
+  probs, rows = _softmax(logits), np.arange(len(labels))
+  own = probs[:, rows, labels]
+  right = logits.argmax(-1) == labels
+  onehot = np.eye(logits.shape[-1])[labels]
+  others = np.where(onehot == 1, -np.inf, logits)
+  forgotten = (right[:-1] & ~right[1:]).sum(0)
+  never = ~right.any(0)
+  windows = [own[i : i + window] for i in range(len(own) - window + 1)]
+  stds = [one.std(0, ddof=1) for one in windows]
+  means = [one.mean(0) for one in windows]
+  last = probs[-1]
+  return {
+    'el2n': np.linalg.norm(last - onehot, axis=1),
+    'loss': -np.log(own[-1]),
+    'entropy': -(last * np.log(last)).sum(1),
+    'confidence': own[-1],
+    'aum': (logits[:, rows, labels] - others.max(-1)).mean(0),
+    'forgetting': np.where(never, len(logits) + 1, forgotten),
+    'correctness': right.mean(0),
+    'mean_confidence': own.mean(0),
+    'variability': own.std(0),
+    'dyn_unc': np.mean(stds, 0),
+    'dual': np.mean([s * (1 - m) for s, m in zip(stds, means)], 0),
+  }
+
+
+def _assert_equal(found, expected, names):
+  for name in names:
+    np.testing.assert_allclose(
+      found[name], expected[name], rtol=1e-6, atol=1e-6, err_msg=name
+    )
+
+
+def test_logits_give_the_scores_of_their_formulas(recorded, tmp_path):
+  labels, _, logits = recorded
+  root = _import(tmp_path, logits=logits.astype(np.float32))
+  found, expected = _scores(root), _formulas(logits, labels)
+  assert {'tdds', 'max_margin', 'never_learned'} < {*found}
+  assert 'grand' not in found and 'grand_last' not in found
+  _assert_equal(found, expected, expected)
+  assert 0 < (found['forgetting'] > NUM_EPOCHS).sum() < len(labels)
+
+
+def test_probabilities_give_the_same(recorded, tmp_path):
+  labels, _, logits = recorded
+  found = _scores(_import(tmp_path, probs=_softmax(logits)))
+  expected = _formulas(logits, labels)
+  _assert_equal(found, expected, expected)
+
+
+def test_losses_give_what_the_label_s_probability_tells(recorded, tmp_path):
+  labels, _, logits = recorded
+  own = _softmax(logits)[:, np.arange(len(labels)), labels]
+  root = _import(tmp_path, losses=-np.log(own))
+  found, expected = _scores(root), _formulas(logits, labels)
+  names = {'loss', 'confidence', 'mean_confidence', 'variability'}
+  assert {*found} == names | {'dual', 'dyn_unc'}
+  _assert_equal(found, expected, found)
+  # Which scores there are is what the stages go by.
+  config = stored.get_config(str(root.config))
+  assert config.select.scores == ('loss',)
+  (run,) = (root.root / 'scores' / 'run_00').iterdir()
+  assert not (run / 'pred_probs.npy').exists()
+
+
+def test_few_epochs_have_no_windows_and_one_no_dynamics(recorded, tmp_path):
+  _, _, logits = recorded
+  (tmp_path / 'one').mkdir()
+  one = _scores(_import(tmp_path / 'one', logits=logits[-1]))
+  assert 'el2n' in one and 'aum' not in one
+  few = _scores(_import(tmp_path, logits=logits[:9]))
+  assert 'aum' in few and 'dual' not in few
+
+
+def test_rows_are_joined_by_ids(recorded, tmp_path):
+  labels, ids, logits = recorded
+  order = np.random.default_rng(1).permutation(len(ids))
+  (tmp_path / 'ids.txt').write_text('\n'.join(ids[order]) + '\n')
+  features = np.random.default_rng(2).normal(size=(len(ids), 6))
+  root = _import(
+    tmp_path,
+    logits=logits[:, order],
+    features=features[order],
+    ids=str(tmp_path / 'ids.txt'),
+  )
+  found = _scores(root)
+  _assert_equal(found, _formulas(logits, labels), ('el2n', 'aum'))
+  (run,) = (root.root / 'scores' / 'run_00').iterdir()
+  np.testing.assert_array_equal(
+    np.load(run / 'features.npy'), features.astype(np.float32)
+  )
+  norm = np.sqrt((features**2).sum(1) + 1)
+  np.testing.assert_allclose(
+    found['grand_last'], found['el2n'] * norm, rtol=1e-5
+  )
+
+
+def test_runs_are_averaged(recorded, tmp_path):
+  labels, _, logits = recorded
+  other = logits[:, :, ::-1].copy()
+  np.save(tmp_path / 'other.npy', other)
+  np.save(tmp_path / 'first.npy', logits)
+  paths = (str(tmp_path / 'first.npy'), str(tmp_path / 'other.npy'))
+  found = _scores(_import(tmp_path, logits=paths))
+  both = [_formulas(one, labels)['el2n'] for one in (logits, other)]
+  np.testing.assert_allclose(found['el2n'], np.mean(both, 0), rtol=1e-6)
+  np.save(tmp_path / 'other.npy', other[:3])
+  with pytest.raises(ConfigError, match=r'epochs.*12 of .*first.*3 of .*other'):
+    (tmp_path / 'again').mkdir()
+    _import(tmp_path / 'again', logits=paths)
+
+
+def test_the_other_stages_run_without_any_training(recorded, tmp_path):
+  labels, _, logits = recorded
+  wrong = np.random.default_rng(3).choice(len(labels), 40, replace=False)
+  logits = logits.copy()
+  logits[:, wrong] = np.roll(logits[:, wrong], 1, axis=2)
+  held_out = _softmax(logits[-1])
+  config = running.tiny_config(
+    select__policies=('keep_max', 'craig', 'contextual_diversity'),
+    select__sizes=(100,),
+    select__fractions=(),
+  )
+  root = _import(
+    tmp_path,
+    config,
+    logits=logits,
+    features=np.random.default_rng(2).normal(size=(len(labels), 6)),
+    held_out_probs=held_out,
+  )
+  config = stored.get_config(str(root.config))
+  main.run(config, str(root.root), ['train', 'score', 'audit', 'select'])
+  assert not list((root.root / 'train').glob('*/checkpoints'))
+  assert len(list((root.root / 'selections').iterdir())) == 4
+  audit = json.loads((root.audit / 'manifest.json').read_text())
+  assert audit['suggestions'] == 'out-of-sample'
+  lines = (root.audit / 'label_issues.csv').read_text().splitlines()
+  worst = {int(line.split(',')[0]) for line in lines[1:41]}
+  assert len(worst & {*wrong.tolist()}) > 30
+  with pytest.raises(ConfigError, match='whose scores were imported'):
+    main.run(config, str(root.root), ['train', 'score'])
+  main.run(config, str(root.root), ['report'])
+  page = (root.report / 'index.html').read_text()
+  assert 'el2n' in page
+  summary = json.loads((root.report / 'summary.json').read_text())
+  assert summary
+
+
+def test_held_out_predictions_alone_will_do(recorded, tmp_path):
+  labels, _, logits = recorded
+  found = _scores(_import(tmp_path, held_out_probs=_softmax(logits[-1])))
+  _assert_equal(found, _formulas(logits, labels), ('el2n', 'loss', 'entropy'))
+  assert 'aum' not in found
+
+
+def _damaged(logits, position, value):
+  logits = logits.copy()
+  logits[position] = value
+  return logits
+
+
+@pytest.mark.parametrize(
+  ('name', 'change', 'message'),
+  [
+    ('logits', lambda x: x[:, :-1], r'\[12, 1436, 10\]; allowed: \[epochs, 14'),
+    ('logits', lambda x: x[..., :9], r'1437 train examples of 10 classes'),
+    ('logits', lambda x: x[None], r'allowed: \[epochs, 1437, 10\]'),
+    (
+      'logits',
+      lambda x: _damaged(x, (3, 7, 0), np.nan),
+      '1 rows of epoch 3 that are not allowed, the first row 7.*finite',
+    ),
+    ('logits', lambda x: x.astype(str), 'allowed: numbers'),
+    ('probs', lambda x: x, 'probabilities that sum to 1'),
+    ('losses', lambda x: x[..., 0], 'cross-entropies, 0 or more'),
+    ('features', lambda x: x[0, :5], r'\[5, 10\]; allowed: \[1437, d\]'),
+    ('held_out_probs', lambda x: x[0], 'probabilities that sum to 1'),
+    ('logits', lambda x: x.astype(object), 'holds Python objects'),
+  ],
+)
+def test_arrays_that_do_not_fit_are_refused_before_anything_is_written(
+  recorded, tmp_path, name, change, message
+):
+  _, _, logits = recorded
+  arrays = {'logits': logits} if name in ('features', 'held_out_probs') else {}
+  bad = change(logits)
+  path = tmp_path / 'bad.npy'
+  np.save(path, bad, allow_pickle=bad.dtype == object)
+  arrays[name] = (
+    (str(path),) if name in ('logits', 'probs', 'losses') else (str(path))
+  )
+  with pytest.raises(DataDietError, match=message):
+    _import(tmp_path, **arrays)
+  assert not (tmp_path / 'workdir').exists()
+
+
+def test_files_of_pickled_objects_are_refused(recorded, tmp_path):
+  (tmp_path / 'logits.pt').write_bytes(pickle.dumps({'logits': [1.0]}))
+  with pytest.raises(
+    DataDietError, match='no readable .npy file, but a pickle'
+  ):
+    _import(tmp_path, logits=(str(tmp_path / 'logits.pt'),))
+
+
+def test_ids_of_other_examples_are_refused(recorded, tmp_path):
+  _, ids, logits = recorded
+  for changed, message in (
+    ([*ids[:-1], 'stranger'], f"lacks 1 of the 1437.*'{ids[-1]}'"),
+    ([*ids, ids[0]], '1438 ids, 1437 of them distinct'),
+    (ids[1:], 'has 1436 ids'),
+  ):
+    (tmp_path / 'ids.txt').write_text('\n'.join(changed))
+    with pytest.raises(ConfigError, match=message):
+      _import(tmp_path, logits=logits, ids=str(tmp_path / 'ids.txt'))
+
+
+def test_what_is_given_must_be_one_kind_in_a_new_folder(recorded, tmp_path):
+  _, _, logits = recorded
+  with pytest.raises(ConfigError, match='nothing is given to import'):
+    _import(tmp_path)
+  with pytest.raises(ConfigError, match='--probs is not allowed with --logits'):
+    _import(tmp_path, logits=logits, probs=logits)
+  root = _import(tmp_path, logits=logits[-1])
+  with pytest.raises(ConfigError, match='has results already'):
+    _import(tmp_path, logits=logits)
+  assert root.config.exists()
+
+
+def test_the_command(recorded, tmp_path):
+  _, _, logits = recorded
+  np.save(tmp_path / 'logits.npy', logits[-1])
+  command = [sys.executable, '-m', 'datadiet', 'import']
+  command += running.tiny_flags(tmp_path / 'workdir')
+  env = running.environment(tmp_path)
+  for flags, code, message in (
+    (['--logits=a', '--probs=b'], 2, '--probs is not allowed with --logits'),
+    (['--logits=nowhere.npy'], 1, 'nowhere.npy does not exist'),
+    ([f'--logits={tmp_path}/logits.npy'], 0, 'go on with --stages=audit'),
+  ):
+    done = subprocess.run(
+      [*command, *flags], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code and message in done.stderr, done.stderr
+  assert 'el2n' in (tmp_path / 'workdir' / 'scores' / 'scores.csv').read_text()
