@@ -1,13 +1,11 @@
 """Which scores are due for which run and step, made with which settings."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from datadiet import config as config_lib
 from datadiet.config import Config
 from datadiet.errors import ConfigError
-from datadiet.models import MODELS
 from datadiet.models.settings import make_network
 from datadiet.scoring import features, registry
 from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
@@ -207,22 +205,16 @@ def _check_features(context: Context) -> None:
     needed_by.append('score.keep=features')
   elif registry.FEATURES in network_arrays(config.select):
     needed_by.append('select.policies')
-  if not needed_by or _sows(context, config.model.name):
+  if not needed_by:
     return
-  known = ', '.join(name for name in MODELS if _sows(context, name)) or 'none'
-  raise ConfigError(
-    f'config.model.name: {config.model.name!r} sows no features, which '
-    f'{" and ".join(needed_by)} need; allowed: a model that does (of those '
-    f'known: {known}), by {features.HOW}'
-  )
-
-
-def _sows(context: Context, name: str) -> bool:
-  model, dataset = context.config.model, context.dataset
-  if name != model.name:
-    model = dataclasses.replace(model, name=name, options={})
-  network = make_network(model, dataset.num_classes)
-  return features.sows_features(network, dataset.image_shape)
+  dataset = context.dataset
+  network = make_network(config.model, dataset.num_classes)
+  if not features.sows_features(network, dataset.image_shape):
+    raise ConfigError(
+      f'config.model.name: {config.model.name!r} sows no features, which '
+      f'{" and ".join(needed_by)} need; allowed: a model that does, as all of '
+      f"datadiet's own do, by {features.HOW}"
+    )
 
 
 def network_shapes(context: Context) -> dict:

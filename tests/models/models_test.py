@@ -7,6 +7,7 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.models import MODELS, make_model
+from datadiet.scoring import features
 
 IMAGES = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
 # Parameters with 1,000 classes and images of 224 pixels, as torchvision, timm
@@ -110,6 +111,12 @@ def test_evaluation_does_not_touch_batch_statistics(name):
   )
   before = jax.tree.leaves(variables.get('batch_stats', {}))
   assert len(jax.tree.leaves(changed)) in (0, len(before))
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_the_input_of_the_last_layer_is_sown(name):
+  model = make_model(name, num_classes=7, width=4)
+  assert features.sows_features(model, IMAGES.shape[1:])
 
 
 def test_unknown_name_lists_the_known_and_the_closest():
