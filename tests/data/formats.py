@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from datadiet.configs import base
+from datadiet.data.settings import DatasetSettings
+from datadiet.settings import from_values
 
 CIFAR10_NAMES = (
   'airplane automobile bird cat deer dog frog horse ship truck'.split()
@@ -28,13 +30,12 @@ NEEDS_CIFAR10 = (
 needs_cifar10 = pytest.mark.skipif(not HAS_CIFAR10, reason=NEEDS_CIFAR10)
 
 
-def settings(name, data_dir, cache_dir='none', **changes):
-  """`config.dataset` with some fields set."""
+def settings(name, data_dir, cache_dir='none', /, **changes):
+  """`config.dataset` with some fields set, by dotted names."""
   config = base.get_config().dataset
-  config.name, config.data_dir = name, str(data_dir)
-  config.cache_dir = str(cache_dir)
-  config.update(changes)
-  return config
+  given = {'name': name, 'data_dir': str(data_dir), 'cache_dir': str(cache_dir)}
+  config.update_from_flattened_dict({**given, **changes})
+  return from_values(DatasetSettings, config.to_dict())
 
 
 def random_images(num, size=32, seed=0, channels=3):

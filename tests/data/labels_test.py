@@ -23,11 +23,13 @@ def _dataset(class_names=tuple('abcd'), num=N):
 
 
 def _settings(fraction=0.0, seed=0, kind='permute', labels_path=''):
-  settings = formats.settings('set', '', labels_path=str(labels_path))
-  settings.label_noise.update(
-    {'fraction': fraction, 'seed': seed, 'kind': kind}
+  noise = {'fraction': fraction, 'seed': seed, 'kind': kind}
+  return formats.settings(
+    'set',
+    '',
+    labels_path=str(labels_path),
+    **{f'label_noise.{name}': value for name, value in noise.items()},
   )
-  return settings
 
 
 def test_nothing_asked_changes_nothing():
@@ -213,16 +215,15 @@ def test_wrong_settings_of_labels_are_refused(tmp_path):
 
 def test_loading_applies_noise_after_the_cache(tmp_path):
   formats.write_image_folder(tmp_path / 'data', {'a': 40, 'b': 40})
-  settings = formats.settings(
-    'image_folder', tmp_path / 'data', tmp_path / 'cache'
-  )
+  place = 'image_folder', tmp_path / 'data', tmp_path / 'cache'
+  settings = formats.settings(*place)
   clean = load_dataset(settings)
-  settings.label_noise.fraction = 0.5
-  noisy = load_dataset(settings)
+  noisy = load_dataset(
+    formats.settings(*place, **{'label_noise.fraction': 0.5})
+  )
   assert noisy.fingerprint == clean.fingerprint
   assert (noisy.train.labels != clean.train.labels).any()
   np.testing.assert_array_equal(noisy.original_labels, clean.train.labels)
-  settings.label_noise.fraction = 0.0
   again = load_dataset(settings)
   np.testing.assert_array_equal(again.train.labels, clean.train.labels)
   assert dataclasses.asdict(again)['original_labels'] is None

@@ -5,6 +5,7 @@ import pytest
 
 from datadiet.data import load_dataset
 from datadiet.exporting import open_subset
+from datadiet.settings import to_values
 from datadiet.workdir import artifacts
 from tests.data import formats
 from tests.results import synthetic
@@ -19,7 +20,7 @@ def make_subset(tmp_path):
   def make(settings, every=3, root='workdir'):
     dataset = load_dataset(settings)
     workdir = artifacts.Workdir.at(tmp_path / root)
-    config = {'dataset': settings.to_dict()}
+    config = {'dataset': to_values(settings)}
     artifacts.write_json(workdir.config, {'config': config})
     artifacts.write_json(workdir.dataset, dataset.description())
     synthetic.write_scores(workdir, dataset, STEP)

@@ -207,8 +207,7 @@ dataset = torch.utils.data.TensorDataset(
 
 
 def test_changed_labels_are_said(make_subset, tmp_path):
-  settings = formats.settings('digits', '')
-  settings.label_noise.fraction = 0.2
+  settings = formats.settings('digits', '', **{'label_noise.fraction': 0.2})
   subset = make_subset(settings, every=40)
   root = subset.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')

@@ -42,8 +42,7 @@ UNUSED = [
 
 @pytest.mark.parametrize('name, field', UNUSED)
 def test_settings_that_a_source_does_not_use_are_refused(name, field):
-  settings = formats.settings(name, '')
-  settings.update({field: OTHER[field]})
+  settings = formats.settings(name, '', **{field: OTHER[field]})
   message = f'{field}: .* is not allowed with {name}, which does not use it'
   with pytest.raises(ConfigError, match=message) as error:
     load_dataset(settings)

@@ -7,6 +7,7 @@ from datadiet import load_results
 from datadiet.data import load_dataset
 from datadiet.errors import DataDietError
 from datadiet.exporting import export_selection
+from datadiet.settings import to_values
 from datadiet.workdir import artifacts
 from tests.data import formats
 from tests.results import synthetic
@@ -29,7 +30,7 @@ def workdir(store, tmp_path):
   settings = formats.settings('image_folder', f'{store.root}/photos')
   dataset = load_dataset(settings)
   made = artifacts.Workdir.at(f'{store.root}/exported')
-  config = {'dataset': settings.to_dict()}
+  config = {'dataset': to_values(settings)}
   artifacts.write_json(made.config, {'config': config})
   artifacts.write_json(made.dataset, dataset.description())
   synthetic.write_scores(made, dataset, STEP)

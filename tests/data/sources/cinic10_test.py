@@ -69,8 +69,9 @@ def test_train_or_valid_alone(tmp_path, images):
     )
     assert {name.split('/')[0] for name in dataset.train.ids} == set(chosen)
     assert dataset.test.ids[0].startswith('test/')
-  settings = formats.settings('cinic10', tmp_path, train_splits=('train',))
-  settings.test_split = 'valid'
+  settings = formats.settings(
+    'cinic10', tmp_path, train_splits=('train',), test_split='valid'
+  )
   assert load_dataset(settings).test.ids[0].startswith('valid/')
   for wrong in (('all',), ('train', 'train'), ('train', 'valid', 'test')):
     with pytest.raises(ConfigError, match='dataset.train_splits'):

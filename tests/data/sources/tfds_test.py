@@ -213,9 +213,10 @@ def test_faults_are_named(tmp_path):
     load_dataset(formats.settings('tiny', tmp_path))
   with pytest.raises(DataDietError, match="no feature 'kind', it has id"):
     load_dataset(formats.settings('tiny', tmp_path, label_key='kind'))
-  settings = formats.settings('tiny', tmp_path, train_splits=('all',))
+  settings = formats.settings(
+    'tiny', tmp_path, train_splits=('all',), image_size=8
+  )
   with pytest.raises(ConfigError, match='allowed: train, test'):
-    settings.image_size = 8
     load_dataset(settings)
 
 
