@@ -36,6 +36,7 @@ from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.plan import TrainingPlan
+from datadiet.training.settings import augmentation_of
 from datadiet.training.state import init_state
 from datadiet.training.steps import make_train_step, step_keys
 
@@ -77,8 +78,7 @@ def bare_step(dataset: Dataset, plan: TrainingPlan):
       tx,
       mean=dataset.mean,
       std=dataset.std,
-      augmentation=plan.train.augmentation,
-      crop_padding=plan.train.crop_padding,
+      augmentation=augmentation_of(plan.train, dataset.train.crop_size),
     ),
     donate_argnums=0,
   )

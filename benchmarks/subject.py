@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from datadiet.feeding.augmentation import Augmentation
 from datadiet.gradient_norms import grad_norm
 from datadiet.models import make_model
 from datadiet.runtime import compilation
@@ -107,8 +108,7 @@ class Subject:
       self.tx,
       mean=np.full(3, 0.5, np.float32),
       std=np.full(3, 0.25, np.float32),
-      augmentation='none',
-      crop_padding=0,
+      augmentation=Augmentation('none'),
     )
 
   def forward(self, params: Any, batch: dict[str, jax.Array]) -> jax.Array:

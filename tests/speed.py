@@ -14,6 +14,7 @@ SLOW = (
   'contributing_test.py::test_all_recipes',
   'data/decoding_test.py',
   'data/exported_test.py',
+  'data/packed_test.py',
   'data/sources/hugging_face_test.py',
   'data/sources/tfds_test.py',
   'examples_test.py',
@@ -97,6 +98,8 @@ SLOW = (
   'training/recorders_test.py::test_its_arrays',
   'training/recorders_test.py::test_what_no_score',
   'training/resume_test.py',
+  'training/stream_test.py',
+  'training/trainable_test.py',
   'training/trainer_test.py',
 )
 

@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from absl import logging
 from etils import epath
 
 from datadiet.data import cache, identity, labels, remote
-from datadiet.data.dataset import Allocate, Dataset, Split
-from datadiet.data.settings import DatasetSettings
+from datadiet.data.dataset import Allocate, Dataset, Split, with_crop
+from datadiet.data.settings import PLACEMENTS, STREAM, DatasetSettings
 from datadiet.data.sources import (
   arrays,
   cifar,
@@ -19,6 +20,7 @@ from datadiet.data.sources import (
 )
 from datadiet.data.sources.digits import load_digits
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.runtime.platform import host_memory
 from datadiet.settings import closest
 from datadiet.workdir import storage
 
@@ -36,11 +38,13 @@ class Source:
     settings: fields of `config.dataset` that change what `load` gives, beside
       `name` and `data_dir`. Others are refused with this source, and the
       decoded cache knows what it holds by these.
+    encoded: whether it has files of encoded images, which can be streamed.
   """
 
   load: Callable[..., Dataset]
   files: Callable[[DatasetSettings], epath.Path] | None = None
   settings: tuple[str, ...] = ()
+  encoded: bool = False
 
 
 def _folder_files(settings: DatasetSettings) -> epath.Path:
@@ -48,7 +52,7 @@ def _folder_files(settings: DatasetSettings) -> epath.Path:
 
 
 _SPLITS = ('train_splits', 'test_split', 'test_fraction')
-_PICTURES = ('image_size', 'background', 'skip_unreadable')
+_PICTURES = ('image_size', 'resize', 'background', 'skip_unreadable')
 _TFDS_SETTINGS = ('label_key', 'id_key', *_SPLITS, 'image_size', 'background')
 # Any other name is looked for in TensorFlow Datasets.
 TFDS = Source(tfds.load_tfds, tfds.ensure_prepared, _TFDS_SETTINGS)
@@ -63,7 +67,10 @@ DATASETS: dict[str, Source] = {
     ('train_splits', 'test_split', *_PICTURES),
   ),
   'image_folder': Source(
-    image_folder.load_image_folder, _folder_files, (*_SPLITS, *_PICTURES)
+    image_folder.load_image_folder,
+    _folder_files,
+    (*_SPLITS, *_PICTURES),
+    encoded=True,
   ),
   'arrays': Source(
     arrays.load_arrays, arrays.find_arrays, (*_SPLITS, 'image_size')
@@ -72,6 +79,7 @@ DATASETS: dict[str, Source] = {
     hugging_face.load_hugging_face,
     _folder_files,
     ('label_key', 'id_key', *_SPLITS, *_PICTURES),
+    encoded=True,
   ),
 }
 # Sources that take all that lies in `data_dir` for data.
@@ -80,6 +88,7 @@ TREES = ('cinic10', 'image_folder', 'arrays', 'hugging_face')
 _ALWAYS = (
   'name',
   'cache_dir',
+  'crop_size',
   'normalise',
   'placement',
   'labels_path',
@@ -113,6 +122,9 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
     }
     files = _found(source.files, settings)
     what = {**options, 'files': identity.source_identity(files)}
+    is_stream = _is_stream(source, settings, what['files'][0])
+    if is_stream:
+      what['placement'] = STREAM
     place = (settings.name, what)
 
     def load(allocate: Allocate) -> Dataset:
@@ -122,8 +134,8 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
       with remote.local_copy(settings, files, scratch) as copied:
         return source.load(_Declared(source, copied), allocate)
 
-    dataset = cache.cached(*place, load, settings.cache_dir)
-  return labels.apply_labels(dataset, settings)
+    dataset = cache.cached(*place, load, settings.cache_dir, is_stream)
+  return labels.apply_labels(with_crop(dataset, settings.crop_size), settings)
 
 
 class _Declared:
@@ -147,6 +159,13 @@ class _Declared:
 
 def _check_settings(source: Source, settings: DatasetSettings) -> None:
   """Refuses settings that the source would silently ignore."""
+  if settings.placement == STREAM and not source.encoded:
+    known = ', '.join(name for name, one in DATASETS.items() if one.encoded)
+    raise ConfigError(
+      f'config.dataset.placement: {STREAM!r} is not allowed with '
+      f'{settings.name}, whose images are no files of their own; allowed: '
+      f'{", ".join(PLACEMENTS[:-1])}, or a data set of {known}'
+    )
   used = {*_ALWAYS, *source.settings}
   if source.files is not None:
     used.add('data_dir')
@@ -173,6 +192,29 @@ def _found(
       known = f', and known here are {", ".join(DATASETS)}'
     hint = closest(settings.name, DATASETS)
     raise type(error)(f'{error}{known}{hint}') from error
+
+
+def _is_stream(
+  source: Source, settings: DatasetSettings, num_files: int
+) -> bool:
+  """Whether images stay encoded: as asked for, or if they would fill memory."""
+  if settings.placement == STREAM:
+    return True
+  if settings.placement != 'auto' or not source.encoded:
+    return False
+  num_bytes, memory = num_files * settings.image_size**2 * 3, host_memory()
+  if num_bytes <= memory:
+    return False
+  logging.info(
+    'Images stay encoded and are decoded when they are needed: %d files of '
+    '%dx%d pixels are %.0f GB, and this host has %.0f GB of memory',
+    num_files,
+    settings.image_size,
+    settings.image_size,
+    num_bytes / 1e9,
+    memory / 1e9,
+  )
+  return True
 
 
 def _plain(value: object) -> object:

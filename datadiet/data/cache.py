@@ -1,9 +1,9 @@
-"""The decoded cache: data sets as memory-mapped .npy files.
+"""The cache: data sets as memory-mapped .npy files, or packed (`packed`).
 
-The first read of a source decodes it straight into the files; later reads take
-the arrays from `<cache_dir>/<name>-<key>/`, where the key says what was read
-(source, options, and `identity` of its files), so that changed files are read
-anew. Nothing here holds a split's pixels in memory.
+The first read of a source decodes or packs it; later reads take the arrays from
+`<cache_dir>/<name>-<key>/`, where the key says what was read (source, options,
+and `identity` of its files), so that changed files are read anew. Nothing here
+holds a split's pixels in memory.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
+from datadiet.data import packed
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -42,6 +43,7 @@ def cached(
   identity: dict,
   load: Callable[[Allocate], Dataset],
   cache_dir: str = '',
+  stays_encoded: bool = False,
 ) -> Dataset:
   """The data set in the cache, or what `load` decodes into it.
 
@@ -50,14 +52,22 @@ def cached(
     identity: everything the arrays depend on, as JSON-able values.
     load: decodes the source, its images into arrays of the given allocator.
     cache_dir: '' for the default, 'none' for no cache at all.
+    stays_encoded: whether images are packed as they are.
 
   Returns:
-    The data set; its images are memory-mapped, read-only.
+    The data set; its images are memory-mapped or `PackedImages`, read-only.
 
   Raises:
-    ConfigError: if `cache_dir` is remote, where nothing can be mapped.
+    ConfigError: if `cache_dir` is remote, where nothing can be mapped, or there
+      is none to pack into.
   """
   if cache_dir == 'none':
+    if stays_encoded:
+      raise ConfigError(
+        "config.dataset.cache_dir: 'none' is not allowed with "
+        "dataset.placement='stream', which packs images into it; allowed: a "
+        "local folder, or '' for ~/.cache/datadiet"
+      )
     return load(in_memory)
   if storage.is_remote(cache_dir):
     raise ConfigError(
@@ -76,7 +86,7 @@ def cached(
     if locked:
       for left in atomic.temporaries_beside(folder):
         shutil.rmtree(left, ignore_errors=True)
-    writer = _Writer(folder)
+    writer = _Writer(folder, stays_encoded)
     try:
       # Decoding ends its worker processes itself when it is asked to stop.
       with stopping.unsaved_work():
@@ -111,14 +121,25 @@ def scratch_folder(name: str, identity: dict, cache_dir: str) -> epath.Path:
 class _Writer:
   """A cache folder in the making, under a temporary name."""
 
-  def __init__(self, folder: epath.Path):
+  def __init__(self, folder: epath.Path, stays_encoded: bool):
     self._folder = folder
+    self._stays_encoded = stays_encoded
     self._temporary = atomic.temporary_beside(folder)
     self._allocated: dict[str, np.memmap] = {}
     self._usable = True
 
-  def allocate(self, split_name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A memory-mapped uint8 array of zeros; in memory if the disk is full."""
+  def allocate(
+    self, split_name: str, shape: tuple[int, ...], options: tuple[Any, ...] = ()
+  ) -> np.ndarray | packed.PackedWriter:
+    """A memory-mapped uint8 array of zeros; in memory if the disk is full.
+
+    A writer of encoded images, to be decoded with `options`, where they are to
+    stay so.
+    """
+    if self._stays_encoded and options:
+      self._temporary.mkdir(parents=True, exist_ok=True)
+      path = packed.path_in(self._temporary, split_name)
+      return packed.PackedWriter(path, shape, options)
     if not self._usable or 0 in shape:
       return in_memory(split_name, shape)
     path = self._temporary / f'{split_name}_images.npy'
@@ -139,10 +160,14 @@ class _Writer:
     if not self._usable:
       return dataset
     try:
-      sizes = {}
+      sizes, decoding = {}, None
       for split_name in _SPLITS:
         split = getattr(dataset, split_name)
-        images = self._in_place(split_name, split.images)
+        images = split.images
+        if isinstance(images, packed.PackedImages):
+          decoding = list(images.options)
+        else:
+          images = self._in_place(split_name, images)
         if not self._usable:
           return dataset
         if isinstance(images, np.memmap):
@@ -153,7 +178,8 @@ class _Writer:
       for path in self._temporary.iterdir():
         sizes[path.name] = path.stat().length
       artifacts.write_manifest(
-        self._temporary, {**dataset.description(), 'sizes': sizes}
+        self._temporary,
+        {**dataset.description(), 'sizes': sizes, 'decoding': decoding},
       )
       atomic.move_into_place(self._temporary, self._folder)
     except (OSError, DataDietError) as error:
@@ -232,6 +258,16 @@ def _read(folder: epath.Path, manifest: dict[str, Any]) -> Dataset:
     path = folder / f'{split_name}_{field}.npy'
     return np.load(os.fspath(path), mmap_mode=mmap_mode)
 
+  def images_of(split_name: str, num_examples: int) -> Any:
+    options = manifest.get('decoding')
+    if options is None:
+      # The file is longer where unreadable images were skipped.
+      return read(split_name, 'images', 'r')[:num_examples]
+    shape = (num_examples, *manifest['image_shape'])
+    return packed.PackedImages(
+      packed.path_in(folder, split_name), shape, options
+    )
+
   def read_split(split_name: str, num_examples: int) -> Split:
     prefix = f'{split_name}_column_'
     columns = sorted(
@@ -239,9 +275,8 @@ def _read(folder: epath.Path, manifest: dict[str, Any]) -> Dataset:
       for file_name in manifest['sizes']
       if file_name.startswith(prefix)
     )
-    # The file is longer where unreadable images were skipped.
     return Split(
-      read(split_name, 'images', 'r')[:num_examples],
+      images_of(split_name, num_examples),
       read(split_name, 'labels'),
       read(split_name, 'ids'),
       {name: read(split_name, f'column_{name}') for name in columns},

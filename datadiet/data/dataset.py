@@ -8,22 +8,27 @@ and shuffles carry indices instead.
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from datadiet.data import checks, pixels
 from datadiet.data.pixels import channel_statistics, chunks
-from datadiet.errors import DataDietError
+from datadiet.errors import ConfigError, DataDietError
 
 # (split name, shape) -> uint8 array to decode into: in memory or, with the
-# cache, a memory-mapped file, so that a set may be larger than memory.
-Allocate = Callable[[str, tuple[int, ...]], np.ndarray]
+# cache, a memory-mapped file, so that a set may be larger than memory. A source
+# that can leave its images encoded also gives how to decode them, and is given
+# a `PackedWriter` where they are to stay so.
+Allocate = Callable[..., Any]
 
 
-def in_memory(split_name: str, shape: tuple[int, ...]) -> np.ndarray:
+def in_memory(
+  split_name: str, shape: tuple[int, ...], options: tuple[Any, ...] = ()
+) -> np.ndarray:
   """An `Allocate` that takes memory."""
-  del split_name
+  del split_name, options
   return np.zeros(shape, np.uint8)
 
 
@@ -37,12 +42,15 @@ class Split:
     ids: str[num_examples]; unique, stable names such as 'train_16399'.
     columns: further values that the source has for each example, [num_examples]
       each, such as cinic10's 'origin'.
+    crop_size: height and width that networks see of an image, in the middle
+      but for training; 0 for all of it.
   """
 
   images: np.ndarray
   labels: np.ndarray
   ids: np.ndarray
   columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  crop_size: int = 0
 
   def __post_init__(self):
     lengths = {len(self.images), len(self.labels), len(self.ids)}
@@ -110,6 +118,13 @@ class Dataset:
     return tuple(self.train.images.shape[1:])
 
   @property
+  def input_shape(self) -> tuple[int, int, int]:
+    """What networks see: (height, width, channels)."""
+    height, width, channels = self.image_shape
+    crop = self.train.crop_size
+    return (crop or height, crop or width, channels)
+
+  @property
   def labels_fingerprint(self) -> str | None:
     """Hash of labels that were changed on purpose; None if none were."""
     if self.original_labels is None:
@@ -131,6 +146,30 @@ class Dataset:
       'labels_fingerprint': self.labels_fingerprint,
       'skipped': list(self.skipped),
     }
+
+
+def with_crop(dataset: Dataset, crop_size: int) -> Dataset:
+  """A data set of whose images networks see a square alone.
+
+  Args:
+    dataset: any.
+    crop_size: its height and width; 0 for whole images.
+
+  Raises:
+    ConfigError: if images are smaller.
+  """
+  height, width, _ = dataset.image_shape
+  if crop_size > min(height, width):
+    raise ConfigError(
+      f'config.dataset.crop_size: {crop_size} is not allowed with images of '
+      f'{height}x{width} pixels; allowed: at most {min(height, width)}, or '
+      'another config.dataset.image_size'
+    )
+  return dataclasses.replace(
+    dataset,
+    train=dataclasses.replace(dataset.train, crop_size=crop_size),
+    test=dataclasses.replace(dataset.test, crop_size=crop_size),
+  )
 
 
 def make_dataset(

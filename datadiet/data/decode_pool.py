@@ -67,3 +67,10 @@ def _pipes(worker: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
   """What a worker reads requests from, and what it writes its replies to."""
   assert worker.stdin is not None and worker.stdout is not None
   return worker.stdin, worker.stdout
+
+
+def num_cores() -> int:
+  """How many cores this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1

@@ -23,6 +23,8 @@ UNREADABLE, OTHER_SIZE, NOT_READ = 'unreadable', 'other size', 'not read'
 # JPEGs are decoded at a fraction of their size if that leaves this many times
 # the pixels needed along each side.
 _SHRINK_GAP = 2
+# How images become squares: see `config.dataset.resize`.
+RESIZES = ('squash', 'shorter_side', 'none')
 # Bits a value that cameras and scanners store in 16.
 DEPTHS = (8, 10, 12, 14, 16)
 # Metadata blocks in which files store the orientation.
@@ -61,7 +63,10 @@ class Notes(NamedTuple):
 
 
 def decode(
-  content: str | bytes, image_size: int, background: str = 'white'
+  content: str | bytes,
+  image_size: int,
+  background: str = 'white',
+  mode: str = 'squash',
 ) -> tuple[np.ndarray, Notes]:
   """Decodes one image.
 
@@ -74,6 +79,7 @@ def decode(
     content: a path, or the bytes of a file.
     image_size: height and width to resize to; 0 to leave the size.
     background: 'white', 'black' or '#rrggbb'.
+    mode: of `RESIZES`.
 
   Returns:
     uint8[height, width, 3], and notes.
@@ -87,7 +93,7 @@ def decode(
     warnings.simplefilter('ignore')
     image = Image.open(source)
   with image:
-    if image_size:
+    if image_size and mode != 'none':
       image.draft(None, (_SHRINK_GAP * image_size,) * 2)
     has_frames = getattr(image, 'is_animated', False)
     is_deep_colour = _is_deep_colour(image)
@@ -103,7 +109,7 @@ def decode(
     if orientation in _TURNS:
       rgb = rgb.transpose(_TURNS[orientation])
     if image_size:
-      rgb = _resize(rgb, image_size)
+      rgb = _resize(rgb, image_size, mode)
     return np.asarray(rgb), notes._replace(
       has_frames=has_frames, has_bad_exif=has_bad_exif
     )
@@ -194,18 +200,35 @@ def shift_for(maximum: int) -> int:
   return bits - 8
 
 
-def _resize(image: Image.Image, image_size: int) -> Image.Image:
-  if image.size == (image_size, image_size):
+def _resize(image: Image.Image, image_size: int, mode: str) -> Image.Image:
+  square = (image_size, image_size)
+  if image.size == square:
     return image
-  return image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+  if mode == 'squash':
+    return image.resize(square, Image.Resampling.BILINEAR)
+  if mode == 'shorter_side':
+    shorter = min(image.size)
+    size = tuple(image_size * side // shorter for side in image.size)
+    image = image.resize(cast(tuple[int, int], size), Image.Resampling.BILINEAR)
+  width, height = image.size
+  if min(width, height) < image_size:
+    raise ValueError(
+      f'it has {width}x{height} pixels, fewer than the '
+      f'{image_size}x{image_size} that are cut out of it'
+    )
+  left, top = (width - image_size) // 2, (height - image_size) // 2
+  return image.crop((left, top, left + image_size, top + image_size))
 
 
-def resize(images: np.ndarray, image_size: int) -> np.ndarray:
+def resize(
+  images: np.ndarray, image_size: int, mode: str = 'squash'
+) -> np.ndarray:
   """Resizes decoded images in the same way as `decode`.
 
   Args:
     images: uint8[num, height, width, 1 or 3].
     image_size: height and width; 0 to leave the size.
+    mode: of `RESIZES`.
 
   Returns:
     uint8[num, image_size, image_size, 1 or 3].
@@ -217,7 +240,9 @@ def resize(images: np.ndarray, image_size: int) -> np.ndarray:
   resized = np.zeros((len(images), *shape), np.uint8)
   for position, pixels in enumerate(images):
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-    resized[position] = np.asarray(_resize(image, image_size)).reshape(shape)
+    resized[position] = np.asarray(_resize(image, image_size, mode)).reshape(
+      shape
+    )
   return resized
 
 
@@ -227,6 +252,7 @@ def decode_chunk(
   width: int,
   image_size: int,
   background: str = 'white',
+  mode: str = 'squash',
 ) -> tuple[np.ndarray, list[tuple[int, str, str]], list[tuple[int, tuple]]]:
   """Decodes images that must all have one size.
 
@@ -236,6 +262,7 @@ def decode_chunk(
     width: likewise.
     image_size: height and width to resize to; 0 to leave the size.
     background: see `decode`.
+    mode: see `decode`.
 
   Returns:
     uint8[num, height, width, 3]; what went wrong: position, UNREADABLE,
@@ -246,7 +273,7 @@ def decode_chunk(
   errors, all_notes = [], []
   for position, content in enumerate(contents):
     try:
-      image, notes = decode(content, image_size, background)
+      image, notes = decode(content, image_size, background, mode)
     # Broken files make Pillow raise OSError, SyntaxError, ValueError, struct's
     # and zlib's errors and its own; each is told to the user.
     except Exception as error:

@@ -2,20 +2,20 @@
 
 import dataclasses
 import itertools
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
 
 from datadiet.data import checks, decode_worker
 from datadiet.data.dataset import Allocate, Dataset, Split, make_dataset
-from datadiet.data.decode_pool import decoders
+from datadiet.data.decode_pool import decoders, num_cores
 from datadiet.data.decode_worker import Notes
 from datadiet.data.findings import Findings
+from datadiet.data.packed import PackedImages, PackedWriter
 from datadiet.data.settings import DatasetSettings
 from datadiet.errors import DataDietError
 from datadiet.runtime import stopping
@@ -82,8 +82,8 @@ def decoded_dataset(
     listings: of 'train' and 'test'.
     encoded: every listed image once, in any order.
     class_names: one per class, in label order.
-    settings: `config.dataset`; uses `image_size`, `background` and
-      `skip_unreadable`.
+    settings: `config.dataset`; uses `image_size`, `resize`, `background`
+      and `skip_unreadable`.
     allocate: for the decoded images.
     source: the folder or file, for messages.
     mean: see `make_dataset`.
@@ -144,7 +144,7 @@ def _finished_split(
   """A split without the skipped images; later ones move up."""
   kept = np.ones(len(listing.ids), bool)
   kept[list(skipped)] = False
-  if skipped:
+  if skipped and not isinstance(images, PackedImages):
     target = min(skipped)
     for start in range(target, len(images), _CHUNK_IMAGES):
       rows = images[start : start + _CHUNK_IMAGES]
@@ -178,12 +178,13 @@ class _Decoder:
   ):
     self._counts = counts
     self._allocate = allocate
-    self._image_size = settings.image_size
+    # As `decode_worker.decode` takes them.
+    self._options = (settings.image_size, settings.background, settings.resize)
     self._background = settings.background
     self._skip_unreadable = settings.skip_unreadable
     self._findings = Findings()
     self._refused: dict[str, str] = {}
-    self.images: dict[str, np.ndarray] = {}
+    self.images: dict[str, Any] = {}
     self.skipped: dict[str, set[int]] = {name: set() for name in counts}
 
   def decode(
@@ -194,7 +195,7 @@ class _Decoder:
     height, width, encoded = self._first_size(encoded, source)
     for split_name, count in self._counts.items():
       shape = (count, height, width, 3)
-      self.images[split_name] = self._allocate(split_name, shape)
+      self.images[split_name] = self._allocate(split_name, shape, self._options)
     num_images = max(
       1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (height * width * 3))
     )
@@ -208,13 +209,7 @@ class _Decoder:
       try:
         for chunk in _chunks(encoded, num_images):
           contents = [image.content for image in chunk]
-          request = (
-            contents,
-            height,
-            width,
-            self._image_size,
-            self._background,
-          )
+          request = (contents, height, width, *self._options)
           waiting.append((chunk, threads.submit(decode_chunk, *request)))
           # No more in flight than keeps the workers busy, to bound memory.
           if len(waiting) > 2 * num_workers:
@@ -225,6 +220,9 @@ class _Decoder:
         threads.shutdown(cancel_futures=True)
     self._raise_if_refused()
     self._findings.settle(self.images, source, self._background)
+    for split_name, images in self.images.items():
+      if isinstance(images, PackedWriter):
+        self.images[split_name] = images.finish()
 
   def _first_size(self, encoded: Iterator[EncodedImage], source: str):
     """Height and width of all images, and all of them again."""
@@ -232,9 +230,9 @@ class _Decoder:
     for image in encoded:
       seen.append(image)
       try:
-        height, width, _ = decode_worker.decode(
-          image.content, self._image_size
-        )[0].shape
+        height, width, _ = decode_worker.decode(image.content, *self._options)[
+          0
+        ].shape
       except Exception as error:
         kind, reason = decode_worker.kind(error), decode_worker.reason(error)
         self._refuse(image, kind, reason)
@@ -247,6 +245,7 @@ class _Decoder:
     self, chunk: list[EncodedImage], future: Future, bar: Progress
   ) -> None:
     images, errors, all_notes = future.result()
+    bad = {position for position, _, _ in errors}
     for position, kind, reason in errors:
       if kind == decode_worker.OTHER_SIZE:
         height, width = images.shape[1:3]
@@ -261,7 +260,10 @@ class _Decoder:
       self._findings.add(image.split_name, image.position, Notes(*notes))
     for split_name, destination in self.images.items():
       rows = [i for i, image in enumerate(chunk) if image[0] == split_name]
-      if rows:
+      if isinstance(destination, PackedWriter):
+        for i in (row for row in rows if row not in bad):
+          destination.append(chunk[i].position, chunk[i].content)
+      elif rows:
         destination[[chunk[i].position for i in rows]] = images[rows]
     bar.advance(len(chunk))
     stopping.raise_if_requested()
@@ -305,10 +307,3 @@ def _chunks(
       chunk, num_bytes = [], 0
   if chunk:
     yield chunk
-
-
-def num_cores() -> int:
-  """How many cores this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1

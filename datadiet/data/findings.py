@@ -1,6 +1,7 @@
 """Collects what decoding finds out about the images of a whole set."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -32,7 +33,7 @@ class Findings:
       self._shifts.setdefault(split_name, {})[position] = notes.shift
 
   def settle(
-    self, images: dict[str, np.ndarray], source: str, background: str
+    self, images: dict[str, Any], source: str, background: str
   ) -> None:
     """Scales all 16-bit images alike, in place, and logs the findings.
 
@@ -52,6 +53,11 @@ class Findings:
         '8 bits a colour, scaled by their own maximum'
       )
     if self._maximum >= 0:
+      if any(not isinstance(array, np.ndarray) for array in images.values()):
+        raise DataDietError(
+          f'{source} has images of 16 bits a pixel, which are scaled by what '
+          "the whole set holds; allowed: config.dataset.placement='host'"
+        )
       self._scale_alike(images)
       logging.info(
         '%s: %d images have 16 bits a pixel and values up to %d: white is %d',

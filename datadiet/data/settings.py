@@ -3,12 +3,14 @@
 import dataclasses
 import re
 
+from datadiet.data.decode_worker import RESIZES
 from datadiet.data.label_arrays import ORDERS
 from datadiet.data.label_columns import READINGS
 from datadiet.data.labels import LabelNoiseSettings
 from datadiet.settings import Check, checks, section, setting
 
-PLACEMENTS = ('auto', 'device', 'host')
+STREAM = 'stream'
+PLACEMENTS = ('auto', 'device', 'host', STREAM)
 
 # Mean and deviation of pixels in [0, 1], for each of red, green and blue.
 NORMALISATIONS = {
@@ -66,6 +68,19 @@ class DatasetSettings:
     checks.integer(0, words='an integer of pixels, 0 to leave images'),
     'Images are resized to this height and width; 0 to leave them.',
   )
+  resize: str = setting(
+    'squash',
+    checks.one_of(RESIZES),
+    "How files become squares of image_size: 'squash' changes their shape; "
+    "'shorter_side' resizes that and cuts the middle out; 'none' cuts the "
+    'middle out as it is.',
+  )
+  crop_size: int = setting(
+    0,
+    checks.integer(0, words='an integer of pixels, 0 for whole images'),
+    'Networks see a square of so many pixels: the middle in tests and scores, '
+    'in training what train.augmentation cuts out; 0 for whole images.',
+  )
   normalise: str = setting(
     'auto',
     checks.one_of(('auto', 'data', *NORMALISATIONS)),
@@ -76,7 +91,8 @@ class DatasetSettings:
   placement: str = setting(
     'auto',
     checks.one_of(PLACEMENTS),
-    "Pixels on the 'device' or the 'host'; 'auto' by its memory.",
+    "Pixels on the 'device' or the 'host', or a 'stream' of encoded images, "
+    "decoded when they are needed; 'auto' by size and memory.",
     free=True,
   )
   train_splits: tuple[str, ...] = setting(

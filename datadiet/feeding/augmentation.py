@@ -1,16 +1,20 @@
 """Normalisation and random augmentation of uint8 images, inside the step."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+# Rectangles that are drawn for a crop, of which some do not fit.
+_NUM_DRAWS = 10
+
 
 def normalise(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-  """uint8 images to float32 with zero mean and unit deviation by channel.
+  """Images as float32 with zero mean and unit deviation by channel.
 
   Args:
-    images: uint8[..., height, width, channels].
+    images: [..., height, width, channels], of values from 0 to 255.
     mean: float32[channels], of pixels in [0, 1].
     std: float32[channels].
 
@@ -34,11 +38,25 @@ def _own_share(
   return jax.lax.dynamic_slice_in_dim(whole, start, num_images)
 
 
+def centre_crop(images: jax.Array, size: int) -> jax.Array:
+  """The middle of images.
+
+  Args:
+    images: [..., height, width, channels].
+    size: height and width that are left; 0 for all.
+  """
+  if not size:
+    return images
+  top, left = ((pixels - size) // 2 for pixels in images.shape[-3:-1])
+  return images[..., top : top + size, left : left + size, :]
+
+
 def random_crop(
   images: jax.Array,
   rng: jax.Array,
   padding: int,
   data_axis: str | None = None,
+  size: int = 0,
 ) -> jax.Array:
   """Reflect-pads and crops each image at an offset of its own.
 
@@ -47,9 +65,10 @@ def random_crop(
     rng: a key.
     padding: pixels added on each side.
     data_axis: the mesh axis over which the batch is split, if it is.
+    size: height and width of the crops; 0 for those of the images.
 
   Returns:
-    uint8[batch, height, width, channels].
+    uint8[batch, size, size, channels].
   """
   batch, height, width, _ = images.shape
   padded = jnp.pad(
@@ -57,15 +76,66 @@ def random_crop(
     ((0, 0), (padding, padding), (padding, padding), (0, 0)),
     mode='reflect',
   )
+  kept = jnp.array([size or height, size or width])
+  spare = jnp.array([height, width]) + 2 * padding - kept
   offsets = _own_share(
-    lambda total: jax.random.randint(rng, (total, 2), 0, 2 * padding + 1),
+    lambda total: jax.random.randint(rng, (total, 2), 0, spare + 1),
     batch,
     data_axis,
   )
-  rows = offsets[:, :1] + jnp.arange(height)
-  columns = offsets[:, 1:] + jnp.arange(width)
+  rows = offsets[:, :1] + jnp.arange(size or height)
+  columns = offsets[:, 1:] + jnp.arange(size or width)
   examples = jnp.arange(batch)
   return padded[examples[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def random_resized_crop(
+  images: jax.Array,
+  rng: jax.Array,
+  size: int,
+  min_area: float,
+  data_axis: str | None = None,
+) -> jax.Array:
+  """Cuts a rectangle out of each image and resizes it to a square.
+
+  Its area is uniform and the logarithm of its shape too, from 3:4 to 4:3; of
+  ten draws the first that fits is taken, else the whole image (Szegedy et al.
+  2014, arXiv 1409.4842). Resized bilinearly, smoothed where it shrinks.
+
+  Args:
+    images: uint8[batch, height, width, channels].
+    rng: a key.
+    size: height and width of what is returned.
+    min_area: the smallest share of an image.
+    data_axis: the mesh axis over which the batch is split, if it is.
+
+  Returns:
+    float32[batch, size, size, channels], of the same range.
+  """
+  batch, height, width, channels = images.shape
+  draws = _own_share(
+    lambda total: jax.random.uniform(rng, (total, _NUM_DRAWS, 4)),
+    batch,
+    data_axis,
+  )
+  area = height * width * (min_area + (1.0 - min_area) * draws[..., 0])
+  shape = jnp.exp((2.0 * draws[..., 1] - 1.0) * jnp.log(4.0 / 3.0))
+  tall, wide = jnp.sqrt(area / shape), jnp.sqrt(area * shape)
+  fits = (tall <= height) & (wide <= width)
+  chosen = jnp.argmax(fits, -1)[:, None]
+  tall, wide, down, right = (
+    jnp.take_along_axis(values, chosen, -1)[:, 0]
+    for values in (tall, wide, draws[..., 2], draws[..., 3])
+  )
+  tall = jnp.where(fits.any(-1), tall, height)
+  wide = jnp.where(fits.any(-1), wide, width)
+  scale = size / jnp.stack([tall, wide], -1)
+  corner = jnp.stack([(height - tall) * down, (width - wide) * right], -1)
+  return jax.vmap(
+    lambda image, scale, shift: jax.image.scale_and_translate(
+      image, (size, size, channels), (0, 1), scale, shift, 'linear'
+    )
+  )(images.astype(jnp.float32), scale, -corner * scale)
 
 
 def random_flip(
@@ -80,26 +150,70 @@ def random_flip(
   return jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
 
 
-def _crop_flip(images, rng, padding, data_axis=None):
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+  """How images vary in training.
+
+  Attributes:
+    name: a key of `AUGMENTATIONS`.
+    padding: pixels by which crops may shift over the edge.
+    size: height and width that networks see; 0 for those of the images.
+    min_area: smallest share of an image that is resized to `size`.
+  """
+
+  name: str
+  padding: int = 0
+  size: int = 0
+  min_area: float = 0.08
+
+  def __call__(
+    self, images: jax.Array, rng: jax.Array, data_axis: str | None = None
+  ) -> jax.Array:
+    """Varies a batch.
+
+    Args:
+      images: uint8[batch, height, width, channels].
+      rng: a key.
+      data_axis: the mesh axis over which the batch is split, if it is.
+
+    Returns:
+      [batch, height, width, channels] of the size that networks see, with
+      pixels from 0 to 255; uint8 unless they were resized.
+    """
+    return AUGMENTATIONS[self.name](self, images, rng, data_axis)
+
+
+def _crop_flip(how, images, rng, data_axis):
   crop_rng, flip_rng = jax.random.split(rng)
-  cropped = random_crop(images, crop_rng, padding, data_axis)
+  cropped = random_crop(images, crop_rng, how.padding, data_axis, how.size)
   return random_flip(cropped, flip_rng, data_axis)
 
 
-def _flip(images, rng, padding, data_axis=None):
-  del padding
-  return random_flip(images, rng, data_axis)
+def _crop(how, images, rng, data_axis):
+  return random_crop(images, rng, how.padding, data_axis, how.size)
 
 
-def _none(images, rng, padding, data_axis=None):
-  del rng, padding, data_axis
-  return images
+def _resized_crop_flip(how, images, rng, data_axis):
+  crop_rng, flip_rng = jax.random.split(rng)
+  size = how.size or images.shape[1]
+  cropped = random_resized_crop(images, crop_rng, size, how.min_area, data_axis)
+  return random_flip(cropped, flip_rng, data_axis)
 
 
-# (uint8 images, rng, padding, data_axis) -> uint8 images.
+def _flip(how, images, rng, data_axis):
+  return random_flip(centre_crop(images, how.size), rng, data_axis)
+
+
+def _none(how, images, rng, data_axis):
+  del rng, data_axis
+  return centre_crop(images, how.size)
+
+
+# (how, uint8 images, rng, data_axis) -> images.
 AUGMENTATIONS: dict[str, Callable] = {
   'crop_flip': _crop_flip,
-  'crop': random_crop,
+  'resized_crop_flip': _resized_crop_flip,
+  'crop': _crop,
   'flip': _flip,
   'none': _none,
 }

@@ -1,11 +1,10 @@
-"""Where a split's pixels live: on the devices, or on the host.
+"""Where a split's pixels live: on devices, on the host, or encoded on disk.
 
 A placement has two halves. `feed` runs on the host and makes what is sent for
 some example indices; `gather`, traced into the step, makes the batch of it.
 """
 
 import dataclasses
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -13,9 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
 from datadiet.data.dataset import Split
+from datadiet.data.packed import PackedImages, decoded
+from datadiet.feeding.augmentation import centre_crop
 from datadiet.runtime import processes
+from datadiet.runtime.late import LateArray
+from datadiet.runtime.platform import host_memory
 
 # 'auto' puts a split on the device if it takes at most this share of memory.
 _MEMORY_SHARE = 0.25
@@ -36,10 +40,12 @@ class DevicePlacement:
     resident: {'image': uint8[N, height * width * channels], 'label': int32[N]},
       passed to the jitted function beside the feed.
     image_shape: (height, width, channels).
+    crop_size: see `Split.crop_size`.
   """
 
   resident: dict[str, Any]
   image_shape: tuple[int, ...]
+  crop_size: int = 0
 
   @classmethod
   def of(cls, split: Split, sharding: jax.sharding.Sharding):
@@ -49,7 +55,7 @@ class DevicePlacement:
       'image': _put(images.reshape(len(images), -1), sharding),
       'label': _put(split.labels, sharding),
     }
-    return cls(resident, images.shape[1:])
+    return cls(resident, images.shape[1:], split.crop_size)
 
   def with_labels(self, labels: np.ndarray) -> 'DevicePlacement':
     """The same pixels, not placed again, with int32[N] other labels."""
@@ -60,15 +66,25 @@ class DevicePlacement:
     """What to send for int32[...] indices; -1 stands for padding."""
     return {'example_index': example_index}
 
-  def gather(self, resident: Any, feed: dict[str, jax.Array]) -> dict:
-    """The batch, with 'mask' false for padding; traced into the step."""
+  def gather(
+    self, resident: Any, feed: dict[str, jax.Array], whole: bool = False
+  ) -> dict:
+    """The batch, with 'mask' false for padding; traced into the step.
+
+    Args:
+      resident: the attribute.
+      feed: of `feed`.
+      whole: whether to give all of an image, for training, and not what
+        networks see of it in tests and scores.
+    """
     example_index = feed['example_index']
     # Padding reads example 0 and is masked: JAX would wrap a negative index.
     position = jnp.maximum(example_index, 0)
     rows = resident['image'][position]
+    images = rows.reshape(*position.shape, *self.image_shape)
     return {
       **feed,
-      'image': rows.reshape(*position.shape, *self.image_shape),
+      'image': images if whole else centre_crop(images, self.crop_size),
       'label': resident['label'][position],
       'mask': example_index >= 0,
     }
@@ -76,7 +92,11 @@ class DevicePlacement:
 
 @dataclasses.dataclass(frozen=True)
 class HostPlacement:
-  """The split stays in (memory-mapped) host memory; pixels are sent."""
+  """The split stays in (memory-mapped) host memory; pixels are sent.
+
+  Images that stay encoded are decoded when a batch is sent, by each process
+  those of its own devices.
+  """
 
   split: Split
   resident: tuple = ()
@@ -89,15 +109,20 @@ class HostPlacement:
     """As `DevicePlacement.feed`, with the pixels and labels themselves."""
     position = np.maximum(example_index, 0)
     return {
-      'image': _gather_rows(self.split.images, position),
+      'image': _rows(self.split.images, position),
       'label': self.split.labels[position],
       'example_index': example_index,
     }
 
-  def gather(self, resident: Any, feed: dict[str, jax.Array]) -> dict:
+  def gather(
+    self, resident: Any, feed: dict[str, jax.Array], whole: bool = False
+  ) -> dict:
     """As `DevicePlacement.gather`."""
     del resident
-    return {**feed, 'mask': feed['example_index'] >= 0}
+    images = feed['image']
+    if not whole:
+      images = centre_crop(images, self.split.crop_size)
+    return {**feed, 'image': images, 'mask': feed['example_index'] >= 0}
 
 
 Placement = DevicePlacement | HostPlacement
@@ -112,11 +137,21 @@ def place(
     split: the examples.
     sharding: a replicated sharding over the devices in use.
     placement: 'device', 'host', or 'auto': on the device if the pixels take
-      at most a quarter of its memory.
+      at most a quarter of its memory. Images that are encoded stay so.
   """
+  if isinstance(split.images, PackedImages):
+    return HostPlacement(split)
   if placement == 'auto':
-    lacks = split.images.nbytes > _MEMORY_SHARE * _device_memory(sharding)
-    placement = 'host' if processes.any_process(lacks) else 'device'
+    num_bytes, memory = split.images.nbytes, _device_memory(sharding)
+    lacks = processes.any_process(num_bytes > _MEMORY_SHARE * memory)
+    placement = 'host' if lacks else 'device'
+    logging.info(
+      'Pixels of %d images on the %s: %.3g GB, and a device has %.3g GB',
+      split.num_examples,
+      placement,
+      num_bytes / 1e9,
+      memory / 1e9,
+    )
   if placement == 'host':
     return HostPlacement(split)
   return DevicePlacement.of(split, sharding)
@@ -164,27 +199,34 @@ def _device_memory(sharding: jax.sharding.Sharding) -> float:
   if 'bytes_limit' in stats:
     return stats['bytes_limit']
   # CPU devices do not say: they share the host's memory, a copy for each.
-  return _host_memory() / len(devices)
-
-
-@cache
-def _host_memory() -> float:
-  """Bytes of memory of this machine, or of the container it runs in."""
-  try:
-    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-  except (AttributeError, OSError, ValueError):  # Not on every system.
-    return float('inf')
-  try:
-    with open('/sys/fs/cgroup/memory.max') as file:
-      limit = file.read().strip()
-  except OSError:
-    return memory
-  return min(memory, int(limit)) if limit.isdigit() else memory
+  return host_memory() / len(devices)
 
 
 @cache
 def _readers() -> ThreadPoolExecutor:
   return ThreadPoolExecutor(_NUM_READERS, 'gather')
+
+
+class _DecodedRows(LateArray):
+  """Images of rows of a split, decoded when they are sent."""
+
+  def __init__(self, images: PackedImages, position: np.ndarray):
+    self._images, self._position = images, position
+    self.shape = (*position.shape, *images.shape[1:])
+    self.dtype = images.dtype
+
+  def __getitem__(self, index: Any) -> np.ndarray:
+    own = self._position[index[: self._position.ndim]]
+    return decoded(self._images, own)
+
+
+def _rows(
+  images: np.ndarray | PackedImages, position: np.ndarray
+) -> np.ndarray | LateArray:
+  """`images[position]`, as soon as possible or as late."""
+  if isinstance(images, PackedImages):
+    return _DecodedRows(images, position)
+  return _gather_rows(images, position)
 
 
 def _gather_rows(images: np.ndarray, position: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from datadiet.config import Config
-from datadiet.data.dataset import Dataset, Split
+from datadiet.data.dataset import Dataset, Split, with_crop
 from datadiet.errors import ConfigError
 from datadiet.feeding.placement import DevicePlacement, Placements
 from datadiet.runtime.mesh import RunMesh, flat_mesh
@@ -159,7 +159,8 @@ def programs(
     shape: of the data.
     devices: to compile for.
   """
-  context = ShapeContext(config, Workdir.at('.'), shape.dataset())
+  dataset = with_crop(shape.dataset(), config.dataset.crop_size)
+  context = ShapeContext(config, Workdir.at('.'), dataset)
   yield from _training(context, devices)
   yield from _scoring(context, devices)
 

@@ -81,7 +81,7 @@ class ResNet(nn.Module):
   stage_sizes: Sequence[int]
   block: Callable
   num_classes: int
-  small_images: bool
+  small_images: bool = True
   width: int = 64
   dtype: jnp.dtype = jnp.float32
   axis_name: str | None = None

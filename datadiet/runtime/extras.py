@@ -8,6 +8,7 @@ from datadiet.errors import DataDietError
 # Module -> the extra in pyproject.toml that installs it.
 EXTRA_OF = {
   'altair': 'report',
+  'array_record': 'stream',
   'clu': 'tfds',
   'datasets': 'export',
   'gcsfs': 'gcs',

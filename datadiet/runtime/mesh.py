@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 
 from datadiet.errors import ConfigError
 from datadiet.runtime import compilation
+from datadiet.runtime.late import LateArray, made
 from datadiet.runtime.platform import platform_of
 from datadiet.runtime.slots import choose_slots
 
@@ -121,7 +122,7 @@ class RunMesh:
     """
 
     def put_leaf(leaf):
-      leaf = np.asarray(leaf)
+      leaf = leaf if isinstance(leaf, LateArray) else np.asarray(leaf)
       # Explicit transfers, which the guard in the training loop lets pass.
       parts = [
         jax.device_put(leaf[index], device)
@@ -134,7 +135,7 @@ class RunMesh:
       )
 
     if jax.process_count() == 1:
-      return jax.device_put(tree, sharding)
+      return jax.device_put(jax.tree.map(made, tree), sharding)
     return jax.tree.map(put_leaf, tree)
 
   def abstract(

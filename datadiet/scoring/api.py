@@ -24,6 +24,7 @@ class _Arrays:
 
   images: np.ndarray
   labels: np.ndarray
+  crop_size: int = 0
 
   @property
   def num_examples(self) -> int:

@@ -66,6 +66,7 @@ class ScoringEngine:
     precision: str = 'float32',
     keep: Collection[str] = (),
     gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
+    trainable: str = 'all',
   ):
     """Places the split; compiles at the first call.
 
@@ -82,6 +83,7 @@ class ScoringEngine:
       precision: of all products, one of `registry.PRECISIONS`.
       keep: with forward scores, also 'pred_probs' and 'features'.
       gradient: of the gradient pass.
+      trainable: what gradients are of, see `trainable.is_trained`.
     """
     self._mesh = flat_mesh() if mesh is None else mesh
     self._split = split
@@ -91,13 +93,13 @@ class ScoringEngine:
     self._names = tuple(names)
     self._gradient = gradient
     self._precision = precision
+    options: dict[str, Any] = dict(mean=mean, std=std, trainable=trainable)
     self._score: Any = self._compile(
-      make_score_step(
-        model, names, mean=mean, std=std, keep=keep, gradient=gradient
-      )
+      make_score_step(model, names, keep=keep, gradient=gradient, **options)
     )
+    direction = make_direction(model, **options)
     self._direction = self._mesh.jit(
-      self._on_batch(make_direction(model, mean=mean, std=std), 'mask'),
+      self._on_batch(direction, 'mask'),
       out_shardings=self._mesh.replicated,
     )
     self.chunk_size = 0
@@ -248,6 +250,7 @@ def make_score_step(
   std: np.ndarray | None,
   keep: Collection[str] = (),
   gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
+  trainable: str = 'all',
 ) -> Callable:
   """One pass for all the scores of a kind.
 
@@ -258,13 +261,14 @@ def make_score_step(
     std: float32[channels].
     keep: with forward scores, also 'pred_probs' and 'features'.
     gradient: of the gradient pass.
+    trainable: what gradients are of, see `trainable.is_trained`.
 
   Returns:
     (variables, images uint8[batch, ...], labels int32[batch]) ->
     name -> [batch, ...].
   """
   gradient_names = registry.of_kind(names, registry.GRADIENT)
-  gradient_step = make_gradient_step(model, gradient_names, gradient)
+  gradient_step = make_gradient_step(model, gradient_names, gradient, trainable)
   forward_names = registry.of_kind(names, registry.FORWARD)
   needs_features = FEATURES in keep or bool(
     registry.needing(names, registry.FEATURES)

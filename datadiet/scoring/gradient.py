@@ -15,13 +15,17 @@ from datadiet.gradient_norms.transform import leaf_path
 from datadiet.scoring import forward
 from datadiet.scoring.settings import GradientSettings
 from datadiet.training.steps import apply_model
+from datadiet.training.trainable import is_trained, trained_part, with_part
 
 UNCLOG = 'unclog'
 LAYERS = 'grand_layers'
 
 
 def make_gradient_step(
-  model: nn.Module, names: Sequence[str], settings: GradientSettings
+  model: nn.Module,
+  names: Sequence[str],
+  settings: GradientSettings,
+  trainable: str = 'all',
 ) -> Callable[..., dict[str, jax.Array]]:
   """One gradient pass for the scores of the loss, one more for unclog.
 
@@ -29,6 +33,7 @@ def make_gradient_step(
     model: the network, run in eval mode.
     names: among 'grand', 'grand_subset', 'unclog'.
     settings: see `GradientSettings`.
+    trainable: what the gradient is of, see `trainable.is_trained`.
 
   Returns:
     (variables, images float32[batch, height, width, channels], labels
@@ -43,13 +48,21 @@ def make_gradient_step(
     scores: dict[str, jax.Array] = {}
     if per_leaf or 'grand' in names:
       norms = grad_norm(
-        _loss_of(model, batch_stats), per_leaf=per_leaf, squared=True
+        _loss_of(model, batch_stats),
+        per_leaf=per_leaf,
+        squared=True,
+        trainable=is_trained(trainable),
       )
       squares = jax.vmap(norms, in_axes=(None, 0, 0))(params, images, labels)
       scores |= _loss_scores(squares, names, settings, per_leaf)
     if UNCLOG in names:
       scores[UNCLOG] = _unclog(
-        model, params, batch_stats, images, variables['unclog_direction']
+        model,
+        params,
+        batch_stats,
+        images,
+        variables['unclog_direction'],
+        trainable,
       )
     return scores
 
@@ -111,16 +124,17 @@ def _sum_of_logits(model: nn.Module, batch_stats: Any) -> Callable:
   return total
 
 
-def _unclog(model, params, batch_stats, images, direction) -> jax.Array:
+def _unclog(
+  model, params, batch_stats, images, direction, trainable
+) -> jax.Array:
   """|g - d| from |g|, <g, d> and |d|: no gradient is formed.
 
   The sum cancels where g is near d: an error of 1e-7 in |g|^2 becomes one of
   1e-7 |g|^2 / unclog^2 in the square of the score.
   """
   total = _sum_of_logits(model, batch_stats)
-  square = jax.vmap(grad_norm(total, squared=True), in_axes=(None, 0))(
-    params, images
-  )
+  norm = grad_norm(total, squared=True, trainable=is_trained(trainable))
+  square = jax.vmap(norm, in_axes=(None, 0))(params, images)
 
   def along(image):
     return jax.jvp(lambda p: total(p, image), (params,), (direction,))[1]
@@ -154,7 +168,11 @@ def balanced_sample(
 
 
 def make_direction(
-  model: nn.Module, *, mean: np.ndarray | None, std: np.ndarray | None
+  model: nn.Module,
+  *,
+  mean: np.ndarray | None,
+  std: np.ndarray | None,
+  trainable: str = 'all',
 ) -> Callable[..., Any]:
   """The mean gradient of the sum of logits over some images.
 
@@ -162,22 +180,31 @@ def make_direction(
     model: the network.
     mean: float32[channels], for normalisation; None to leave images.
     std: float32[channels].
+    trainable: as in `make_gradient_step`.
 
   Returns:
     (variables, images uint8[batch, ...], mask bool[batch]) -> the sum of
-    gradients over the masked images, in the structure of params.
+    gradients over the masked images, in the structure of params; zero in what
+    is not trained.
   """
 
   def direction(variables, images, mask):
     if mean is not None:
       images = normalise(images, mean, std)
 
-    def total(params):
+    params = variables['params']
+
+    def total(part):
       logits, _ = apply_model(
-        model, params, variables['batch_stats'], images, train=False
+        model,
+        with_part(params, part),
+        variables['batch_stats'],
+        images,
+        train=False,
       )
       return jnp.sum(jnp.where(mask, logits.sum(-1), 0.0))
 
-    return jax.grad(total)(variables['params'])
+    grads = jax.grad(total)(trained_part(params, trainable))
+    return with_part(jax.tree.map(jnp.zeros_like, params), grads)
 
   return direction

@@ -15,7 +15,10 @@ HELD_OUT = 'held_out'  # Runs that trained on subsets of the data.
 
 # The settings that scores of a kind depend on, by their key in manifests.
 _DTYPE = {'dtype': 'score.dtype'}
-_SETTINGS_OF_KIND = {FORWARD: _DTYPE, GRADIENT: _DTYPE}
+_SETTINGS_OF_KIND = {
+  FORWARD: _DTYPE,
+  GRADIENT: {**_DTYPE, 'trainable': 'train.trainable'},
+}
 
 # What some scores need.
 FEATURES = 'features'

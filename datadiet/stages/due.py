@@ -12,6 +12,7 @@ from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
 from datadiet.stages.context import Context
 from datadiet.stages.selections import PlannedSelection, network_arrays
 from datadiet.training.state import variable_shapes
+from datadiet.training.trainable import ALL, is_trained
 from datadiet.workdir import artifacts
 
 # What in-sample predictions of one network at one step may take on disk.
@@ -150,8 +151,11 @@ def check_due(context: Context, stages: Sequence[str]) -> None:
 
   Raises:
     ConfigError: if a score to select by is not defined at its step, the model
-      sows no features that are needed, or grand_subset matches no parameters.
+      sows no features that are needed, or train.trainable or grand_subset
+      match no parameters.
   """
+  if {'train', 'score', 'retrain'} & {*stages}:
+    _check_trainable(context)
   if {'train', 'score'} & {*stages}:
     _check_features(context)
     _check_grand_subset(context)
@@ -177,12 +181,30 @@ def _check_selected(context: Context) -> None:
       )
 
 
+def _check_trainable(context: Context) -> None:
+  """Refuses training nothing."""
+  trainable = context.config.train.trainable
+  if trainable == ALL:
+    return
+  names = leaf_names(network_shapes(context)['params'])
+  if not any(map(is_trained(trainable), names)):
+    raise ConfigError(
+      f'config.train.trainable: {trainable!r} is found in no path; allowed: '
+      f"'all', 'head', or what is found in one of {', '.join(names)}"
+    )
+
+
 def _check_grand_subset(context: Context) -> None:
   """Refuses a pattern that matches the path of no parameter."""
   config = context.config
   if 'grand_subset' not in config.score.names:
     return
-  names = leaf_names(network_shapes(context)['params'])
+  names = [
+    *filter(
+      is_trained(config.train.trainable),
+      leaf_names(network_shapes(context)['params']),
+    )
+  ]
   if not subset_paths(names, config.score.grand_subset):
     raise ConfigError(
       f'config.score.grand_subset: {config.score.grand_subset!r} is found in '
@@ -209,7 +231,7 @@ def _check_features(context: Context) -> None:
     return
   dataset = context.dataset
   network = make_network(config.model, dataset.num_classes)
-  if not features.sows_features(network, dataset.image_shape):
+  if not features.sows_features(network, dataset.input_shape):
     raise ConfigError(
       f'config.model.name: {config.model.name!r} sows no features, which '
       f'{" and ".join(needed_by)} need; allowed: a model that does, as all of '
@@ -221,7 +243,7 @@ def network_shapes(context: Context) -> dict:
   """Shapes of {'params': ..., 'batch_stats': ...}; computes nothing."""
   dataset = context.dataset
   model = make_network(context.config.model, dataset.num_classes)
-  return variable_shapes(model, dataset.image_shape)
+  return variable_shapes(model, dataset.input_shape)
 
 
 def will_change(context: Context, selection: PlannedSelection) -> bool:

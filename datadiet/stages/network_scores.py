@@ -167,6 +167,7 @@ def make_engine(
     precision=score.dtype,
     keep=() if is_gradient else due.extra_arrays(context),
     gradient=score,
+    trainable=config.train.trainable,
   )
 
 

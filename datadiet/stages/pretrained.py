@@ -33,7 +33,7 @@ def open_weights(context: Context) -> Context:
       path,
       make_network(config.model, dataset.num_classes),
       network_shapes(context),
-      dataset.image_shape,
+      dataset.input_shape,
     )
     statement = pretrained.statement()
     _check_same(context, statement)

@@ -1,7 +1,9 @@
 """Feeds: the batches that the loop transfers to the devices for each call."""
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -15,6 +17,9 @@ from datadiet.training.losses import begin_epoch
 from datadiet.training.plan import TrainingPlan
 from datadiet.training.trainer import Trainer
 
+# Made side by side: while the last images of one are decoded, there are others
+# to decode.
+_FEEDS_AT_ONCE = 2
 # (number of steps, their batches as `Trainer.run_steps` takes them)
 Feed = tuple[int, dict[str, jax.Array]]
 
@@ -49,13 +54,22 @@ def _planned(
   step: int,
 ) -> Iterator[Feed]:
   blocks = trainer.index_blocks(jobs, step)
-  while step < plan.num_steps:
-    count = plan.steps_until_event(step)
+
+  def make(indices: list[np.ndarray]) -> dict[str, jax.Array]:
     # JAX's transfer guards are per thread: the loop's does not apply here.
     with jax.transfer_guard('disallow'):
-      feed = trainer.make_feed([next(blocks) for _ in range(count)])
-    yield count, feed
-    step += count
+      return trainer.make_feed(indices)
+
+  waiting: deque[tuple[int, Future]] = deque()
+  with ThreadPoolExecutor(_FEEDS_AT_ONCE, 'feed') as threads:
+    while step < plan.num_steps or waiting:
+      while step < plan.num_steps and len(waiting) < _FEEDS_AT_ONCE:
+        count = plan.steps_until_event(step)
+        indices = [next(blocks) for _ in range(count)]
+        waiting.append((count, threads.submit(make, indices)))
+        step += count
+      count, feed = waiting.popleft()
+      yield count, feed.result()
 
 
 class FeedsByLoss:

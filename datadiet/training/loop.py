@@ -181,7 +181,7 @@ class _WaveLoop:
   def _initial_state(self):
     if self._first_step == 0:
       return start(
-        self._plan, self._trainer, self._slots, self._dataset.image_shape
+        self._plan, self._trainer, self._slots, self._dataset.input_shape
       )
     template = self._trainer.state_shapes()
     restored, damaged = {}, None

@@ -5,7 +5,7 @@ Those of the optimizer are beside its schedules.
 
 import dataclasses
 
-from datadiet.feeding.augmentation import AUGMENTATIONS
+from datadiet.feeding.augmentation import AUGMENTATIONS, Augmentation
 from datadiet.settings import checks, setting
 
 # What imported predictions are; '' where networks are trained here.
@@ -48,6 +48,25 @@ class TrainSettings:
   )
   crop_padding: int = setting(
     4, checks.integer(), 'Pixels by which crops may shift.'
+  )
+  min_crop_area: float = setting(
+    0.08,
+    checks.fraction,
+    "For 'resized_crop_flip', the smallest share of an image that is cut out.",
+  )
+  label_smoothing: float = setting(
+    0.0,
+    checks.number(0.0, 0.99),
+    'Share of the label that is spread over all classes in the loss that is '
+    'minimised; scores, recorded losses and GraNd are of the plain one.',
+  )
+  trainable: str = setting(
+    'all',
+    checks.pattern,
+    "What is trained: 'all' parameters, the 'head', which is the last layer, "
+    'or those in whose paths a regular expression is found, such as '
+    "'BasicBlock_7|Dense'. Batch norm outside keeps its running statistics, "
+    'and GraNd is of this part.',
   )
   model_seed: int = setting(
     0, checks.integer(), 'Of initial parameters; the run is mixed in.'
@@ -147,6 +166,16 @@ class TrainSettings:
   def leaves_out(self) -> bool:
     """Whether every example is left out by some runs and seen by others."""
     return self.folds > 0 or self.subset_fraction < 1.0
+
+
+def augmentation_of(settings: TrainSettings, crop_size: int) -> Augmentation:
+  """How a training varies images, of which networks see `crop_size` pixels."""
+  return Augmentation(
+    settings.augmentation,
+    padding=settings.crop_padding,
+    size=crop_size,
+    min_area=settings.min_crop_area,
+  )
 
 
 @dataclasses.dataclass(frozen=True)

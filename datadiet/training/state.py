@@ -14,6 +14,7 @@ from datadiet.training.dynamics import (
   init_dynamics,
 )
 from datadiet.training.losses import EpochLosses, init_losses
+from datadiet.training.trainable import trained_part
 
 
 @flax.struct.dataclass
@@ -102,6 +103,7 @@ def init_state(
   image_shape: tuple[int, ...],
   num_examples: int,
   num_classes: int = 0,
+  trainable: str = 'all',
   dynamics_settings: DynamicsSettings = DynamicsSettings(),  # noqa: B008
   uses_losses: bool = False,
 ) -> TrainState:
@@ -114,13 +116,14 @@ def init_state(
     image_shape: (height, width, channels).
     num_examples: of the whole train split, whatever the run trains on.
     num_classes: number of logits.
+    trainable: see `trainable.is_trained`.
     dynamics_settings: what is recorded of each example.
     uses_losses: whether losses are recorded for the next epoch.
   """
   variables = init_variables(model, image_shape, key)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
-    opt_state=tx.init(variables['params']),
+    opt_state=tx.init(trained_part(variables['params'], trainable)),
     dynamics=init_dynamics(
       num_examples, num_classes=num_classes, settings=dynamics_settings
     ),

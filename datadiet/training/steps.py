@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import optax
 
 from datadiet.errors import DataDietError
-from datadiet.feeding.augmentation import AUGMENTATIONS, normalise
+from datadiet.feeding.augmentation import Augmentation, normalise
 from datadiet.runtime import randomness
 from datadiet.training.dynamics import update_dynamics
 from datadiet.training.losses import record_losses
 from datadiet.training.recorders import Recorder
 from datadiet.training.state import Meters, TrainState
+from datadiet.training.trainable import resting_norms, trained_part, with_part
 
 Batch = dict[str, jax.Array]
 StepKeys = dict[str, jax.Array]
@@ -75,6 +76,24 @@ def per_example_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
+def smoothed(
+  losses: jax.Array, logits: jax.Array, smoothing: float
+) -> jax.Array:
+  """Cross-entropy with a share of each label spread over all classes.
+
+  Szegedy et al. 2015, arXiv 1512.00567.
+
+  Args:
+    losses: float32[batch], of `per_example_loss`.
+    logits: float32[batch, num_classes].
+    smoothing: the share.
+  """
+  if not smoothing:
+    return losses
+  of_all = jax.nn.logsumexp(logits, -1) - logits.mean(-1)
+  return (1.0 - smoothing) * losses + smoothing * of_all
+
+
 def step_keys(seed: int, run: int) -> StepKeys:
   """The keys of a run from which each step derives its own, uint32[2] each.
 
@@ -114,8 +133,9 @@ def make_train_step(
   *,
   mean: jax.typing.ArrayLike,
   std: jax.typing.ArrayLike,
-  augmentation: str,
-  crop_padding: int,
+  augmentation: Augmentation,
+  label_smoothing: float = 0.0,
+  trainable: str = 'all',
   recorders: Sequence[Recorder] = (),
   data_axis: str | None = None,
 ) -> Callable[[TrainState, Batch, StepKeys], TrainState]:
@@ -130,8 +150,9 @@ def make_train_step(
     tx: the optimizer.
     mean: float32[channels], for normalisation.
     std: float32[channels].
-    augmentation: a key of `AUGMENTATIONS`.
-    crop_padding: pixels by which crops may shift.
+    augmentation: how images vary.
+    label_smoothing: see `smoothed`; of what is minimised alone.
+    trainable: see `trainable.is_trained`.
     recorders: those that the state's dynamics were made with.
     data_axis: the mesh axis over which the batch is split, if it is.
 
@@ -140,37 +161,56 @@ def make_train_step(
     width, channels], 'label' int32[batch], 'example_index' int32[batch], and
     'weight' float32[batch] if losses are weighted; `keys` is of `step_keys`.
   """
-  augment = AUGMENTATIONS[augmentation]
 
-  def loss_and_outputs(params, batch_stats, images, batch, rngs):
-    logits, batch_stats = apply_model(
-      model, params, batch_stats, images, train=True, rngs=rngs
-    )
-    losses = per_example_loss(logits, batch['label'])
-    weighted = losses * batch['weight'] if 'weight' in batch else losses
-    return weighted.mean(), (losses, logits, batch_stats)
+  gradient = jax.value_and_grad(
+    _loss_and_outputs(model, trainable, label_smoothing), has_aux=True
+  )
 
   def train_step(state, batch, keys):
     augmentation_key, rngs = _random_keys(keys, state.step, data_axis)
-    images = augment(batch['image'], augmentation_key, crop_padding, data_axis)
+    images = augmentation(batch['image'], augmentation_key, data_axis)
     images = normalise(images, mean, std)
-    gradient = jax.value_and_grad(loss_and_outputs, has_aux=True)
+    part = trained_part(state.params, trainable)
     (loss, (losses, logits, batch_stats)), grads = gradient(
-      state.params, state.batch_stats, images, batch, rngs
+      part, state.params, state.batch_stats, images, batch, rngs
     )
     visit = _Visit(batch['example_index'], batch['label'], logits, losses)
     (loss, grads), visit = _exchange((loss, grads), visit, data_axis)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    updates, opt_state = tx.update(grads, state.opt_state, part)
     state = _record(state, visit, loss, recorders)
     return dataclasses.replace(
       state,
       step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
+      params=with_part(state.params, optax.apply_updates(part, updates)),
       batch_stats=batch_stats,
       opt_state=opt_state,
     )
 
   return train_step
+
+
+def _loss_and_outputs(
+  model: nn.Module, trainable: str, label_smoothing: float
+) -> Callable:
+  """(trained part, params, ...) -> what is minimised, and outputs."""
+
+  def loss_and_outputs(part, params, batch_stats, images, batch, rngs):
+    with resting_norms(trainable):
+      logits, batch_stats = apply_model(
+        model,
+        with_part(params, part),
+        batch_stats,
+        images,
+        train=True,
+        rngs=rngs,
+      )
+    losses = per_example_loss(logits, batch['label'])
+    minimised = smoothed(losses, logits, label_smoothing)
+    if 'weight' in batch:
+      minimised *= batch['weight']
+    return minimised.mean(), (losses, logits, batch_stats)
+
+  return loss_and_outputs
 
 
 class _Visit(NamedTuple):

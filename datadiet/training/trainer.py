@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from datadiet.data.dataset import Dataset
 from datadiet.feeding import order
@@ -21,6 +22,7 @@ from datadiet.training.evaluation import Evaluator
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import make_optimizer, make_schedule
 from datadiet.training.plan import TrainingPlan
+from datadiet.training.settings import augmentation_of
 from datadiet.training.state import (
   Meters,
   TrainState,
@@ -62,24 +64,16 @@ class Trainer:
         init_state,
         model=model,
         tx=tx,
-        image_shape=dataset.image_shape,
+        image_shape=dataset.input_shape,
         num_examples=dataset.train.num_examples,
         num_classes=dataset.num_classes,
+        trainable=plan.train.trainable,
         dynamics_settings=plan.dynamics,
         uses_losses=plan.uses_losses,
       ),
       run_once=True,
     )
-    self._train_step = make_train_step(
-      model,
-      tx,
-      mean=dataset.mean,
-      std=dataset.std,
-      augmentation=plan.train.augmentation,
-      crop_padding=plan.train.crop_padding,
-      recorders=plan.dynamics.recorders,
-      data_axis=run_mesh.data_axis,
-    )
+    self._train_step = _train_step(dataset, plan, model, tx, run_mesh)
     self._steps = run_mesh.per_run(
       self._run_steps, shared=(3, 4), split={1: 2}, donate=(0,)
     )
@@ -109,7 +103,7 @@ class Trainer:
 
     def one_step(position, state):
       at_step = jax.tree.map(lambda leaf: leaf[position], feed)
-      batch = self._placement.gather(resident, at_step)
+      batch = self._placement.gather(resident, at_step, whole=True)
       return self._train_step(state, batch, keys)
 
     if self.plan.steps_per_call == 1:
@@ -220,12 +214,33 @@ class Trainer:
     return dataclasses.replace(state, meters=fresh), taken
 
 
+def _train_step(
+  dataset: Dataset,
+  plan: TrainingPlan,
+  model: nn.Module,
+  tx: optax.GradientTransformation,
+  run_mesh: RunMesh,
+) -> Callable:
+  """The step of one run."""
+  return make_train_step(
+    model,
+    tx,
+    mean=dataset.mean,
+    std=dataset.std,
+    augmentation=augmentation_of(plan.train, dataset.train.crop_size),
+    label_smoothing=plan.train.label_smoothing,
+    trainable=plan.train.trainable,
+    recorders=plan.dynamics.recorders,
+    data_axis=run_mesh.data_axis,
+  )
+
+
 def _network(
   dataset: Dataset, plan: TrainingPlan, run_mesh: RunMesh
 ) -> nn.Module:
   """The network, whose batch statistics are of a run's whole batch."""
   model = make_network(plan.model, dataset.num_classes)
-  shapes = variable_shapes(model, dataset.image_shape)
+  shapes = variable_shapes(model, dataset.input_shape)
   return over_data_axis(model, run_mesh.data_axis, bool(shapes['batch_stats']))
 
 

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from datadiet.feeding import augmentation
+from datadiet.feeding.augmentation import Augmentation
 from tests.data import formats
 
 SIZE, PADDING = 8, 3
@@ -58,8 +59,8 @@ def test_each_image_is_flipped_on_its_own():
 def test_crop_and_flip_draw_independently():
   # One pixel of padding, where a shared draw would show at once.
   images = formats.random_images(400, SIZE)
-  both = augmentation.AUGMENTATIONS['crop_flip'](
-    jnp.asarray(images), jax.random.key(2), PADDING
+  both = Augmentation('crop_flip', PADDING)(
+    jnp.asarray(images), jax.random.key(2)
   )
   crop_rng, flip_rng = jax.random.split(jax.random.key(2))
   cropped = augmentation.random_crop(images, crop_rng, PADDING)
@@ -75,20 +76,28 @@ def test_crop_and_flip_draw_independently():
 @pytest.mark.parametrize('name', list(augmentation.AUGMENTATIONS))
 def test_augmentation_is_a_function_of_the_key(name):
   images = jnp.asarray(formats.random_images(32, SIZE))
-  augment = augmentation.AUGMENTATIONS[name]
+  augment = Augmentation(name, PADDING)
   one, same, other = (
-    np.asarray(augment(images, jax.random.key(seed), PADDING))
-    for seed in (0, 0, 1)
+    np.asarray(augment(images, jax.random.key(seed))) for seed in (0, 0, 1)
   )
   np.testing.assert_array_equal(one, same)
   assert (one != other).any() == (name != 'none')
-  assert one.dtype == np.uint8
+  assert one.dtype == (np.float32 if 'resized' in name else np.uint8)
+
+
+@pytest.mark.parametrize('name', list(augmentation.AUGMENTATIONS))
+def test_networks_see_a_part_of_an_image(name):
+  images = jnp.asarray(formats.random_images(5, SIZE))
+  seen = Augmentation(name, PADDING, size=5)(images, jax.random.key(0))
+  assert seen.shape == (5, 5, 5, 3)
+  if name == 'none':
+    np.testing.assert_array_equal(seen, images[:, 1:6, 1:6])
 
 
 @pytest.mark.parametrize('name', list(augmentation.AUGMENTATIONS))
 def test_augmentation_is_the_same_however_it_is_sharded(name):
   images = formats.random_images(32, SIZE)
-  augment = jax.jit(augmentation.AUGMENTATIONS[name], static_argnums=2)
+  augment = jax.jit(Augmentation(name, PADDING))
   results = []
   for num_devices in (1, 2, 8):
     mesh = Mesh(np.array(jax.devices()[:num_devices]), ('data',))
@@ -97,9 +106,49 @@ def test_augmentation_is_the_same_however_it_is_sharded(name):
       jax.random.key(5), NamedSharding(mesh, PartitionSpec())
     )
     placed = jax.device_put(images, sharding)
-    results.append(np.asarray(augment(placed, key, PADDING)))
+    results.append(np.asarray(augment(placed, key)))
   np.testing.assert_array_equal(results[0], results[1])
   np.testing.assert_array_equal(results[0], results[2])
+
+
+def ramps(num):
+  """Images of which each pixel tells where it is, uint8[num, 100, 80, 2]."""
+  rows, columns = np.mgrid[:100, :80]
+  return np.broadcast_to(
+    np.stack([2 * rows, 3 * columns], -1), (num, 100, 80, 2)
+  )
+
+
+def test_resized_crops_are_the_rectangles_that_were_drawn():
+  images = ramps(300).astype(np.uint8)
+  crops = augmentation.random_resized_crop(
+    jnp.asarray(images), jax.random.key(0), 50, 0.25
+  )
+  inner = np.asarray(crops)[:, 5:-5, 5:-5] / [2, 3]
+  # Linear in each, but for the edges of an image.
+  tall = 50 * np.diff(inner[..., 0], axis=1).mean((1, 2))
+  wide = 50 * np.diff(inner[..., 1], axis=2).mean((1, 2))
+  share = tall * wide / 8000
+  assert share.min() > 0.24 and share.max() <= 1.01
+  assert abs(share.mean() - 0.55) < 0.06  # Few draws near 1 fit.
+  assert (wide / tall).min() > 0.74 and (wide / tall).max() < 1.35
+  top = inner[:, 0, 0, 0] - 5.5 * tall / 50
+  left = inner[:, 0, 0, 1] - 5.5 * wide / 50
+  for corner, side, length in ((top, tall, 100), (left, wide, 80)):
+    assert corner.min() > -1.5 and (corner + side).max() < length + 0.5
+    place = corner[side < 0.9 * length] / (length - side)[side < 0.9 * length]
+    assert place.min() < 0.1 and place.max() > 0.85
+  assert len(np.unique(np.round(tall, 3))) > 290
+
+
+def test_a_resized_crop_of_all_is_the_image_resized():
+  images = formats.random_images(3, 8)
+  crops = augmentation.random_resized_crop(
+    jnp.asarray(images), jax.random.key(0), 4, 1.0
+  )
+  # With a shape of its own no rectangle of the whole area fits.
+  whole = jax.image.resize(images.astype(np.float32), (3, 4, 4, 3), 'linear')
+  np.testing.assert_allclose(crops, whole, atol=1e-3)
 
 
 def test_no_padding_crops_nothing():

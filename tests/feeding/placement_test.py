@@ -2,12 +2,15 @@
 
 import dataclasses
 import gc
+import io
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from datadiet.data.dataset import Split
+from datadiet.data.packed import PackedWriter
 from datadiet.feeding import placement as placement_lib
 from datadiet.feeding.placement import DevicePlacement, HostPlacement, place
 from datadiet.runtime import mesh as mesh_lib
@@ -52,6 +55,19 @@ def test_host_and_device_give_the_same_batches(
   assert host['mask'].tolist() == [[True] * 21 + [False] * 3]
 
 
+@pytest.mark.parametrize('kind', ['device', 'host'])
+def test_scores_see_the_middle_and_training_all(split, kind):
+  mesh = mesh_lib.flat_mesh(jax.devices()[:1])
+  split = dataclasses.replace(split, crop_size=5)
+  index = np.arange(6, dtype=np.int32)
+  placed = place(split, mesh.replicated, kind)
+  feed = placed.feed(index)
+  seen = placed.gather(placed.resident, feed)['image']
+  whole = placed.gather(placed.resident, feed, whole=True)['image']
+  np.testing.assert_array_equal(whole, split.images[:6])
+  np.testing.assert_array_equal(seen, split.images[:6, 1:6, 1:6])
+
+
 def test_feed_of_the_device_is_indices_alone(split):
   mesh = mesh_lib.flat_mesh()
   placed = place(split, mesh.replicated, 'device')
@@ -67,7 +83,7 @@ def test_auto_puts_what_fits_on_the_device(split, monkeypatch):
     (num_bytes, DevicePlacement),
     (num_bytes - 1, HostPlacement),
   ):
-    monkeypatch.setattr(placement_lib, '_host_memory', lambda m=memory: m)
+    monkeypatch.setattr(placement_lib, 'host_memory', lambda m=memory: m)
     assert isinstance(place(split, sharding), kind)
 
 
@@ -126,4 +142,47 @@ def test_other_devices_and_other_pixels_are_placed_anew(split):
 
 
 def test_host_memory_is_known():
-  assert 2**28 < placement_lib._host_memory()
+  assert 2**28 < placement_lib.host_memory()
+
+
+@pytest.fixture
+def packed_split(split, tmp_path):
+  """The same images, each a file of its own in one of records."""
+  writer = PackedWriter(str(tmp_path / 'images'), split.images.shape, (0,))
+  for position, image in enumerate(split.images):
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, 'PNG')
+    writer.append(position, content.getvalue())
+  return dataclasses.replace(split, images=writer.finish())
+
+
+@pytest.mark.parametrize('num_devices', [1, 8])
+def test_encoded_images_give_the_same_batches(split, packed_split, num_devices):
+  mesh = mesh_lib.flat_mesh(jax.devices()[:num_devices])
+  index = np.random.default_rng(0).integers(0, 50, (1, 24)).astype(np.int32)
+  index[0, -3:] = -1
+  expected = _batch(split, 'device', index, mesh)
+  for kind in ('stream', 'auto'):
+    found = _batch(packed_split, kind, index, mesh)
+    assert found.keys() == expected.keys()
+    for name in found:
+      np.testing.assert_array_equal(found[name], expected[name])
+      assert found[name].dtype == expected[name].dtype
+
+
+def test_a_process_decodes_what_it_sends_alone(packed_split, monkeypatch):
+  asked = []
+  monkeypatch.setattr(
+    placement_lib,
+    'decoded',
+    lambda images, position: asked.append(position) or images[position],
+  )
+  mesh = mesh_lib.flat_mesh(jax.devices()[:1])
+  placed = place(packed_split, mesh.replicated, 'stream')
+  index = np.arange(24, dtype=np.int32).reshape(2, 12)
+  images = placed.feed(index)['image']
+  assert not asked and images.shape == (2, 12, 8, 8, 3)
+  part = images[slice(0, 1), slice(4, 8), slice(None)]
+  np.testing.assert_array_equal(part[0], packed_split.images[4:8])
+  (position,) = asked
+  assert position.tolist() == [[4, 5, 6, 7]]

@@ -51,7 +51,7 @@ def split():
   )
 
 
-def score(split, network, num_devices=1, chunk_size=8):
+def score(split, network, num_devices=1, chunk_size=8, trainable='all'):
   model, variables = network
   engine = ScoringEngine(
     split,
@@ -62,6 +62,7 @@ def score(split, network, num_devices=1, chunk_size=8):
     chunk_size=chunk_size,
     mesh=flat_mesh(jax.devices()[:num_devices]),
     gradient=SETTINGS,
+    trainable=trainable,
   )
   return engine.score(variables)
 
@@ -192,6 +193,22 @@ def test_unclog_is_the_distance_from_the_mean_of_the_sample(
   lengths = np.array([norm(one) for one in all_gradients])
   tolerance = 1e-6 * (lengths / expected) ** 2 * expected + 1e-6
   assert np.all(np.abs(scores['unclog'] - expected) < tolerance)
+
+
+def test_scores_of_a_trained_part_are_of_its_gradient(split, network):
+  found = score(split, network, trainable='head')
+  expected = [
+    norm(one, lambda path: path.startswith('Dense_0'))
+    for one in gradients(split, network, of_loss=True)
+  ]
+  np.testing.assert_allclose(found['grand'], expected, rtol=1e-5)
+  of_logits = gradients(split, network, of_loss=False)
+  sample = balanced_sample(split.labels, 9, seed=0)
+  heads = [np.float64(one['Dense_0']['kernel']) for one in of_logits]
+  mean = np.mean([heads[i] for i in sample], 0)
+  # The gradient in the bias is the same for all.
+  expected = [np.linalg.norm(head - mean) for head in heads]
+  np.testing.assert_allclose(found['unclog'], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_devices_and_chunks_do_not_matter(split, network, scores):

@@ -169,7 +169,9 @@ def _load_arrays(
     position = 0
     for part, _ in parts.values():
       for chunk in chunks(part):
-        resized = decode_worker.resize(chunk, settings.image_size)
+        resized = decode_worker.resize(
+          chunk, settings.image_size, settings.resize
+        )
         images[position : position + len(chunk)] = resized
         position += len(chunk)
     ids = [f'{n}_{i:05d}' for n, (x, _) in parts.items() for i in range(len(x))]

@@ -1,0 +1,183 @@
+"""Encoded images in one indexed file, decoded when they are asked for.
+
+The file is an ArrayRecord, a record an image; what is decoded is bitwise what
+`decoding` would have put into an array.
+"""
+
+import atexit
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from datadiet.data import decode_pool
+from datadiet.errors import DataDietError
+from datadiet.runtime import extras
+
+# Files end so; `cache` tells by it what it holds.
+ENDING = 'array_record'
+# A record a group: images are read one by one. A reader without threads of its
+# own costs little memory; threads here read and decode side by side.
+_WRITER_OPTIONS = 'group_size:1'
+_READER_OPTIONS = 'readahead_buffer_size:0,max_parallelism:0'
+# Images that a worker decodes at a time: few, so that none waits for the last.
+_CHUNK = 8
+_THREADS = threading.local()
+
+
+class PackedImages:
+  """Images of a split, like a uint8[num, height, width, 3] that is read only.
+
+  Attributes:
+    path: of the file.
+    shape: (num, height, width, 3).
+    options: how to decode, as `decode_worker.decode` takes them: image size,
+      background, mode.
+  """
+
+  dtype = np.dtype(np.uint8)
+  ndim = 4
+
+  def __init__(self, path: str, shape: Sequence[int], options: Sequence[Any]):
+    """Opens nothing yet."""
+    self.path, self.shape, self.options = path, tuple(shape), tuple(options)
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes of all the pixels."""
+    return int(np.prod(self.shape, dtype=np.int64))
+
+  def __getitem__(self, key: Any) -> np.ndarray:
+    """Decodes some images, as an array's first index chooses them."""
+    if isinstance(key, tuple):
+      rest = key[1:]
+      images = self[key[0]]
+      rows = () if isinstance(key[0], int | np.integer) else (slice(None),)
+      return images[(*rows, *rest)]
+    position = np.arange(len(self))[key]
+    return decoded(self, position)
+
+  def __array__(self, dtype: Any = None, copy: bool | None = None):
+    """All of them, where they fit in memory."""
+    del copy
+    return self[:].astype(dtype or np.uint8, copy=False)
+
+
+class PackedWriter:
+  """Writes a `PackedImages`, image after image."""
+
+  def __init__(self, path: str, shape: Sequence[int], options: Sequence[Any]):
+    """Creates the file.
+
+    Args:
+      path: of the file.
+      shape: of the images, of which fewer may come.
+      options: see `PackedImages`.
+
+    Raises:
+      MissingLibraryError: if ArrayRecord is not installed.
+    """
+    self._of = (path, shape, options)
+    self._position, self._num = -1, 0
+    self._writer = _array_record().ArrayRecordWriter(path, _WRITER_OPTIONS)
+
+  def append(self, position: int, content: str | bytes) -> None:
+    """Adds the next image.
+
+    Args:
+      position: its row in the listing; must rise.
+      content: a path, or the bytes of a file.
+    """
+    if position <= self._position:
+      raise DataDietError(
+        f'{self._of[0]}: row {position} came after row {self._position}; a '
+        'source has to give images in their order to be packed'
+      )
+    if isinstance(content, str):
+      with open(content, 'rb') as file:
+        content = file.read()
+    self._writer.write(content)
+    self._position, self._num = position, self._num + 1
+
+  def finish(self) -> PackedImages:
+    """Closes the file and gives what it holds."""
+    self._writer.close()
+    path, shape, options = self._of
+    return PackedImages(path, (self._num, *shape[1:]), options)
+
+
+def decoded(images: PackedImages, position: np.ndarray) -> np.ndarray:
+  """Decodes images in parallel, each once however often it is asked for.
+
+  Args:
+    images: of a split.
+    position: int[...], rows.
+
+  Returns:
+    uint8[..., height, width, 3].
+
+  Raises:
+    DataDietError: if one cannot be read, which it could when it was packed.
+  """
+  position = np.asarray(position)
+  rows, places = np.unique(position.reshape(-1), return_inverse=True)
+  chunks = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
+  decode, threads = _decoders()
+  found = np.empty((len(rows), *images.shape[1:]), np.uint8)
+
+  def work(number: int) -> None:
+    chunk = chunks[number]
+    contents = _reader(images.path).read(chunk.tolist())
+    pixels, errors, _ = decode(contents, *images.shape[1:3], *images.options)
+    for row, _, reason in errors:
+      raise DataDietError(
+        f'{images.path}: image {chunk[row]} cannot be decoded any more '
+        f'({reason}); delete the folder to have it packed anew'
+      )
+    found[number * _CHUNK : number * _CHUNK + len(chunk)] = pixels
+
+  if len(chunks) == 1:
+    work(0)
+  else:
+    list(threads.map(work, range(len(chunks))))
+  return found[places].reshape(*position.shape, *images.shape[1:])
+
+
+def _reader(path: str) -> Any:
+  """A reader for this thread alone."""
+  readers = _THREADS.__dict__.setdefault('readers', {})
+  if path not in readers:
+    readers[path] = _array_record().ArrayRecordReader(path, _READER_OPTIONS)
+  return readers[path]
+
+
+@functools.cache
+def _decoders() -> tuple[Any, ThreadPoolExecutor]:
+  """`decode_chunk` in worker processes, and a thread for each of them."""
+  num_workers = decode_pool.num_cores()
+  stack = contextlib.ExitStack()
+  decode = stack.enter_context(decode_pool.decoders(num_workers))
+  threads = ThreadPoolExecutor(num_workers, 'decode')
+  stack.callback(threads.shutdown, cancel_futures=True)
+  atexit.register(stack.close)
+  return decode, threads
+
+
+def _array_record() -> Any:
+  extras.require("config.dataset.placement='stream'", 'array_record')
+  from array_record.python import array_record_module
+
+  return array_record_module
+
+
+def path_in(folder: str | os.PathLike, split_name: str) -> str:
+  """The file of a split in a folder of the cache."""
+  return os.path.join(os.fspath(folder), f'{split_name}_images.{ENDING}')

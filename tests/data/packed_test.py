@@ -1,0 +1,158 @@
+"""Tests of images that stay encoded: the same pixels, and what is refused."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datadiet.data import decode_pool, load_dataset, packed
+from datadiet.data.packed import PackedImages
+from datadiet.errors import ConfigError, DataDietError
+from tests.data import formats
+
+SIZES = [(60, 40), (40, 50), (33, 90), (48, 48), (100, 32), (40, 40)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """JPEGs and PNGs of several sizes, in two classes."""
+  rng = np.random.default_rng(0)
+  for name in ('train/a', 'train/b', 'test/a', 'test/b'):
+    place = tmp_path / 'photos' / name
+    place.mkdir(parents=True)
+    for number, (width, height) in enumerate(SIZES):
+      coarse = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+      picture = Image.fromarray(coarse).resize((width, height))
+      picture.save(place / f'{number}.{"png" if number % 3 else "jpg"}')
+  return tmp_path / 'photos'
+
+
+def load(folder, placement, **changes):
+  settings = formats.settings(
+    'image_folder',
+    folder,
+    placement=placement,
+    **{
+      'image_size': 32,
+      'resize': 'shorter_side',
+      'cache_dir': os.fspath(folder.parent / 'cache'),
+      **changes,
+    },
+  )
+  return load_dataset(settings)
+
+
+@pytest.mark.parametrize('num_cores', [1, 2])
+@pytest.mark.parametrize('resize', ['squash', 'shorter_side', 'none'])
+def test_pixels_statistics_and_fingerprint_are_those_of_arrays(
+  folder, monkeypatch, resize, num_cores
+):
+  monkeypatch.setattr(decode_pool, 'num_cores', lambda: num_cores)
+  packed._decoders.cache_clear()
+  arrays = load(folder, 'host', resize=resize)
+  for _ in ('packed', 'read from the cache'):
+    stream = load(folder, 'stream', resize=resize)
+    assert isinstance(stream.train.images, PackedImages)
+    for name in ('fingerprint', 'class_names', 'image_shape', 'skipped'):
+      assert getattr(stream, name) == getattr(arrays, name)
+    for name in ('mean', 'std'):
+      np.testing.assert_array_equal(
+        getattr(stream, name), getattr(arrays, name)
+      )
+    for split_name in ('train', 'test'):
+      one, other = getattr(stream, split_name), getattr(arrays, split_name)
+      np.testing.assert_array_equal(np.asarray(one.images), other.images)
+      np.testing.assert_array_equal(one.labels, other.labels)
+      assert one.ids.tolist() == other.ids.tolist()
+  packed._decoders.cache_clear()
+
+
+def test_it_is_indexed_as_an_array_is(folder):
+  found, expected = (
+    load(folder, placement).train.images for placement in ('stream', 'host')
+  )
+  assert found.shape == expected.shape and found.dtype == expected.dtype
+  assert found.nbytes == expected.nbytes and len(found) == len(expected)
+  for key in (
+    3,
+    -1,
+    slice(2, 9, 3),
+    np.array([[5, 0], [0, 11]]),
+    np.array([], int),
+    np.arange(12) % 2 == 0,
+    (slice(1, 3), slice(0, 5)),
+    (4, slice(None), 7),
+  ):
+    np.testing.assert_array_equal(found[key], expected[key])
+  with pytest.raises(IndexError):
+    found[12]
+  for one, other in zip(found, expected, strict=True):
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_files_stay_as_they_are(folder):
+  images = load(folder, 'stream').train.images
+  contents = packed._reader(images.path).read_all()
+  paths = sorted((folder / 'train').rglob('*.*'))
+  assert contents == [path.read_bytes() for path in paths]
+
+
+def test_damaged_images_are_named_when_they_are_packed(folder):
+  for name in ('train/a/1.png', 'test/b/2.png'):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+  with pytest.raises(DataDietError, match='a/1.png .*b/2.png'):
+    load(folder, 'stream')
+  arrays = load(folder, 'host', skip_unreadable=True)
+  stream = load(folder, 'stream', skip_unreadable=True)
+  assert stream.skipped == arrays.skipped == ('train/a/1.png', 'test/b/2.png')
+  assert stream.fingerprint == arrays.fingerprint
+  np.testing.assert_array_equal(stream.train.images[:], arrays.train.images)
+
+
+def test_a_file_that_is_damaged_later_is_named(folder):
+  images = load(folder, 'stream').train.images
+  writer = packed.PackedWriter(images.path + '.new', (1, 32, 32, 3), (32,))
+  place = folder / 'noise'
+  place.write_bytes(b'no image')
+  writer.append(0, os.fspath(place))
+  with pytest.raises(DataDietError, match='cannot be decoded any more'):
+    writer.finish()[0]
+
+
+def test_without_a_cache_nothing_can_be_packed(folder):
+  with pytest.raises(ConfigError, match="cache_dir: 'none' is not allowed"):
+    load(folder, 'stream', cache_dir='none')
+
+
+@pytest.mark.parametrize('name', ['digits', 'cifar10', 'arrays'])
+def test_only_files_of_images_can_be_streamed(name):
+  settings = formats.settings(name, '', placement='stream')
+  with pytest.raises(ConfigError, match='placement: .* with .* no files'):
+    load_dataset(settings)
+
+
+def test_greys_of_sixteen_bits_are_refused(folder):
+  for name in ('train/a', 'train/b'):
+    grey = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) * 50
+    Image.fromarray(grey).save(folder / name / 'grey.png')
+  with pytest.raises(DataDietError, match="16 bits a pixel.*'host'"):
+    load(folder, 'stream')
+
+
+def test_auto_streams_what_would_fill_the_memory(folder, monkeypatch, caplog):
+  num_bytes = 4 * len(SIZES) * 32 * 32 * 3
+  for memory, kind in ((num_bytes, np.ndarray), (num_bytes - 1, PackedImages)):
+    monkeypatch.setattr('datadiet.data.host_memory', lambda m=memory: m)
+    with caplog.at_level('INFO'):
+      assert isinstance(load(folder, 'auto').train.images, kind)
+  assert 'decoded when they are needed: 24 files of 32x32 pixels' in caplog.text
+
+
+def test_images_out_of_order_are_refused(tmp_path):
+  writer = packed.PackedWriter(str(tmp_path / 'x'), (2, 8, 8, 3), (8,))
+  writer.append(1, b'')
+  with pytest.raises(DataDietError, match='in their order'):
+    writer.append(0, b'')
+  writer.finish()
