@@ -10,6 +10,7 @@ from datadiet.models import ALIASES as MODEL_ALIASES
 from datadiet.models import option_names
 from datadiet.scoring import registry
 from datadiet.selection import POLICIES, check_policy
+from datadiet.selection.budgets import BALANCED, DIFFICULTY
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
 from datadiet.settings import check_options, closest
 from datadiet.training.optimizer import check_schedule
@@ -188,12 +189,16 @@ def _check_selection(config: Config) -> None:
         'allowed: with it in score.names'
       )
     changes = POLICIES[POLICY_ALIASES.get(policy, policy)].epochs
-    if changes and config.select.class_balanced:
+    if changes and config.select.class_budget:
+      name, value, allowed = 'class_balanced', True, False
+      if config.select.budget:
+        name, value, allowed = 'budget', repr(config.select.budget), "''"
       raise ConfigError(
-        'config.select.class_balanced: True is not allowed with the policy '
-        f'{policy!r}, which draws from all classes; allowed: False'
+        f'config.select.{name}: {value} is not allowed with the policy '
+        f'{policy!r}, which draws from all classes; allowed: {allowed}'
       )
   _check_embeddings(config)
+  _check_budget(config)
   options = config.select.options
   for policy in config.select.policies:
     try:
@@ -212,6 +217,30 @@ def _check_selection(config: Config) -> None:
       f'config.select.options.{unused[0]} is an option of none of the '
       f'policies {", ".join(config.select.policies)}'
     )
+
+
+def _check_budget(config: Config) -> None:
+  """Refuses a budget that cannot be told."""
+  select = config.select
+  if select.class_balanced and select.budget not in ('', BALANCED):
+    raise ConfigError(
+      f'config.select.budget: {select.budget!r} is not allowed with '
+      "select.class_balanced; allowed: '' and 'balanced'"
+    )
+  if select.budget != DIFFICULTY:
+    return
+  if select.scores_path and not select.higher_is:
+    raise ConfigError(
+      "config.select.higher_is: '' is not allowed with scores from a file and "
+      "select.budget='difficulty'; allowed: harder, easier"
+    )
+  for selected in () if select.scores_path else select.scores:
+    name, _ = registry.split_step(selected)
+    if registry.SCORES[registry.resolve([name])[0]].higher_is == 'neither':
+      raise ConfigError(
+        f'config.select.scores: {selected!r}, of which no end is hard, is not '
+        "allowed with select.budget='difficulty'; allowed: other scores"
+      )
 
 
 def _check_embeddings(config: Config) -> None:

@@ -135,16 +135,21 @@ def _difference(row: dict, other: dict | None) -> float | None:
   return None if None in pair else pair[0] - pair[1]
 
 
+def _is_baseline(row: dict) -> bool:
+  """Whether a row is of random subsets, drawn from all or equal classes."""
+  return row['policy'] == 'random' and not row['budget']
+
+
 def _compare(row: dict, rows: list[dict], full: dict | None) -> None:
   """Adds a row's differences to random of the same size and to full data."""
   randoms = [
     other
     for other in rows
-    if other['policy'] == 'random' and other['num_kept'] == row['num_kept']
+    if _is_baseline(other) and other['num_kept'] == row['num_kept']
   ]
   # A balanced subset is best compared with a balanced one.
   randoms.sort(key=lambda r: r['class_balanced'] != row['class_balanced'])
-  comparable = randoms and row['policy'] not in (None, 'random')
+  comparable = randoms and row['policy'] and not _is_baseline(row)
   random = randoms[0] if comparable else None
   row['random_selection'] = random['selection'] if random else None
   row['minus_random'] = _difference(row, random)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from datadiet.selection.budgets import proportional_quotas
 from datadiet.selection.interface import GRADIENTS, SelectionInputs
 
 # Rows compared with others at once; bounds the memory beside the result.
@@ -157,22 +158,3 @@ def in_parts(
     if quota:
       kept.append(members[choose(inputs.take(members), int(quota))])
   return np.sort(np.concatenate(kept))
-
-
-def proportional_quotas(num_keep: int, sizes: np.ndarray) -> np.ndarray:
-  """Shares num_keep over groups in proportion to their sizes: int64[groups].
-
-  Places go, one after the other, to the group whose next place is the lowest
-  (i + 1/2) / size (Webster's method), ties to the first group: no quota is
-  above its size, and none ever falls when num_keep grows.
-
-  Args:
-    num_keep: at most the sum of the sizes.
-    sizes: int[groups].
-  """
-  groups = np.repeat(np.arange(len(sizes)), sizes)
-  starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-  # 2 i + 1 over size; exact in float64, and so are ties.
-  places = (2 * (np.arange(len(groups)) - starts) + 1) / sizes[groups]
-  first = np.argsort(places, kind='stable')[:num_keep]
-  return np.bincount(groups[first], minlength=len(sizes))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from datadiet.errors import DataDietError
+from datadiet.selection.budgets import DIFFICULTY, WORST_CLASS
 from datadiet.selection.interface import Policy
 from datadiet.selection.policies import POLICIES, check_policy
 
@@ -69,6 +70,7 @@ def selection_name(
   class_balanced: bool = False,
   options: Mapping[str, Any] | None = None,
   looks_at: str = '',
+  budget: str = '',
 ) -> str:
   """The folder of a selection, for example 'el2n_step_7800_keep_max_25000'.
 
@@ -87,6 +89,8 @@ def selection_name(
     options: the options given.
     looks_at: embeddings that the policy looks at, where they are not those of
       its own: 'features', 'gradients', or the name of the user's file.
+    budget: how many of each class are kept, of `BUDGETS`, where classes are
+      not balanced; by difficulty that of the score, whatever the policy.
 
   Raises:
     DataDietError: an unknown policy or option, or a score that is missing.
@@ -94,7 +98,7 @@ def selection_name(
   name, values = check_policy(policy, options)
   specs = POLICIES[name].options
   parts: list[Any] = []
-  if 'scores' in POLICIES[name].needs:
+  if 'scores' in POLICIES[name].needs or budget == DIFFICULTY:
     if not score:
       raise DataDietError(f'policy {name!r} needs the name of a score')
     parts.append(score)
@@ -102,11 +106,15 @@ def selection_name(
     parts.append(looks_at)
   elif not parts:
     parts += _own_embeddings(POLICIES[name])
+  if not parts and budget == WORST_CLASS:
+    parts.append('pred_probs')
   if parts and step is not None:
     parts += ['step', step]
   parts += [name, num_keep]
   if class_balanced:
     parts.append('balanced')
+  elif budget:
+    parts.append(budget)
   for option, value in values.items():
     if value != specs[option].default:
       # 0 and 0.0 are the same selection, so they get the same name.

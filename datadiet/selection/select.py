@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from datadiet.errors import DataDietError
-from datadiet.selection.embeddings import proportional_quotas
+from datadiet.selection.budgets import balanced_quotas, proportional_quotas
 from datadiet.selection.interface import (
   ARRAYS,
   EMBEDDINGS,
@@ -145,44 +145,22 @@ def _check_counts(num_keep: int, num_examples: int, **numbers: int) -> None:
       raise DataDietError(f'{what} is {value}, but has to be 0 or more')
 
 
-def class_quotas(num_keep: int, num_classes: int) -> np.ndarray:
-  """Splits num_keep as evenly as possible: int64[num_classes].
-
-  The remainder goes, one each, to the lowest class numbers, so that no quota
-  ever falls when num_keep grows.
-  """
-  quotas = np.full(num_classes, num_keep // num_classes, np.int64)
-  quotas[: num_keep % num_classes] += 1
-  return quotas
-
-
-def can_balance(num_keep: int, class_sizes: np.ndarray) -> bool:
-  """Whether a class-balanced selection of that size is possible.
-
-  Args:
-    num_keep: how many to keep.
-    class_sizes: int[num_classes], the examples of each class.
-  """
-  return bool((class_sizes >= class_quotas(num_keep, len(class_sizes))).all())
-
-
-def _quotas(
-  inputs: SelectionInputs, num_keep: int, class_balanced: bool
+def _check_quotas(
+  quotas: np.ndarray, inputs: SelectionInputs, num_keep: int
 ) -> np.ndarray:
-  """How many of each class to keep: int64[num_classes].
-
-  Raises:
-    DataDietError: a class has fewer.
-  """
+  quotas = np.asarray(quotas)
   sizes = np.bincount(inputs.labels, minlength=inputs.num_classes)
-  if not class_balanced:
-    return proportional_quotas(num_keep, sizes)
-  quotas = class_quotas(num_keep, inputs.num_classes)
-  if (sizes < quotas).any():
-    label = _first(sizes < quotas)
+  if quotas.shape != sizes.shape or quotas.sum() != num_keep:
     raise DataDietError(
-      f'a class-balanced selection of {num_keep} examples needs '
-      f'{quotas[label]} of class {label}, which has {sizes[label]}'
+      f'quotas have to be one number for each of {len(sizes)} classes that sum '
+      f'to {num_keep}, but are {quotas.tolist()}'
+    )
+  wrong = (quotas < 0) | (quotas > sizes)
+  if wrong.any():
+    label = _first(wrong)
+    raise DataDietError(
+      f'the quota of class {label} is {quotas[label]}, but has to be from 0 to '
+      f'the number of its examples, {sizes[label]}'
     )
   return quotas
 
@@ -219,6 +197,7 @@ def select_examples(
   num_keep: int,
   *,
   class_balanced: bool = False,
+  quotas: np.ndarray | None = None,
   seed: int = 0,
   draw: int = 0,
   options: Mapping[str, Any] | None = None,
@@ -231,6 +210,8 @@ def select_examples(
     num_keep: how many to keep, from 1 to N.
     class_balanced: whether every class keeps num_keep / num_classes, exact to
       one example, the policy applied within each class.
+    quotas: int[num_classes], how many each class keeps instead, likewise; of
+      `class_budgets`.
     seed: 0 or more; policies that do not draw ignore it.
     draw: 0 or more, for several draws with one seed; none of them is one of
       another seed.
@@ -254,8 +235,13 @@ def select_examples(
   # A stream for each policy: two that draw do not share their draws.
   stream = zlib.crc32(f'selection/{name}'.encode())
   entropy = [int(seed), stream, int(draw)]
-  if class_balanced or policy.by_class:
-    quotas = _quotas(inputs, int(num_keep), class_balanced)
+  if quotas is None and (class_balanced or policy.by_class):
+    sizes = np.bincount(inputs.labels, minlength=inputs.num_classes)
+    share = balanced_quotas if class_balanced else proportional_quotas
+    quotas = share(int(num_keep), sizes)
+  elif quotas is not None:
+    quotas = _check_quotas(quotas, inputs, int(num_keep))
+  if quotas is not None:
     kept = _select_by_class(policy, inputs, quotas, entropy, values)
   else:
     rng = np.random.default_rng(np.random.SeedSequence(entropy))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from datadiet.selection.budgets import BALANCED, BUDGETS
 from datadiet.selection.interface import EMBEDDINGS
 from datadiet.selection.policies import ALIASES, POLICIES
 from datadiet.settings import Check, checks, setting
@@ -86,6 +87,14 @@ class SelectSettings:
     'Keep equally many of every class.',
     in_names=True,
   )
+  budget: str = setting(
+    '',
+    checks.one_of(('', *BUDGETS)),
+    "How many of each class are kept: 'proportional', 'balanced', "
+    "'difficulty' (NUCS: in proportion to the class's scores), 'worst_class' "
+    "(DRoP: to its share predicted wrong), or '' as each policy does.",
+    in_names=True,
+  )
   options: Mapping[str, Any] = setting(
     {},
     checks.options('a ConfigDict of options of the policies'),
@@ -107,3 +116,8 @@ class SelectSettings:
     'Where subsets change that were trained on already (another seed, other '
     'scores, runs added): delete these retrainings and make them anew.',
   )
+
+  @property
+  def class_budget(self) -> str:
+    """How many of each class are kept, of `BUDGETS`, or '' for the policy's."""
+    return self.budget or (BALANCED if self.class_balanced else '')

@@ -15,10 +15,17 @@ from etils import epath
 
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.scoring import registry
+from datadiet.selection.budgets import (
+  DIFFICULTY,
+  WORST_CLASS,
+  class_difficulties,
+  class_errors,
+)
 from datadiet.stages import due
 from datadiet.stages.context import Context
 from datadiet.stages.inputs import read_example_index
 from datadiet.stages.selections import PlannedSelection
+from datadiet.training.settings import OUT_OF_SAMPLE
 from datadiet.workdir import artifacts
 
 
@@ -97,6 +104,46 @@ def facts(context: Context, draw: Draw) -> dict[str, Any]:
   }
 
 
+def class_weights(
+  context: Context, selection: PlannedSelection
+) -> np.ndarray | None:
+  """What a selection's budget weighs classes by, float64[num_classes].
+
+  Raises:
+    DataDietError: if the scores or predictions are missing.
+  """
+  labels, num_classes = (
+    context.dataset.train.labels,
+    context.dataset.num_classes,
+  )
+  step = selection.read_step
+  if selection.budget == DIFFICULTY and selection.score is not None:
+    file = context.score_file
+    scores = (
+      context.mean_score(selection.score, step) if file is None else file.scores
+    )
+    end = higher_is(context, selection)
+    return class_difficulties(scores, end, labels, num_classes)
+  if selection.budget == WORST_CLASS:
+    folder = predictions_folder(context, step)
+    path = folder / 'pred_probs.npy'
+    probs = context.once(
+      path, lambda: artifacts.read_npy(path, context.num_examples)
+    )
+    return class_errors(probs, labels, num_classes)
+  return None
+
+
+def predictions_folder(context: Context, step: int) -> epath.Path:
+  """Where the predictions lie by which the worst class is told.
+
+  Those by networks that did not train on the example, where there are any.
+  """
+  train = context.config.train
+  unseen = train.leaves_out or train.imported == OUT_OF_SAMPLE
+  return context.workdir.scores(None if unseen else 0, step)
+
+
 def _checksums(
   context: Context, selection: PlannedSelection
 ) -> dict[str, int | None]:
@@ -116,6 +163,12 @@ def _checksums(
     found[name] = first.get('checksums', {}).get(name)
   if 'features' in found and context.embedding_file is not None:
     found['features'] = context.embedding_file.checksum
+  if selection.budget == WORST_CLASS:
+    path = predictions_folder(context, step) / 'pred_probs.npy'
+    weights = class_weights(context, selection) if path.exists() else None
+    found['class_errors'] = (
+      None if weights is None else artifacts.checksum(weights)
+    )
   return found
 
 

@@ -7,7 +7,13 @@ from absl import logging
 
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import processes
-from datadiet.selection import POLICIES, SelectionInputs, select_examples
+from datadiet.selection import (
+  POLICIES,
+  SelectionInputs,
+  class_budgets,
+  select_examples,
+)
+from datadiet.selection.budgets import WORST_CLASS
 from datadiet.stages import draws
 from datadiet.stages.context import Context
 from datadiet.stages.draws import Draw
@@ -166,9 +172,32 @@ def _choose(context: Context, draw: Draw) -> np.ndarray:
     ),
     selection.num_kept,
     class_balanced=selection.class_balanced,
+    quotas=_quotas(context, selection),
     seed=context.config.select.seed,
     draw=draw.run or 0,
     options=selection.options,
+  )
+
+
+def _quotas(context: Context, selection: PlannedSelection) -> np.ndarray | None:
+  """How many of each class a selection keeps; None for as the policy does."""
+  if not selection.budget:
+    return None
+  dataset, step = context.dataset, selection.read_step
+  if selection.budget == WORST_CLASS:
+    if draws.predictions_folder(context, step) == (
+      context.workdir.scores(0, step)
+    ):
+      logging.warning(
+        '%s goes by predictions on the examples that the network trained on, '
+        'which are too good; train.folds gives others',
+        selection.name,
+      )
+  return class_budgets(
+    selection.budget,
+    selection.num_kept,
+    np.bincount(dataset.train.labels, minlength=dataset.num_classes),
+    draws.class_weights(context, selection),
   )
 
 

@@ -17,6 +17,7 @@ from datadiet.selection import (
   num_kept,
   selection_name,
 )
+from datadiet.selection.budgets import BALANCED, DIFFICULTY, WORST_CLASS
 from datadiet.selection.settings import SelectSettings
 from datadiet.workdir.tables import SELECTION_FACTS
 
@@ -37,6 +38,8 @@ class PlannedSelection:
     read_step: the step of the workdir's arrays that it reads; equals `step` if
       that is not None.
     embeddings: what it looks at, of `EMBEDDINGS`; '' if it cannot choose.
+    budget: how many of each class are kept, of `BUDGETS`; None where classes
+      are balanced, or the policy decides.
   """
 
   name: str
@@ -49,6 +52,7 @@ class PlannedSelection:
   by_run: bool
   read_step: int
   embeddings: str = ''
+  budget: str | None = None
 
   @property
   def changes(self) -> bool:
@@ -59,7 +63,8 @@ class PlannedSelection:
   def needs(self) -> frozenset[str]:
     """What its policy reads: `Policy.needs`, and arrays of embeddings."""
     policy = POLICIES[self.policy]
-    return policy.needs | policy.arrays(self.embeddings)
+    of_budget = {'scores', 'higher_is'} if self.budget == DIFFICULTY else set()
+    return policy.needs | policy.arrays(self.embeddings) | of_budget
 
   def facts(self) -> dict[str, Any]:
     """The entries of its manifest that do not depend on the data."""
@@ -75,6 +80,8 @@ def network_arrays(select: SelectSettings) -> set[str]:
   }
   if select.embeddings_path:
     names.discard('features')
+  if select.budget == WORST_CLASS:
+    names.add('pred_probs')
   return names & {'features', 'pred_probs'}
 
 
@@ -133,10 +140,11 @@ def _asked_for(
   for asked in (*select.fractions, *select.sizes):
     kept = num_kept(asked, num_examples)
     for policy in select.policies:
-      balanced = select.class_balanced
+      balanced = select.class_budget == BALANCED
+      budget = '' if balanced else select.class_budget
       own = policy_options(policy, select.options)
       _, options = check_policy(policy, own)
-      if policy == 'random':
+      if policy == 'random' and not budget:
         yield _by_chance(policy, kept, balanced, {})
       elif epochs := POLICIES[policy].epochs:
         # Some policies decide themselves how many they leave out.
@@ -146,22 +154,25 @@ def _asked_for(
         embeddings = _embeddings(select, policy)
         looks_at = _looks_at(policy, embeddings, embedding_file)
         arrays = POLICIES[policy].arrays(embeddings)
+        reads_score = 'scores' in arrays or budget == DIFFICULTY
         for score, step in scores:
-          if looks_at == embedding_file and arrays == {'features'}:
+          of_file = looks_at == embedding_file and arrays == {'features'}
+          if of_file and not budget:
             step = None  # Of the file alone.
           yield PlannedSelection(
             name=selection_name(
-              score, step, policy, kept, balanced, options, looks_at
+              score, step, policy, kept, balanced, options, looks_at, budget
             ),
             policy=policy,
-            score=score if 'scores' in arrays else None,
+            score=score if reads_score else None,
             step=step,
             num_kept=kept,
             class_balanced=balanced,
             options=options,
-            by_run=False,
+            by_run=policy == 'random',
             read_step=select.step if step is None else step,
             embeddings=embeddings,
+            budget=budget or None,
           )
     for baseline in select.baselines:
       balanced = baseline == 'random_balanced'

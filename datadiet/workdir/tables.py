@@ -26,6 +26,7 @@ SELECTION_FACTS = (
   'step',
   'num_kept',
   'class_balanced',
+  'budget',
 )
 
 # The label audit, below audit/.

@@ -104,6 +104,7 @@ WRONG = {
   'select.fractions': _FRACTIONS,
   'select.sizes': ((0,), (-5,), (0.5,), 100, ('100',)),
   'select.step': (-2, *_INTEGERS),
+  'select.budget': ('hardest', True, None),
   'select.class_balanced': (1, 'yes', None),
   'select.options': (3, None, ()),
   'select.baselines': (('rand',), 'random', None),

@@ -9,7 +9,6 @@ from datadiet.selection.embeddings import (
   Embeddings,
   errors_of,
   in_parts,
-  proportional_quotas,
 )
 from tests.selection.embedded import cosines, gradients, make_inputs
 
@@ -72,22 +71,6 @@ def test_parts_are_disjoint_and_keep_the_same_share():
   # Part p of 4 has p, p + 4, ...: the first three of each.
   assert kept.tolist() == list(range(12))
   assert in_parts(inputs, 5, 23, choose).tolist() == list(range(5))
-
-
-def test_quotas_are_proportional_and_never_fall():
-  sizes = np.array([50, 30, 0, 20])
-  assert proportional_quotas(10, sizes).tolist() == [5, 3, 0, 2]
-  assert proportional_quotas(100, sizes).tolist() == sizes.tolist()
-  rng = np.random.default_rng(0)
-  sizes = rng.integers(1, 40, 7)
-  before = np.zeros(7, int)
-  for num_keep in range(1, sizes.sum() + 1):
-    quotas = proportional_quotas(num_keep, sizes)
-    assert quotas.sum() == num_keep and (quotas <= sizes).all()
-    assert (quotas >= before).all()
-    exact = num_keep * sizes / sizes.sum()
-    assert np.abs(quotas - exact).max() < 1.5
-    before = quotas
 
 
 def test_what_cannot_be_looked_at_is_refused():

@@ -87,6 +87,18 @@ def test_a_fraction_that_keeps_nothing_is_refused():
     ),
     ((None, None, 'zcore', 50, False, {}, 'dino'), 'dino_zcore_50'),
     (('aum', 9, 'd2', 5, False, {}, 'dino'), 'aum_dino_step_9_d2_5'),
+    (
+      (None, 9, 'random', 5, False, {}, '', 'proportional'),
+      'random_5_proportional',
+    ),
+    (
+      ('aum', 9, 'craig', 5, False, {}, '', 'worst_class'),
+      'gradients_step_9_craig_5_worst_class',
+    ),
+    (
+      ('aum', 9, 'random', 5, False, {}, '', 'difficulty'),
+      'aum_step_9_random_5_difficulty',
+    ),
     (('my scores/v2', None, 'keep_max', 7), 'my-scores-v2_keep_max_7'),
     (('dual', 9, 'beta', 7, False, {'c_d': 11}), 'dual_step_9_beta_7_c_d_11.0'),
   ],

@@ -11,8 +11,8 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.selection import POLICIES, SelectionInputs, select_examples
+from datadiet.selection.budgets import class_quotas
 from datadiet.selection.interface import ARRAYS
-from datadiet.selection.select import class_quotas
 
 # Where a default would leave too few examples to keep all of a class.
 _KEEP_ALL = {

@@ -50,6 +50,7 @@ def test_a_manifest_says_all_that_a_draw_depends_on(finished):
     'num_kept': 719,
     'fraction': 719 / 1437,
     'class_balanced': False,
+    'budget': None,
     'seed': None,
     'draw': None,
     'made_from': {'scores': artifacts.checksum(scores)},
@@ -69,6 +70,7 @@ def test_a_retraining_says_what_it_was_trained_on(finished):
       'step': None,
       'num_kept': 719,
       'class_balanced': False,
+      'budget': None,
       'changes': False,
       'hash': draws.hash_of(_index(finished, _RANDOM, run)),
     }

@@ -9,6 +9,11 @@ import pytest
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.selection import SelectionInputs, select_examples
+from datadiet.selection.budgets import (
+  class_difficulties,
+  class_errors,
+  weighted_quotas,
+)
 from datadiet.stages import due, select
 from datadiet.stages.checks import check_against_data
 from datadiet.stages.context import Context
@@ -186,6 +191,63 @@ def test_what_policies_look_at_is_kept_by_the_score_stage(own):
   assert due.extra_arrays(context) == ('features', 'pred_probs')
   with pytest.raises(DataDietError, match='features.npy, which the policies'):
     select.run(context)
+
+
+def test_budgets_by_class_go_by_scores_or_predictions(own):
+  labels = own.dataset.train.labels
+  sizes = np.bincount(labels)
+  difficult = _looking(
+    own, policies=('keep_min', 'random'), budget='difficulty'
+  )
+  assert [one.name for one in difficult.selections] == [
+    'el2n_step_44_keep_min_60_difficulty',
+    'el2n_step_44_random_60_difficulty',
+  ]
+  select.run(difficult)
+  scores = np.load(own.workdir.scores(None, 44) / 'el2n.npy')
+  weights = class_difficulties(scores, 'harder', labels, 10)
+  expected = weighted_quotas(60, sizes, weights).tolist()
+  for name, run in (('keep_min', None), ('random', 1)):
+    kept = _kept(own, f'el2n_step_44_{name}_60_difficulty', run)
+    assert np.bincount(labels[kept], minlength=10).tolist() == expected
+  assert select.plan(difficult) == '2 subsets (2 done)'
+  worst = _looking(own, policies=('random',), budget='worst_class')
+  (one,) = worst.selections
+  assert one.name == 'pred_probs_step_44_random_60_worst_class'
+  select.run(worst)
+  path = own.workdir.scores(0, 44) / 'pred_probs.npy'
+  errors = class_errors(np.load(path), labels, 10)
+  kept = _kept(own, one.name, 0)
+  assert np.bincount(labels[kept], minlength=10).tolist() == (
+    weighted_quotas(60, sizes, errors).tolist()
+  )
+  # Other predictions: another budget.
+  np.save(path, np.eye(10, dtype=np.float32)[(labels + (labels < 3)) % 10])
+  assert select.plan(
+    _looking(own, policies=('random',), budget='worst_class')
+  ) == ('1 subsets (0 done)')
+
+
+@pytest.mark.parametrize(
+  ('settings', 'message'),
+  [
+    ({'budget': 'difficulty', 'class_balanced': True}, 'with select.class_bal'),
+    (
+      {'budget': 'worst_class', 'policies': ('rs2',)},
+      "budget: 'worst_class' is",
+    ),
+    ({'class_balanced': True, 'policies': ('rs2',)}, 'class_balanced: True is'),
+    (
+      {'budget': 'difficulty', 'scores': ('input_norm',)},
+      "'input_norm', of which no end is hard",
+    ),
+    ({'budget': 'difficulty', 'scores_path': 'x.npy'}, 'higher_is: .. is not'),
+  ],
+)
+def test_budgets_that_cannot_be_told_are_refused(settings, message):
+  changes = {f'select__{key}': value for key, value in settings.items()}
+  with pytest.raises(ConfigError, match=message):
+    config_lib.check(running.tiny_config(**changes))
 
 
 def test_a_subset_of_scores_that_changed_is_not_taken_for_theirs(own):
