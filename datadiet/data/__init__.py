@@ -121,8 +121,9 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
       for name in ('name', *source.settings)
     }
     files = _found(source.files, settings)
-    what = {**options, 'files': identity.source_identity(files)}
-    is_stream = _is_stream(source, settings, what['files'][0])
+    found = identity.source_identity(files)
+    what = {**options, 'files': found}
+    is_stream = _is_stream(source, settings, found[0])
     if is_stream:
       what['placement'] = STREAM
     place = (settings.name, what)

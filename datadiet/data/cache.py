@@ -130,7 +130,7 @@ class _Writer:
 
   def allocate(
     self, split_name: str, shape: tuple[int, ...], options: tuple[Any, ...] = ()
-  ) -> np.ndarray | packed.PackedWriter:
+  ) -> Any:
     """A memory-mapped uint8 array of zeros; in memory if the disk is full.
 
     A writer of encoded images, to be decoded with `options`, where they are to
@@ -196,9 +196,9 @@ class _Writer:
 
   def _in_place(self, split_name: str, images: np.ndarray) -> np.ndarray:
     """The allocated array that holds `images`, copying them if needed."""
-    array: np.ndarray | None = self._allocated.get(split_name)
-    if array is not None and np.may_share_memory(array, images):
-      return array
+    allocated = self._allocated.get(split_name)
+    if allocated is not None and np.may_share_memory(allocated, images):
+      return allocated
     array = self.allocate(split_name, images.shape)
     position = 0
     for chunk in chunks(images):

@@ -93,6 +93,7 @@ def _read(
   if kind:
     read = [(path, *rows.epochs(path, kind)) for path in given.paths(kind)]
   else:
+    assert held_out_probs is not None  # One of both was given.
     kind, read = 'probs', [(given.held_out_probs, 1, iter([held_out_probs]))]
   lengths = {num_epochs for _, num_epochs, _ in read}
   if len(lengths) > 1:

@@ -163,10 +163,11 @@ def _forward_scores(
       jnp.asarray(labels[rows]),
       None if features is None else jnp.asarray(features[rows]),
     )
-    values = {
-      name: registry.SCORES[name].function(outputs)
-      for name in registry.of_kind(names, registry.FORWARD)
-    }
+    values = {}
+    for name in registry.of_kind(names, registry.FORWARD):
+      function = registry.SCORES[name].function
+      assert function is not None  # All forward scores have one.
+      values[name] = function(outputs)
     for name, value in {**values, 'pred_probs': outputs.probs}.items():
       found.setdefault(name, []).append(np.asarray(value))
   arrays = {name: np.concatenate(parts) for name, parts in found.items()}

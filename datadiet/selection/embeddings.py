@@ -52,7 +52,9 @@ class Embeddings:
       norms *= np.einsum('nc,nc->n', self.errors, self.errors)
     return norms
 
-  def products(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+  def products(
+    self, rows: np.ndarray | slice, columns: np.ndarray | slice
+  ) -> np.ndarray:
     """Inner products of examples: float32[len(rows), len(columns)]."""
     products = self.features[rows] @ self.features[columns].T
     if self.errors is not None:

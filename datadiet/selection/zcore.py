@@ -71,7 +71,7 @@ def zcore(
   """
   features = inputs.array('features').astype(np.float64)
   num_examples, num_features = features.shape
-  scores = rng.uniform(size=num_examples)
+  scores = np.asarray(rng.uniform(size=num_examples))
   low, high = features.min(axis=0), features.max(axis=0)
   middle = np.median(features, axis=0)
   # The same in all of them can tell nothing, nor be drawn from.

@@ -29,8 +29,8 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
       installs them.
   """
   if 'report' in stage_names:
-    libraries = (name for name, of in extras.EXTRA_OF.items() if of == 'report')
-    extras.require('--stages: report', *libraries)
+    of_report = (name for name, of in extras.EXTRA_OF.items() if of == 'report')
+    extras.require('--stages: report', *of_report)
   selects = 'select' in stage_names or 'retrain' in stage_names
   for policy in config.select.policies if selects else ():
     libraries = POLICIES[policy].libraries
