@@ -190,7 +190,7 @@ def _check_selection(config: Config) -> None:
       )
     changes = POLICIES[POLICY_ALIASES.get(policy, policy)].epochs
     if changes and config.select.class_budget:
-      name, value, allowed = 'class_balanced', True, False
+      name, value, allowed = 'class_balanced', 'True', 'False'
       if config.select.budget:
         name, value, allowed = 'budget', repr(config.select.budget), "''"
       raise ConfigError(
