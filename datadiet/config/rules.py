@@ -9,6 +9,7 @@ from datadiet.feeding.order import enough_runs
 from datadiet.models import ALIASES as MODEL_ALIASES
 from datadiet.models import option_names
 from datadiet.scoring import registry
+from datadiet.scoring.loss_trajectories import MIN_STEPS
 from datadiet.selection import POLICIES, check_policy
 from datadiet.selection.budgets import BALANCED, DIFFICULTY
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
@@ -145,13 +146,21 @@ def _check_scores(config: Config) -> None:
       "config.score.names: 'memorization' needs runs that leave examples out; "
       'allowed: with train.subset_fraction below 1, such as 0.7, or train.folds'
     )
-  if registry.of_kind(names, registry.TRAJECTORY) and 'grand' not in names:
-    raise ConfigError(
-      "config.score.names: 'tracin_self' is made of grand; allowed: with "
-      "'grand' in score.names"
-    )
+  for name in registry.of_kind(names, registry.TRAJECTORY):
+    made_of = registry.SCORES[name].made_of
+    if made_of not in names:
+      raise ConfigError(
+        f'config.score.names: {name!r} is made of {made_of}; allowed: with '
+        f'{made_of!r} in score.names'
+      )
   steps = tuple(config.score.steps) or (config.train.num_steps,)
-  if registry.of_kind(names, registry.TRAJECTORY) and not any(steps):
+  if 'cld' in names and (not leaves_out or len({*steps}) < MIN_STEPS):
+    raise ConfigError(
+      "config.score.names: 'cld' compares losses with those of examples that a "
+      'run left out; allowed: with train.folds, or train.subset_fraction below '
+      f'1, and at least {MIN_STEPS} score.steps'
+    )
+  if 'tracin_self' in names and not any(steps):
     raise ConfigError(
       'config.score.steps: tracin_self needs steps of training; allowed: at '
       'least one step above 0'

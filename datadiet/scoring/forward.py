@@ -123,6 +123,19 @@ def confidence(outputs: Outputs) -> jax.Array:
   return jnp.sum(jnp.where(outputs.is_label, outputs.probs, 0.0), -1)
 
 
+def least_confidence(outputs: Outputs) -> jax.Array:
+  """1 - max over k of p_k, as the sum of the others, which keeps its digits."""
+  top = jnp.argmax(outputs.logits, -1)
+  is_top = jax.nn.one_hot(top, outputs.logits.shape[-1], dtype=bool)
+  return jnp.sum(jnp.where(is_top, 0.0, outputs.probs), -1)
+
+
+def margin(outputs: Outputs) -> jax.Array:
+  """The largest p_k minus the next, whatever the label."""
+  first, second = jax.lax.top_k(outputs.probs, 2)[0].T
+  return first - second
+
+
 def grand_last(outputs: Outputs) -> jax.Array:
   """Norm of the loss's gradient in the last dense layer, in closed form.
 
@@ -172,6 +185,17 @@ SCORES: dict[str, Score] = {
     definition='p_y',
     higher_is='easier',
     source='probability of the label',
+  ),
+  'least_confidence': _score(
+    function=least_confidence,
+    definition='1 - max over k of p_k',
+    source='uncertainty sampling, as in DeepCore',
+  ),
+  'margin': _score(
+    function=margin,
+    definition='the largest p_k minus the second largest',
+    higher_is='easier',
+    source='uncertainty sampling, as in DeepCore',
   ),
   'grand_last': _score(
     function=grand_last,

@@ -93,6 +93,18 @@ SCORES: dict[str, Score] = {
     higher_is='harder',
     based_on='gradients',
     source='Pruthi et al. 2020, arXiv 2002.08484',
+    made_of='grand',
+  ),
+  'cld': Score(
+    kind=TRAJECTORY,
+    definition=(
+      'correlation over scored steps of the differences of -log p_y with those '
+      'of its mean over left-out examples of the class'
+    ),
+    higher_is='neither',
+    based_on='logits',
+    source='Nagaraj et al. 2025, arXiv 2508.20230',
+    made_of='loss',
   ),
   # Of runs that left the example out.
   'memorization': Score(

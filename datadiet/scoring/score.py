@@ -49,6 +49,7 @@ class Score:
     recorders: dynamics: what training records for it beside the basics. The
       arrays [N] of recorder 'r' are handed to `function` as 'r.<array>'.
     settings: settings that it alone depends on, by their key in manifests.
+    made_of: trajectory: the score of the single steps.
   """
 
   kind: str
@@ -60,6 +61,7 @@ class Score:
   needs: frozenset[str] = frozenset()
   recorders: tuple[Recorder, ...] = ()
   settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  made_of: str = ''
 
   @property
   def depends_on(self) -> dict[str, str]:

@@ -6,6 +6,10 @@ import numpy as np
 from absl import logging
 
 from datadiet.scoring import aggregate, registry
+from datadiet.scoring.loss_trajectories import (
+  class_curves,
+  correlation_of_differences,
+)
 from datadiet.scoring.tracin import doubts, tracin_self
 from datadiet.stages import due
 from datadiet.stages.context import Context
@@ -13,7 +17,42 @@ from datadiet.training.optimizer import make_schedule
 from datadiet.workdir import artifacts
 
 
-def write_tracin(context: Context) -> None:
+def write_trajectories(context: Context) -> None:
+  """The scores of each run that are made of all its scored steps."""
+  if 'tracin_self' in context.config.score.names:
+    _write_tracin(context)
+  if 'cld' in context.config.score.names:
+    _write_cld(context)
+
+
+def _write_cld(context: Context) -> None:
+  """cld of each run, by the examples that it left out as held-out data."""
+  steps, labels = context.config.score.steps, context.dataset.train.labels
+  inside = context.trained_on
+  assert inside is not None  # Checked with the config.
+  for run in due.runs_of(context, 'loss', steps[-1]):
+    losses = np.stack([context.run_array(run, step, 'loss') for step in steps])
+    outside = ~inside[run]
+    curves = class_curves(
+      losses[:, outside], labels[outside], context.dataset.num_classes
+    )
+    cld = correlation_of_differences(losses, curves, labels)
+    _write_trajectory(context, run, 'cld', cld)
+
+
+def _write_trajectory(
+  context: Context, run: int, name: str, values: np.ndarray
+) -> None:
+  """Writes a score of all steps of a run, with the last scored one."""
+  folder = context.workdir.scores(run, context.config.score.steps[-1])
+  artifacts.write_npy(folder / f'{name}.npy', values)
+  manifest = context.manifest(folder)
+  assert manifest is not None  # It has the scores of `due.runs_of`.
+  manifest['checksums'][name] = artifacts.checksum(values)
+  context.write_manifest(folder, manifest)
+
+
+def _write_tracin(context: Context) -> None:
   """tracin_self of each run: sum over steps of learning rate times grand^2.
 
   Pruthi et al. 2020, arXiv 2002.08484. The rate is that of the update that led
@@ -31,13 +70,7 @@ def write_tracin(context: Context) -> None:
     logging.warning('%s', doubt)
   for run in due.runs_of(context, 'grand', steps[-1]):
     grand = [context.run_array(run, step, 'grand') for step in steps]
-    tracin = tracin_self(grand, rates)
-    folder = context.workdir.scores(run, steps[-1])
-    artifacts.write_npy(folder / 'tracin_self.npy', tracin)
-    manifest = context.manifest(folder)
-    assert manifest is not None  # It has the scores of `due.runs_of`.
-    manifest['checksums']['tracin_self'] = artifacts.checksum(tracin)
-    context.write_manifest(folder, manifest)
+    _write_trajectory(context, run, 'tracin_self', tracin_self(grand, rates))
 
 
 def _tracin_steps(context: Context) -> list[int]:
@@ -119,8 +152,7 @@ def _by_run(
   kind = registry.SCORES[name].kind
   if kind == registry.HELD_OUT:
     return [], {}
-  source = 'grand' if kind == registry.TRAJECTORY else name
-  runs = due.runs_of(context, source, step)
+  runs = due.runs_of(context, registry.SCORES[name].made_of or name, step)
   if kind == registry.TRAJECTORY and step != context.config.score.steps[-1]:
     runs = []
   if not runs:
@@ -136,7 +168,9 @@ def _by_run(
     else:
       by_run = aggregate.of_trained_on(by_run, inside[runs])
   if kind == registry.TRAJECTORY:
-    stated['steps'] = _tracin_steps(context)
+    is_tracin = name == 'tracin_self'
+    steps = _tracin_steps(context) if is_tracin else context.config.score.steps
+    stated['steps'] = list(steps)
   return by_run, stated
 
 

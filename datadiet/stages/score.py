@@ -3,7 +3,6 @@
 import functools
 
 from datadiet.runtime import processes
-from datadiet.scoring import registry
 from datadiet.stages import due, mean_scores
 from datadiet.stages.context import Context
 from datadiet.stages.network_scores import NetworkScorer
@@ -52,7 +51,6 @@ def run(context: Context) -> None:
       if names or extra:
         scorer.score(run_number, step, tuple(names), extra)
   if processes.is_lead():
-    if registry.of_kind(config.score.names, registry.TRAJECTORY):
-      mean_scores.write_tracin(context)
+    mean_scores.write_trajectories(context)
     for step in config.score.steps:
       mean_scores.write_means(context, step)

@@ -18,7 +18,15 @@ def test_evidence_is_higher_where_the_example_is_harder(name):
 
 
 # They say which end is hard, and nothing of a label.
-NO_EVIDENCE = {'entropy', 'dual', 'dyn_unc', 'tdds', 'grand_subset'}
+NO_EVIDENCE = {
+  'entropy',
+  'least_confidence',
+  'margin',
+  'dual',
+  'dyn_unc',
+  'tdds',
+  'grand_subset',
+}
 # The audit has predictions by runs that left the example out instead.
 OF_SEVERAL_RUNS_OR_STEPS = {'memorization', 'tracin_self'}
 

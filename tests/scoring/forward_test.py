@@ -37,6 +37,8 @@ def _reference(logits, labels) -> dict[str, np.ndarray]:
     'loss': np.log1p(gaps.sum(-1)),
     'entropy': -(probs * log_probs).sum(-1),
     'confidence': own,
+    'least_confidence': np.sort(probs)[:, :-1].sum(-1),
+    'margin': np.sort(probs)[:, -1] - np.sort(probs)[:, -2],
   }
 
 
@@ -48,6 +50,8 @@ _NAMES = (
   'loss',
   'entropy',
   'confidence',
+  'least_confidence',
+  'margin',
 )
 
 

@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
+from datadiet import config as config_lib
 from datadiet import main
 from datadiet.data import load_dataset
 from datadiet.errors import ConfigError
-from datadiet.feeding.order import enough_runs, held_out_subsets
+from datadiet.feeding.order import (
+  enough_runs,
+  fold_subsets,
+  held_out_subsets,
+)
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running
@@ -105,3 +110,56 @@ def test_other_scores_are_means_over_runs_that_saw_the_example(workdir):
   np.testing.assert_allclose(mean, expected, rtol=1e-5)
   manifest = artifacts.read_manifest(workdir.scores(None, STEP))
   assert manifest['over'] == 'runs that trained on it'
+
+
+def test_cld_takes_the_examples_left_out_for_held_out_data(tmp_path):
+  steps = (0, 8, 16, 24)
+  config = running.tiny_config(
+    train__num_runs=2,
+    train__folds=2,
+    train__num_steps=24,
+    train__schedule_steps=24,
+    score__steps=steps,
+    score__names=('loss', 'cld'),
+    select__scores=('cld',),
+  )
+  main.run(config, str(tmp_path / 'workdir'), ['train', 'score'])
+  workdir = Workdir.at(tmp_path / 'workdir')
+  train = load_dataset(config.dataset).train
+  inside = fold_subsets(train.labels, 2, 2, seed=config.train.data_seed)
+  expected = np.zeros(train.num_examples)
+  for run in (0, 1):
+    losses = np.stack(
+      [
+        artifacts.read_npy(workdir.scores(run, step) / 'loss.npy')
+        for step in steps
+      ]
+    ).astype(float)
+    for example in np.flatnonzero(inside[run]):
+      alike = ~inside[run] & (train.labels == train.labels[example])
+      pair = np.diff(losses[:, example]), np.diff(losses[:, alike].mean(1))
+      expected[example] = np.corrcoef(*pair)[0, 1]
+  found = artifacts.read_npy(workdir.scores(None, 24) / 'cld.npy')
+  np.testing.assert_allclose(found, expected, atol=1e-4)
+  manifest = artifacts.read_manifest(workdir.scores(None, 24))
+  assert manifest['scores']['cld']['steps'] == list(steps)
+  assert not (workdir.scores(None, 16) / 'cld.npy').exists()
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({}, 'allowed: with train.folds'),
+    ({'train__folds': 2, 'score__steps': (0, 22, 44)}, 'at least 4 score.st'),
+    ({'score__names': ('el2n', 'cld')}, "'cld' is made of loss"),
+  ],
+)
+def test_cld_without_left_out_examples_or_steps_is_refused(changes, message):
+  settings = {
+    'score__names': ('loss', 'cld'),
+    'score__steps': (0, 11, 22, 44),
+    'select__scores': ('cld',),
+    **changes,
+  }
+  with pytest.raises(ConfigError, match=message):
+    config_lib.check(running.tiny_config(**settings))
