@@ -13,11 +13,12 @@ from datadiet.feeding.augmentation import normalise
 from datadiet.gradient_norms import grad_norm
 from datadiet.gradient_norms.transform import leaf_path
 from datadiet.scoring import forward
+from datadiet.scoring.deepfool import boundary_distance
 from datadiet.scoring.settings import GradientSettings
 from datadiet.training.steps import apply_model
 from datadiet.training.trainable import is_trained, trained_part, with_part
 
-UNCLOG = 'unclog'
+UNCLOG, DEEPFOOL = 'unclog', 'deepfool'
 LAYERS = 'grand_layers'
 
 
@@ -31,7 +32,7 @@ def make_gradient_step(
 
   Args:
     model: the network, run in eval mode.
-    names: among 'grand', 'grand_subset', 'unclog'.
+    names: among 'grand', 'grand_subset', 'unclog', 'deepfool'.
     settings: see `GradientSettings`.
     trainable: what the gradient is of, see `trainable.is_trained`.
 
@@ -64,9 +65,24 @@ def make_gradient_step(
         variables['unclog_direction'],
         trainable,
       )
+    if DEEPFOOL in names:
+      logits_of = _logits_of(model, params, batch_stats)
+      scores[DEEPFOOL] = jax.vmap(
+        lambda image: boundary_distance(logits_of, image)
+      )(images)
     return scores
 
   return gradient_step
+
+
+def _logits_of(model: nn.Module, params: Any, batch_stats: Any) -> Callable:
+  def logits_of(image):
+    logits, _ = apply_model(
+      model, params, batch_stats, image[None], train=False
+    )
+    return logits[0].astype(jnp.float32)
+
+  return logits_of
 
 
 def _loss_of(model: nn.Module, batch_stats: Any) -> Callable:

@@ -85,6 +85,13 @@ SCORES: dict[str, Score] = {
       'sample_seed': 'score.unclog_seed',
     },
   ),
+  'deepfool': Score(
+    kind=GRADIENT,
+    definition='length of the least change of the image that changes the class',
+    higher_is='easier',
+    based_on='gradients',
+    source='Moosavi-Dezfooli et al. 2016, arXiv 1511.04599',
+  ),
   **dynamics.SCORES,
   # Of several steps.
   'tracin_self': Score(

@@ -22,6 +22,7 @@ NO_EVIDENCE = {
   'entropy',
   'least_confidence',
   'margin',
+  'deepfool',
   'dual',
   'dyn_unc',
   'tdds',
