@@ -85,8 +85,8 @@ def test_pixels_are_written_and_lose_nothing(source, request, tmp_path):
 def test_changed_labels_decide_the_folder(tmp_path, make_subset):
   counts = {f'{split}/{c}': 5 for split in ('train', 'test') for c in 'ab'}
   formats.write_image_folder(tmp_path / 'photos', counts)
-  settings = formats.settings('image_folder', tmp_path / 'photos')
-  settings.label_noise.update(fraction=1.0, kind='uniform')
+  noisy = {'label_noise.fraction': 1.0, 'label_noise.kind': 'uniform'}
+  settings = formats.settings('image_folder', tmp_path / 'photos', **noisy)
   subset = make_subset(settings)
   output = _export(subset, 'image_folder', tmp_path / 'out')
   for row in _rows(output):

@@ -36,8 +36,8 @@ def _photos(tmp_path, make_subset, form='PNG', every=3, noise=0.0):
     for name in ('cat', 'cat-2', 'dog')
   }
   formats.write_image_folder(tmp_path / 'photos', counts, form)
-  settings = formats.settings('image_folder', tmp_path / 'photos')
-  settings.label_noise.update(fraction=noise, kind='uniform')
+  noisy = {'label_noise.fraction': noise, 'label_noise.kind': 'uniform'}
+  settings = formats.settings('image_folder', tmp_path / 'photos', **noisy)
   return make_subset(settings, every)
 
 

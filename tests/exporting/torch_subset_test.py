@@ -158,8 +158,8 @@ def test_labels_changed_on_purpose_are_those_of_a_folders_subset(
 ):
   counts = {f'{split}/{c}': 9 for split in ('train', 'test') for c in 'ab'}
   formats.write_image_folder(tmp_path / 'photos', counts)
-  settings = formats.settings('image_folder', tmp_path / 'photos')
-  settings.label_noise.update(fraction=0.5, kind='uniform')
+  noisy = {'label_noise.fraction': 0.5, 'label_noise.kind': 'uniform'}
+  settings = formats.settings('image_folder', tmp_path / 'photos', **noisy)
   subset = make_subset(settings, every=1)
   root = subset.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
