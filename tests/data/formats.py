@@ -30,7 +30,7 @@ NEEDS_CIFAR10 = (
 needs_cifar10 = pytest.mark.skipif(not HAS_CIFAR10, reason=NEEDS_CIFAR10)
 
 
-def settings(name, data_dir, cache_dir='none', /, **changes):
+def settings(name, data_dir, /, cache_dir='none', **changes):
   """`config.dataset` with some fields set, by dotted names."""
   config = base.get_config().dataset
   given = {'name': name, 'data_dir': str(data_dir), 'cache_dir': str(cache_dir)}

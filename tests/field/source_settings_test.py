@@ -18,6 +18,7 @@ OTHER = {
   'label_key': 'coarse_label',
   'id_key': 'name',
   'image_size': 16,
+  'resize': 'shorter_side',
   'train_splits': ('train', 'extra'),
   'test_split': 'extra',
   'test_fraction': 0.3,
