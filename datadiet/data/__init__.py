@@ -20,7 +20,7 @@ from datadiet.data.sources import (
 )
 from datadiet.data.sources.digits import load_digits
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.runtime.platform import host_memory
+from datadiet.runtime.memory import host_memory
 from datadiet.settings import closest
 from datadiet.workdir import storage
 

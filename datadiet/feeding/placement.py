@@ -19,7 +19,7 @@ from datadiet.data.packed import PackedImages, decoded
 from datadiet.feeding.augmentation import centre_crop
 from datadiet.runtime import processes
 from datadiet.runtime.late import LateArray
-from datadiet.runtime.platform import host_memory
+from datadiet.runtime.memory import host_memory
 
 # 'auto' puts a split on the device if it takes at most this share of memory.
 _MEMORY_SHARE = 0.25

@@ -4,9 +4,7 @@ Compilation follows the devices that a program is to run on, not those of the
 process: programs can be compiled for other machines.
 """
 
-import os
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 import jax
@@ -36,18 +34,3 @@ def _devices(where: Any) -> Iterable[Any]:
   if isinstance(where, np.ndarray):
     return where.flat
   return where if isinstance(where, Iterable) else [where]
-
-
-@cache
-def host_memory() -> float:
-  """Bytes of memory of this machine, or of the container it runs in."""
-  try:
-    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-  except (AttributeError, OSError, ValueError):  # Not on every system.
-    return float('inf')
-  try:
-    with open('/sys/fs/cgroup/memory.max') as file:
-      limit = file.read().strip()
-  except OSError:
-    return memory
-  return min(memory, int(limit)) if limit.isdigit() else memory
