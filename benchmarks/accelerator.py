@@ -223,7 +223,7 @@ def report(options: argparse.Namespace) -> str:
   ]
   trained = None
   for dtype in options.dtypes:
-    model = ModelSettings(options.model, options.width, dtype)
+    model = ModelSettings(options.model, options.width, dtype=dtype)
     for batch_size in options.batch_sizes:
       trained = train(dataset, model, batch_size, options.num_steps)
       lines.append(

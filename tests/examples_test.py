@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from datadiet.data import load_dataset
+from datadiet.settings import to_values
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running
@@ -61,7 +62,7 @@ def test_the_notebook_shows_the_hardest_images(tmp_path, monkeypatch):
   settings = formats.settings('digits', '')
   dataset = load_dataset(settings)
   workdir = synthetic.make_workdir(tmp_path / 'workdir', dataset)
-  config = {'config': {'dataset': settings.to_dict()}}
+  config = {'config': {'dataset': to_values(settings)}}
   artifacts.write_json(workdir.config, config)
   monkeypatch.setenv('WORKDIR', str(workdir.root))
   notebook = running.REPOSITORY / 'examples' / 'open_a_workdir.ipynb'
