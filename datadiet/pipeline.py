@@ -117,7 +117,7 @@ def _run(config: Config, root: Workdir, names: list[str]) -> None:
   context = Context(config, root, dataset)
   check_against_data(context, names)
   config = config_lib.resolve(config, context.steps_per_epoch)
-  context = context.with_config(config)
+  context = context.with_changes(config=config)
   if {'train', 'score', 'audit', 'retrain'} & {*names}:
     context = open_weights(context)
   check_due(context, names)

@@ -160,16 +160,16 @@ class Context:
     names = [None if file is None else file.name for file in files]
     return selections.plan_selections(self.config, self.dataset, *names)
 
-  def with_config(self, config: Config) -> 'Context':
-    """A context with a config in which open settings are resolved.
+  def with_changes(self, **changes: Any) -> 'Context':
+    """A context with other fields: open settings resolved, or weights known.
 
-    The user's files that were read are kept: they do not depend on it.
+    The user's files that were read are kept: they do not depend on these.
     """
-    resolved = dataclasses.replace(self, config=config)
+    changed = dataclasses.replace(self, **changes)
     for name in ('subset', 'score_file', 'embedding_file'):
       if name in self.__dict__:
-        resolved.__dict__[name] = self.__dict__[name]
-    return resolved
+        changed.__dict__[name] = self.__dict__[name]
+    return changed
 
   def provenance(self, step: int) -> dict:
     """What the manifests of scores state about data, networks and seeds."""

@@ -42,7 +42,7 @@ def open_weights(context: Context) -> Context:
       normalise = pretrained.normalisation
   if normalise in NORMALISATIONS:
     dataset = _normalised(dataset, normalise)
-  return dataclasses.replace(context, dataset=dataset, pretrained=statement)
+  return context.with_changes(dataset=dataset, pretrained=statement)
 
 
 def _normalised(dataset: Dataset, name: str) -> Dataset:

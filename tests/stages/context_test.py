@@ -109,7 +109,7 @@ def test_what_was_read_is_kept_while_the_config_is_resolved(finished, files):
   config = config_lib.resolve(running.tiny_config(**files))
   context = Context(config, finished.workdir, finished.dataset)
   subset, scores = context.subset, context.score_file
-  resolved = context.with_config(config_lib.resolve(config, 15))
+  resolved = context.with_changes(config=config_lib.resolve(config, 15))
   assert resolved.subset is subset and resolved.score_file is scores
   assert resolved.steps_per_epoch == 1000 // 64
 
