@@ -38,6 +38,7 @@ def _lower_is_worse(score: np.ndarray) -> np.ndarray:
 _OF_VISITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
   'aum': _lower_is_worse,
   'mean_confidence': odds_against,
+  'accumulated_margin': _lower_is_worse,
 }
 _OF_ONE_NETWORK: dict[str, Callable[[np.ndarray], np.ndarray]] = {
   'loss': _odds_of_loss,

@@ -41,6 +41,15 @@ def aum(dynamics: Arrays) -> np.ndarray:
   return dynamics['margin_mean']
 
 
+def accumulated_margin(dynamics: Arrays) -> np.ndarray:
+  """Mean over visits of p_y minus the largest other p_k (Zheng et al. 2023).
+
+  CCS's code calls it AUM. It adds the margins up instead of taking their mean,
+  which ranks alike but for examples with more visits than others.
+  """
+  return dynamics['margins.mean']
+
+
 def first_learned(dynamics: Arrays) -> np.ndarray:
   """Step of the first visit at which it was right (Toneva et al. 2019).
 
@@ -125,6 +134,13 @@ SCORES: dict[str, Score] = {
     higher_is='easier',
     based_on='logits',
     source='Pleiss et al. 2020, arXiv 2001.10528',
+  ),
+  'accumulated_margin': _score(
+    function=accumulated_margin,
+    definition='mean over visits of p_y - max over k != y of p_k',
+    higher_is='easier',
+    source='code of Zheng et al. 2023, arXiv 2210.15809, where it is called AUM',
+    recorders=(recorders.MARGINS,),
   ),
   'correctness': _score(**visited.DATA_MAP['correctness'], source=_SWAYAMDIPTA),
   'mean_confidence': _score(

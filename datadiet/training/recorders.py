@@ -151,5 +151,19 @@ def _update_changes(at: Arrays, visit: Visit) -> Arrays:
   }
 
 
+def _init_margins(sizes: Sizes) -> Arrays:
+  """'mean' float32[N], of p_y minus the largest other p_k at the visits."""
+  return {'mean': jnp.zeros(sizes.num_examples, jnp.float32)}
+
+
+def _update_margins(at: Arrays, visit: Visit) -> Arrays:
+  """Adds a visit."""
+  is_label = jnp.arange(visit.log_probs.shape[1]) == visit.labels[:, None]
+  others = jnp.where(is_label, 0.0, jnp.exp(visit.log_probs)).max(1)
+  change = visit.confidence - others - at['mean']
+  return {'mean': at['mean'] + change / (visit.visits_before + 1)}
+
+
 WINDOWS = Recorder('windows', _init_windows, _update_windows)
 CHANGES = Recorder('changes', _init_changes, _update_changes)
+MARGINS = Recorder('margins', _init_margins, _update_margins)

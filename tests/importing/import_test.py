@@ -77,6 +77,9 @@ def _formulas(logits, labels, window=10):
     'entropy': -(last * np.log(last)).sum(1),
     'confidence': own[-1],
     'aum': (logits[:, rows, labels] - others.max(-1)).mean(0),
+    'accumulated_margin': (
+      own - np.where(onehot == 1, 0.0, probs).max(-1)
+    ).mean(0),
     'forgetting': np.where(never, len(logits) + 1, forgotten),
     'correctness': right.mean(0),
     'mean_confidence': own.mean(0),

@@ -156,6 +156,35 @@ def test_variability(arrays, visits, seen):
   _check('variability', arrays, visits, seen, lambda c, p, m: p.std())
 
 
+def test_accumulated_margin(visits, seen):
+  logits, labels = visits
+  recorders = registry.recorders_for(['accumulated_margin'])
+  state = recorded.init_dynamics(
+    _NUM_EXAMPLES,
+    num_classes=_NUM_CLASSES,
+    settings=recorded.DynamicsSettings(10, recorders),
+  )
+  for epoch in range(_NUM_EPOCHS):
+    batch = [i for i in range(_NUM_EXAMPLES - 1) if epoch in seen[i]]
+    batch = np.array(batch, np.int32)
+    state = recorded.update_dynamics(
+      state, batch, logits[epoch, batch], labels[batch], epoch, recorders
+    )
+  arrays = {
+    name: np.asarray(value)
+    for name, value in recorded.dynamics_arrays(state).items()
+  }
+  found = scores.score_of_dynamics(scores.accumulated_margin, arrays)
+  assert np.isnan(found[-1])
+  for index in range(_NUM_EXAMPLES - 1):
+    own = logits[seen[index], index].astype(np.float64)
+    probs = np.exp(own) / np.exp(own).sum(-1, keepdims=True)
+    margin = probs[:, labels[index]] - np.delete(probs, labels[index], -1).max(
+      -1
+    )
+    np.testing.assert_allclose(found[index], margin.mean(), atol=1e-6)
+
+
 @pytest.fixture(scope='module', params=[3, 8])
 def windowed(request, visits):
   """As `arrays`, with windows; of 8 visits some examples have too few."""
