@@ -139,7 +139,7 @@ SCORES: dict[str, Score] = {
     function=accumulated_margin,
     definition='mean over visits of p_y - max over k != y of p_k',
     higher_is='easier',
-    source='code of Zheng et al. 2023, arXiv 2210.15809, where it is called AUM',
+    source='code of Zheng et al. 2023, arXiv 2210.15809, called AUM there',
     recorders=(recorders.MARGINS,),
   ),
   'correctness': _score(**visited.DATA_MAP['correctness'], source=_SWAYAMDIPTA),
