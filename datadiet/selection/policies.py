@@ -14,9 +14,11 @@ from datadiet.selection import (
   infobatch,
   k_center,
   neighbours,
+  orderdp,
   random,
   ranking,
   rs2,
+  seta,
   submodular,
   zcore,
 )
@@ -189,6 +191,54 @@ POLICIES: dict[str, Policy] = {
         default=False,
         check=checks.boolean,
         help='whether the weights of an epoch are scaled to a mean of 1',
+      ),
+    },
+  ),
+  'orderdp': Policy(
+    epochs=orderdp.OrderDP,
+    needs=frozenset({'seed'}),
+    nested=False,
+    summary='each epoch the largest losses of a random draw',
+    source='Jin et al. 2026, arXiv 2606.08574',
+    options={
+      'draw_fraction': Setting(
+        default=0.8,
+        check=checks.fraction,
+        help='the share drawn; where more are to be kept, these',
+      ),
+    },
+  ),
+  'seta': Policy(
+    epochs=seta.SeTa,
+    needs=frozenset({'seed'}),
+    nested=False,
+    summary='each epoch part of a random draw, by its losses, easy to hard',
+    source='Zhou et al. 2025, arXiv 2503.13385',
+    options={
+      'prune_fraction': Setting(
+        default=0.1,
+        check=checks.proper_fraction,
+        help='the share left out at random',
+      ),
+      'num_groups': Setting(
+        default=5,
+        check=checks.integer(1, words='an integer, 1 or more'),
+        help='into how many groups k-means puts the losses',
+      ),
+      'window_fraction': Setting(
+        default=0.9,
+        check=checks.fraction,
+        help='the share of the groups that an epoch goes through',
+      ),
+      'random_fraction': Setting(
+        default=0.125,
+        check=checks.share,
+        help='the last share of the training, which draws at random',
+      ),
+      'least_fraction': Setting(
+        default=0.1,
+        check=checks.proper_fraction,
+        help='the share that a window of fewer examples is widened to',
       ),
     },
   ),

@@ -1,4 +1,4 @@
-"""Tests training by epochs that go by losses, with InfoBatch."""
+"""Tests training by epochs that go by losses: InfoBatch, and others."""
 
 import jax
 import numpy as np
@@ -6,6 +6,9 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.selection.infobatch import InfoBatch
+from datadiet.selection.orderdp import OrderDP
+from datadiet.selection.policies import check_policy
+from datadiet.selection.seta import SeTa
 from datadiet.training.trainer import Trainer
 from datadiet.workdir import artifacts
 from tests.training import small_runs
@@ -85,6 +88,32 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
   train_until(tmp_path, step, **PRUNED)
   train(tmp_path, **PRUNED)
   assert_same_outcome(tmp_path / 'run_00', whole, **PRUNED)
+
+
+@pytest.mark.parametrize(
+  'name, epochs, options',
+  [
+    ('orderdp', OrderDP, {'draw_fraction': 0.7, 'num_kept': 35}),
+    ('seta', SeTa, {'window_fraction': 0.6, 'least_fraction': 0.3}),
+  ],
+)
+def test_a_stopped_run_of_another_policy_goes_on_so_too(
+  tmp_path, name, epochs, options
+):
+  size = {'num_kept': options.pop('num_kept', 0)}
+  _, options = check_policy(name, options)
+  settings = {
+    'epochs': epochs,
+    'options': options | size,
+    'uses_losses': True,
+    'num_steps': 14,
+  }
+  train(tmp_path / 'whole', **settings)
+  expected = outcome(tmp_path / 'whole' / 'run_00', **settings)
+  for step in (5, 9):
+    train_until(tmp_path / 'stopped', step, **settings)
+  train(tmp_path / 'stopped', **settings)
+  assert_same_outcome(tmp_path / 'stopped' / 'run_00', expected, **settings)
 
 
 def test_runs_side_by_side_equal_runs_alone(tmp_path, whole):
