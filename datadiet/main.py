@@ -83,7 +83,10 @@ def _main(argv: list[str]) -> int:
   children = sweep.children_of(given.config, given.workdir, given.sweep_index)
   with stopping.handle_signals():  # The others may take minutes to come.
     processes.initialize(
-      given.coordinator_address, given.num_processes, given.process_id
+      given.coordinator_address,
+      given.num_processes,
+      given.process_id,
+      given.join_seconds,
     )
 
   def run_all() -> None:

@@ -21,8 +21,13 @@ stop() {
   kill -KILL -- "-${pid}" 2>/dev/null || true
 }
 
+# What an earlier machine or slice left in the environment, of its neighbours,
+# would be believed; the TPU's own metadata say it anew.
+forget_earlier_slices() { unset "${!MEGASCALE_@}" "${!TPU_@}"; }
+
 start() {
   stop
+  forget_earlier_slices
   rm -f program.exit
   : >program.log
   # The shell around the program leads a process group of its own; its trap

@@ -32,6 +32,9 @@ directory="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "${directory}/supervise.sh"
 
 readonly READY_STATE=READY
+# Google Cloud's default network lets the hosts of a slice talk to each other by
+# this port, and not by the one that JAX would take.
+readonly COORDINATOR_PORT=8476
 
 zone=''
 accelerator_type=''
@@ -158,7 +161,8 @@ python3 -m uv pip install --quiet \
 }
 
 start_program() {
-  on_workers all "cd datadiet && bash launch/detached.sh start \
+  on_workers all "cd datadiet && JAX_COORDINATOR_PORT=${COORDINATOR_PORT} \
+bash launch/detached.sh start \
 $(print_command .venv/bin/python -m datadiet.main "${program[@]}")"
 }
 

@@ -56,6 +56,12 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'The number of this one, from 0.'
 )
+_JOIN_SECONDS = flags.DEFINE_integer(
+  'join_seconds',
+  None,
+  'How long processes wait for each other at the start; 1800 on the hosts of a '
+  'TPU slice and 300 elsewhere if not given.',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Given:
     coordinator_address: of the lead process; None to look for a cluster.
     num_processes: how many take part, or None.
     process_id: which one this is, or None.
+    join_seconds: how long they wait for each other, or None.
   """
 
   config: ml_collections.ConfigDict
@@ -81,6 +88,7 @@ class Given:
   coordinator_address: str | None
   num_processes: int | None
   process_id: int | None
+  join_seconds: int | None
 
 
 def given(needs_workdir: bool = True) -> Given:
@@ -107,6 +115,7 @@ def given(needs_workdir: bool = True) -> Given:
     _COORDINATOR_ADDRESS.value,
     _NUM_PROCESSES.value,
     _PROCESS_ID.value,
+    _JOIN_SECONDS.value,
   )
 
 

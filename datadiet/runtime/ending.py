@@ -244,5 +244,5 @@ def exit_together(code: int) -> int:
   For processes that finished or agreed to stop: others may still be saving.
   """
   if processes.has_peers():
-    wait_for_peers(patience=processes.JOIN_SECONDS)
+    wait_for_peers(patience=processes.join_seconds())
   return exit_with(code)

@@ -11,14 +11,17 @@ import os
 import socket
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from absl import logging
 
-# JAX's store of keys and values that all processes see has no public name.
+# No public names have: whether the host has TPU chips, how its slice tells its
+# hosts, and JAX's store of keys and values that all processes see.
+from jax._src import cloud_tpu_init, hardware_utils
 from jax._src import distributed as jax_distributed
+from jax._src.clusters import cloud_tpu_cluster
 from jax.experimental import multihost_utils
 
 from datadiet.errors import ConfigError, DataDietError, Preempted
@@ -30,8 +33,11 @@ Value = TypeVar('Value')
 _HEARTBEAT_SECONDS = 30
 
 # How long the processes wait for each other at the start: they do not start at
-# the same time, and hosts take a while to boot.
-JOIN_SECONDS = 300
+# the same time, and hosts take a while to boot; those of a TPU slice come one
+# by one, for half an hour where there are many.
+_JOIN_SECONDS = 300
+_TPU_JOIN_SECONDS = 1800
+_join_seconds = _JOIN_SECONDS
 
 
 def _number(name: str) -> int:
@@ -43,16 +49,50 @@ def _number(name: str) -> int:
 def _clusters() -> dict[str, bool]:
   """Cluster environments from which JAX can tell the processes."""
   env = os.environ
-  has_tpu = any(Path('/dev').glob('accel*')) or Path('/dev/vfio').exists()
   return {
     'Slurm': _number('SLURM_STEP_NUM_TASKS') > 1 and 'SLURM_PROCID' in env,
     'Open MPI': _number('OMPI_COMM_WORLD_SIZE') > 1,
     'Kubernetes': 'JOB_COMPLETION_INDEX' in env
     and importlib.util.find_spec('kubernetes') is not None,
-    'TPU': has_tpu
-    and importlib.util.find_spec('libtpu') is not None
-    and env.get('JAX_PLATFORMS', 'tpu').startswith('tpu'),
+    'TPU': _is_host_of_tpu_slice(),
   }
+
+
+def _platforms() -> str | None:
+  """What kinds of devices JAX was told to look for, such as 'tpu,cpu'."""
+  config: Any = jax.config  # Its options are not among its types.
+  return config.jax_platforms
+
+
+def _is_host_of_tpu_slice() -> bool:
+  """Whether this host has TPU chips, and something says who its hosts are."""
+  if not cloud_tpu_init.running_in_cloud_tpu_vm:
+    return False
+  if not (_platforms() or 'tpu').startswith('tpu'):
+    return False
+  known = (cloud_tpu_cluster.GkeTpuCluster, cloud_tpu_cluster.GceTpuCluster)
+  try:
+    return any(cluster.is_env_present() for cluster in known)
+  except OSError as error:  # Of the request to the metadata server.
+    logging.info('Nothing tells of other TPU hosts: %s', error)
+    return False
+
+
+def _leave_out_absent_tpu() -> None:
+  """Computes on the CPU where only the library of TPUs is there.
+
+  It would look for chips, neighbours and a metadata server first, and go by
+  what variables of an earlier machine say of them.
+  """
+  if (
+    _platforms()
+    or cloud_tpu_init.running_in_cloud_tpu_vm
+    or importlib.util.find_spec('libtpu') is None
+    or hardware_utils.has_visible_nvidia_gpu()
+  ):
+    return
+  jax.config.update('jax_platforms', 'cpu')
+  logging.info('libtpu is installed, but no TPU is here: using the CPU.')
 
 
 def _may_use_all_devices() -> bool:
@@ -68,6 +108,7 @@ def initialize(
   coordinator_address: str | None,
   num_processes: int | None,
   process_id: int | None,
+  join_seconds: int | None = None,
 ) -> None:
   """Joins the other processes, if any. Call it before JAX is used.
 
@@ -76,23 +117,39 @@ def initialize(
       Open MPI, TPU hosts or, with its package, Kubernetes in the environment.
     num_processes: how many there are.
     process_id: which one this is, from 0.
+    join_seconds: how long to wait for the others; None for half an hour on the
+      hosts of a TPU slice and five minutes elsewhere.
 
   Raises:
     ConfigError: if only some arguments are given, or they do not fit.
     DataDietError: if the others cannot be reached.
   """
+  global _join_seconds
+  if join_seconds is not None and join_seconds < 1:
+    raise ConfigError(
+      f'--join_seconds: {join_seconds} is not allowed; allowed: a number of '
+      'seconds, at least 1'
+    )
+  _leave_out_absent_tpu()
   given = (coordinator_address, num_processes, process_id)
   if any(value is not None for value in given):
     _check(*given)
-  elif not any(_clusters().values()):
-    return
+    on_tpu_slice = False
+  else:
+    found = _clusters()
+    if not any(found.values()):
+      return
+    on_tpu_slice = found['TPU']
+  _join_seconds = join_seconds or (
+    _TPU_JOIN_SECONDS if on_tpu_slice else _JOIN_SECONDS
+  )
   try:
     jax.distributed.initialize(
       *given,
       # JAX's default gives each task of Slurm and Open MPI one GPU.
       local_device_ids=[] if _may_use_all_devices() else None,
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-      initialization_timeout=JOIN_SECONDS,
+      initialization_timeout=_join_seconds,
     )
   except (RuntimeError, ValueError) as error:
     raise DataDietError(
@@ -117,6 +174,11 @@ def _check(coordinator_address, num_processes, process_id) -> None:
       f'--process_id: {process_id} is not allowed; allowed: from 0 to '
       f'--num_processes - 1 = {num_processes - 1}'
     )
+
+
+def join_seconds() -> int:
+  """How long processes wait for each other where they may still be starting."""
+  return _join_seconds
 
 
 def is_lead() -> bool:

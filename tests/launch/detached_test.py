@@ -20,10 +20,11 @@ time.sleep(50)
 """
 
 
-def call(directory, *arguments):
+def call(directory, *arguments, **environment):
   return subprocess.run(
     ['bash', SCRIPT, *arguments],
     cwd=directory,
+    env={**os.environ, **environment},
     capture_output=True,
     text=True,
     timeout=30,
@@ -83,3 +84,23 @@ def test_help(tmp_path):
   assert shown.returncode == 0
   assert shown.stdout.startswith('Runs a program that outlives')
   assert call(tmp_path).returncode == 1
+
+
+def test_what_an_earlier_slice_left_in_the_environment_is_forgotten(tmp_path):
+  program = """
+import os
+print(*sorted(
+  name for name in os.environ
+  if name.startswith(('MEGASCALE_', 'TPU_', 'JAX_COORDINATOR'))
+))
+"""
+  call(
+    *(tmp_path, 'start', sys.executable, '-c', program),
+    MEGASCALE_COORDINATOR_ADDRESS='10.0.0.9:8080',
+    MEGASCALE_NUM_SLICES='2',
+    TPU_WORKER_HOSTNAMES='10.0.0.9,10.0.0.8',
+    TPU_WORKER_ID='1',
+    JAX_COORDINATOR_PORT='8476',
+  )
+  followed = call(tmp_path, 'follow')
+  assert followed.stdout == 'JAX_COORDINATOR_PORT\n'

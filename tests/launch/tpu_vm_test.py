@@ -43,7 +43,8 @@ def test_every_command(stand_ins):
     ],
     [
       *(*vm, 'ssh', 'digits', '--worker=all'),
-      '--command=cd datadiet && bash launch/detached.sh start '
+      '--command=cd datadiet && JAX_COORDINATOR_PORT=8476 '
+      'bash launch/detached.sh start '
       '.venv/bin/python -m datadiet.main --config=configs/a.py '
       "--workdir=gs://bucket/run '--config.score.steps=(0, 390)'",
       *(SSH_FLAG, *flags),
