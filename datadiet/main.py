@@ -42,7 +42,7 @@ def run(
     DataDietError: with one sentence for the user.
     Preempted: if the process was asked to stop; everything is saved.
   """
-  config_lib.check(config)
+  config_lib.check(config, stages=stage_names)
   resolved = config_lib.resolve(config)
   compilation.enable_compilation_cache(resolved.compilation_cache_dir)
   # Imported late: a wrong setting is answered before JAX looks for devices.
@@ -80,7 +80,9 @@ def _main(argv: list[str]) -> int:
 
     print(table.forecast(given.config, asked))
     return 0
-  children = sweep.children_of(given.config, given.workdir, given.sweep_index)
+  children = sweep.children_of(
+    given.config, given.workdir, given.sweep_index, given.stages
+  )
   with stopping.handle_signals():  # The others may take minutes to come.
     processes.initialize(
       given.coordinator_address,

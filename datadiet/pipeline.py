@@ -77,7 +77,7 @@ def run(config: Config, workdir: str, stage_names: Sequence[str]) -> None:
         'whose scores were imported; allowed: audit, select, retrain, report'
       )
   # All checks first: a start that is refused changes nothing in the workdir.
-  check_paths(config, root)
+  check_paths(config, root, names)
   config = open_config(config, root)
   if names == ['report'] and not root.config.exists():
     raise ConfigError(
@@ -116,7 +116,7 @@ def _run(config: Config, root: Workdir, names: list[str]) -> None:
     return
   context = Context(config, root, dataset)
   check_against_data(context, names)
-  config = config_lib.resolve(config, context.steps_per_epoch)
+  config = config_lib.resolve(config, context.steps_per_epoch, names)
   context = context.with_changes(config=config)
   if {'train', 'score', 'audit', 'retrain'} & {*names}:
     context = open_weights(context)

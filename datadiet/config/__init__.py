@@ -1,7 +1,7 @@
 """The settings: checked before data is read or code compiled, and resolved."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import ml_collections
@@ -25,6 +25,7 @@ from datadiet.settings import (
   settings_of,
   to_values,
 )
+from datadiet.workdir.tables import STAGES
 
 __all__ = [
   'FIELDS',
@@ -60,7 +61,11 @@ def _sections_alone(values: Mapping[str, Any]) -> dict[str, Any]:
   }
 
 
-def check(config: ml_collections.ConfigDict, of: type[Config] = Config) -> None:
+def check(
+  config: ml_collections.ConfigDict,
+  of: type[Config] = Config,
+  stages: Collection[str] = STAGES,
+) -> None:
   """Checks every field on its own, then fields that depend on each other.
 
   Plugins are imported first, as they add allowed values.
@@ -68,6 +73,7 @@ def check(config: ml_collections.ConfigDict, of: type[Config] = Config) -> None:
   Args:
     config: the settings, of any types.
     of: the sections they have to fit.
+    stages: that are asked for; settings that only others use may disagree.
 
   Raises:
     ConfigError: names the first wrong field, its value and what is allowed.
@@ -85,7 +91,7 @@ def check(config: ml_collections.ConfigDict, of: type[Config] = Config) -> None:
     if name not in values:
       raise ConfigError(f'config.{name} is missing; allowed: {field.allowed}')
     check_value(name, values[name], field)
-  check_together(from_values(of, config.to_dict()))
+  check_together(from_values(of, config.to_dict()), stages)
 
 
 def check_value(name: str, value: Any, field: Setting) -> None:
@@ -129,7 +135,9 @@ def flatten(
 
 
 def resolve(
-  config: ml_collections.ConfigDict | Config, steps_per_epoch: int = 0
+  config: ml_collections.ConfigDict | Config,
+  steps_per_epoch: int = 0,
+  stages: Collection[str] = STAGES,
 ) -> Config:
   """The typed config with names resolved and chosen values filled in.
 
@@ -140,6 +148,7 @@ def resolve(
     steps_per_epoch: turns train.num_epochs, if there are any, into
       train.num_steps. While it is 0, not known yet, these and what follows
       from them stay open.
+    stages: that are asked for, as `check` takes them.
 
   Raises:
     ConfigError: if epochs and settings that count steps do not go together.
@@ -168,7 +177,7 @@ def resolve(
   num_steps = config.train.num_epochs * steps_per_epoch
   train = dataclasses.replace(config.train, num_steps=num_steps)
   config = dataclasses.replace(config, train=train)
-  check_steps(config)
+  check_steps(config, stages)
   return _resolve_steps(config)
 
 

@@ -1,6 +1,6 @@
 """Settings that belong together: what one allows depends on another."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from datadiet.config.sections import Config
@@ -15,40 +15,36 @@ from datadiet.selection.budgets import BALANCED, DIFFICULTY
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
 from datadiet.settings import check_options, closest
 from datadiet.training.optimizer import check_schedule
+from datadiet.workdir.tables import STAGES
 
 
-def check_together(config: Config) -> None:
+def check_together(config: Config, stages: Collection[str] = STAGES) -> None:
   """Checks settings against each other.
+
+  Args:
+    config: the settings, each checked on its own.
+    stages: that are asked for; what only others use may be wrong.
 
   Raises:
     ConfigError: names the first wrong field, its value and what is allowed.
   """
   if not config.train.num_epochs:
-    check_steps(config)
-  schedule, warmup = config.optimizer.schedule, config.optimizer.warmup_fraction
-  if schedule in ('linear', 'cosine') and warmup == 1.0:
-    raise ConfigError(
-      f'config.optimizer.warmup_fraction: {warmup} is not allowed with the '
-      f'schedule {schedule!r}, which would never fall; allowed: below 1'
-    )
-  _check_left_out(config)
-  _check_model(config)
-  if config.model.weights and config.train.init_from:
-    raise ConfigError(
-      f'config.train.init_from: {config.train.init_from!r} is not allowed with '
-      'model.weights; allowed: one of the two'
-    )
-  _check_schedule(config)
-  _check_scores(config)
-  _check_selection(config)
+    check_steps(config, stages)
+  for rule, of_stages in _RULES:
+    if {*of_stages} & {*stages}:
+      rule(config)
+  for selected in config.select.scores:
+    _check_is_known(selected)
 
 
-def check_steps(config: Config) -> None:
-  """Checks the settings that count optimizer steps.
+def check_steps(config: Config, stages: Collection[str] = STAGES) -> None:
+  """Checks the settings that count optimizer steps; as `check_together`."""
+  for rule, of_stages in _STEP_RULES:
+    if {*of_stages} & {*stages}:
+      rule(config)
 
-  Raises:
-    ConfigError: names the first wrong field, its value and what is allowed.
-  """
+
+def _check_steps_of_networks(config: Config) -> None:
   horizon = config.train.schedule_steps or config.train.num_steps
   if config.train.num_steps > horizon:
     raise ConfigError(
@@ -67,11 +63,18 @@ def check_steps(config: Config) -> None:
         f'config.{name}: {late[0]} is never reached; allowed: at most '
         f'train.num_steps = {config.train.num_steps}'
       )
+
+
+def _check_steps_of_retraining(config: Config) -> None:
+  horizon = config.train.schedule_steps or config.train.num_steps
   if config.retrain.num_steps > horizon:
     raise ConfigError(
       f'config.retrain.num_steps: {config.retrain.num_steps} is beyond the '
       f'schedule; allowed: at most train.schedule_steps = {horizon}'
     )
+
+
+def _check_steps_of_selection(config: Config) -> None:
   steps = tuple(config.score.steps) or (config.train.num_steps,)
   if config.select.step >= 0 and config.select.step not in steps:
     raise ConfigError(
@@ -123,7 +126,21 @@ def _check_model(config: Config) -> None:
     raise ConfigError(f'config.model.options: {error}') from error
 
 
+def _check_weights(config: Config) -> None:
+  if config.model.weights and config.train.init_from:
+    raise ConfigError(
+      f'config.train.init_from: {config.train.init_from!r} is not allowed with '
+      'model.weights; allowed: one of the two'
+    )
+
+
 def _check_schedule(config: Config) -> None:
+  schedule, warmup = config.optimizer.schedule, config.optimizer.warmup_fraction
+  if schedule in ('linear', 'cosine') and warmup == 1.0:
+    raise ConfigError(
+      f'config.optimizer.warmup_fraction: {warmup} is not allowed with the '
+      f'schedule {schedule!r}, which would never fall; allowed: below 1'
+    )
   try:
     check_schedule(config.optimizer)
   except DataDietError as error:
@@ -173,18 +190,23 @@ def _check_scores(config: Config) -> None:
     )
 
 
+def _check_is_known(selected: str) -> None:
+  """Refuses what is the name of no score."""
+  score, _ = registry.split_step(selected)
+  known = (*registry.SCORES, *registry.ALIASES)
+  if score not in known:
+    raise ConfigError(
+      f'config.select.scores: {selected!r} is not allowed; allowed: one of '
+      f'{", ".join(known)}, or one with its step such as el2n@7800'
+      f'{closest(score, known)}'
+    )
+
+
 def _check_selection(config: Config) -> None:
   scored = registry.resolve(config.score.names)
   for selected in config.select.scores:
-    score, _ = registry.split_step(selected)
-    if score not in registry.SCORES and score not in registry.ALIASES:
-      known = (*registry.SCORES, *registry.ALIASES)
-      raise ConfigError(
-        f'config.select.scores: {selected!r} is not allowed; allowed: one of '
-        f'{", ".join(known)}, or one with its step such as el2n@7800'
-        f'{closest(score, known)}'
-      )
-    score = registry.ALIASES.get(score, score)
+    _check_is_known(selected)
+    score, _ = registry.split_step(registry.resolve_selected([selected])[0])
     if score not in scored and not config.select.scores_path:
       raise ConfigError(
         f'config.select.scores: {score!r} is not computed; allowed: one of '
@@ -278,3 +300,22 @@ def policy_options(policy: str, options: Mapping[str, Any]) -> dict[str, Any]:
   """The options among `config.select.options` that a policy has."""
   known = POLICIES[POLICY_ALIASES.get(policy, policy)].options
   return {name: value for name, value in options.items() if name in known}
+
+
+# The rules, in the order that they are checked, and the stages that use what
+# they are about. What networks were trained with never changes afterwards.
+_Rules = tuple[tuple[Callable[[Config], None], tuple[str, ...]], ...]
+_NETWORKS, _SUBSETS = ('train', 'score'), ('select', 'retrain')
+_STEP_RULES: _Rules = (
+  (_check_steps_of_networks, _NETWORKS),
+  (_check_steps_of_retraining, ('retrain',)),
+  (_check_steps_of_selection, _SUBSETS),
+)
+_RULES: _Rules = (
+  (_check_left_out, STAGES),
+  (_check_model, (*_NETWORKS, 'retrain')),
+  (_check_weights, (*_NETWORKS, 'retrain')),
+  (_check_schedule, (*_NETWORKS, 'retrain')),
+  (_check_scores, _NETWORKS),
+  (_check_selection, _SUBSETS),
+)

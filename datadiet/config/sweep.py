@@ -11,7 +11,7 @@ can be spread over machines.
 import dataclasses
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ml_collections
@@ -19,6 +19,7 @@ import ml_collections
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError
 from datadiet.settings import closest
+from datadiet.workdir.tables import STAGES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +39,17 @@ class Child:
   workdir: str
 
 
-def expand(config: ml_collections.ConfigDict, workdir: str) -> list[Child]:
+def expand(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  stages: Collection[str] = STAGES,
+) -> list[Child]:
   """All combinations of a sweep; the last setting changes fastest.
 
   Args:
     config: with a sweep.
     workdir: of the sweep.
+    stages: that are asked for.
 
   Raises:
     ConfigError: if the sweep names no setting, a value is not allowed, or a
@@ -55,7 +61,7 @@ def expand(config: ml_collections.ConfigDict, workdir: str) -> list[Child]:
   for index, values in enumerate(itertools.product(*swept.values())):
     settings = dict(zip(swept, values, strict=True))
     child = _with(config, settings)
-    config_lib.check(child)
+    config_lib.check(child, stages=stages)
     folder = workdir
     if not shares:
       folder = os.path.join(workdir, 'sweep', _folder(index, settings))
@@ -71,7 +77,10 @@ def _is_in_names(name: str, values: Sequence[Any]) -> bool:
 
 
 def children_of(
-  config: ml_collections.ConfigDict, workdir: str, index: int | None
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  index: int | None,
+  stages: Collection[str] = STAGES,
 ) -> list[Child]:
   """Expands and checks all combinations of a sweep; empty without a sweep.
 
@@ -79,13 +88,14 @@ def children_of(
     config: not yet checked.
     workdir: of the sweep.
     index: of --sweep_index.
+    stages: that are asked for.
 
   Raises:
     ConfigError: for a wrong setting or a number that no combination has.
   """
-  config_lib.check(config)
+  config_lib.check(config, stages=stages)
   swept = list(config_lib.flatten(config.sweep))
-  children = expand(config, workdir) if swept else []
+  children = expand(config, workdir, stages) if swept else []
   chosen(children, index)
   return children
 

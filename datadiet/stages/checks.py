@@ -37,8 +37,26 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
     extras.require(f'config.select.policies: {policy}', *libraries)
 
 
-def check_paths(config: Config, workdir: Workdir) -> None:
+# The stages that read the file of a setting, where not all do.
+_READ_BY = {
+  # Without it the report is made as where the images are gone.
+  'dataset.labels_path': ('train', 'score', 'audit', 'select', 'retrain'),
+  'model.weights': ('train', 'score', 'audit', 'retrain'),
+  'train.init_from': ('train', 'audit', 'retrain'),
+  'select.scores_path': ('select', 'retrain'),
+  'select.embeddings_path': ('select', 'retrain'),
+}
+
+
+def check_paths(
+  config: Config, workdir: Workdir, stages: Sequence[str]
+) -> None:
   """Checks that files named by settings exist and object stores are reachable.
+
+  Args:
+    config: the experiment, checked.
+    workdir: where results go.
+    stages: that are asked for; files that only others read may be missing.
 
   Raises:
     ConfigError: names the setting and the file.
@@ -49,6 +67,7 @@ def check_paths(config: Config, workdir: Workdir) -> None:
     name: value
     for name, value in config_lib.flatten(config)
     if config_lib.FIELDS[name].path
+    and {*_READ_BY.get(name, stages)} & {*stages}
   }
   data = {'dataset.data_dir': config.dataset.data_dir}
   for name, value in (data | paths).items():

@@ -7,12 +7,14 @@ from datadiet import config as config_lib
 from datadiet.errors import ConfigError
 from datadiet.stages.checks import check_paths
 from datadiet.workdir.artifacts import Workdir
+from datadiet.workdir.tables import STAGES
 from tests import running
 
 
-def _check(tmp_path, setting, value):
+def _check(tmp_path, setting, value, stages=STAGES):
   config = running.tiny_config(**{setting: str(value)})
-  check_paths(config_lib.resolve(config), Workdir.at(tmp_path / 'workdir'))
+  workdir = Workdir.at(tmp_path / 'workdir')
+  check_paths(config_lib.resolve(config), workdir, stages)
 
 
 @pytest.mark.parametrize(
