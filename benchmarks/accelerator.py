@@ -32,7 +32,7 @@ from datadiet.models.settings import ModelSettings, make_network
 from datadiet.runtime import compilation
 from datadiet.runtime.mesh import flat_mesh, make_run_mesh
 from datadiet.scoring.engine import ScoringEngine
-from datadiet.scoring.registry import PRECISIONS
+from datadiet.scoring.precision import PRECISIONS
 from datadiet.training.jobs import Job
 from datadiet.training.optimizer import OptimizerSettings
 from datadiet.training.plan import TrainingPlan
@@ -172,7 +172,7 @@ def score(
   """Images per second, MiB of temporaries and the scores, float32[N]."""
   engine = ScoringEngine(
     dataset.train,
-    make_network(model, dataset.num_classes, PRECISIONS[precision]),
+    make_network(model, dataset.num_classes, PRECISIONS[precision].dtype),
     (name,),
     mean=dataset.mean,
     std=dataset.std,

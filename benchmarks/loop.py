@@ -30,7 +30,7 @@ from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime.platform import platform_of
 from datadiet.runtime.randomness import run_key
 from datadiet.stages.context import training_plan
-from datadiet.stages.opening import choose_dtype
+from datadiet.stages.opening import choose_dtypes
 from datadiet.training import loop
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.jobs import Job
@@ -208,7 +208,7 @@ def make_settings(
     **changes: of other settings of `config.train`.
   """
   config = config_lib.resolve(resnet18_cifar10.get_config())
-  config = choose_dtype(config, None)
+  config = choose_dtypes(config, None)
   program = training_plan(config, 0, ())
   total = num_steps + (WARM_UP_CALLS + 1) * program.steps_per_call
   on_cpu = platform_of() == 'cpu'

@@ -15,10 +15,10 @@ import jax
 
 from benchmarks import loop, timing
 from benchmarks.subject import Subject
-from datadiet.configs import base
 from datadiet.runtime import compilation
 from datadiet.runtime.mesh import flat_mesh
 from datadiet.scoring.engine import ScoringEngine
+from datadiet.scoring.precision import PRECISIONS, usual_precision
 
 NUM_CHUNKS = 8
 _FORWARD, _STEP = 'bare forward pass', 'datadiet train step'
@@ -36,7 +36,6 @@ def _engine(subject: Subject, name: str, chunk_size: int) -> Callable:
     std=dataset.std,
     chunk_size=chunk_size,
     mesh=flat_mesh(jax.devices()[:1]),
-    precision=base.get_config().score.dtype,
   )
 
   def call() -> float:
@@ -47,9 +46,9 @@ def _engine(subject: Subject, name: str, chunk_size: int) -> Callable:
   return call
 
 
-def _bare(subject: Subject, name: str, batch_size: int, precision: str | None):
+def _bare(subject: Subject, name: str, batch_size: int, products: str):
   """A contender that calls a function on one batch as often."""
-  with jax.default_matmul_precision(precision):
+  with jax.default_matmul_precision(products):
     timed = subject.compile(name, batch_size, compilation.compiler_options())
 
   def call() -> float:
@@ -67,15 +66,15 @@ def rows(options: Namespace) -> list[timing.Row]:
   on_cpu = flat_mesh().platform == 'cpu'
   width = 16 if options.quick else 64
   batch_size = (32 if options.quick else 64) if on_cpu else 512
-  precision = base.get_config().score.dtype
+  products = PRECISIONS[usual_precision(flat_mesh().platform)].products
   subject = functools.cache(
     lambda dtype: Subject('resnet18_lowres', width, dtype)
   )
   float32 = functools.partial(subject, 'float32')
   builders = {
-    _FORWARD: lambda: _bare(float32(), 'forward', batch_size, precision),
+    _FORWARD: lambda: _bare(float32(), 'forward', batch_size, products),
     _EL2N: lambda: _engine(float32(), 'el2n', batch_size),
-    _STEP: lambda: _bare(float32(), 'train_step', batch_size, precision),
+    _STEP: lambda: _bare(float32(), 'train_step', batch_size, products),
     _GRAND: lambda: _engine(float32(), 'grand', batch_size),
   }
   against = {_EL2N: _FORWARD, _GRAND: _STEP}

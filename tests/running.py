@@ -24,6 +24,7 @@ TINY = {
   'model.name': 'simple_cnn',
   'model.width': 4,
   'model.dtype': 'float32',
+  'score.dtype': 'float32',
   'optimizer.name': 'sgd',
   'optimizer.learning_rate': 0.1,
   'optimizer.schedule': 'cosine',

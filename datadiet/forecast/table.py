@@ -12,6 +12,7 @@ from datadiet.forecast.compiled import Compiled, read
 from datadiet.forecast.flags import Request
 from datadiet.forecast.machines import Machine, open_machine
 from datadiet.forecast.programs import Program, programs, shape_of
+from datadiet.stages.opening import choose_dtypes
 
 _HEADER = (
   '| program | fits | MiB a chip | of it arguments, temporaries | '
@@ -55,10 +56,9 @@ def forecast(config: ml_collections.ConfigDict, asked: Request) -> str:
   machine = open_machine(asked.machine)
   shape = shape_of(config.dataset.name, asked.data_shape)
   per_epoch = max(1, shape.num_examples // config.train.batch_size)
-  resolved = config_lib.resolve(config, per_epoch)
-  if resolved.model.dtype == 'auto':
-    model = dataclasses.replace(resolved.model, dtype='bfloat16')
-    resolved = dataclasses.replace(resolved, model=model)
+  resolved = choose_dtypes(
+    config_lib.resolve(config, per_epoch), None, machine.devices
+  )
   rows = [
     _row(program, machine)
     for program in programs(resolved, shape, machine.devices)

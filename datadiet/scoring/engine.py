@@ -27,6 +27,7 @@ from datadiet.scoring.gradient import (
   make_direction,
   make_gradient_step,
 )
+from datadiet.scoring.precision import AUTO, PRECISIONS, usual_precision
 from datadiet.scoring.settings import GradientSettings
 from datadiet.training.steps import apply_model
 
@@ -63,7 +64,7 @@ class ScoringEngine:
     chunk_size: int,
     mesh: RunMesh | None = None,
     placements: Placements | None = None,
-    precision: str = 'float32',
+    precision: str = AUTO,
     keep: Collection[str] = (),
     gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
     trainable: str = 'all',
@@ -80,7 +81,8 @@ class ScoringEngine:
       chunk_size: examples a chunk; rounded up to the number of devices.
       mesh: all devices in one slot if None.
       placements: of this start; None to place the split for this engine.
-      precision: of all products, one of `registry.PRECISIONS`.
+      precision: of all products, one of `PRECISIONS`; by default what is usual
+        on the mesh's devices. The model's own dtype is left as it is.
       keep: with forward scores, also 'pred_probs' and 'features'.
       gradient: of the gradient pass.
       trainable: what gradients are of, see `trainable.is_trained`.
@@ -92,7 +94,9 @@ class ScoringEngine:
     self._sharding = NamedSharding(self._mesh.mesh, P(DATA_AXIS))
     self._names = tuple(names)
     self._gradient = gradient
-    self._precision = precision
+    if precision == AUTO:
+      precision = usual_precision(self.platform)
+    self._products = PRECISIONS[precision].products
     options: dict[str, Any] = dict(mean=mean, std=std, trainable=trainable)
     self._score: Any = self._compile(
       make_score_step(model, names, keep=keep, gradient=gradient, **options)
@@ -129,7 +133,7 @@ class ScoringEngine:
 
     def on_feed(variables, feed, resident):
       batch = self._placement.gather(resident, feed)
-      with jax.default_matmul_precision(self._precision):
+      with jax.default_matmul_precision(self._products):
         return function(variables, batch['image'], batch[second])
 
     return on_feed

@@ -27,15 +27,6 @@ from datadiet.scoring.score import WINDOWS as WINDOWS
 from datadiet.settings import closest
 from datadiet.training.recorders import Recorder
 
-# What checkpoint scores may compute in -> the type of activations.
-# Products are of this precision too: left alone, GPUs round those of float32 to
-# TF32 and TPUs to bfloat16.
-PRECISIONS = {
-  'float32': 'float32',
-  'tensorfloat32': 'float32',
-  'bfloat16': 'bfloat16',
-}
-
 
 def _input_norm(images):
   axes = tuple(range(1, images.ndim))

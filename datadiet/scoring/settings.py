@@ -3,6 +3,7 @@
 import dataclasses
 
 from datadiet.scoring import registry
+from datadiet.scoring.precision import AUTO, PRECISIONS
 from datadiet.settings import checks, setting
 
 
@@ -57,11 +58,13 @@ class ScoreSettings(GradientSettings):
     'Gradient scores of the first so many runs only; 0 for all.',
   )
   dtype: str = setting(
-    'float32',
-    checks.one_of(registry.PRECISIONS),
+    AUTO,
+    checks.one_of((AUTO, *PRECISIONS)),
     "What scores compute in, whatever training did: 'float32', which GPUs and "
-    "TPUs are kept from rounding; faster there but rounded, 'tensorfloat32' "
-    "and 'bfloat16'.",
+    "TPUs are kept from rounding; faster there, 'bfloat16_3x' (three products "
+    "of bfloat16, close to float32), 'tensorfloat32' and 'bfloat16'. 'auto' "
+    'for bfloat16_3x on TPUs and float32 elsewhere; a workdir keeps what it '
+    'was begun with.',
   )
   keep: tuple[str, ...] = setting(
     (),

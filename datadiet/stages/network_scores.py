@@ -19,6 +19,7 @@ from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import score_of_dynamics
 from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
 from datadiet.scoring.gradient import LAYERS, leaf_names
+from datadiet.scoring.precision import PRECISIONS
 from datadiet.scoring.settings import ScoreSettings
 from datadiet.stages import due, train
 from datadiet.stages.context import Context
@@ -156,7 +157,7 @@ def make_engine(
   return ScoringEngine(
     dataset.train,
     make_network(
-      config.model, dataset.num_classes, registry.PRECISIONS[score.dtype]
+      config.model, dataset.num_classes, PRECISIONS[score.dtype].dtype
     ),
     group,
     mean=dataset.mean,

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
@@ -20,6 +20,7 @@ from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.runtime import processes
 from datadiet.runtime.platform import platform_of
 from datadiet.runtime.progress import format_seconds
+from datadiet.scoring.precision import AUTO, usual_precision
 from datadiet.settings import to_values
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, claim
@@ -34,13 +35,12 @@ _PACKAGES = (
   'safetensors',
   'numpy',
 )
-_AUTO = 'auto'
 # NVIDIA's GPUs before this compute capability (Ampere) have no bfloat16.
 _FIRST_CAPABILITY = 8.0
 
 
 def open_config(config: Config, workdir: Workdir) -> Config:
-  """Resolves model.dtype and checks the config against the workdir's own.
+  """Resolves what is 'auto' and checks the config against the workdir's own.
 
   Args:
     config: of `config.resolve`.
@@ -56,41 +56,60 @@ def open_config(config: Config, workdir: Workdir) -> Config:
   claim.check_is_apart(workdir, config.dataset.data_dir, is_tree)
   content = claim.check_is_free(workdir)
   before = None if content is None else content['config']
-  config = choose_dtype(config, before)
+  config = choose_dtypes(config, before)
   if before is not None:
     _check_same(config, before, workdir)
   return config
 
 
-def choose_dtype(config: Config, before: Mapping[str, Any] | None) -> Config:
-  """The config with model.dtype = 'auto' resolved.
+def choose_dtypes(
+  config: Config,
+  before: Mapping[str, Any] | None,
+  devices: Sequence[Any] | None = None,
+) -> Config:
+  """The config with 'auto' resolved in model.dtype and score.dtype.
 
-  A workdir keeps the type that it was begun with, wherever it is resumed, so
-  that its networks stay comparable. A new one gets bfloat16 where the hardware
-  supports it (GPUs and TPUs), and float32 elsewhere.
+  A workdir keeps the types that it was begun with, wherever it is resumed, so
+  that its networks and scores stay comparable. In a new one networks train in
+  bfloat16 where the hardware supports it (GPUs and TPUs) and in float32
+  elsewhere; for scores see `usual_precision`.
 
   Args:
     config: of `config.resolve`.
     before: the config that the workdir was begun with; None for a new one.
+    devices: to run on; None for those of this process.
   """
-  if config.model.dtype != _AUTO:
-    return config
-  usual = _usual_dtype()
-  chosen = usual if before is None else before['model']['dtype']
-  if chosen != usual:
+  devices = jax.devices() if devices is None else devices
+  model, score = config.model, config.score
+  if model.dtype == AUTO:
+    begun = None if before is None else before['model']['dtype']
+    dtype = _chosen('Training', begun, _usual_dtype(devices))
+    model = dataclasses.replace(model, dtype=dtype)
+  if score.dtype == AUTO:
+    # A workdir that is older than this setting scored in float32.
+    begun = None
+    if before is not None:
+      begun = before.get('score', {}).get('dtype', 'float32')
+    usual = usual_precision(platform_of(devices))
+    dtype = _chosen('Scoring', begun, usual)
+    score = dataclasses.replace(score, dtype=dtype)
+  return dataclasses.replace(config, model=model, score=score)
+
+
+def _chosen(what: str, begun: str | None, usual: str) -> str:
+  """The type that a workdir was begun with, or the usual one for a new one."""
+  if begun and begun != usual:
     logging.info(
-      'Training in %s, as this workdir was begun, not in %s as is usual here',
-      chosen,
+      '%s in %s, as this workdir was begun, not in %s as is usual here',
+      what,
+      begun,
       usual,
     )
-  return dataclasses.replace(
-    config, model=dataclasses.replace(config.model, dtype=chosen)
-  )
+  return begun or usual
 
 
-def _usual_dtype() -> str:
-  """The type that these devices multiply fast."""
-  devices = jax.devices()
+def _usual_dtype(devices: Sequence[Any]) -> str:
+  """The type that devices multiply fast."""
   if platform_of(devices) not in ('gpu', 'tpu'):
     return 'float32'
   capability: Any = getattr(devices[0], 'compute_capability', None)

@@ -90,7 +90,7 @@ WRONG = {
   'score.per_layer': (1, 'yes', None),
   'score.unclog_sample_size': _COUNT,
   'score.unclog_seed': _SEED,
-  'score.dtype': ('float64', 'auto', '', None),
+  'score.dtype': ('float64', 'high', '', None),
   'score.keep': (('logits',), 'features', None),
   'score.gradient_runs': (-1, *_INTEGERS),
   'audit.threshold_samples': (1, 'yes', None),

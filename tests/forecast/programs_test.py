@@ -26,10 +26,12 @@ def found():
     train__num_runs=4, score__names=('el2n', 'grand'), train__steps_per_call=2
   )
   shape = programs.shape_of('digits', ())
-  before = len(jax.live_arrays())
+  before = {*map(id, jax.live_arrays())}
   listed = list(programs.programs(config, shape, jax.devices()))
   pixels = [
-    array for array in jax.live_arrays()[before:] if array.dtype == np.uint8
+    array
+    for array in jax.live_arrays()
+    if array.dtype == np.uint8 and id(array) not in before
   ]
   assert not pixels, 'no data set is placed'
   return config, listed

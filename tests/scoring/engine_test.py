@@ -1,5 +1,7 @@
 """Tests of the sharded engine: any data size, any number of devices."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -140,14 +142,23 @@ def test_scores_share_passes():
 
 
 @pytest.mark.parametrize('names', [_FORWARD, _GRADIENT])
+@pytest.mark.parametrize(
+  ('platform', 'expected'), [('cpu', 'HIGHEST'), ('tpu', 'HIGH')]
+)
 def test_no_product_is_left_to_the_rounding_of_a_device(
-  make_engine, network, names
+  network, names, platform, expected, monkeypatch
 ):
-  engine = make_engine(names, 16, 8, 1)
+  monkeypatch.setattr(ScoringEngine, 'platform', platform)
+  engine = ScoringEngine(
+    _split(16),
+    network[0],
+    names,
+    mean=_MEAN,
+    std=_STD,
+    chunk_size=8,
+    mesh=flat_mesh(jax.devices()[:1]),
+  )
   feed = engine._feed(np.arange(8, dtype=np.int32))
   traced = engine._score.trace(network[1], feed, engine._placement.resident)
-  text = str(traced.jaxpr)
-  assert 'precision=(Precision.HIGHEST, Precision.HIGHEST)' in text or (
-    'precision=Precision.HIGHEST' in text
-  )
-  assert 'precision=None' not in text
+  found = re.findall(r'precision=\(?([\w.]+)', str(traced.jaxpr))
+  assert set(found) == {f'Precision.{expected}'}

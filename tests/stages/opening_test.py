@@ -14,7 +14,7 @@ from datadiet.configs import base
 from datadiet.errors import ConfigError
 from datadiet.results import load_results
 from datadiet.stages.opening import (
-  choose_dtype,
+  choose_dtypes,
   open_config,
   open_dataset,
   timed,
@@ -45,7 +45,7 @@ def _pretend(monkeypatch, platform, **about):
 def test_auto_is_bfloat16_on_accelerators(backend, expected, monkeypatch):
   _pretend(monkeypatch, backend)
   assert base.get_config().model.dtype == 'auto'
-  found = choose_dtype(_config('auto'), None)
+  found = choose_dtypes(_config('auto'), None)
   assert found.model.dtype == expected
   assert _config('auto').model.dtype == 'auto'
 
@@ -61,20 +61,41 @@ def test_auto_is_bfloat16_on_accelerators(backend, expected, monkeypatch):
 )
 def test_old_gpus_have_no_bfloat16(capability, expected, monkeypatch):
   _pretend(monkeypatch, 'gpu', compute_capability=capability)
-  assert choose_dtype(_config('auto'), None).model.dtype == expected
+  assert choose_dtypes(_config('auto'), None).model.dtype == expected
+
+
+@pytest.mark.parametrize(
+  ('backend', 'before', 'expected'),
+  [
+    ('cpu', None, 'float32'),
+    ('gpu', None, 'float32'),
+    ('tpu', None, 'bfloat16_3x'),
+    ('cpu', {'dtype': 'bfloat16_3x'}, 'bfloat16_3x'),
+    ('tpu', {'dtype': 'float32'}, 'float32'),
+    ('tpu', {}, 'float32'),  # From before there was this setting.
+  ],
+)
+def test_scores_take_three_products_on_tpus(
+  backend, before, expected, monkeypatch
+):
+  _pretend(monkeypatch, backend)
+  if before is not None:
+    before = {'model': {'dtype': 'float32'}, 'score': before}
+  found = choose_dtypes(_config('float32'), before)
+  assert found.score.dtype == expected
 
 
 @pytest.mark.parametrize('begun', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('backend', ['cpu', 'gpu'])
 def test_auto_keeps_what_a_workdir_was_begun_with(begun, backend, monkeypatch):
   _pretend(monkeypatch, backend)
-  before = {'model': {'dtype': begun}}
-  assert choose_dtype(_config('auto'), before).model.dtype == begun
+  before = {'model': {'dtype': begun}, 'score': {}}
+  assert choose_dtypes(_config('auto'), before).model.dtype == begun
 
 
 def test_a_type_asked_for_is_kept(monkeypatch):
   _pretend(monkeypatch, 'gpu')
-  assert choose_dtype(_config('float32'), None).model.dtype == 'float32'
+  assert choose_dtypes(_config('float32'), None).model.dtype == 'float32'
 
 
 def _tiny(**changes):
