@@ -52,12 +52,16 @@ def get_config(of: type = Config) -> ml_collections.ConfigDict:
   return ml_collections.ConfigDict(values)
 
 
+# Of settings whose values are dicts: they are swept as a whole.
+_GROUPS = ('sweep', 'options', 'extra_tests')
+
+
 def _sections_alone(values: Mapping[str, Any]) -> dict[str, Any]:
   """The sections without any setting, for a sweep to fill."""
   return {
     name: _sections_alone(value)
     for name, value in values.items()
-    if isinstance(value, Mapping) and name not in ('sweep', 'options')
+    if isinstance(value, Mapping) and name not in _GROUPS
   }
 
 
@@ -102,6 +106,8 @@ def check_value(name: str, value: Any, field: Setting) -> None:
   """
   if field.check.accepts(value):
     return
+  if isinstance(value, ml_collections.ConfigDict):
+    value = value.to_dict()
   hint = ''
   if known := field.check.known:
     wrong = value

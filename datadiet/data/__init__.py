@@ -9,6 +9,7 @@ from etils import epath
 
 from datadiet.data import cache, identity, labels, remote
 from datadiet.data.dataset import Allocate, Dataset, Split, with_crop
+from datadiet.data.extra_tests import with_extra_tests
 from datadiet.data.settings import PLACEMENTS, STREAM, DatasetSettings
 from datadiet.data.sources import (
   arrays,
@@ -89,6 +90,7 @@ _ALWAYS = (
   'name',
   'cache_dir',
   'crop_size',
+  'extra_tests',
   'normalise',
   'placement',
   'labels_path',
@@ -136,7 +138,8 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
         return source.load(_Declared(source, copied), allocate)
 
     dataset = cache.cached(*place, load, settings.cache_dir, is_stream)
-  return labels.apply_labels(with_crop(dataset, settings.crop_size), settings)
+  dataset = with_extra_tests(with_crop(dataset, settings.crop_size), settings)
+  return labels.apply_labels(dataset, settings)
 
 
 class _Declared:

@@ -97,6 +97,8 @@ class Dataset:
       purpose (label noise, other annotations); None otherwise.
     skipped: files left out because they could not be read, where
       `config.dataset.skip_unreadable` allows it.
+    extra_tests: further test splits by name, of the same classes; see
+      `config.dataset.extra_tests`.
   """
 
   name: str
@@ -108,6 +110,7 @@ class Dataset:
   fingerprint: str
   original_labels: np.ndarray | None = None
   skipped: tuple[str, ...] = ()
+  extra_tests: Mapping[str, Split] = dataclasses.field(default_factory=dict)
 
   @property
   def num_classes(self) -> int:
@@ -145,6 +148,20 @@ class Dataset:
       'fingerprint': self.fingerprint,
       'labels_fingerprint': self.labels_fingerprint,
       'skipped': list(self.skipped),
+      **self._extra_tests_description(),
+    }
+
+  def _extra_tests_description(self) -> dict:
+    if not self.extra_tests:
+      return {}
+    return {
+      'extra_tests': {
+        name: {
+          'num_examples': split.num_examples,
+          'fingerprint': split_fingerprint(split),
+        }
+        for name, split in self.extra_tests.items()
+      }
     }
 
 
@@ -238,6 +255,15 @@ def _check_split(where: str, split: Split, num_classes: int) -> None:
       f'{where}: the id {str(unique[np.argmax(counts)])!r} occurs '
       f'{counts.max()} times; ids must be unique'
     )
+
+
+def split_fingerprint(split: Split) -> str:
+  """A hash of the pixels and labels of one split, in order."""
+  digest = hashlib.sha256(repr(tuple(split.images.shape)).encode())
+  for chunk in chunks(split.images):
+    digest.update(np.ascontiguousarray(chunk))
+  digest.update(split.labels.astype('<i4').tobytes())
+  return digest.hexdigest()[:16]
 
 
 def fingerprint(train: Split, test: Split) -> str:

@@ -94,6 +94,42 @@ def decoded_dataset(
       class would be left without any, if sizes differ and none was chosen, or
       for what `make_dataset` refuses.
   """
+  splits, skipped = decoded_splits(
+    name,
+    listings,
+    encoded,
+    settings=settings,
+    allocate=allocate,
+    source=source,
+  )
+  if skipped:
+    _check_classes_are_left(listings['train'], splits['train'], class_names)
+  return make_dataset(
+    name,
+    splits['train'],
+    splits['test'],
+    class_names,
+    mean=mean,
+    std=std,
+    source=source,
+    skipped=tuple(skipped),
+  )
+
+
+def decoded_splits(
+  name: str,
+  listings: Mapping[str, Listing],
+  encoded: Iterable[EncodedImage],
+  *,
+  settings: DatasetSettings,
+  allocate: Allocate,
+  source: str,
+) -> tuple[dict[str, Split], list[str]]:
+  """Decodes the images of listed splits, as `decoded_dataset` does.
+
+  Returns:
+    The splits by name, and the ids of images that were skipped.
+  """
   decoder = _Decoder(
     {split_name: len(listing.ids) for split_name, listing in listings.items()},
     allocate,
@@ -114,17 +150,7 @@ def decoded_dataset(
   if skipped:
     text = '%s: skipped %d unreadable images: %s'
     logging.warning(text, source, len(skipped), checks.listed(skipped))
-    _check_classes_are_left(listings['train'], splits['train'], class_names)
-  return make_dataset(
-    name,
-    splits['train'],
-    splits['test'],
-    class_names,
-    mean=mean,
-    std=std,
-    source=source,
-    skipped=tuple(skipped),
-  )
+  return splits, skipped
 
 
 def _check_classes_are_left(

@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from datadiet.data.decode_worker import RESIZES
 from datadiet.data.label_arrays import ORDERS
@@ -25,6 +27,23 @@ _BACKGROUND = Check(
   ),
   "'white', 'black' or a colour as '#rrggbb'",
   ('white', 'black'),
+)
+
+
+def _are_named_paths(value: Any) -> bool:
+  if hasattr(value, 'to_dict'):  # A ConfigDict, which is no Mapping.
+    value = value.to_dict()
+  return isinstance(value, Mapping) and all(
+    bool(re.fullmatch(r'[A-Za-z]\w*', name))
+    and isinstance(path, str)
+    and bool(path)
+    for name, path in value.items()
+  )
+
+
+_EXTRA_TESTS = Check(
+  _are_named_paths,
+  'paths by name, each name a letter, then letters, digits and _',
 )
 
 
@@ -87,6 +106,14 @@ class DatasetSettings:
     "Mean and deviation of pixels: of the 'data', or what a pretrained network "
     "was trained with, 'imagenet' or 'half' (from -1 to 1); 'auto' as "
     'model.weights were, else of the data.',
+  )
+  extra_tests: Mapping[str, str] = setting(
+    {},
+    _EXTRA_TESTS,
+    'Further test splits, whose accuracies are reported too, such as '
+    '--config.dataset.extra_tests.fog=CIFAR-10-C/fog.npy: a .npy of images '
+    'with labels.npy beside it, or a folder of class folders.',
+    free=True,
   )
   placement: str = setting(
     'auto',

@@ -21,7 +21,7 @@ from datadiet.reporting.audit import Audit
 from datadiet.reporting.figures import encode_png, to_rgb
 from datadiet.reporting.material import Material, Values
 from datadiet.reporting.redundancy import NEAR_FRACTION
-from datadiet.reporting.summary import SCORING_RUNS, TOLERANCE
+from datadiet.reporting.summary import SCORING_RUNS, TOLERANCE, extra_tests
 
 _MAX_PAIRS = 48
 _MAX_SUSPECTS = 100
@@ -69,6 +69,7 @@ def summary_context(material: Material) -> Values:
     'protocol': sorted(settings.items()),
     'smallest': rows.get(summary['smallest_equal']),
     'tolerance': TOLERANCE,
+    'extra_tests': extra_tests(summary),
     'charts': {'accuracy': run_charts.accuracy_chart(summary['accuracy'])},
   }
 

@@ -31,8 +31,9 @@ def build_summary(results: Results) -> dict[str, Any]:
         fraction, num_runs, num_steps, mean_accuracy, std_accuracy (over runs,
         with Bessel's correction; None for a single run), minus_random (to
         random of the same size, balanced if it is balanced and there is one),
-        random_selection, minus_full. Accuracies are in [0, 1]; what is not
-        known is None.
+        random_selection, minus_full; where there are further test splits,
+        also extra_tests: by name the mean over runs. Accuracies are in
+        [0, 1]; what is not known is None.
       worse_than_random: sentences on the selections that are more than
         TOLERANCE worse than random of the same size, the worst first.
       smallest_equal: name of the smallest selection within TOLERANCE of the
@@ -45,6 +46,7 @@ def build_summary(results: Results) -> dict[str, Any]:
   full = next((row for row in rows if row['selection'] == FULL), None)
   for row in rows:
     _compare(row, rows, full)
+    _add_extra_tests(row, results)
   return {
     'dataset': results.dataset,
     'accuracy': rows,
@@ -156,6 +158,26 @@ def _compare(row: dict, rows: list[dict], full: dict | None) -> None:
   row['minus_full'] = _difference(row, full)
 
 
+def _add_extra_tests(row: dict, results: Results) -> None:
+  """Adds the mean accuracies on further test splits, if there are any."""
+  accuracies = results.extra_test_accuracies
+  if not accuracies:
+    return
+  names = [row['selection']]
+  if row['selection'] == FULL:
+    full = [name for name, seen in results.retrained_on.items() if seen is None]
+    names = full or ['train']
+  tables = [accuracies[name] for name in names if name in accuracies]
+  means = pd.concat(tables).mean() if tables else pd.Series(dtype=float)
+  row['extra_tests'] = {name: float(mean) for name, mean in means.items()}
+
+
+def extra_tests(summary: dict[str, Any]) -> list[str]:
+  """The names of the further test splits of a summary."""
+  rows = summary['accuracy']
+  return [*dict.fromkeys(k for row in rows for k in row.get('extra_tests', ()))]
+
+
 def _worse_than_random(rows: list[dict]) -> list[str]:
   worse = [
     row
@@ -251,7 +273,10 @@ def format_table(summary: dict[str, Any]) -> str:
     percentage points.
   """
   header = ('selection', 'kept', 'fraction', 'test accuracy')
-  cells = [(*header, 'runs', 'vs random', 'vs full')]
+  extra = extra_tests(summary)
+  cells: list[tuple[str, ...]] = [
+    (*header, *extra, 'runs', 'vs random', 'vs full')
+  ]
   for row in summary['accuracy']:
     cells.append(
       (
@@ -259,6 +284,7 @@ def format_table(summary: dict[str, Any]) -> str:
         '-' if row['num_kept'] is None else f'{row["num_kept"]:,}',
         percent(row['fraction'], 1),
         accuracy_text(row),
+        *(percent(row['extra_tests'].get(name)) for name in extra),
         str(row['num_runs']),
         points(row['minus_random']),
         points(row['minus_full']),

@@ -10,7 +10,7 @@ from etils import epath
 
 from datadiet.errors import DataDietError
 from datadiet.workdir import artifacts, storage
-from datadiet.workdir.tables import HISTORY_COLUMNS
+from datadiet.workdir.tables import is_history_column
 
 # Sources of any data: these names say how it is stored, not what it is.
 _NAMED_BY_FOLDER = ('image_folder', 'arrays', 'hugging_face')
@@ -54,11 +54,15 @@ def read_csv(path: epath.Path, **options) -> pd.DataFrame:
     DataDietError: if it is missing or damaged.
   """
   try:
+    content = storage.read_bytes(path)
+    names = content.partition(b'\n')[0].decode().strip().split(',')
     # Ids and class names such as 'NA' are text, not missing values.
     return pd.read_csv(
-      io.StringIO(storage.read_bytes(path).decode()),
+      io.StringIO(content.decode()),
       keep_default_na=False,
-      na_values={name: ['', 'nan'] for name in HISTORY_COLUMNS},
+      na_values={
+        name: ['', 'nan'] for name in names if is_history_column(name)
+      },
       **options,
     )
   except FileNotFoundError as error:

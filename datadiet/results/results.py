@@ -2,7 +2,6 @@
 
 import functools
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,6 @@ from datadiet.errors import DataDietError
 from datadiet.results import label_issues, reading
 from datadiet.results.selection import Selection
 from datadiet.workdir import artifacts, storage, tables
-
-RETRAIN_COLUMNS = (
-  'selection',
-  'run',
-  'num_kept',
-  'fraction',
-  'num_steps',
-  'test_accuracy',
-)
 
 
 class Results:
@@ -137,12 +127,11 @@ class Results:
   def score_runs(self, step: int | None = None) -> list[int]:
     """The runs that were scored at a step, ascending."""
     step = self._check_step(step)
-    return [] if step is None else list(self._scored_runs(step))
-
-  def _scored_runs(self, step: int) -> Iterator[int]:
-    for run, folder in reading.runs_in(self.workdir.root / 'scores'):
-      if self._manifest(folder / artifacts.step_name(step)):
-        yield run
+    if step is None:
+      return []
+    folders = reading.runs_in(self.workdir.root / 'scores')
+    name = artifacts.step_name(step)
+    return [run for run, folder in folders if self._manifest(folder / name)]
 
   def run_scores(self, score: str, step: int | None = None) -> pd.DataFrame:
     """One score of one step, run by run.
@@ -231,7 +220,7 @@ class Results:
 
   @functools.cached_property
   def retrain(self) -> pd.DataFrame:
-    """The finished retraining runs, as RETRAIN_COLUMNS.
+    """The finished retraining runs, as `RETRAIN_COLUMNS`.
 
     `selection` is the name of a selection, or 'full_<N>' for all examples.
     """
@@ -244,7 +233,7 @@ class Results:
         fraction = num_kept / total if num_kept and total else None
         sizes = {'num_kept': num_kept, 'fraction': fraction}
         rows.append(row | sizes | {'selection': name})
-    return pd.DataFrame(rows, columns=list(RETRAIN_COLUMNS))
+    return pd.DataFrame(rows, columns=list(tables.RETRAIN_COLUMNS))
 
   @functools.cached_property
   def retrained_on(self) -> dict[str, dict[str, Any] | None]:
@@ -280,19 +269,30 @@ class Results:
 
     The test accuracies by class; only of runs whose manifests have them.
     """
+    stated = self._stated('class_accuracy')
+    return {k: np.array([*v.values()], np.float64) for k, v in stated.items()}
+
+  @functools.cached_property
+  def extra_test_accuracies(self) -> dict[str, pd.DataFrame]:
+    """'train' or a selection's name -> accuracies on further test splits.
+
+    One row a run, by its number, and one column a split.
+    """
+    return {
+      name: pd.DataFrame.from_dict(by_run, orient='index')
+      for name, by_run in self._stated(tables.EXTRA_TEST_ACCURACY).items()
+    }
+
+  def _stated(self, key: str) -> dict[str, dict[int, Any]]:
+    """'train' or a selection's name -> run -> what its manifest says."""
     found = {}
     for group in ['train', *(f'retrain/{name}' for name in self._retrained)]:
-      manifests = (
-        self._manifest(folder)
-        for _, folder in reading.runs_in(self.workdir.root / group)
-      )
-      rows = [
-        manifest['class_accuracy']
-        for manifest in manifests
-        if manifest.get('class_accuracy')
-      ]
-      if rows:
-        found[group.removeprefix('retrain/')] = np.array(rows, np.float64)
+      by_run = {
+        run: self._manifest(folder).get(key)
+        for run, folder in reading.runs_in(self.workdir.root / group)
+      }
+      if some := {run: value for run, value in by_run.items() if value}:
+        found[group.removeprefix('retrain/')] = some
     return found
 
   @property

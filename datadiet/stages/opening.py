@@ -228,6 +228,7 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
         f'(labels_fingerprint {before.get("labels_fingerprint")}, here '
         f'{dataset.labels_fingerprint}); use another --workdir'
       )
+    _check_extra_tests(dataset, before, workdir)
   if not processes.is_lead():
     return
   original = dataset.original_labels
@@ -241,6 +242,25 @@ def open_dataset(dataset: Dataset, workdir: Workdir) -> None:
     artifacts.write_bytes(workdir.test_ids, text.encode())
   if not workdir.dataset.exists():
     artifacts.write_json(workdir.dataset, dataset.description())
+
+
+def _check_extra_tests(
+  dataset: Dataset, before: Mapping[str, Any], workdir: Workdir
+) -> None:
+  """Refuses other further test splits than the workdir was begun with."""
+  stated = before.get('extra_tests', {})
+  here = dataset.description().get('extra_tests', {})
+  for name in sorted({*stated, *here}):
+    if stated.get(name) != here.get(name):
+      there, now = (
+        f'of fingerprint {one[name]["fingerprint"]}' if name in one else 'none'
+        for one in (stated, here)
+      )
+      raise DataDietError(
+        f'{workdir.root} was made with another extra test {name!r} (there '
+        f'{there}, here {now}); use another --workdir, or '
+        'config.dataset.extra_tests as it was'
+      )
 
 
 @contextmanager

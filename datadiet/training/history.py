@@ -20,7 +20,11 @@ from etils import epath
 
 from datadiet.runtime import extras
 from datadiet.workdir import artifacts, atomic, storage
-from datadiet.workdir.tables import HISTORY, HISTORY_COLUMNS
+from datadiet.workdir.tables import (
+  HISTORY,
+  HISTORY_COLUMNS,
+  extra_test_column,
+)
 
 _said_no_writers = False
 
@@ -29,13 +33,21 @@ class CsvWriter:
   """Writes history.csv: one row a step, written whole when flushed.
 
   Attributes:
+    columns: of the table.
     rows: the table, as text.
     latest: the last value of each column, with the digits that are written: the
       same whether the run was resumed since or not.
   """
 
-  def __init__(self, run_folder: epath.Path, first_step: int):
+  def __init__(
+    self,
+    run_folder: epath.Path,
+    first_step: int,
+    extra_tests: Sequence[str] = (),
+  ):
     """Reads the rows up to `first_step` that an earlier start wrote."""
+    extra = map(extra_test_column, extra_tests)
+    self.columns = (*HISTORY_COLUMNS, *extra)
     self._path = run_folder / HISTORY
     self.rows: list[dict[str, str]] = []
     if first_step and self._path.exists():
@@ -59,7 +71,7 @@ class CsvWriter:
     elif step < last:
       return
     row = self.rows[-1]
-    for name in HISTORY_COLUMNS[1:]:
+    for name in self.columns[1:]:
       if scalars.get(name) is not None and not row.get(name):
         row[name] = _text(scalars[name])
     self._note_latest(row)
@@ -74,8 +86,8 @@ class CsvWriter:
     """Writes history.csv."""
     artifacts.write_csv(
       self._path,
-      HISTORY_COLUMNS,
-      [[row.get(key, '') for key in HISTORY_COLUMNS] for row in self.rows],
+      self.columns,
+      [[row.get(key, '') for key in self.columns] for row in self.rows],
     )
 
   def close(self) -> None:
@@ -192,6 +204,7 @@ class History:
     *,
     name: str = '',
     hparams: Mapping[str, Any] | None = None,
+    extra_tests: Sequence[str] = (),
   ):
     """Opens the table alone.
 
@@ -200,11 +213,12 @@ class History:
       first_step: the step the run resumes from; later rows are dropped.
       name: of the run, for log lines.
       hparams: settings by name, for TensorBoard.
+      extra_tests: the names of further test splits.
     """
     self._folder = run_folder
     self._name = name or run_folder.name
     self._hparams = hparams
-    self.table = CsvWriter(run_folder, first_step)
+    self.table = CsvWriter(run_folder, first_step, extra_tests)
     self.clock: Any = None
     self._writer: Any = self.table
 
@@ -233,7 +247,9 @@ class History:
     if rows and int(rows[-1]['step']) >= row['step']:
       return  # In a resumed wave, some runs may have written this row already.
     scalars = {
-      key: row[key] for key in HISTORY_COLUMNS[1:] if row.get(key) is not None
+      key: row[key]
+      for key in self.table.columns[1:]
+      if row.get(key) is not None
     }
     self._writer.write_scalars(int(row['step']), scalars)
 

@@ -147,6 +147,7 @@ class _WaveLoop:
       batch_size=self._plan.train.batch_size,
       learning_rate=self._trainer.learning_rate,
       hparams=self._plan.hparams,
+      extra_tests=tuple(self._dataset.extra_tests),
     )
     self._writers = {
       slot: checkpoints.CheckpointWriter(
@@ -220,7 +221,7 @@ class _WaveLoop:
       self._save(0, state)
     keys = self._trainer.step_keys(self._slots)
     # Compiled now, while a stop has nothing to save.
-    self._trainer.evaluate.warm_up(state)
+    self._trainer.warm_up_tests(state)
     stop = False
     with contextlib.ExitStack() as stack:
       feeds = stack.enter_context(
@@ -278,7 +279,7 @@ class _WaveLoop:
       evaluation = None
       if plan.is_eval_step(step):
         logging.debug('Evaluating at step %d', step)
-        evaluation = self._trainer.evaluate(state, self._in_flight.add)
+        evaluation = self._trainer.test(state, self._in_flight.add)
         if evaluation is None:  # The row is made after resumption.
           return state, True
       state, meters = self._trainer.take_meters(state)
@@ -342,5 +343,6 @@ class _WaveLoop:
         'test_accuracy': latest.get('test_accuracy'),
         'test_loss': latest.get('test_loss'),
         'class_accuracy': self._metrics.class_accuracy(slot),
+        **self._metrics.extra_accuracies(slot),
       },
     )

@@ -1,7 +1,7 @@
 """Metrics of a wave's runs: from the devices to the runs' histories."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from datadiet.feeding.order import steps_per_epoch
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.training.history import History, report_progress
 from datadiet.training.jobs import Job
+from datadiet.workdir.tables import EXTRA_TEST_ACCURACY, extra_test_column
 
 
 @dataclasses.dataclass
@@ -39,6 +40,7 @@ class WaveMetrics:
     batch_size: int,
     learning_rate: Callable[[int], float],
     hparams: Mapping[str, Any] | None = None,
+    extra_tests: Sequence[str] = (),
   ):
     """Opens the histories.
 
@@ -48,10 +50,18 @@ class WaveMetrics:
       batch_size: examples a step.
       learning_rate: of an optimizer step.
       hparams: settings by name, for TensorBoard.
+      extra_tests: the names of further test splits.
     """
+    self._extra_tests = extra_tests
     self._jobs = dict(jobs)
     self._histories = {
-      slot: History(job.folder, first_step, name=job.name, hparams=hparams)
+      slot: History(
+        job.folder,
+        first_step,
+        name=job.name,
+        hparams=hparams,
+        extra_tests=extra_tests,
+      )
       for slot, job in jobs.items()
     }
     self._report_progress: Callable[[int], Any] | None = None
@@ -108,6 +118,9 @@ class WaveMetrics:
       row['test_loss'] = float(evaluation['loss']) / int(count.sum())
       row['test_accuracy'] = int(correct.sum()) / int(count.sum())
       self._by_class[slot] = _shares(correct, count)
+      for name, sums in evaluation.get('extra', {}).items():
+        share = int(sums['correct'].sum()) / int(sums['count'].sum())
+        row[extra_test_column(name)] = share
     return row
 
   def note_classes(self, evaluation: dict[str, jax.Array]) -> None:
@@ -119,6 +132,17 @@ class WaveMetrics:
   def class_accuracy(self, slot: int) -> list[float | None]:
     """The newest test accuracy of each class; None for one without images."""
     return self._by_class[slot]
+
+  def extra_accuracies(self, slot: int) -> dict[str, dict[str, float | None]]:
+    """The newest accuracies on further test splits, for the manifest."""
+    if not self._extra_tests:
+      return {}
+    latest = self.latest(slot)
+    return {
+      EXTRA_TEST_ACCURACY: {
+        name: latest.get(extra_test_column(name)) for name in self._extra_tests
+      }
+    }
 
   def check_finite(self, meters: Any) -> None:
     """Raises if a loss was not finite.

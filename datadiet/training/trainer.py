@@ -34,7 +34,14 @@ from datadiet.training.steps import StepKeys, make_train_step, step_keys
 
 
 class Trainer:
-  """Trains the stacked states of several runs on one mesh; writes no files."""
+  """Trains the stacked states of several runs on one mesh; writes no files.
+
+  Attributes:
+    run_mesh: the mesh.
+    plan: what to train, with the platform that trains.
+    evaluate: the evaluation on the test split.
+    extra_tests: those on further test splits, by name.
+  """
 
   def __init__(
     self,
@@ -82,16 +89,22 @@ class Trainer:
     self._split_meters = run_mesh.per_run(
       lambda meters: (jax.tree.map(jnp.copy, meters), init_meters())
     )
-    self.evaluate = Evaluator(
-      placements.of(dataset.test, run_mesh.replicated),
-      dataset.test.num_examples,
-      run_mesh,
-      model=model,
-      num_classes=dataset.num_classes,
-      mean=dataset.mean,
-      std=dataset.std,
-      batch_size=plan.train.eval_batch_size,
-    )
+    tests = {'': dataset.test, **dataset.extra_tests}
+    evaluators = {
+      name: Evaluator(
+        placements.of(split, run_mesh.replicated),
+        split.num_examples,
+        run_mesh,
+        model=model,
+        num_classes=dataset.num_classes,
+        mean=dataset.mean,
+        std=dataset.std,
+        batch_size=plan.train.eval_batch_size,
+      )
+      for name, split in tests.items()
+    }
+    self.evaluate = evaluators.pop('')
+    self.extra_tests = evaluators
     self._learning_rates = _learning_rates(plan, run_mesh)
 
   def learning_rate(self, step: int) -> float:
@@ -207,6 +220,32 @@ class Trainer:
       )
     count = self._counts[num_steps]
     return self._steps(state, feed, keys, count, self._placement.resident)
+
+  def warm_up_tests(self, state: TrainState) -> None:
+    """Compiles the evaluations on all test splits."""
+    for evaluator in (self.evaluate, *self.extra_tests.values()):
+      evaluator.warm_up(state)
+
+  def test(
+    self, state: TrainState, cut_off: Callable[[jax.Array], bool]
+  ) -> dict[str, Any] | None:
+    """Evaluates all slots on all test splits.
+
+    Args:
+      state: stacked.
+      cut_off: as `Evaluator` takes it.
+
+    Returns:
+      The sums of `evaluate` and, where there are `extra_tests`, theirs by name
+      under 'extra'; None if it was abandoned.
+    """
+    found: dict[str, Any] | None = self.evaluate(state, cut_off)
+    for name, evaluator in self.extra_tests.items():
+      sums = None if found is None else evaluator(state, cut_off)
+      if found is None or sums is None:
+        return None
+      found.setdefault('extra', {})[name] = sums
+    return found
 
   def take_meters(self, state: TrainState) -> tuple[TrainState, Meters]:
     """Returns the state with meters at zero, and the meters it had."""

@@ -15,8 +15,21 @@ HISTORY_COLUMNS = (
   'test_accuracy',
 )
 
+# Of a manifest of a run: its accuracies on further test splits, by name.
+EXTRA_TEST_ACCURACY = 'extra_test_accuracy'
+
 # The ids of the test split, one a line.
 TEST_IDS = 'test_ids.txt'
+
+# Of retraining runs, as results give them.
+RETRAIN_COLUMNS = (
+  'selection',
+  'run',
+  'num_kept',
+  'fraction',
+  'num_steps',
+  'test_accuracy',
+)
 
 # What manifests say of a selection, whatever data it is made of.
 SELECTION_FACTS = (
@@ -42,3 +55,13 @@ LABEL_ISSUES_COLUMNS = (
   'rank',
   'is_issue',
 )
+
+
+def extra_test_column(name: str) -> str:
+  """The column of training curves that is of a further test split."""
+  return f'test_accuracy_{name}'
+
+
+def is_history_column(name: str) -> bool:
+  """Whether a column is of training curves."""
+  return name in HISTORY_COLUMNS or name.startswith(extra_test_column(''))

@@ -28,6 +28,7 @@ WRONG = {
   'dataset.crop_size': (-1, *_INTEGERS),
   'dataset.normalise': ('none', '', 0),
   'dataset.placement': ('gpu', '', 1),
+  'dataset.extra_tests': ({'a b': 'x.npy'}, {'fog': 3}, {'fog': ''}, 3, None),
   'dataset.train_splits': (('',), (3,), 'train', None),
   'dataset.test_split': _TEXT,
   'dataset.test_fraction': (0.0, 1.0, *_NUMBER),

@@ -111,7 +111,7 @@ def load_paths(
   return decoded_dataset(
     name,
     listings,
-    _encoded_files(source, listings),
+    encoded_files(source, listings),
     class_names,
     settings=settings,
     allocate=allocate,
@@ -259,7 +259,7 @@ def labels_of(
   return labels
 
 
-def _encoded_files(
+def encoded_files(
   source: str, listings: Mapping[str, Listing]
 ) -> Iterator[EncodedImage]:
   """The files of listings whose ids are paths relative to a folder."""
