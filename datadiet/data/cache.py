@@ -34,7 +34,7 @@ from datadiet.workdir import artifacts, atomic, lock, storage
 
 DEFAULT_CACHE_DIR = '~/.cache/datadiet'
 # Increase it when the meaning of the cached arrays changes.
-_FORMAT = 3
+_FORMAT = 4
 _SPLITS = ('train', 'test')
 
 

@@ -32,6 +32,11 @@ def in_memory(
   return np.zeros(shape, np.uint8)
 
 
+# Of `Split.columns`: an example's number in the arrays or tables it is from,
+# also where a part of these became the test split.
+ROW = 'row'
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
   """The examples of one split, in canonical order.
@@ -41,7 +46,7 @@ class Split:
     labels: int32[num_examples], in [0, num_classes).
     ids: str[num_examples]; unique, stable names such as 'train_16399'.
     columns: further values that the source has for each example, [num_examples]
-      each, such as cinic10's 'origin'.
+      each, such as cinic10's 'origin', or the 'row' of its own files.
     crop_size: height and width that networks see of an image, in the middle
       but for training; 0 for all of it.
   """

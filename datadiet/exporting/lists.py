@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datadiet.data.dataset import ROW
 from datadiet.errors import DataDietError
 from datadiet.exporting.subset import Subset
 
@@ -65,8 +66,10 @@ def write_lists(subset: Subset, folder: Path, final: Path) -> None:
 def loader_indices(subset: Subset) -> np.ndarray:
   """Where the kept examples are in the order of the usual loader.
 
-  That is torchvision's for CIFAR-10 and -100, scikit-learn's for digits, and
-  for all others the canonical order: example_index itself.
+  That is torchvision's for CIFAR-10 and -100, scikit-learn's for digits; for
+  arrays and Hugging Face sets it is the row in their own files, of which a part
+  may have become the test split; for all others it is the canonical order:
+  example_index itself.
 
   Args:
     subset: the examples.
@@ -76,7 +79,9 @@ def loader_indices(subset: Subset) -> np.ndarray:
   """
   pattern = _NUMBERED.get(subset.source_name)
   if pattern is None:
-    return subset.example_index
+    rows = subset.dataset.train.columns.get(ROW)
+    kept = subset.example_index
+    return kept if rows is None else rows[kept].astype(np.int64)
   numbers = []
   for name in subset.ids:
     match = pattern.fullmatch(name)

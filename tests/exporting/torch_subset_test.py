@@ -180,25 +180,104 @@ def test_digits(digits, tmp_path):
   np.testing.assert_array_equal(given['labels'], labels)
 
 
-@in_torch.needs_torch
-def test_other_data_takes_the_canonical_order(make_subset, tmp_path):
-  images, labels = formats.random_images(12), np.arange(12) % 2
-  path = tmp_path / 'mine.npz'
-  np.savez(
-    path,
-    train_images=images,
-    train_labels=labels,
-    test_images=images[:2],
-    test_labels=labels[:2],
-  )
+def _arrays(folder, form, divided):
+  """Arrays of 24 images with ids that say nothing of their rows."""
+  images, labels = formats.random_images(24), np.arange(24) % 2
+  ids = np.array([f'x{7 * i % 24}' for i in range(24)])
+  arrays = {'images': images, 'labels': labels, 'ids': ids}
+  if not divided:
+    arrays = {f'train_{name}': array for name, array in arrays.items()}
+    arrays |= {'test_images': images[:4] // 2, 'test_labels': labels[:4]}
+  folder.mkdir()
+  if form == 'npz':
+    np.savez(folder / 'mine.npz', **arrays)
+    return folder / 'mine.npz', images
+  for name, array in arrays.items():
+    np.save(folder / f'{name}.npy', array)
+  return folder, images
+
+
+@pytest.mark.parametrize('divided', [False, True])
+@pytest.mark.parametrize('form', ['npz', 'npy'])
+def test_indices_are_rows_of_the_arrays(make_subset, tmp_path, form, divided):
+  """Also where some became the test split, whatever the ids are."""
+  path, images = _arrays(tmp_path / 'mine', form, divided)
   subset = make_subset(formats.settings('arrays', path))
+  indices, expected = loader_indices(subset), _expected(subset)[0]
+  assert np.array_equal(indices, subset.example_index) != divided
+  np.testing.assert_array_equal(images[indices], expected)
+
+
+@in_torch.needs_torch
+@pytest.mark.parametrize('divided', [False, True])
+@pytest.mark.parametrize('form', ['npz', 'npy'])
+def test_arrays(make_subset, tmp_path, form, divided):
+  path, _ = _arrays(tmp_path / 'mine', form, divided)
+  noise = {'label_noise.fraction': 0.5, 'label_noise.kind': 'uniform'}
+  subset = make_subset(formats.settings('arrays', path, **noise))
   root = subset.results.workdir.root
   output = export_selection(root, 'some', 'torch', tmp_path / 'out')
+  code = (output / 'subset.py').read_text()
+  given, (images, labels) = in_torch.run(code, tmp_path), _expected(subset)
+  np.testing.assert_array_equal(given['images'], images)
+  np.testing.assert_array_equal(given['labels'], labels)
+  assert 'labels are those of the source' not in code
+
+
+def _hugging_face(folder, form):
+  """Two shards, whose classes are numbered in another order each."""
+  datasets = pytest.importorskip('datasets')
+  images = formats.random_images(24, 8, channels=4)
+  images[:, :3, :, 3] = 0
+  deep = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 60)
+  for number, names in enumerate((['cat', 'dog'], ['dog', 'cat'])):
+    rows = range(12 * number, 12 * number + 12)
+    columns = {
+      'photo': [deep, *(Image.fromarray(images[i]) for i in rows)],
+      'label': [names.index(('cat', 'dog')[i % 2]) for i in (0, *rows)],
+    }
+    features = datasets.Features(
+      photo=datasets.Image(), label=datasets.ClassLabel(names=names)
+    )
+    part = datasets.Dataset.from_dict(columns, features)
+    if form == 'parquet':
+      folder.mkdir(exist_ok=True)
+      part.to_parquet(str(folder / f'train-0000{number}-of-00002.parquet'))
+    else:
+      datasets.DatasetDict(train=part).save_to_disk(str(folder))
+  return folder
+
+
+@pytest.mark.parametrize('form', ['parquet', 'save_to_disk'])
+def test_rows_of_hugging_face_sets(make_subset, tmp_path, form):
+  """Transparent and deep pictures, of which a part became the test split."""
+  path = _hugging_face(tmp_path / 'mine', form)
+  settings = formats.settings('hugging_face', path, background='#204060')
+  subset = make_subset(settings, every=2)
+  root = subset.results.workdir.root
+  output = export_selection(root, 'some', 'torch', tmp_path / 'out')
+  code = (output / 'subset.py').read_text()
+  given, (images, labels) = in_torch.run(code, tmp_path), _expected(subset)
+  assert not np.array_equal(loader_indices(subset), subset.example_index)
+  np.testing.assert_array_equal(given['images'], images)
+  np.testing.assert_array_equal(given['labels'], labels)
+
+
+@in_torch.needs_torch
+def test_other_data_takes_the_canonical_order(make_subset, tmp_path):
+  for name, image in formats.cinic10_images().items():
+    formats.write(tmp_path / 'cinic' / name, formats.encode(image))
+  subset = make_subset(formats.settings('cinic10', tmp_path / 'cinic'))
+  train = subset.dataset.train
+  images, labels = train.images, train.labels
+  root = subset.results.workdir.root
+  output = export_selection(root, 'some', 'torch', tmp_path / 'out')
+  np.savez(tmp_path / 'mine.npz', images=images, labels=labels)
   before = """
 import torch
 mine = np.load('mine.npz')
 dataset = torch.utils.data.TensorDataset(
-  *(torch.from_numpy(mine[f'train_{name}']) for name in ('images', 'labels'))
+  *(torch.from_numpy(mine[name]) for name in ('images', 'labels'))
 )
 """
   given = in_torch.run((output / 'subset.py').read_text(), tmp_path, before)

@@ -13,6 +13,7 @@ from etils import epath
 
 from datadiet.data import checks, decode_worker, splitting
 from datadiet.data.dataset import (
+  ROW,
   Allocate,
   Dataset,
   Split,
@@ -31,6 +32,8 @@ _NAMES = (
   ),
   'class_names',
 )
+# The one that is there is read.
+_TRAIN_IMAGES = ('train_images', 'images')
 _ALLOWED = (
   'a folder with .npy files called train_images.npy, train_labels.npy, '
   'test_images.npy and test_labels.npy, or images.npy and labels.npy; or one '
@@ -115,11 +118,29 @@ def load_arrays(
     )
     for split_name, numbers in records.items():
       splits[split_name] = Split(
-        images[split_name], labels[name][numbers], ids[numbers]
+        images[split_name],
+        labels[name][numbers],
+        ids[numbers],
+        {ROW: numbers},
       )
   return make_dataset(
     'arrays', splits['train'], splits['test'], class_names, source=source
   )
+
+
+def array_expression(settings: DatasetSettings) -> str:
+  """Python code, after `import numpy as np`, for the array of train images.
+
+  `Split.columns['row']` numbers its rows.
+  """
+  path = find_arrays(settings)
+  if not path.is_dir():
+    with np.load(path) as archive:
+      key = next(key for key in _TRAIN_IMAGES if key in archive)
+    return f'np.load({os.path.abspath(path)!r})[{key!r}]'
+  files = [path / f'{key}.npy' for key in _TRAIN_IMAGES]
+  file = next(file for file in files if file.exists())
+  return f"np.load({os.path.abspath(file)!r}, mmap_mode='r')"
 
 
 def _read(path: epath.Path) -> dict[str, np.ndarray | None]:

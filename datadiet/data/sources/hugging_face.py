@@ -15,7 +15,7 @@ from absl import logging
 from etils import epath
 
 from datadiet.data import splitting, tree
-from datadiet.data.dataset import Allocate, Dataset, in_memory
+from datadiet.data.dataset import ROW, Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.shards import group_files
@@ -115,6 +115,18 @@ def _chosen_files(
   return chosen, '_'.join(train_splits)
 
 
+def train_files(settings: DatasetSettings) -> tuple[list[str], str]:
+  """The files of the train examples, in order, and their column of images.
+
+  `Split.columns['row']` counts through all of them.
+  """
+  root = require_folder(settings.data_dir, 'hugging_face')
+  paths = _chosen_files(root, settings)[0]['train']
+  first = paths[0]
+  columns = columns_lib.find_columns(_schema(first), settings, str(first))
+  return list(map(os.fspath, paths)), columns.image
+
+
 def _divided(
   whole: Listing,
   test_fraction: float,
@@ -132,7 +144,9 @@ def _divided(
     for position, number in enumerate(numbers):
       rows[number] = (split_name, position)
     listings[split_name] = Listing(
-      [whole.ids[number] for number in numbers], labels[numbers]
+      [whole.ids[number] for number in numbers],
+      labels[numbers],
+      {ROW: numbers},
     )
   return listings, rows
 
@@ -154,8 +168,9 @@ def _listing(
     )
     ids.extend(columns_lib.ids_of(own_ids, columns[path], str(path)))
   labels = np.concatenate(parts).astype(np.int32)
+  rows = np.arange(len(labels))
   return Listing(
-    ids or [f'{prefix}_{i:05d}' for i in range(len(labels))], labels
+    ids or [f'{prefix}_{i:05d}' for i in rows.tolist()], labels, {ROW: rows}
   )
 
 
@@ -291,6 +306,16 @@ def _encoded(
         name = f'{path}, record {record}'
         yield EncodedImage(*rows[record], _content(value, source), name)
         record += 1
+
+
+def encoded_images(
+  files: Sequence[str], column: str, root: str
+) -> Iterator[str | bytes]:
+  """The images in the files of `train_files`: bytes, or paths of files."""
+  for path in files:
+    for batch in _tables(epath.Path(path), [column]):
+      for value in batch.column(column).to_pylist():
+        yield _content(value, root)
 
 
 def _content(value: bytes | Mapping | None, source: str) -> str | bytes:
