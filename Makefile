@@ -26,7 +26,7 @@ test: lint ## Check the style and run the tests.
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile
 
 .PHONY: test-fast
-test-fast: $(STAMP) ## Run the tests that take little time: about two minutes.
+test-fast: $(STAMP) ## Run the tests that take little time: about a minute.
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile \
 	  -m 'not slow and not processes and not network'
 

@@ -16,7 +16,7 @@ from datadiet.data.settings import DatasetSettings
 from datadiet.errors import EXIT_STOPPED, ConfigError, DataDietError, Preempted
 from datadiet.runtime import ending, processes
 from datadiet.runtime.progress import format_seconds
-from datadiet.settings import closest
+from datadiet.settings import closest, plugins
 from datadiet.stages import STAGES, report
 from datadiet.stages.checks import (
   check_against_data,
@@ -32,6 +32,7 @@ from datadiet.stages.opening import (
   write_config,
 )
 from datadiet.stages.pretrained import open_weights
+from datadiet.stages.rehearsal import rehearse
 from datadiet.stages.select import check_retrainings, check_sizes
 from datadiet.workdir import artifacts, atomic, claim, lock
 from datadiet.workdir.artifacts import Workdir
@@ -87,10 +88,11 @@ def run(config: Config, workdir: str, stage_names: Sequence[str]) -> None:
   if not processes.is_lead():
     # One process tells how it goes; all tell of warnings.
     logging.set_verbosity(logging.WARNING)
-  if names == ['report']:
-    _run(config, root, names)
-    return
   with contextlib.ExitStack() as stack:
+    stack.enter_context(plugins.blamed(config.plugins))
+    if names == ['report']:
+      _run(config, root, names)
+      return
     holder = processes.broadcast_from_lead(
       lambda: stack.enter_context(lock.hold(root.root))
     )
@@ -121,6 +123,7 @@ def _run(config: Config, root: Workdir, names: list[str]) -> None:
   if {'train', 'score', 'audit', 'retrain'} & {*names}:
     context = open_weights(context)
   check_due(context, names)
+  rehearse(context, names)
   if {'select', 'retrain'} & {*names}:
     check_sizes(context)
     check_retrainings(context, scores_first='score' in names)

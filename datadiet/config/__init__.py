@@ -1,7 +1,7 @@
 """The settings: checked before data is read or code compiled, and resolved."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import ml_collections
@@ -12,10 +12,13 @@ from datadiet.config.rules import (
   policy_options,
 )
 from datadiet.config.sections import Config
+from datadiet.data import DATASETS
 from datadiet.errors import ConfigError
 from datadiet.models import ALIASES as MODEL_ALIASES
+from datadiet.models import MODELS
 from datadiet.scoring import registry
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
+from datadiet.selection.policies import POLICIES
 from datadiet.settings import (
   Setting,
   closest,
@@ -25,6 +28,7 @@ from datadiet.settings import (
   settings_of,
   to_values,
 )
+from datadiet.training.optimizer import OPTIMIZERS, SCHEDULES
 from datadiet.workdir.tables import STAGES
 
 __all__ = [
@@ -90,12 +94,43 @@ def check(
         f'config.{name} is not a setting{closest(name, fields)}'
       )
   if fields['plugins'].check.accepts(values.get('plugins')):
-    plugins.load(values['plugins'])
+    load_plugins(values['plugins'])
   for name, field in fields.items():
     if name not in values:
       raise ConfigError(f'config.{name} is missing; allowed: {field.allowed}')
     check_value(name, values[name], field)
   check_together(from_values(of, config.to_dict()), stages)
+
+
+# What plugins add to: what it is, and its entries by name.
+_REGISTRIES: dict[str, dict[str, Any]] = {
+  'model': MODELS,
+  'score': registry.SCORES,
+  'policy': POLICIES,
+  'data set': DATASETS,
+  'schedule': SCHEDULES,
+  'optimizer': OPTIMIZERS,
+}
+
+
+def load_plugins(names: Iterable[str]) -> None:
+  """Imports plugins, which add to what settings may name.
+
+  Args:
+    names: of `config.plugins`.
+
+  Raises:
+    ConfigError: if one cannot be imported, or replaces what has its name.
+  """
+  before = {what: dict(entries) for what, entries in _REGISTRIES.items()}
+  plugins.load(names)
+  for what, entries in _REGISTRIES.items():
+    for name, entry in before[what].items():
+      if entries.get(name) is not entry:
+        raise ConfigError(
+          f'config.plugins: {", ".join(names)} replaces the {what} {name!r}; '
+          f'allowed: a name that no {what} has'
+        )
 
 
 def check_value(name: str, value: Any, field: Setting) -> None:

@@ -11,7 +11,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from datadiet.config import FIELDS, experiments, flatten
+from datadiet.config import FIELDS, experiments, flatten, load_plugins
 from datadiet.config.help import help_text
 from datadiet.errors import ConfigError
 from datadiet.settings import closest
@@ -143,7 +143,14 @@ def parse(argv: Sequence[str]) -> list[str]:
   arguments = list(argv[1:])
   if '--' in arguments:
     arguments = arguments[: arguments.index('--')]
+  if sum(_is_flag('config', argument) for argument in arguments) > 1:
+    raise ConfigError(
+      '--config is given more than once; allowed: one experiment, and '
+      '--config.SECTION.FIELD=VALUE'
+    )
   if any(_HELP.fullmatch(argument) for argument in arguments):
+    named = _value_of('config.plugins', arguments).strip('(),')
+    load_plugins([name.strip(' \'"') for name in named.split(',') if name])
     print(_help())
     sys.exit(0)
   for argument in arguments:
@@ -221,9 +228,13 @@ def _last_of_each(arguments: list[str]) -> list[str]:
 
 def _position_of(flag: str, arguments: Sequence[str]) -> int | None:
   for position, argument in enumerate(arguments):
-    if argument.partition('=')[0] in (f'--{flag}', f'-{flag}'):
+    if _is_flag(flag, argument):
       return position
   return None
+
+
+def _is_flag(flag: str, argument: str) -> bool:
+  return argument.partition('=')[0] in (f'--{flag}', f'-{flag}')
 
 
 def _value_of(flag: str, arguments: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import importlib.resources
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import vl_convert
 
 from datadiet.data.dataset import Dataset
+from datadiet.errors import DataDietError
 from datadiet.reporting import analysis, sections
 from datadiet.reporting.audit import read_audit
 from datadiet.reporting.material import Material, Values
@@ -123,9 +125,7 @@ def _fill(
   }
   shown = []
   for name, section in sections.SECTIONS.items():
-    is_text = any(mark in section.template for mark in '{<')
-    load = environment.from_string if is_text else environment.get_template
-    template = load(section.template)
+    template = _template(environment, section)
     content = markupsafe.Markup(template.render(common | values[name]))
     shown.append({'name': name, 'title': section.title, 'content': content})
   return environment.get_template('index.html').render(
@@ -136,6 +136,36 @@ def _fill(
     vega=markupsafe.Markup(_vega_runtime()),
     scripts=markupsafe.Markup('\n').join(map(_source, _SCRIPTS)),
   )
+
+
+def check_sections() -> None:
+  """Checks that the page can have all sections, before there are results.
+
+  Raises:
+    DataDietError: names the section, and what is wrong with it.
+  """
+  environment = _environment()
+  for name, section in sections.SECTIONS.items():
+    if not re.fullmatch(r'[A-Za-z][\w-]*', name):
+      raise DataDietError(
+        f'the section {name!r} of the report cannot be linked to; allowed: a '
+        'name of letters, digits, - and _'
+      )
+    try:
+      _template(environment, section)
+    except jinja2.TemplateError as error:
+      raise DataDietError(
+        f'the template of the section {name!r} of the report cannot be read: '
+        f'{" ".join(str(error).split())}'
+      ) from error
+
+
+def _template(
+  environment: jinja2.Environment, section: sections.Section
+) -> jinja2.Template:
+  is_text = any(mark in section.template for mark in '{<')
+  load = environment.from_string if is_text else environment.get_template
+  return load(section.template)
 
 
 def primary_scores(results: Results) -> tuple[str, str]:

@@ -116,7 +116,7 @@ _score = functools.partial(
   Score, kind=DYNAMICS, higher_is='harder', based_on='probabilities'
 )
 
-SCORES: dict[str, Score] = {
+DYNAMICS_SCORES: dict[str, Score] = {
   'forgetting': _score(
     function=forgetting,
     definition='times right at one visit and wrong at the next; never right: '

@@ -152,7 +152,7 @@ _score = functools.partial(
   Score, kind=FORWARD, higher_is='harder', based_on='probabilities'
 )
 
-SCORES: dict[str, Score] = {
+FORWARD_SCORES: dict[str, Score] = {
   'el2n': _score(
     function=el2n, definition='|| p - onehot(y) ||_2', source=PAUL
   ),

@@ -34,7 +34,7 @@ def _input_norm(images):
 
 
 SCORES: dict[str, Score] = {
-  **forward.SCORES,
+  **forward.FORWARD_SCORES,
   # Of the images alone.
   'input_norm': Score(
     kind=DATA,
@@ -83,7 +83,7 @@ SCORES: dict[str, Score] = {
     based_on='gradients',
     source='Moosavi-Dezfooli et al. 2016, arXiv 1511.04599',
   ),
-  **dynamics.SCORES,
+  **dynamics.DYNAMICS_SCORES,
   # Of several steps.
   'tracin_self': Score(
     kind=TRAJECTORY,

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from datadiet.errors import DataDietError
+from datadiet.settings import HIGHER_IS
 from datadiet.training.recorders import Recorder
 
 # What a score is computed from.
@@ -12,6 +14,9 @@ DYNAMICS = 'dynamics'  # The training visits.
 DATA = 'data'  # The images alone.
 TRAJECTORY = 'trajectory'  # Other scores of a run at all its scored steps.
 HELD_OUT = 'held_out'  # Runs that trained on subsets of the data.
+# A score of these kinds is a function; the others have a module of their own.
+_OF_A_FUNCTION = (FORWARD, DYNAMICS, DATA)
+_KINDS = (*_OF_A_FUNCTION, GRADIENT, TRAJECTORY, HELD_OUT)
 
 # The settings that scores of a kind depend on, by their key in manifests.
 _DTYPE = {'dtype': 'score.dtype'}
@@ -62,6 +67,28 @@ class Score:
   recorders: tuple[Recorder, ...] = ()
   settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
   made_of: str = ''
+
+  def __post_init__(self):
+    """Raises DataDietError if it cannot be a score."""
+    for name, allowed in (
+      ('kind', _KINDS),
+      ('higher_is', HIGHER_IS),
+    ):
+      value = getattr(self, name)
+      if value not in allowed:
+        raise DataDietError(
+          f'a score cannot have {name} {value!r}; allowed: {", ".join(allowed)}'
+        )
+    if unknown := sorted(self.needs - {FEATURES, WINDOWS}):
+      raise DataDietError(
+        f'a score cannot need {unknown[0]!r}; allowed: {FEATURES}, {WINDOWS}'
+      )
+    if (self.kind in _OF_A_FUNCTION) != (self.function is not None):
+      has = 'no' if self.function is None else 'a'
+      raise DataDietError(
+        f'a score of kind {self.kind!r} has {has} function; those of kind '
+        f'{", ".join(_OF_A_FUNCTION)} have one, the others have a module'
+      )
 
   @property
   def depends_on(self) -> dict[str, str]:

@@ -9,7 +9,6 @@ from datadiet.errors import DataDietError
 from datadiet.feeding.epochs import Epochs
 from datadiet.settings import Setting
 
-HIGHER_IS = ('harder', 'easier', 'neither')
 # What policies of coverage can look at: the input of the last layer, or the
 # gradient of the loss in that layer, as its two factors.
 FEATURES, GRADIENTS = 'features', 'gradients'
@@ -113,6 +112,26 @@ class Policy:
   embeddings: str = ''
   by_class: bool = False
   libraries: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    """Raises DataDietError if it cannot be a policy."""
+    has = 'neither' if self.epochs is None else 'both'
+    if (self.function is None) == (self.epochs is None):
+      raise DataDietError(
+        'a policy has either a function, or epochs if it changes while '
+        f'training; this one has {has}: {self.summary}'
+      )
+    known = {*ARRAYS, 'higher_is', 'seed'}
+    if unknown := sorted(self.needs - known):
+      raise DataDietError(
+        f'a policy cannot need {unknown[0]!r}; allowed: '
+        f'{", ".join(sorted(known))}'
+      )
+    if self.epochs is not None and self.needs - {'seed'}:
+      raise DataDietError(
+        'a policy that changes while training is given no arrays; its needs '
+        f"can be 'seed' alone, not {', '.join(sorted(self.needs))}"
+      )
 
   def arrays(self, embeddings: str = '') -> frozenset[str]:
     """The arrays of `SelectionInputs` that it reads.

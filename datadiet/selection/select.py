@@ -11,11 +11,11 @@ from datadiet.selection.budgets import balanced_quotas, proportional_quotas
 from datadiet.selection.interface import (
   ARRAYS,
   EMBEDDINGS,
-  HIGHER_IS,
   Policy,
   SelectionInputs,
 )
 from datadiet.selection.policies import POLICIES, check_policy
+from datadiet.settings import HIGHER_IS
 
 
 def _first(where: np.ndarray) -> int:
@@ -165,6 +165,36 @@ def _check_quotas(
   return quotas
 
 
+def _kept(
+  policy: Policy,
+  inputs: SelectionInputs,
+  num_keep: int,
+  rng: np.random.Generator,
+  options: Mapping[str, Any],
+) -> np.ndarray:
+  """What a policy keeps, int64[num_keep], checked.
+
+  Raises:
+    DataDietError: if it is not so many positions, ascending and distinct.
+  """
+  assert policy.function is not None  # Checked by `select_examples`.
+  kept = np.asarray(policy.function(inputs, num_keep, rng=rng, **options))
+  fits = (
+    kept.shape == (num_keep,)
+    and kept.dtype.kind in 'iu'
+    and kept[0] >= 0
+    and kept[-1] < inputs.num_examples
+    and bool((np.diff(kept.astype(np.int64)) > 0).all())
+  )
+  if not fits:
+    raise DataDietError(
+      f'the policy ({policy.summary}) returned {kept.dtype}{list(kept.shape)} '
+      f'where it had to return {num_keep} positions from 0 to '
+      f'{inputs.num_examples - 1}, ascending and distinct'
+    )
+  return kept.astype(np.int64)
+
+
 def _select_by_class(
   policy: Policy,
   inputs: SelectionInputs,
@@ -174,7 +204,6 @@ def _select_by_class(
 ) -> np.ndarray:
   """Applies the policy within each class, of which it keeps its quota."""
   kept = []
-  assert policy.function is not None  # Checked by `select_examples`.
   for label in np.flatnonzero(quotas).tolist():
     members = np.flatnonzero(inputs.labels == label)
     # Own streams: the draw of one class does not affect the others.
@@ -182,8 +211,8 @@ def _select_by_class(
       np.random.SeedSequence(entropy, spawn_key=(label,))
     )
     try:
-      positions = policy.function(
-        inputs.take(members), int(quotas[label]), rng=rng, **options
+      positions = _kept(
+        policy, inputs.take(members), int(quotas[label]), rng, options
       )
     except DataDietError as error:
       raise DataDietError(f'in class {label}, {error}') from error
@@ -245,6 +274,5 @@ def select_examples(
     kept = _select_by_class(policy, inputs, quotas, entropy, values)
   else:
     rng = np.random.default_rng(np.random.SeedSequence(entropy))
-    assert policy.function is not None  # Checked above.
-    kept = policy.function(inputs, int(num_keep), rng=rng, **values)
-  return kept.astype(np.int64)
+    kept = _kept(policy, inputs, int(num_keep), rng, values)
+  return kept

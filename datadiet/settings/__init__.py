@@ -1,7 +1,7 @@
 """The description of a setting: its default, its check, and a line of help."""
 
 from datadiet.settings.checks import Check
-from datadiet.settings.names import check_options, closest
+from datadiet.settings.names import HIGHER_IS, check_options, closest
 from datadiet.settings.section import (
   Setting,
   defaults,
@@ -13,6 +13,7 @@ from datadiet.settings.section import (
 )
 
 __all__ = [
+  'HIGHER_IS',
   'Check',
   'Setting',
   'check_options',

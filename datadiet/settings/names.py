@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 from datadiet.errors import DataDietError
 
+# What may be said of a score: which end of it is hard.
+HIGHER_IS = ('harder', 'easier', 'neither')
+
 
 def closest(name: object, known: Iterable[str]) -> str:
   """'; did you mean X?' for the known name most like `name`, or ''."""

@@ -1,14 +1,15 @@
 """Plugins: the user's modules, which add entries to the registries."""
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, DataDietError
 
 
 def load(names: Iterable[str]) -> None:
@@ -40,6 +41,33 @@ def load(names: Iterable[str]) -> None:
         f'config.plugins: {name} cannot be imported: {_where(error)}'
         f'{type(error).__name__}: {" ".join(str(error).split())}'
       ) from error
+
+
+@contextlib.contextmanager
+def blamed(names: Iterable[str]) -> Iterator[None]:
+  """A context in which an error in a plugin's code is told with its line.
+
+  Args:
+    names: of `config.plugins`, loaded.
+
+  Raises:
+    DataDietError: for any error that went through the file of a plugin, unless
+      it was one sentence already; `--verbosity=1` shows the whole traceback.
+  """
+  try:
+    yield
+  except DataDietError:
+    raise
+  except Exception as error:
+    own = {str(path) for path in files(names)}
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame for frame in frames if frame.filename in own]
+    if not lines:
+      raise
+    raise DataDietError(
+      f'{lines[-1].filename}, line {lines[-1].lineno}: '
+      f'{type(error).__name__}: {" ".join(str(error).split())}'
+    ) from error
 
 
 def files(names: Iterable[str]) -> list[Path]:

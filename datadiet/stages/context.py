@@ -242,6 +242,8 @@ class Context:
     folder = self.workdir.scores(None, step)
     manifest = self.manifest(folder)
     if manifest is None or name not in manifest['scores']:
+      if why := (manifest or {}).get('left_out', {}).get(name):
+        raise DataDietError(f'{folder}: {why}')
       raise DataDietError(
         f'{folder} has no finished {name}; run the score stage first '
         '(--stages=train,score)'

@@ -105,8 +105,8 @@ def statement(config: Config, name: str) -> dict[str, Any]:
 def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
   """The scores of one network that are still to be computed.
 
-  Includes scores made with other settings, and all scores of the gradient pass
-  if norms by layer are asked for and missing.
+  Includes scores made with other settings or by another definition, and all
+  scores of the gradient pass if norms by layer are asked for and missing.
 
   Raises:
     DataDietError: if the folder's scores are of other data.
@@ -124,7 +124,10 @@ def missing(context: Context, run: int, step: int) -> tuple[str, ...]:
     or (lacks_layers and name in gradient_names)
     or any(
       stated[name].get(key) != value
-      for key, value in settings_of(config, name).items()
+      for key, value in {
+        'definition': registry.SCORES[name].definition,
+        **settings_of(config, name),
+      }.items()
     )
   )
 

@@ -88,15 +88,24 @@ def write_means(context: Context, step: int) -> None:
   # Where all runs share a subset, no example is held out by some only.
   inside = context.held_out
   means, statements, stability = {}, {}, {}
+  left_out = {}
   folder = context.workdir.scores(None, step)
   for name in context.config.score.names:
     by_run, stated = _by_run(context, name, step, inside)
     if not by_run:
+      # Held-out scores are made below.
+      if registry.SCORES[name].kind != registry.HELD_OUT:
+        left_out[name] = (
+          f'{name} is not defined at step {step}; train longer, or use another '
+          'score'
+        )
+        logging.info('Left out at step %d: %s', step, left_out[name])
       continue
     try:
       spread = aggregate.mean_and_spread(by_run, name=name)
     except aggregate.Unseen as error:
       # What was trained and scored is not to be lost for it.
+      left_out[name] = str(error)
       logging.warning('Left out at step %d: %s', step, error)
       continue
     means[name] = spread['mean']
@@ -127,6 +136,7 @@ def write_means(context: Context, step: int) -> None:
       # Spearman correlation between the means of k runs and of k others, out
       # of sample of k repeats of all folds.
       'rank_stability': stability,
+      'left_out': left_out,
     },
   )
   write_table(context, step, means)
@@ -156,7 +166,6 @@ def _by_run(
   if kind == registry.TRAJECTORY and step != context.config.score.steps[-1]:
     runs = []
   if not runs:
-    logging.info('%s: not defined at step %d, left out', name, step)
     return [], {}
   stated = {**due.statement(context.config, name), 'runs': runs}
   by_run = [context.run_array(run, step, name) for run in runs]

@@ -191,18 +191,21 @@ def update_dynamics(
 
 def _updated(recorder: Recorder, at: Arrays, visit: Visit) -> Arrays:
   new = recorder.update(at, visit)
-  if {name: array.shape for name, array in new.items()} != {
-    name: array.shape for name, array in at.items()
-  }:
-    shapes = [
-      ', '.join(f'{name!r} {arrays[name].shape}' for name in arrays)
-      for arrays in (at, new)
-    ]
+  before, after = _described(at), _described(new)
+  if before != after:
     raise DataDietError(
-      f'the recorder {recorder.name!r} makes {shapes[1]} of the rows '
-      f'{shapes[0]}; its update must keep names and shapes'
+      f'the recorder {recorder.name!r} makes {", ".join(after)} of the rows '
+      f'{", ".join(before)}; its update must keep names, shapes and dtypes'
     )
   return new
+
+
+def _described(arrays: Arrays) -> list[str]:
+  """One text an array, such as "'std_sum' float32[8]", by name."""
+  return [
+    f'{name!r} {array.dtype}{list(array.shape)}'
+    for name, array in sorted(arrays.items())
+  ]
 
 
 def dynamics_arrays(dynamics: Dynamics) -> dict[str, jax.Array]:

@@ -17,32 +17,6 @@ def test_evidence_is_higher_where_the_example_is_harder(name):
   assert (sign * np.diff(evidence) > 0).all()
 
 
-# They say which end is hard, and nothing of a label.
-NO_EVIDENCE = {
-  'entropy',
-  'least_confidence',
-  'margin',
-  'deepfool',
-  'dual',
-  'dyn_unc',
-  'tdds',
-  'grand_subset',
-}
-# The audit has predictions by runs that left the example out instead.
-OF_SEVERAL_RUNS_OR_STEPS = {'memorization', 'tracin_self'}
-
-
-def test_every_score_with_a_hard_end_is_evidence_or_left_out_on_purpose():
-  with_an_end = {
-    name
-    for name, score in registry.SCORES.items()
-    if score.higher_is != 'neither'
-  }
-  left_out = NO_EVIDENCE | OF_SEVERAL_RUNS_OR_STEPS
-  assert with_an_end == {*audit.EVIDENCE} | left_out
-  assert not left_out & {*audit.EVIDENCE}
-
-
 def test_probabilities_become_log_odds():
   found = odds_against(np.array([0.5, 0.9, 0.1], np.float32))
   np.testing.assert_allclose(found, [0, -np.log(9), np.log(9)], atol=1e-6)

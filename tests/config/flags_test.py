@@ -50,6 +50,10 @@ _REFUSED = {
     [_CONFIG, '--config.score.steps=(3,'],
     "config.score.steps: '(3,' is not allowed; allowed: a tuple, each item an",
   ),
+  'two experiments': (
+    [_CONFIG, '--config=cnn_digits'],
+    '--config is given more than once; allowed: one experiment, and',
+  ),
   'no value': (
     [_CONFIG, '--config.train.num_runs'],
     'Missing value for flag --config.train.num_runs',

@@ -51,3 +51,14 @@ def test_help_shows_all_flags_and_settings(flag, tmp_path):
   assert 'Experiments by name: base, cnn_digits, ' in done.stdout
   assert 'offset: offset=0, how many of the smallest' in done.stdout
   assert max(map(len, lines)) <= 80
+
+
+def test_help_shows_what_a_plugin_adds(tmp_path):
+  done = running.run_main(
+    ['--help', '--config.plugins=plugin'],
+    running.environment(tmp_path),
+    cwd=running.REPOSITORY / 'examples',
+  )
+  assert (done.returncode, done.stderr) == (0, '')
+  assert 'every_other: stride=2, ' in done.stdout
+  assert 'staircase' in done.stdout

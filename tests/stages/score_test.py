@@ -156,7 +156,7 @@ def test_a_score_that_some_example_has_in_no_run_is_left_out(own, caplog):
   assert 'Left out at step 44: forgetting: example_index 7' in caplog.text
   assert 'forgetting' not in load_results(own.workdir).scores
   assert 'aum' in load_results(own.workdir).scores
-  with pytest.raises(DataDietError, match='no finished forgetting'):
+  with pytest.raises(DataDietError, match='forgetting: example_index 7 has'):
     own.mean_score('forgetting', 44)
 
 
