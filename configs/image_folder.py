@@ -8,7 +8,9 @@ photos/ has a folder per class, or train/ and test/ with one each
 Images are resized to 64 x 64; the network is the small one, which a CPU trains
 in minutes for a few thousand images: at 64 x 64 about a quarter of its 780
 images/s at 32 x 32 on two cores. Take --config.model.name=resnet18_lowres on an
-accelerator. Result to expect: a report, and the scores in scores/scores.csv.
+accelerator. Photographs larger than 64 pixels are better fine-tuned from a
+pretrained network: configs/finetune_image_folder.py. Result to expect: a
+report, and the scores in scores/scores.csv.
 """
 
 from datadiet.configs import base

@@ -1,13 +1,23 @@
 """Tests of the checks of every setting."""
 
+import importlib
+
 import ml_collections
 import numpy as np
 import pytest
 
 from datadiet import config as config_lib
+from datadiet.config import experiments
 from datadiet.configs import base
 from datadiet.errors import ConfigError
 from tests import running
+
+
+@pytest.mark.parametrize('name', experiments.shipped())
+def test_every_experiment_that_is_shipped_is_allowed(name):
+  module = importlib.import_module(f'datadiet.configs.{name}')
+  config_lib.check(module.get_config())
+
 
 _INTEGERS = (1.5, '3', None, True, 2**31)
 _FRACTIONS = ((0.0,), (1.5,), (-0.1,), ('0.5',), 0.5, (float('nan'),))
