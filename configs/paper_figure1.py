@@ -5,7 +5,7 @@ python -m datadiet.main --config=configs/paper_figure1.py --workdir=DIR \\
 python -m datadiet.main --config=configs/paper_figure1.py --workdir=DIR
 
 The first command trains ten networks to the end and scores them at epochs 20
-and 200. The second selects and retrains, one score after the other, in one
+and 200. The second selects and retrains, all scores side by side, in one
 process or in several that run as one (docs/processes.md): the scores share DIR
 and its random subsets, so they cannot be spread by --sweep_index. Cost: 10
 scoring runs and 4 retrainings of each of 3 scores, of random and of

@@ -1,6 +1,7 @@
 """The settings: checked before data is read or code compiled, and resolved."""
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -206,9 +207,7 @@ def resolve(
     select=dataclasses.replace(
       select,
       scores=registry.resolve_selected(select.scores),
-      policies=tuple(
-        POLICY_ALIASES.get(name, name) for name in select.policies
-      ),
+      policies=tuple(itertools.starmap(_resolved_policy, select.methods)),
     ),
   )
   if not config.train.num_epochs:
@@ -220,6 +219,13 @@ def resolve(
   config = dataclasses.replace(config, train=train)
   check_steps(config, stages)
   return _resolve_steps(config)
+
+
+def _resolved_policy(policy: str, score: str | None) -> str:
+  name = POLICY_ALIASES.get(policy, policy)
+  if score is None:
+    return name
+  return f'{name}:{registry.resolve_selected((score,))[0]}'
 
 
 def _resolve_steps(config: Config) -> Config:

@@ -33,7 +33,7 @@ def check_together(config: Config, stages: Collection[str] = STAGES) -> None:
   for rule, of_stages in _RULES:
     if {*of_stages} & {*stages}:
       rule(config)
-  for selected in config.select.scores:
+  for selected in config.select.all_scores:
     _check_is_known(selected)
 
 
@@ -81,7 +81,7 @@ def _check_steps_of_selection(config: Config) -> None:
       f'config.select.step: {config.select.step} is not scored; allowed: one '
       f'of score.steps = {", ".join(map(str, steps))}, or -1 for the last'
     )
-  for selected in config.select.scores:
+  for selected in config.select.all_scores:
     _, step = registry.split_step(selected)
     if step is not None and step not in steps:
       raise ConfigError(
@@ -204,7 +204,7 @@ def _check_is_known(selected: str) -> None:
 
 def _check_selection(config: Config) -> None:
   scored = registry.resolve(config.score.names)
-  for selected in config.select.scores:
+  for selected in config.select.all_scores:
     _check_is_known(selected)
     score, _ = registry.split_step(registry.resolve_selected([selected])[0])
     if score not in scored and not config.select.scores_path:
@@ -212,7 +212,7 @@ def _check_selection(config: Config) -> None:
         f'config.select.scores: {score!r} is not computed; allowed: one of '
         f'score.names = {", ".join(scored)}'
       )
-  for policy in config.select.policies:
+  for policy in config.select.policy_names:
     needs = POLICIES[POLICY_ALIASES.get(policy, policy)].needs
     if 'mean_confidence' in needs and 'mean_confidence' not in scored:
       raise ConfigError(
@@ -228,10 +228,11 @@ def _check_selection(config: Config) -> None:
         f'config.select.{name}: {value} is not allowed with the policy '
         f'{policy!r}, which draws from all classes; allowed: {allowed}'
       )
+  _check_own_scores(config)
   _check_embeddings(config)
   _check_budget(config)
   options = config.select.options
-  for policy in config.select.policies:
+  for policy in config.select.policy_names:
     try:
       own = policy_options(policy, options)
       _, _ = check_policy(policy, own)
@@ -239,7 +240,7 @@ def _check_selection(config: Config) -> None:
       raise ConfigError(f'config.select.options: {error}') from error
   used = {
     name
-    for policy in config.select.policies
+    for policy in config.select.policy_names
     for name in policy_options(policy, options)
   }
   unused = sorted(set(options) - used)
@@ -248,6 +249,22 @@ def _check_selection(config: Config) -> None:
       f'config.select.options.{unused[0]} is an option of none of the '
       f'policies {", ".join(config.select.policies)}'
     )
+
+
+def _check_own_scores(config: Config) -> None:
+  """Refuses scores of their own for policies that would not read them."""
+  select = config.select
+  for policy, score in select.methods:
+    if score is None:
+      continue
+    name = POLICY_ALIASES.get(policy, policy)
+    reads = 'scores' in POLICIES[name].needs or select.budget == DIFFICULTY
+    if not reads or select.scores_path:
+      reason = 'reads no score' if not reads else 'reads select.scores_path'
+      raise ConfigError(
+        f'config.select.policies: {f"{policy}:{score}"!r} is not allowed, as '
+        f'it {reason}; allowed: {policy!r}'
+      )
 
 
 def _check_budget(config: Config) -> None:
@@ -265,7 +282,7 @@ def _check_budget(config: Config) -> None:
       "config.select.higher_is: '' is not allowed with scores from a file and "
       "select.budget='difficulty'; allowed: harder, easier"
     )
-  for selected in () if select.scores_path else select.scores:
+  for selected in () if select.scores_path else select.all_scores:
     name, _ = registry.split_step(selected)
     if registry.SCORES[registry.resolve([name])[0]].higher_is == 'neither':
       raise ConfigError(
@@ -278,7 +295,8 @@ def _check_embeddings(config: Config) -> None:
   """Refuses embeddings that no policy looks at."""
   select = config.select
   policies = [
-    POLICIES[POLICY_ALIASES.get(policy, policy)] for policy in select.policies
+    POLICIES[POLICY_ALIASES.get(policy, policy)]
+    for policy in select.policy_names
   ]
   if select.embeddings and not any(one.embeddings for one in policies):
     raise ConfigError(

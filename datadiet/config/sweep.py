@@ -3,7 +3,10 @@
 `config.sweep` mirrors the config: `config.sweep.train.model_seed = (0, 1)`
 tries both. Combinations that differ only in settings that the names of
 selections contain share the workdir, and so its networks, scores and baselines:
-they run in one process, one after the other. Others, also those that differ in
+they run in one process. Where they differ in lists alone, such as
+select.policies, they are joined to one combination, whose retrainings fill the
+devices together, whatever their subsets; else they run one after the other.
+Others, also those that differ in
 select.seed or in which end of a score is hard, get a workdir each below it, and
 can be spread over machines.
 """
@@ -20,6 +23,14 @@ from datadiet import config as config_lib
 from datadiet.errors import ConfigError
 from datadiet.settings import closest
 from datadiet.workdir.tables import STAGES
+
+# All combinations of such lists select what the joined lists do.
+_LISTS = (
+  'select.scores',
+  'select.policies',
+  'select.fractions',
+  'select.sizes',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +68,12 @@ def expand(
   """
   swept = _swept(config)
   shares = all(_is_in_names(name, values) for name, values in swept.items())
+  if shares:
+    _check_each(config, swept)
+    swept = {
+      name: (_joined(values),) if name in _LISTS else values
+      for name, values in swept.items()
+    }
   children = []
   for index, values in enumerate(itertools.product(*swept.values())):
     settings = dict(zip(swept, values, strict=True))
@@ -67,6 +84,20 @@ def expand(
       folder = os.path.join(workdir, 'sweep', _folder(index, settings))
     children.append(Child(index, settings, child, folder))
   return children
+
+
+def _check_each(
+  config: ml_collections.ConfigDict, swept: dict[str, tuple]
+) -> None:
+  """Checks values before they are joined, for messages that name one."""
+  for name in set(_LISTS) & swept.keys():
+    for value in swept[name]:
+      config_lib.check_value(name, value, config_lib.FIELDS[name])
+
+
+def _joined(lists: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+  """The items of all lists, each once, in order."""
+  return tuple(dict.fromkeys(itertools.chain.from_iterable(lists)))
 
 
 def _is_in_names(name: str, values: Sequence[Any]) -> bool:

@@ -20,6 +20,30 @@ _SCORE = Check(
 )
 
 
+def split_policy(asked: str) -> tuple[str, str | None]:
+  """The policy of an item of select.policies, and the score of its own."""
+  policy, colon, score = asked.partition(':')
+  return policy, score if colon else None
+
+
+def _is_policy(value: Any) -> bool:
+  if not isinstance(value, str):
+    return False
+  policy, score = split_policy(value)
+  known = policy in POLICIES or policy in ALIASES
+  return known and (score is None or _SCORE.accepts(score))
+
+
+_POLICY = Check(
+  _is_policy,
+  lambda: (
+    f'one of {", ".join(POLICIES)}, or one with a score of its own such as '
+    'ccs:aum'
+  ),
+  lambda: (*POLICIES, *ALIASES),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class SelectSettings:
   """Which subsets are made."""
@@ -59,8 +83,9 @@ class SelectSettings:
   )
   policies: tuple[str, ...] = setting(
     ('keep_max',),
-    checks.each(checks.one_of(POLICIES, ALIASES)),
-    'The rules by which examples are kept.',
+    checks.each(_POLICY),
+    'The rules by which examples are kept; ccs:aum has a score of its own '
+    'instead of those of select.scores.',
     in_names=True,
   )
   fractions: tuple[float, ...] = setting(
@@ -116,6 +141,22 @@ class SelectSettings:
     'Where subsets change that were trained on already (another seed, other '
     'scores, runs added): delete these retrainings and make them anew.',
   )
+
+  @property
+  def methods(self) -> tuple[tuple[str, str | None], ...]:
+    """Each policy, with its own score or None for those of `scores`."""
+    return tuple(map(split_policy, self.policies))
+
+  @property
+  def policy_names(self) -> tuple[str, ...]:
+    """The policies without scores of their own."""
+    return tuple(policy for policy, _ in self.methods)
+
+  @property
+  def all_scores(self) -> tuple[str, ...]:
+    """The scores of `scores`, and those that policies have of their own."""
+    own = (score for _, score in self.methods if score is not None)
+    return tuple(dict.fromkeys((*self.scores, *own)))
 
   @property
   def class_budget(self) -> str:

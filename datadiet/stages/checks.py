@@ -32,7 +32,7 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
     of_report = (name for name, of in extras.EXTRA_OF.items() if of == 'report')
     extras.require('--stages: report', *of_report)
   selects = 'select' in stage_names or 'retrain' in stage_names
-  for policy in config.select.policies if selects else ():
+  for policy in config.select.policy_names if selects else ():
     libraries = POLICIES[policy].libraries
     extras.require(f'config.select.policies: {policy}', *libraries)
 

@@ -169,7 +169,7 @@ def check_due(context: Context, stages: Sequence[str]) -> None:
 def _check_selected(context: Context) -> None:
   """Refuses selecting by scores that are not defined at their steps."""
   config = context.config
-  for selected in config.select.scores:
+  for selected in config.select.all_scores:
     name, step = registry.split_step(selected)
     step = config.select.step if step is None else step
     if registry.SCORES[name].kind in (registry.HELD_OUT, registry.TRAJECTORY):

@@ -64,7 +64,7 @@ def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
     artifacts.check_fingerprint(manifest, dataset.fingerprint, path)
   statement = manifest.get('scores', {}).get(name, {})
   higher_is = config.select.higher_is or statement.get('higher_is', 'neither')
-  for policy in config.select.policies:
+  for policy in config.select.policy_names:
     if higher_is == 'neither' and 'higher_is' in POLICIES[policy].needs:
       raise ConfigError(
         f"config.select.higher_is: '' is not allowed with the policy "

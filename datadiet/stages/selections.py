@@ -75,7 +75,7 @@ def network_arrays(select: SelectSettings) -> set[str]:
   """The arrays of a network that policies look at, besides scores."""
   names = {
     name
-    for policy in select.policies
+    for policy in select.policy_names
     for name in POLICIES[policy].arrays(_embeddings(select, policy))
   }
   if select.embeddings_path:
@@ -116,7 +116,7 @@ def plan_selections(
   """
   scores: list[tuple[str, int | None]]
   if score_file is None:
-    scores = [_with_step(config, one) for one in config.select.scores]
+    scores = [_with_step(config.select, one) for one in config.select.scores]
   else:
     scores = [(score_file, None)]
   labels = dataset.train.labels
@@ -125,9 +125,9 @@ def plan_selections(
   return tuple({one.name: one for one in asked_for}.values())
 
 
-def _with_step(config: Config, selected: str) -> tuple[str, int | None]:
+def _with_step(select: SelectSettings, selected: str) -> tuple[str, int | None]:
   name, step = registry.split_step(selected)
-  return name, config.select.step if step is None else step
+  return name, select.step if step is None else step
 
 
 def _asked_for(
@@ -139,7 +139,7 @@ def _asked_for(
   num_examples = int(class_sizes.sum())
   for asked in (*select.fractions, *select.sizes):
     kept = num_kept(asked, num_examples)
-    for policy in select.policies:
+    for policy, score_of_its_own in select.methods:
       balanced = select.class_budget == BALANCED
       budget = '' if balanced else select.class_budget
       own = policy_options(policy, select.options)
@@ -155,7 +155,10 @@ def _asked_for(
         looks_at = _looks_at(policy, embeddings, embedding_file)
         arrays = POLICIES[policy].arrays(embeddings)
         reads_score = 'scores' in arrays or budget == DIFFICULTY
-        for score, step in scores:
+        own_scores = scores
+        if score_of_its_own is not None:
+          own_scores = [_with_step(select, score_of_its_own)]
+        for score, step in own_scores:
           of_file = looks_at == embedding_file and arrays == {'features'}
           if of_file and not budget:
             step = None  # Of the file alone.

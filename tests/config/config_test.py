@@ -111,7 +111,7 @@ WRONG = {
   'select.higher_is': ('hard', 1, None),
   'select.embeddings': ('pixels', 1, None),
   'select.embeddings_path': _TEXT,
-  'select.policies': (('keep_mx',), 'keep_max', (1,), None),
+  'select.policies': (('keep_mx',), ('ccs:',), ('ccs:a b',), 'ccs', (1,), None),
   'select.fractions': _FRACTIONS,
   'select.sizes': ((0,), (-5,), (0.5,), 100, ('100',)),
   'select.step': (-2, *_INTEGERS),
@@ -287,6 +287,25 @@ def test_missing_fields_are_named():
       "config.select.scores: 'el2n@390' .*score.steps = 7800",
     ),
     (
+      {'select.policies': ('ccs:el2n@390',)},
+      "config.select.scores: 'el2n@390' .*score.steps = 7800",
+    ),
+    (
+      {'select.policies': ('keep_max', 'ccs:entropy')},
+      "config.select.scores: 'entropy' .*score.names = el2n, ",
+    ),
+    (
+      {'select.policies': ('random:el2n',)},
+      "config.select.policies: 'random:el2n' .*no score; allowed: 'random'",
+    ),
+    (
+      {
+        'select.policies': ('keep_max:el2n',),
+        'select.scores_path': 'mine.npy',
+      },
+      "'keep_max:el2n' .*reads select.scores_path; allowed: 'keep_max'",
+    ),
+    (
       {'select.step': 390},
       'config.select.step: 390 .*score.steps = 7800, or -1 for the last',
     ),
@@ -347,3 +366,14 @@ def test_resolve_leaves_the_config_given_alone():
   before = config.to_dict()
   config_lib.resolve(config)
   assert config.to_dict() == before
+
+
+def test_policies_with_scores_of_their_own_are_resolved():
+  config = base.get_config()
+  config.score.names = ('el2n', 'grand')
+  config.select.policies = ('keep_min_scores:grad_norm', 'ccs:l2_error@7800')
+  config_lib.check(config)
+  select = config_lib.resolve(config).select
+  assert select.policies == ('keep_min:grand', 'ccs:el2n@7800')
+  assert select.policy_names == ('keep_min', 'ccs')
+  assert select.all_scores == ('el2n', 'grand', 'el2n@7800')

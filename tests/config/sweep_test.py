@@ -37,20 +37,50 @@ def test_all_combinations_the_last_setting_fastest(tmp_path):
 
 
 def test_what_is_only_selected_shares_the_workdir(tmp_path):
-  children = sweep.expand(paper_figure1.get_config(), str(tmp_path))
+  config = _config(sweep__select__class_balanced=(False, True))
+  children = sweep.expand(config, str(tmp_path))
   assert {child.workdir for child in children} == {str(tmp_path)}
-  assert [child.config.select.scores for child in children] == [
-    ('el2n@7800',),
-    ('grand@7800',),
-    ('forgetting@78000',),
-  ]
+  found = [child.config.select.class_balanced for child in children]
+  assert found == [False, True]
+
+
+def test_lists_of_what_is_selected_are_joined(tmp_path):
+  """So that all of their retrainings fill the devices together."""
+  (child,) = sweep.expand(paper_figure1.get_config(), str(tmp_path))
+  assert child.workdir == str(tmp_path)
+  assert child.config.select.scores == (
+    'el2n@7800',
+    'grand@7800',
+    'forgetting@78000',
+  )
+  (joined,) = sweep.expand(
+    _config(
+      sweep__select__policies=(('keep_max', 'ccs'), ('ccs', 'keep_min:aum')),
+      sweep__select__fractions=((0.5,), (0.3, 0.1)),
+    ),
+    str(tmp_path),
+  )
+  assert joined.config.select.policies == ('keep_max', 'ccs', 'keep_min:aum')
+  assert joined.config.select.fractions == (0.5, 0.3, 0.1)
+  apart = sweep.expand(
+    _config(
+      sweep__select__policies=(('keep_max',), ('ccs',)),
+      sweep__train__model_seed=(0, 1),
+    ),
+    str(tmp_path),
+  )
+  assert {len(child.config.select.policies) for child in apart} == {1}
+  assert len({child.workdir for child in apart}) == 4
+  with pytest.raises(ConfigError, match="config.select.policies: .'keepmax'"):
+    sweep.expand(
+      _config(sweep__select__policies=(('keep_max',), ('keepmax',))), 'DIR'
+    )
 
 
 @pytest.mark.parametrize(
   'name, values, shares',
   [
-    ('select__policies', (('keep_max',), ('keep_min',)), True),
-    ('select__fractions', ((0.5,), (0.3,)), True),
+    ('select__budget', ('', 'difficulty'), True),
     ('select__class_balanced', (True, False), True),
     ('select__scores_path', ('a/mine.npy', 'a/yours.npy'), True),
     # Selections of these would have the same names.
@@ -108,7 +138,8 @@ def test_one_child_by_its_number_or_slurm_s(monkeypatch):
 @pytest.mark.parametrize('number', [0, 2])
 def test_children_of_one_workdir_run_in_one_process(monkeypatch, number):
   """They would train the same baselines at the same time."""
-  children = sweep.expand(paper_figure1.get_config(), 'DIR')
+  values = (False, True, False)
+  children = sweep.expand(_config(sweep__select__class_balanced=values), 'DIR')
   monkeypatch.delenv('SLURM_ARRAY_TASK_ID', raising=False)
   assert sweep.chosen(children, None) == children
   message = f'{number} is not allowed where .* in DIR; .* in one process'

@@ -14,7 +14,7 @@ from datadiet.selection.budgets import (
   class_errors,
   weighted_quotas,
 )
-from datadiet.stages import due, select
+from datadiet.stages import draws, due, select
 from datadiet.stages.checks import check_against_data
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts
@@ -349,3 +349,23 @@ def test_a_file_of_other_data_is_refused(own, tmp_path):
     check_against_data(_by_file(own, tmp_path / 'mine.npy'), ['select'])
   with pytest.raises(DataDietError, match='does not exist'):
     check_against_data(_by_file(own, tmp_path / 'no.npy'), ['select'])
+
+
+def test_policies_have_scores_of_their_own(own):
+  config = running.tiny_config(
+    select__policies=('keep_max', 'keep_min:aum', 'keep_max:grand@0'),
+    select__fractions=(0.5,),
+    select__baselines=(),
+  )
+  context = Context(config_lib.resolve(config), own.workdir, own.dataset)
+  select.run(context)
+  names = [one.name for one in context.selections]
+  assert names == [
+    'el2n_step_44_keep_max_719',
+    'aum_step_44_keep_min_719',
+    'grand_step_0_keep_max_719',
+  ]
+  (aum,) = [one for one in context.selections if one.score == 'aum']
+  kept = draws.read_draw(context, draws.for_run(context, aum, 0))
+  lowest = np.argsort(context.mean_score('aum', 44), kind='stable')[:719]
+  np.testing.assert_array_equal(kept, np.sort(lowest))
