@@ -30,6 +30,12 @@ test-fast: $(STAMP) ## Run the tests that take little time: about a minute.
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile \
 	  -m 'not slow and not processes and not network'
 
+.PHONY: test-slow
+test-slow: $(STAMP) ## Run what `make test` leaves out or shortens: deep networks.
+	@DATADIET_SLOW_TESTS=1 $(VENV)/bin/python -m pytest \
+	  tests/configs_test.py tests/predecessor_test.py \
+	  tests/data/exported_test.py tests/gradient_norms
+
 .PHONY: test-browser
 test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.
 	@tests/browser/install.sh

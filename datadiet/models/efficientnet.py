@@ -126,7 +126,9 @@ class EfficientNetLite(nn.Module):
       axis_name=self.axis_name,
     )
     # No method of its own: the layers would be this module's, not the blocks'.
-    conv = functools.partial(_conv, padding=self.padding, dtype=self.dtype)
+    conv = functools.partial(
+      convolution, padding=self.padding, dtype=self.dtype
+    )
     hidden = conv(self.width, 3, 2)(images.astype(self.dtype))
     hidden = nn.relu6(norm()(hidden))
     index, num_blocks = 0, sum(stage[0] for stage in _STAGES)
@@ -183,7 +185,16 @@ class EfficientNetLite(nn.Module):
     return max(1, channels * self.width // _STEM)
 
 
-def _conv(channels, size, strides=1, *, padding, **options) -> nn.Conv:
+def convolution(channels, size, strides=1, *, padding, **options) -> nn.Conv:
+  """A convolution without bias, padded as TensorFlow or PyTorch would.
+
+  Args:
+    channels: of the output.
+    size: of the kernel.
+    strides: of the kernel.
+    padding: 'same' or 'symmetric'.
+    **options: of `nn.Conv`.
+  """
   return nn.Conv(
     channels,
     (size, size),

@@ -6,6 +6,7 @@ forms that must be among those chosen; fallbacks.py those that cannot.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from datadiet.models import make_model
+from datadiet.models import efficientnet, make_model
 
 BATCH = 4
 
@@ -382,27 +383,50 @@ def complex_case():
   return Case(loss_fn, params, (tokens, labels()))
 
 
+class MobileNet(nn.Module):
+  """The blocks of EfficientNet."""
+
+  @nn.compact
+  def __call__(self, inputs, train):
+    conv = functools.partial(efficientnet.convolution, padding='same')
+    norm = functools.partial(nn.BatchNorm, use_running_average=not train)
+    for strides, expansion in ((1, 1), (2, 6), (1, 6)):
+      inputs = efficientnet.MobileBlock(
+        8, 5, strides, expansion, 0.0, conv, norm
+      )(inputs, train)
+    return nn.Dense(5)(inputs.mean((1, 2)))
+
+
+def _shallow(name, **changes):
+  return make_model(name, num_classes=5, width=4).clone(**changes)
+
+
+_FORMS = {'direct', 'gram', 'explicit'}
+# Networks that take half a minute or more to compile.
+WHOLE = {
+  'resnet50_lowres': lambda: product_model('resnet50_lowres'),
+  'wide_resnet28_10': lambda: product_model('wide_resnet28_10', width=1),
+  **{
+    name: lambda name=name: product_model(name, size=33)
+    for name in ('resnet18', 'resnet34', 'resnet50', 'efficientnet_lite0')
+  },
+}
 # name -> (case, forms that must be among those chosen).
 ZOO = {
   'simple_cnn': (lambda: product_model('simple_cnn'), {'direct', 'gram'}),
   'resnet18_lowres': (
     lambda: product_model('resnet18_lowres'),
-    {'direct', 'gram', 'explicit'},
-  ),
-  'resnet50_lowres': (
-    lambda: product_model('resnet50_lowres'),
-    {'direct', 'gram', 'explicit'},
-  ),
-  'wide_resnet28_10': (
-    lambda: product_model('wide_resnet28_10', width=1),
-    {'direct', 'gram', 'explicit'},
+    _FORMS,
   ),
   **{
-    name: (
-      lambda name=name: product_model(name, size=33),
-      {'direct', 'gram', 'explicit'},
-    )
-    for name in ('resnet18', 'resnet34', 'resnet50', 'efficientnet_lite0')
+    name: (lambda change=change: linen_case(change(), train=False), _FORMS)
+    for name, change in {
+      # Two blocks of the kind that the whole ones of `WHOLE` are made of.
+      'bottlenecks': lambda: _shallow('resnet50_lowres', stage_sizes=(1, 1)),
+      'standard_stem': lambda: _shallow('resnet18', stage_sizes=(1, 1)),
+      'wide_blocks': lambda: _shallow('wide_resnet28_10', depth=10, widening=1),
+      'mobile_blocks': MobileNet,
+    }.items()
   },
   **{
     name: (
