@@ -5,6 +5,8 @@ networks are weak, `mixture_issues` where no label is wrong and there are no two
 groups to be told apart. So the smaller number is the better one.
 """
 
+import dataclasses
+
 import numpy as np
 
 # Steps of expectation maximisation, and when it has arrived.
@@ -42,25 +44,39 @@ def confident_issues(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
   return (confident.max(1) >= 0) & (confident.argmax(1) != labels)
 
 
-def mixture_issues(evidence: np.ndarray) -> np.ndarray:
-  """The worse of two groups of labels.
+@dataclasses.dataclass(frozen=True)
+class Groups:
+  """Two groups of values, the lower one first.
 
-  A mixture of two normal distributions is fitted by expectation maximisation,
-  as DivideMix does with losses (Li, Socher and Hoi 2020, arXiv 2002.07394);
-  logits come closer to normal.
+  Attributes:
+    means: float64[2], of the values as they were given.
+    stds: float64[2].
+    in_upper: bool[N], rather of the upper group.
+  """
+
+  means: np.ndarray
+  stds: np.ndarray
+  in_upper: np.ndarray
+
+
+def two_groups(evidence: np.ndarray) -> Groups | None:
+  """A mixture of two normal distributions, fitted to values.
+
+  By expectation maximisation, as DivideMix does with losses (Li, Socher and Hoi
+  2020, arXiv 2002.07394); logits come closer to normal.
 
   Args:
     evidence: float[N], higher where the label is more likely to be wrong, best
       on a logit scale.
 
   Returns:
-    bool[N]: rather of the upper group; of none if all values are the same.
+    The groups; None if all values are the same.
   """
   values = np.asarray(evidence, np.float64)
-  spread = values.std()
+  centre, spread = values.mean(), values.std()
   if not spread:
-    return np.zeros(len(values), bool)
-  values = (values - values.mean()) / spread
+    return None
+  values = (values - centre) / spread
   means = np.quantile(values, [0.25, 0.95])
   stds, shares = np.ones(2), np.full(2, 0.5)
   before = -np.inf
@@ -79,6 +95,17 @@ def mixture_issues(evidence: np.ndarray) -> np.ndarray:
     if fit - before < _TOLERANCE:
       break
     before = fit
-  upper = means.argmax()
+  order = np.argsort(means, kind='stable')
   # The wider of two normal densities wins at both ends: only one counts.
-  return (belongs[:, upper] > 0.5) & (values > means.min())
+  in_upper = (belongs[:, means.argmax()] > 0.5) & (values > means.min())
+  return Groups(
+    means=centre + spread * means[order],
+    stds=spread * stds[order],
+    in_upper=in_upper,
+  )
+
+
+def mixture_issues(evidence: np.ndarray) -> np.ndarray:
+  """The upper of `two_groups` of labels, bool[N]; of none if there is one."""
+  groups = two_groups(evidence)
+  return np.zeros(len(evidence), bool) if groups is None else groups.in_upper

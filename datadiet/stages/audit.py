@@ -249,7 +249,14 @@ def _count(
   accuracy, of_what = _accuracy(context, predictions)
   threshold = {'kind': None, 'accuracy': accuracy}
   labels = context.dataset.train.labels
-  warning = audit.too_little_known(accuracy, labels, of_what)
+  # How far groups are apart says nothing of threshold samples.
+  is_judged = (
+    predictions.kind == OUT_OF_SAMPLE
+    and not context.config.audit.threshold_samples
+  )
+  warning = audit.too_little_known(
+    accuracy, labels, of_what, predictions.pred_probs if is_judged else None
+  )
   if context.config.audit.threshold_samples:
     warning = (
       threshold_trainings.too_few_epochs(context)
