@@ -97,12 +97,16 @@ def labels_by_position(
     are or ('numbers' if labels.dtype.kind in 'iu' else ''),
     dataset.train.ids,
   )
-  clean = [
-    np.asarray(values).reshape(-1)
+  clean = {
+    name: np.asarray(values).reshape(-1)
     for name, values in arrays.items()
     if 'clean' in name and np.size(values) == num
-  ]
-  return labels[_positions(labels, clean, dataset, order, where)]
+  }
+  # Beside noisy_coarse_label lies clean_coarse_label, of other classes than
+  # clean_label.
+  own = re.sub('nois[ey]', 'clean', key)
+  known = [clean[own]] if own in clean else [*clean.values()]
+  return labels[_positions(labels, known, dataset, order, where)]
 
 
 def _positions(

@@ -4,7 +4,6 @@ import csv
 import io
 import logging
 import pickle
-import zipfile
 
 import numpy as np
 import pytest
@@ -218,13 +217,6 @@ def _save_npz(path, found):
   np.savez(path, **found)
 
 
-def _save_torch(path, found, protocol=2):
-  """As torch.save writes arrays, without PyTorch."""
-  with zipfile.ZipFile(path, 'w') as archive:
-    archive.writestr('name/data.pkl', pickle.dumps(found, protocol))
-    archive.writestr('name/version', '3\n')
-
-
 def _save_old_torch(path, found):
   """As torch.save wrote before PyTorch 1.6."""
   header = (0x1950A86A20F9469CFC6C, 1001, {'little_endian': True})
@@ -234,9 +226,9 @@ def _save_old_torch(path, found):
 WRITERS = [
   (_save_npy, 'c.npy'),
   (_save_npz, 'c.npz'),
-  (_save_torch, 'CIFAR-10_human.pt'),
+  (formats.save_torch, 'CIFAR-10_human.pt'),
   (_save_old_torch, 'c.pt'),
-  (_save_torch, 'named_wrong.npy'),
+  (formats.save_torch, 'named_wrong.npy'),
 ]
 
 
@@ -322,7 +314,7 @@ class _Malicious:
   'write, name',
   [
     (lambda path, value: path.write_bytes(pickle.dumps(value)), 'l.pt'),
-    (_save_torch, 'l.pt'),
+    (formats.save_torch, 'l.pt'),
     (_save_old_torch, 'l.pth'),
     (lambda path, value: np.save(path, np.array([value], object)), 'l.npy'),
     (lambda path, value: np.savez(path, l=np.array([value], object)), 'l.npz'),
