@@ -4,8 +4,8 @@ python -m datadiet.main --config=configs/resnet50_imagenet.py --workdir=DIR \\
   --config.dataset.data_dir=imagenet
 
 imagenet/ has train/ and val/ with a folder for each of the 1,000 classes. The
-images are packed once at 256 pixels (shorter side), about 45 GB as JPEG, and
-decoded by worker processes when a batch needs them.
+files are packed as they are into dataset.cache_dir, which needs another 145 GB,
+and decoded to 256 pixels by worker processes when a batch needs them.
 
 Cost: an epoch is 1.28 million images; this trains 2 runs of 20 epochs, which
 score, and retrains 2 subsets of half the steps. What that takes on an
