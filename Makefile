@@ -22,19 +22,18 @@ demo: $(STAMP) ## Put the digits data set on a diet, in workdirs/digits.
 	@$(VENV)/bin/python -m datadiet.main --config=$(CONFIG) --workdir=$(WORKDIR)
 
 .PHONY: test
-test: lint ## Check the style and run the tests.
-	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile
+test: lint ## Check the style and run the tests but the long ones.
+	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile \
+	  -m 'not long'
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Run the tests that take little time: about a minute.
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile \
-	  -m 'not slow and not processes and not network'
+	  -m 'not slow and not long and not processes and not network'
 
-.PHONY: test-slow
-test-slow: $(STAMP) ## Run what `make test` leaves out or shortens: deep networks.
-	@DATADIET_SLOW_TESTS=1 $(VENV)/bin/python -m pytest \
-	  tests/configs_test.py tests/predecessor_test.py \
-	  tests/data/exported_test.py tests/gradient_norms
+.PHONY: test-long
+test-long: $(STAMP) ## Run the long tests, such as those of deep networks.
+	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=load -m long
 
 .PHONY: test-browser
 test-browser: $(STAMP) ## Drive the report in Chromium; needs Debian and npm.

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 
@@ -14,12 +13,6 @@ from tests import running
 from tests.data import formats
 
 NUM_TRAIN, NUM_TEST = 320, 100
-
-# ResNet-50 alone takes a minute to compile on two cores.
-slow = pytest.mark.skipif(
-  'DATADIET_SLOW_TESTS' not in os.environ,
-  reason='slow: set DATADIET_SLOW_TESTS=1 to run it',
-)
 
 
 @pytest.fixture(scope='module')
@@ -92,7 +85,6 @@ def test_resnet18(few_images, env, tmp_path):
   _run_all_stages('resnet18_cifar10', few_images, env, tmp_path / 'workdir')
 
 
-@slow
 @formats.needs_cifar10
 def test_resnet50(few_images, env, tmp_path):
   _run_all_stages('resnet50_cifar10', few_images, env, tmp_path / 'workdir')

@@ -1,6 +1,5 @@
 """Runs every command and every setting of docs/predecessor.md, made short."""
 
-import os
 import re
 import shlex
 import sys
@@ -222,7 +221,7 @@ def test_settings(row, tmp_path, experiment):
     stages = '--stages=train,score,select'
     is_gradient = 'unclog' in row or 'gradient' in row
     changes['score.names'] = ('el2n', *('grand', 'unclog') * is_gradient)
-  if 'resnet' in row and 'DATADIET_SLOW_TESTS' not in os.environ:
+  if 'resnet' in row:
     # It takes a minute to compile; tests/configs_test.py trains one.
     assert row.split('=')[-1] in MODELS
     changes['model.name'] = 'simple_cnn'

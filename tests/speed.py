@@ -1,4 +1,4 @@
-"""Which tests `make test-fast` leaves out, and why.
+"""Which tests `make test-fast` and `make test` leave out, and why.
 
 Each line is a folder, a file or a test below tests/. What is not named here is
 fast: at most a second or so a test on two idle cores. Every room of the package
@@ -139,7 +139,21 @@ PROCESSES = (
 # They reach a package index or another host.
 NETWORK = ('wheel',)
 
-MARKS = {'slow': SLOW, 'processes': PROCESSES, 'network': NETWORK}
+# They take minutes, or repeat in full what a shorter test does in small: `make
+# test-long` runs them, `make test` does not.
+LONG = (
+  'configs_test.py::test_resnet18',
+  'configs_test.py::test_resnet50',
+  'gradient_norms/grad_norm_test.py::test_whole_networks',
+  'stages/folds_test.py::test_one_two_four',
+)
+
+MARKS = {
+  'slow': SLOW,
+  'long': LONG,
+  'processes': PROCESSES,
+  'network': NETWORK,
+}
 
 
 def marks_of(nodeid: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Tests datadiet.gradient_norms against one jax.grad an example."""
 
 import logging as python_logging
-import os
 import re
 
 import jax
@@ -90,10 +89,6 @@ def test_matches_the_plain_gradient_on_the_fast_path(name):
   assert_all_norms_match(case)
 
 
-@pytest.mark.skipif(
-  'DATADIET_SLOW_TESTS' not in os.environ,
-  reason='slow: DATADIET_SLOW_TESTS=1, or make test-slow, runs it',
-)
 @pytest.mark.parametrize('name', zoo.WHOLE)
 def test_whole_networks_match_the_plain_gradient(name):
   case = zoo.WHOLE[name]()
