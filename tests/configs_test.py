@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import method_grid
+from datadiet import config as config_lib
+from datadiet.config import sweep
+from datadiet.selection import POLICIES
 from tests import running
 from tests.data import formats
 
@@ -225,3 +229,30 @@ def test_a_folder_of_unequal_classes_gets_its_report(env, tmp_path):
   lines = (workdir / 'scores' / 'scores.csv').read_text().splitlines()
   assert len(lines) == 1 + 53
   assert (workdir / 'report' / 'index.html').exists()
+
+
+@pytest.mark.parametrize('name', ['method_grid', 'resnet18_w16_cifar10'])
+def test_configs_of_hours_fit_together(name):
+  """They are opened alone: running them takes hours, even made small."""
+  config = importlib.import_module(f'configs.{name}').get_config()
+  children = sweep.expand(config, 'DIR') if list(config.sweep) else []
+  assert len(children) in (0, 1)
+  config_lib.check(children[0].config if children else config)
+
+
+def test_the_grid_has_the_methods_and_sizes_that_it_claims():
+  (child,) = sweep.expand(method_grid.get_config(), 'DIR')
+  config = config_lib.resolve(child.config)
+  assert config.select.fractions == (0.7, 0.5, 0.3, 0.2, 0.1)
+  names = set(config.select.policy_names)
+  # All there are, but those that differ from others in their end or an option.
+  left_out = {'keep_max_abs', 'keep_min_abs', 'offset', 'random'}
+  assert names == set(POLICIES) - left_out
+  whole = sum(
+    not POLICIES[name].epochs.takes_size
+    for name in names
+    if POLICIES[name].epochs
+  )
+  per_size = len(config.select.policies) - whole + 1  # Random, too.
+  runs = config.retrain.num_runs
+  assert (per_size * 5 + whole + 1) * runs == 384

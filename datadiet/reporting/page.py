@@ -17,12 +17,17 @@ import vl_convert
 
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
-from datadiet.reporting import analysis, sections
+from datadiet.reporting import analysis, grid, sections
 from datadiet.reporting.audit import read_audit
 from datadiet.reporting.material import Material, Values
 from datadiet.reporting.payload import build_payload
 from datadiet.reporting.redundancy import Duplicates
-from datadiet.reporting.summary import accuracy_text, percent, points
+from datadiet.reporting.summary import (
+  accuracy_text,
+  extra_tests,
+  percent,
+  points,
+)
 from datadiet.reporting.thumbnails import Thumbnails, make_thumbnails
 from datadiet.results import Results
 from datadiet.workdir import storage
@@ -91,6 +96,29 @@ def render_page(
   payload, arrays = build_payload(results, audit, thumbnails)
   material = dataclasses.replace(material, payload=payload)
   return _fill(material, values, arrays, too_many, thumbnails.sheets)
+
+
+def render_grid(
+  results: Results, summary: dict[str, Any], comparison: list[dict[str, Any]]
+) -> str:
+  """The page of the grid as HTML.
+
+  Args:
+    results: of the workdir.
+    summary: from `build_summary`.
+    comparison: from `build_grid`.
+  """
+  return (
+    _environment()
+    .get_template('grid.html')
+    .render(
+      title=results.title or 'unfinished data',
+      grid=comparison,
+      level=grid.LEVEL,
+      extra_tests=extra_tests(summary),
+      styles=_source('report.css'),
+    )
+  )
 
 
 def _originals(results: Results) -> str:

@@ -6,11 +6,12 @@ import pandas as pd
 
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
-from datadiet.reporting import analysis, figures, page, redundancy
+from datadiet.reporting import analysis, figures, grid, page, redundancy
 from datadiet.reporting.noise import changed_labels_found
-from datadiet.reporting.summary import build_summary
+from datadiet.reporting.summary import build_summary, extra_tests, percent
 from datadiet.results import Results, load_results
 from datadiet.workdir import artifacts
+from datadiet.workdir.tables import extra_test_column
 
 # More rows than these make a figure that nobody scrolls through.
 _MAX_GRID_CLASSES = 20
@@ -29,7 +30,8 @@ def write_report(
 
   Returns:
     The summary, as from `build_summary` and in report/summary.json; where
-    labels were changed with changed_labels, as from `changed_labels_found`.
+    labels were changed with changed_labels, as from `changed_labels_found`;
+    where methods can be compared with best_methods, a sentence a size.
 
   Raises:
     DataDietError: if there is no workdir, it was made for other data than
@@ -46,6 +48,7 @@ def write_report(
     summary['missing'].append(
       'The images were not available: no thumbnails, no search for duplicates.'
     )
+  _write_grid(results, summary)
   write_figures(results, summary, dataset)
   duplicates = None
   if dataset is not None:
@@ -55,6 +58,32 @@ def write_report(
   # Written last, so that a summary means that the rest is complete.
   artifacts.write_json(workdir.report / 'summary.json', summary)
   return summary
+
+
+def _write_grid(results: Results, summary: dict[str, Any]) -> None:
+  """Writes grid.html and grid.csv where methods can be compared.
+
+  What they say of the best method of each size is added to the summary.
+  """
+  comparison = grid.build_grid(results, summary)
+  if not comparison:
+    return
+  summary['best_methods'] = [
+    f'{percent(group["fraction"], 1)} kept. {group["verdict"]}'
+    for group in comparison
+  ]
+  names = extra_tests(summary)
+  rows = [
+    [row[name] for name in grid.COLUMNS]
+    + [row['extra_tests'].get(name) for name in names]
+    for group in comparison
+    for row in group['rows']
+  ]
+  folder = results.workdir.report
+  columns = (*grid.COLUMNS, *map(extra_test_column, names))
+  artifacts.write_csv(folder / 'grid.csv', columns, rows)
+  html = page.render_grid(results, summary, comparison)
+  artifacts.write_bytes(folder / 'grid.html', html.encode())
 
 
 def _check_dataset(results: Results, dataset: Dataset) -> None:

@@ -297,7 +297,8 @@ def format_table(summary: dict[str, Any]) -> str:
     lines = [_line(row, widths) for row in cells]
     lines.insert(1, '-' * max(map(len, lines)))
   worse = summary.get('worse_than_random', ())
-  return '\n'.join([*lines, *worse, *summary['missing']])
+  best = summary.get('best_methods', ())
+  return '\n'.join([*lines, *worse, *best, *summary['missing']])
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

@@ -21,6 +21,8 @@ class Selection:
     fraction: num_kept / num_examples.
     class_balanced: whether every class was selected from on its own.
     options: the policy's parameters.
+    made_from: the arrays that it was made from, of 'scores', 'features' and so
+      on.
     example_index: run -> int64[num_kept], ascending; a single key None where
       all runs share the selection.
   """
@@ -33,6 +35,7 @@ class Selection:
   fraction: float | None
   class_balanced: bool
   options: dict[str, Any]
+  made_from: tuple[str, ...]
   # Not in what is printed: thousands of numbers a selection.
   example_index: dict[int | None, np.ndarray] = dataclasses.field(repr=False)
 
@@ -65,6 +68,7 @@ class Selection:
       fraction=fraction,
       class_balanced=bool(manifest.get('class_balanced', False)),
       options=dict(manifest.get('options') or {}),
+      made_from=tuple(manifest.get('made_from') or ()),
       example_index=arrays,
     )
 

@@ -290,6 +290,15 @@ def devices() -> str:
   return f'{jax.device_count()} × {jax.devices()[0].device_kind}'
 
 
+def add_subset_time(context: Context, name: str, seconds: float) -> None:
+  """Adds the time that a subset took to that of its name in timing.json."""
+  timing = read_timing(context)
+  entry = timing.setdefault('select', {'seconds': 0.0, 'device_seconds': 0.0})
+  times = entry.setdefault('subsets', {})
+  times[name] = times.get(name, 0.0) + seconds
+  artifacts.write_json(context.workdir.timing, timing)
+
+
 def _add_time(context: Context, stage: str, seconds: float) -> None:
   if not processes.is_lead():
     return

@@ -1,6 +1,7 @@
 """The select stage: which examples to keep, by every policy asked for."""
 
 import dataclasses
+import time
 
 import numpy as np
 from absl import logging
@@ -14,7 +15,7 @@ from datadiet.selection import (
   select_examples,
 )
 from datadiet.selection.budgets import WORST_CLASS
-from datadiet.stages import draws
+from datadiet.stages import draws, opening
 from datadiet.stages.context import Context
 from datadiet.stages.draws import Draw
 from datadiet.stages.selections import PlannedSelection
@@ -141,7 +142,10 @@ def run(context: Context) -> None:
     storage.remove_folder(folder)
   for draw in draws.all_draws(context):
     if not draws.is_made(context, draw):
+      started = time.monotonic()
       _make(context, draw)
+      seconds = time.monotonic() - started
+      opening.add_subset_time(context, draw.selection.name, seconds)
 
 
 def _choose(context: Context, draw: Draw) -> np.ndarray:

@@ -1,0 +1,78 @@
+"""Every method side by side: CIFAR-10, the small network, five fractions.
+
+python -m datadiet.main --config=configs/method_grid.py --workdir=DIR
+
+Scores and features are those of three networks of ten epochs; every subset,
+and random beside it, is trained on three times, always for as many steps. All
+retrainings are one queue, which fills the devices whatever their subset, and a
+stopped start goes on where it was. report/grid.html and grid.csv compare the
+methods: accuracy with intervals, paired differences to random, worst class,
+time and steps; --config.dataset.extra_tests.NAME=PATH adds test splits
+(docs/data.md).
+
+Cost, computed and not run yet: 384 retrainings of 1,560 steps of 128 images are
+77 million images, 27 hours at 780 images/s on two cores; selecting takes up to
+minutes a method. --config.select.fractions="(0.5, 0.1)" and
+--config.retrain.num_runs=2 are two fifths and two thirds of it.
+"""
+
+from datadiet.configs import simple_cnn_cifar10
+
+# Ten epochs.
+NUM_STEPS = 3_900
+
+METHODS = (
+  # By scores.
+  'keep_max:el2n',
+  'keep_max:grand',
+  'keep_max:forgetting',
+  'keep_min:aum',
+  'keep_min:margin',
+  'top_window:el2n',
+  'ccs:aum',
+  'beta:dual',
+  'd2:forgetting',
+  'infomax:el2n',
+  # By features, predictions or gradients of the last layer.
+  'moderate',
+  'prototypes',
+  'herding',
+  'k_center',
+  'contextual_diversity',
+  'facility_location',
+  'graph_cut',
+  'craig',
+  'grad_match',
+  'glister',
+  'cal',
+  'zcore',
+  # While training.
+  'rs2',
+  'orderdp',
+  # These decide themselves how much they leave out.
+  'infobatch',
+  'seta',
+)
+
+
+def get_config():
+  """See the module."""
+  config = simple_cnn_cifar10.get_config()
+  config.train.num_steps = NUM_STEPS
+  config.train.schedule_steps = NUM_STEPS
+  config.score.steps = (NUM_STEPS,)
+  config.score.names = (
+    'el2n',
+    'grand',
+    'forgetting',
+    'aum',
+    'margin',
+    'dual',
+    'mean_confidence',
+  )
+  config.sweep.select.policies = tuple((method,) for method in METHODS)
+  config.select.fractions = (0.7, 0.5, 0.3, 0.2, 0.1)
+  config.select.baselines = ('random',)
+  config.retrain.num_runs = 3
+  config.retrain.num_steps = 1_560
+  return config
