@@ -1,7 +1,6 @@
 """The settings: checked before data is read or code compiled, and resolved."""
 
 import dataclasses
-import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from datadiet.models import MODELS
 from datadiet.scoring import registry
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
 from datadiet.selection.policies import POLICIES
+from datadiet.selection.settings import split_policy
 from datadiet.settings import (
   Setting,
   closest,
@@ -207,7 +207,7 @@ def resolve(
     select=dataclasses.replace(
       select,
       scores=registry.resolve_selected(select.scores),
-      policies=tuple(itertools.starmap(_resolved_policy, select.methods)),
+      policies=tuple(map(_resolved_policy, select.policies)),
     ),
   )
   if not config.train.num_epochs:
@@ -221,7 +221,8 @@ def resolve(
   return _resolve_steps(config)
 
 
-def _resolved_policy(policy: str, score: str | None) -> str:
+def _resolved_policy(asked: str) -> str:
+  policy, score = split_policy(asked)
   name = POLICY_ALIASES.get(policy, policy)
   if score is None:
     return name

@@ -7,6 +7,7 @@ import pandas as pd
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
 from datadiet.reporting import analysis, figures, grid, page, redundancy
+from datadiet.reporting.advice import advice
 from datadiet.reporting.noise import changed_labels_found
 from datadiet.reporting.summary import build_summary, extra_tests, percent
 from datadiet.results import Results, load_results
@@ -49,6 +50,7 @@ def write_report(
       'The images were not available: no thumbnails, no search for duplicates.'
     )
   _write_grid(results, summary)
+  summary['advice'] = advice(results, summary)
   write_figures(results, summary, dataset)
   duplicates = None
   if dataset is not None:

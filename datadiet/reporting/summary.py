@@ -298,7 +298,8 @@ def format_table(summary: dict[str, Any]) -> str:
     lines.insert(1, '-' * max(map(len, lines)))
   worse = summary.get('worse_than_random', ())
   best = summary.get('best_methods', ())
-  return '\n'.join([*lines, *worse, *best, *summary['missing']])
+  last = [summary['advice']] if 'advice' in summary else []
+  return '\n'.join([*lines, *worse, *best, *summary['missing'], *last])
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

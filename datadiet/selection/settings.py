@@ -1,6 +1,7 @@
 """The settings of selecting: `config.select`."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from datadiet.selection.budgets import BALANCED, BUDGETS
 from datadiet.selection.interface import EMBEDDINGS
 from datadiet.selection.policies import ALIASES, POLICIES
+from datadiet.selection.recommended import AUTO, METHODS
 from datadiet.settings import Check, checks, setting
 
 BASELINES = ('random', 'random_balanced')
@@ -20,6 +22,14 @@ _SCORE = Check(
 )
 
 
+def methods_of(asked: str) -> tuple[tuple[str, str | None], ...]:
+  """What an item of select.policies stands for: policies with their scores.
+
+  A score is None where the policy goes by those of select.scores.
+  """
+  return METHODS if asked == AUTO else (split_policy(asked),)
+
+
 def split_policy(asked: str) -> tuple[str, str | None]:
   """The policy of an item of select.policies, and the score of its own."""
   policy, colon, score = asked.partition(':')
@@ -30,17 +40,17 @@ def _is_policy(value: Any) -> bool:
   if not isinstance(value, str):
     return False
   policy, score = split_policy(value)
-  known = policy in POLICIES or policy in ALIASES
+  known = policy in POLICIES or policy in ALIASES or value == AUTO
   return known and (score is None or _SCORE.accepts(score))
 
 
 _POLICY = Check(
   _is_policy,
   lambda: (
-    f'one of {", ".join(POLICIES)}, or one with a score of its own such as '
-    'ccs:aum'
+    f'one of {", ".join(POLICIES)}, {AUTO}, or one with a score of its own '
+    'such as ccs:aum'
   ),
-  lambda: (*POLICIES, *ALIASES),
+  lambda: (*POLICIES, *ALIASES, AUTO),
 )
 
 
@@ -85,7 +95,8 @@ class SelectSettings:
     ('keep_max',),
     checks.each(_POLICY),
     'The rules by which examples are kept; ccs:aum has a score of its own '
-    'instead of those of select.scores.',
+    'instead of those of select.scores; auto is what docs/which_method.md '
+    'recommends.',
     in_names=True,
   )
   fractions: tuple[float, ...] = setting(
@@ -145,7 +156,8 @@ class SelectSettings:
   @property
   def methods(self) -> tuple[tuple[str, str | None], ...]:
     """Each policy, with its own score or None for those of `scores`."""
-    return tuple(map(split_policy, self.policies))
+    asked = map(methods_of, self.policies)
+    return tuple(itertools.chain.from_iterable(asked))
 
   @property
   def policy_names(self) -> tuple[str, ...]:

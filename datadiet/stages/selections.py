@@ -18,7 +18,8 @@ from datadiet.selection import (
   selection_name,
 )
 from datadiet.selection.budgets import BALANCED, DIFFICULTY, WORST_CLASS
-from datadiet.selection.settings import SelectSettings
+from datadiet.selection.recommended import AUTO, recommended_options
+from datadiet.selection.settings import SelectSettings, methods_of
 from datadiet.workdir.tables import SELECTION_FACTS
 
 
@@ -139,10 +140,11 @@ def _asked_for(
   num_examples = int(class_sizes.sum())
   for asked in (*select.fractions, *select.sizes):
     kept = num_kept(asked, num_examples)
-    for policy, score_of_its_own in select.methods:
+    fraction = asked if isinstance(asked, float) else kept / num_examples
+    for policy, score_of_its_own, recommended in _methods(select, fraction):
       balanced = select.class_budget == BALANCED
       budget = '' if balanced else select.class_budget
-      own = policy_options(policy, select.options)
+      own = {**recommended, **policy_options(policy, select.options)}
       _, options = check_policy(policy, own)
       if policy == 'random' and not budget:
         yield _by_chance(policy, kept, balanced, {})
@@ -188,6 +190,16 @@ def _asked_for(
         )
         continue
       yield _by_chance('random', kept, balanced, {})
+
+
+def _methods(
+  select: SelectSettings, fraction: float
+) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+  """(policy, its own score or None, recommended options) of all policies."""
+  for asked in select.policies:
+    for policy, score in methods_of(asked):
+      recommended = asked == AUTO and recommended_options(policy, fraction)
+      yield policy, score, recommended or {}
 
 
 def _looks_at(policy: str, embeddings: str, embedding_file: str | None) -> str:

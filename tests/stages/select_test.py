@@ -369,3 +369,24 @@ def test_policies_have_scores_of_their_own(own):
   kept = draws.read_draw(context, draws.for_run(context, aum, 0))
   lowest = np.argsort(context.mean_score('aum', 44), kind='stable')[:719]
   np.testing.assert_array_equal(kept, np.sort(lowest))
+
+
+def test_auto_is_planned_by_size_and_one_s_own_options_go_first(own):
+  def names(**changes):
+    config = running.tiny_config(
+      select__policies=('auto',),
+      select__fractions=(0.5, 0.1),
+      select__baselines=(),
+      **changes,
+    )
+    context = Context(config_lib.resolve(config), own.workdir, own.dataset)
+    return [one.name for one in context.selections]
+
+  assert names() == [
+    'aum_step_44_ccs_719',
+    'rs2_719',
+    'aum_step_44_ccs_144_cutoff_fraction_0.3',
+    'rs2_144',
+  ]
+  changed = names(select__options={'cutoff_fraction': 0.2})
+  assert changed[2] == 'aum_step_44_ccs_144_cutoff_fraction_0.2'
