@@ -7,8 +7,8 @@ from datadiet.selection.interface import GRADIENTS, Policy, SelectionInputs
 from datadiet.selection.submodular import PART_SIZE
 from datadiet.settings import Setting, checks
 
-# Picks between two updates of the whole Gram matrix, and rows of an update.
-_PANEL, _BLOCK = 64, 1024
+# Picks between two updates of the whole Gram matrix.
+_PANEL = 64
 
 
 def matching_pursuit(
@@ -21,7 +21,7 @@ def matching_pursuit(
   the atoms picked. With L L^T = A_S^T A_S + regularization I and W = A^T A_S
   L^-T, a pick adds a column to W, and A^T r loses a multiple of that column. As
   in a blocked Cholesky factorisation, W W^T is subtracted from the Gram matrix
-  once for many picks.
+  once for many picks, in place and from its lower triangle alone.
 
   Args:
     gram: float32[N, N], A^T A; overwritten.
@@ -32,17 +32,24 @@ def matching_pursuit(
   Returns:
     Positions in the order they were picked.
   """
+  # Imported late: it takes a part of a second, and most starts select nothing.
+  from scipy.linalg.blas import ssyrk
+
   projections = target.astype(np.float64)
   picked = np.empty(num_keep, np.int64)
-  panel = np.zeros((len(gram), _PANEL), np.float32)
+  # BLAS counts in columns: these are contiguous, and the lower triangle of the
+  # Gram matrix is the upper one of what it sees.
+  panel = np.zeros((len(gram), _PANEL), np.float32, order='F')
+  seen = gram.T
+  column = np.empty(len(gram), np.float32)
   for number in range(num_keep):
     width = number % _PANEL
     if number and not width:
-      for start in range(0, len(gram), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        gram[rows] -= panel[rows] @ panel.T
+      ssyrk(-1.0, panel, beta=1.0, c=seen, overwrite_c=True)
     example = picked[number] = projections.argmax()
-    column = gram[example] - panel[:, :width] @ panel[example, :width]
+    column[:example] = gram[example, :example]
+    column[example:] = gram[example:, example]
+    column -= panel[:, :width] @ panel[example, :width]
     # At least the regularization, but for rounding.
     pivot = np.sqrt(max(column[example], 0.0) + regularization)
     column /= pivot

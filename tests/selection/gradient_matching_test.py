@@ -28,7 +28,6 @@ def test_grad_match_is_matching_pursuit_of_the_mean_gradient(
   num_keep, regularization, monkeypatch
 ):
   monkeypatch.setattr(gradient_matching, '_PANEL', 4)
-  monkeypatch.setattr(gradient_matching, '_BLOCK', 5)
   for seed in range(2):
     inputs = make_inputs(seed, num_examples=60)
     options = {'regularization': regularization}
