@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
-from datadiet.errors import DataDietError
+from datadiet.errors import DataDietError, counted
 
 # Names listed in a log line or a message.
 _NUM_LISTED = 10
@@ -37,7 +37,8 @@ def check_class_names(class_names: Sequence[str], where: str) -> None:
   if len(class_names) < 2:
     named = f': {class_names[0]!r}' if len(class_names) else ''
     raise DataDietError(
-      f'{where} has {len(class_names)} classes{named}; two or more are needed'
+      f'{where} has {counted(len(class_names), "class")}{named}; two or '
+      'more are needed'
     )
   by_text: dict[str, str] = {}
   for name in class_names:

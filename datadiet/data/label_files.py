@@ -16,7 +16,7 @@ from datadiet.data.checks import check_range, plain_name
 from datadiet.data.dataset import Dataset
 from datadiet.data.label_arrays import labels_by_position, read_arrays
 from datadiet.data.label_columns import all_numbers, column_labels
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.workdir import artifacts
 
 # Column -> values of all rows.
@@ -201,7 +201,8 @@ def _check_agreement(
   if len(differ):
     row = differ[0]
     raise DataDietError(
-      f'{where}: the label and its name differ in {len(differ)} rows; the '
-      f'first is {ids[row]!r} with {beside[row]!r} and {texts[row]!r}; correct '
-      'both, or remove the column that is wrong'
+      f'{where}: the label and its name differ in '
+      f'{counted(len(differ), "row")}; the first is {ids[row]!r} with '
+      f'{beside[row]!r} and {texts[row]!r}; correct both, '
+      'or remove the column that is wrong'
     )

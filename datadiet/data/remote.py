@@ -15,7 +15,7 @@ from etils import epath
 
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import tfds
-from datadiet.errors import DataDietError
+from datadiet.errors import DataDietError, counted
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import progress
 from datadiet.workdir import atomic, storage
@@ -65,7 +65,7 @@ def local_copy(
 def _copy(files: epath.Path, target: epath.Path) -> None:
   found = storage.files_below(files)
   num_bytes = sum(size for size, _ in found.values())
-  logging.info('Copying %d files of %s', len(found), files)
+  logging.info('Copying %s of %s', counted(len(found), 'file'), files)
   with progress(f'Copying {files.name}', num_bytes, 'bytes') as shown:
 
     def advance(count: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import logging
 
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, counted
 from datadiet.exporting import lists
 from datadiet.exporting.files import write_image_folder
 from datadiet.exporting.hugging_face import write_hugging_face
@@ -119,7 +119,8 @@ def export_selection(
     _check_output(final)  # Somebody may have made it meanwhile.
   if use is None:
     use = EXPORTS[format_name].use.format(output=os.fspath(final))
-  logging.info('%d examples in %s', len(subset.example_index), final)
+  num_kept = len(subset.example_index)
+  logging.info('%s in %s', counted(num_kept, 'example'), final)
   logging.info('To use it: %s', use)
   return final
 

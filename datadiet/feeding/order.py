@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from datadiet.errors import DataDietError
+from datadiet.errors import DataDietError, counted
 from datadiet.feeding.epochs import Epochs
 from datadiet.runtime.randomness import (
   FOLD_STREAM,
@@ -107,7 +107,8 @@ def batches(
   num_steps = steps_per_epoch(epochs.num_kept, batch_size)
   if not num_steps:
     raise DataDietError(
-      f'{epochs.num_kept} examples do not fill one batch of {batch_size}'
+      f'{counted(epochs.num_kept, "example")} cannot fill a batch of '
+      f'{batch_size}'
     )
   first_epoch, offset = divmod(first_step, num_steps)
   for number in itertools.count(first_epoch):

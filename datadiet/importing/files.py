@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from datadiet.data import Dataset
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, counted
 from datadiet.workdir import artifacts, storage
 
 # How far probabilities of an example may be from a sum of 1, as float16 ones.
@@ -146,9 +146,9 @@ class Rows:
     if rows_wrong.any():
       row = int(rows_wrong.argmax())
       raise ConfigError(
-        f'--{flag}: {path} has {rows_wrong.sum()} rows{of_what} that are not '
-        f'allowed, the first row {row}: {rows[row].tolist()!s:.80}; allowed: '
-        f'{allowed}'
+        f'--{flag}: {path} has '
+        f'{counted(int(rows_wrong.sum()), "row")}{of_what} not allowed, the '
+        f'first row {row}: {rows[row].tolist()!s:.80}; allowed: {allowed}'
       )
     return rows if self._order is None else rows[self._order]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.scoring import registry
 from datadiet.selection.budgets import (
   DIFFICULTY,
@@ -277,7 +277,8 @@ def refuse(context: Context, outdated: Sequence[epath.Path]) -> None:
   root = context.workdir.root
   names = sorted(str(folder.relative_to(root)) for folder in outdated)
   raise ConfigError(
-    f'{len(names)} retrainings in {root} were made on other subsets than these '
+    f'{counted(len(names), "retraining")} in {root} saw other subsets than '
+    'these '
     f'settings and scores give: {", ".join(names)}; allowed: the settings and '
     'runs they were made with, another --workdir, or '
     '--config.select.remake=True, which deletes them and makes them anew'

@@ -8,7 +8,7 @@ from etils import epath
 
 from datadiet.config import Config
 from datadiet.data import Dataset
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.scoring import aggregate
 from datadiet.selection import POLICIES
 from datadiet.workdir import artifacts
@@ -111,9 +111,9 @@ def read_embedding_file(
   broken = np.flatnonzero(~np.isfinite(array).all(axis=1))
   if len(broken):
     raise ConfigError(
-      f'config.select.embeddings_path: {path} has {len(broken)} rows that are '
-      f'not finite, the first that of example_index {broken[0]}; allowed: '
-      'finite numbers'
+      f'config.select.embeddings_path: {path} has '
+      f'{counted(len(broken), "row")} not finite, the first that of '
+      f'example_index {broken[0]}; allowed: finite numbers'
     )
   name = path.name.removesuffix('.npy')
   return EmbeddingFile(name, array, artifacts.checksum(array))

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from datadiet.errors import Preempted
+from datadiet.errors import Preempted, counted
 from datadiet.models.settings import make_network
 from datadiet.runtime import processes, stopping
 from datadiet.runtime.mesh import RunMesh, flat_mesh
@@ -200,7 +200,8 @@ def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
       break
     if engine.platform == 'cpu' and engine.chunk_size >= 128:
       break  # Larger ones gain nothing there.
-  logging.info('Gradient scores: %d examples at a time', engine.chunk_size)
+  at_once = counted(engine.chunk_size, 'example')
+  logging.info('Gradient scores: %s at a time', at_once)
 
 
 def _free_bytes() -> float:

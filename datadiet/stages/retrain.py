@@ -6,6 +6,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
+from datadiet.errors import counted
 from datadiet.feeding.epochs import AllExamples, Epochs
 from datadiet.runtime.mesh import RunMesh, make_run_mesh
 from datadiet.runtime.progress import format_seconds
@@ -105,7 +106,8 @@ def plan(context: Context) -> str:
   """The work that is left, in one line."""
   planned = _planned(context)
   done = sum(_is_done(context, name, run) for name, run, _ in planned)
-  text = f'{len(planned)} runs of {context.config.retrain.num_steps} steps'
+  num_steps = context.config.retrain.num_steps
+  text = f'{counted(len(planned), "run")} of {counted(num_steps, "step")}'
   run_mesh = _mesh(context, max(1, len(planned)))
   return f'{text} ({done} done){run_mesh.describe(len(planned) - done)}'
 
@@ -146,8 +148,9 @@ def _expected_time(context: Context) -> str | None:
   rate = num_steps * config.train.batch_size / stage['seconds']
   seconds = left * config.retrain.num_steps * config.train.batch_size / rate
   return (
-    f'{left} retraining runs of {config.retrain.num_steps} steps: about '
-    f'{format_seconds(seconds)}, at the {rate:,.0f} images/s of training'
+    f'{counted(left, "retraining run")} of {config.retrain.num_steps:,} '
+    f'steps: about {format_seconds(seconds)}, at the {rate:,.0f} images/s of '
+    'training'
   )
 
 

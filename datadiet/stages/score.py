@@ -2,6 +2,7 @@
 
 import functools
 
+from datadiet.errors import counted
 from datadiet.runtime import processes
 from datadiet.stages import due, mean_scores
 from datadiet.stages.context import Context
@@ -19,8 +20,9 @@ def plan(context: Context) -> str:
   )
   names = ', '.join(context.config.score.names)
   return (
-    f'{len(runs)} runs at step {", ".join(map(str, steps))}: {names} '
-    f'({done} of {len(runs) * len(steps)} done)'
+    f'{counted(len(runs), "run")} at step '
+    f'{", ".join(map(str, steps))}: {names} ('
+    f'{done} of {len(runs) * len(steps)} done)'
   )
 
 

@@ -9,6 +9,7 @@ from absl import logging
 
 from datadiet.config import Config, policy_options
 from datadiet.data import Dataset
+from datadiet.errors import counted
 from datadiet.scoring import registry
 from datadiet.selection import (
   POLICIES,
@@ -183,10 +184,10 @@ def _asked_for(
       balanced = baseline == 'random_balanced'
       if balanced and not can_balance(kept, class_sizes):
         logging.warning(
-          'Baseline random_balanced of %d examples left out: the smallest '
-          'class has only %d examples',
-          kept,
-          class_sizes.min(),
+          'Baseline random_balanced of %s left out: the smallest class has '
+          'only %s',
+          counted(kept, 'example'),
+          counted(int(class_sizes.min()), 'example'),
         )
         continue
       yield _by_chance('random', kept, balanced, {})

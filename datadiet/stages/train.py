@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from datadiet.config import Config
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.feeding.epochs import AllExamples
 from datadiet.runtime.mesh import RunMesh, make_run_mesh
 from datadiet.stages.context import Context, training_plan
@@ -48,7 +48,8 @@ def plan(context: Context) -> str:
   """The work that is left, in one line."""
   all_jobs = jobs(context)
   done = sum(is_trained(job.folder, context.dataset) for job in all_jobs)
-  text = f'{len(all_jobs)} runs of {context.config.train.num_steps} steps'
+  num_steps = context.config.train.num_steps
+  text = f'{counted(len(all_jobs), "run")} of {counted(num_steps, "step")}'
   _, run_mesh = plan_and_mesh(context.config)
   return f'{text} ({done} done){run_mesh.describe(len(all_jobs) - done)}'
 

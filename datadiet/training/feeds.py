@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from datadiet.errors import DataDietError
+from datadiet.errors import DataDietError, counted
 from datadiet.feeding.order import steps_per_epoch
 from datadiet.feeding.prefetch import prefetched
 from datadiet.training.jobs import Job
@@ -121,8 +121,8 @@ class FeedsByLoss:
       )
       if len(order) < self._plan.train.batch_size:
         raise DataDietError(
-          f'{job.name}: an epoch of {len(order)} examples is smaller than a '
-          f'batch of {self._plan.train.batch_size}'
+          f'{job.name}: an epoch of {counted(len(order), "example")} is '
+          f'smaller than a batch of {self._plan.train.batch_size}'
         )
       if weights is None:
         weights = np.ones(len(order), np.float32)

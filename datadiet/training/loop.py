@@ -13,7 +13,7 @@ from absl import logging
 from etils import epath
 
 from datadiet.data.dataset import Dataset
-from datadiet.errors import DataDietError, Preempted
+from datadiet.errors import DataDietError, Preempted, counted
 from datadiet.feeding.placement import Placements
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime import processes, stopping
@@ -64,8 +64,8 @@ def train_jobs(
   for job in jobs:
     if job.smallest_epoch < plan.train.batch_size:
       raise DataDietError(
-        f'{job.name}: a subset of {job.smallest_epoch} examples is smaller '
-        f'than a batch of {plan.train.batch_size}'
+        f'{job.name}: a subset of {counted(job.smallest_epoch, "example")} is '
+        f'smaller than a batch of {plan.train.batch_size}'
       )
   numbers = processes.broadcast_from_lead(
     lambda: [

@@ -208,7 +208,9 @@ def test_ids_are_chosen_by_a_setting_and_have_no_gaps(tmp_path):
   }
   table = _table(TRAIN, **columns)
   _write(tmp_path, {'train': table, 'test': table})
-  with pytest.raises(DataDietError, match='2 records, .* no id in the column'):
+  with pytest.raises(
+    DataDietError, match='2 records without an id in the column'
+  ):
     _load(tmp_path)
   found = _load(tmp_path, id_key='number').train.ids
   assert found.tolist() == ['10', '11', '12', '13', '14', '15']

@@ -233,7 +233,7 @@ def _damaged(logits, position, value):
     (
       'logits',
       lambda x: _damaged(x, (3, 7, 0), np.nan),
-      '1 rows of epoch 3 that are not allowed, the first row 7.*finite',
+      '1 row of epoch 3 not allowed, the first row 7.*finite',
     ),
     ('logits', lambda x: x.astype(str), 'allowed: numbers'),
     ('probs', lambda x: x, 'probabilities that sum to 1'),

@@ -160,7 +160,7 @@ def test_a_user_s_embeddings_are_taken_for_the_features(own, tmp_path):
     (np.full((1437, 2), 'a'), 'a row of numbers'),
     (
       np.where(np.arange(1437)[:, None] % 500 == 499, np.nan, np.ones(2)),
-      'has 2 rows that are not finite, the first that of example_index 499',
+      'has 2 rows not finite, the first that of example_index 499',
     ),
     (np.full((1437, 2), None), 'holds Python objects'),
   ],
@@ -258,7 +258,7 @@ def test_a_subset_of_scores_that_changed_is_not_taken_for_theirs(own):
   manifest['checksums']['el2n'] = artifacts.checksum(scores)
   np.save(folder / 'el2n.npy', scores)
   (folder / 'manifest.json').write_text(json.dumps(manifest))
-  with pytest.raises(ConfigError, match='were made on other subsets') as caught:
+  with pytest.raises(ConfigError, match='saw other subsets') as caught:
     select.run(own)
   assert 'retrain/el2n_step_44_keep_max_719/run_01' in str(caught.value)
   assert running.all_bytes(own.workdir.root / 'selections') == before

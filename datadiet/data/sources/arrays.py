@@ -22,7 +22,7 @@ from datadiet.data.dataset import (
   make_dataset,
 )
 from datadiet.data.settings import DatasetSettings
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, counted
 
 _NAMES = (
   *(
@@ -243,7 +243,8 @@ def _check_images(array, key: str, num_records: int, source: str) -> None:
     )
   if shape[0] != num_records:
     raise DataDietError(
-      f'{source}: {key} has {shape[0]} images for {num_records} labels'
+      f'{source}: {key} has {counted(shape[0], "image")} for '
+      f'{counted(num_records, "label")}'
     )
 
 

@@ -9,7 +9,7 @@ from absl import logging
 
 from datadiet.data import checks, splitting
 from datadiet.data.settings import DatasetSettings
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, counted
 
 # What Pillow reads, as far as such files lie in data sets.
 EXTENSIONS = (
@@ -158,8 +158,8 @@ def find(
       )
   if not tops:
     raise DataDietError(
-      f'{source} holds {len(files)} images and no folder of a class; allowed: '
-      f'{ALLOWED}'
+      f'{source} holds {counted(len(files), "image")} and no folder of a '
+      f'class; allowed: {ALLOWED}'
     )
   return Layout({'train': ('',)})
 

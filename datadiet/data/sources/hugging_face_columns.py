@@ -10,7 +10,7 @@ import numpy as np
 from datadiet.data import checks
 from datadiet.data.label_columns import column_labels
 from datadiet.data.settings import DatasetSettings
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.runtime import extras
 
 
@@ -219,9 +219,10 @@ def ids_of(values: list, columns: Columns, where: str) -> list[str]:
   empty = [i for i, value in enumerate(values) if value in (None, '')]
   if empty:
     raise DataDietError(
-      f'{where}: {len(empty)} records, the first of them number {empty[0]}, '
-      f'have no id in the column {columns.id!r}; set config.dataset.id_key to '
-      "another column, or to 'none' to number the examples"
+      f'{where}: {counted(len(empty), "record")} without an id in the column '
+      f'{columns.id!r}, the first of them number {empty[0]}; set '
+      "config.dataset.id_key to another column, or to 'none' to number the "
+      'examples'
     )
   return list(map(str, values))
 

@@ -15,7 +15,7 @@ from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import folder_classes, folder_layout
 from datadiet.data.sources.folder_layout import EXTENSIONS
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, counted
 
 
 def load_image_folder(
@@ -176,10 +176,9 @@ def list_images(root: epath.Path) -> list[str]:
   others = [path for path in others if '/' in path]
   if others:
     logging.warning(
-      '%s: passed over %d files whose names do not end like those of images '
-      '(%s): %s',
+      '%s: passed over %s not named like images (%s): %s',
       source,
-      len(others),
+      counted(len(others), 'file'),
       ', '.join(EXTENSIONS),
       listed(others),
     )
@@ -219,10 +218,10 @@ def _tell_left_over(
       for folder, num in sorted(by_folder.items())
     )
     logging.warning(
-      '%s: left out %d images that are in no folder of a class, or in none of '
-      'the splits in use: %s',
+      '%s: left out %s in no folder of a class, or in none of the splits in '
+      'use: %s',
       source,
-      len(left),
+      counted(len(left), 'image'),
       listed(list(named)),
     )
 

@@ -225,7 +225,7 @@ def test_files_of_other_kinds_are_told_of(tmp_path, caplog):
   formats.write(tmp_path / 'c' / '.DS_Store', b'hidden')
   caplog.set_level('WARNING')
   assert load_dataset(_settings(tmp_path)).class_names == ('a', 'b')
-  assert 'passed over 1 files' in caplog.text
+  assert 'passed over 1 file not named' in caplog.text
   assert 'c/000.heic' in caplog.text
 
 
