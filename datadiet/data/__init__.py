@@ -25,7 +25,7 @@ from datadiet.runtime.memory import host_memory
 from datadiet.settings import closest
 from datadiet.workdir import storage
 
-__all__ = ['DATASETS', 'TREES', 'Dataset', 'Source', 'Split', 'load_dataset']
+__all__ = ['DATASETS', 'TFDS', 'Dataset', 'Source', 'Split', 'load_dataset']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +40,15 @@ class Source:
       `name` and `data_dir`. Others are refused with this source, and the
       decoded cache knows what it holds by these.
     encoded: whether it has files of encoded images, which can be streamed.
+    is_tree: whether it takes all that lies in `data_dir` for data, so that no
+      workdir may lie there.
   """
 
   load: Callable[..., Dataset]
   files: Callable[[DatasetSettings], epath.Path] | None = None
   settings: tuple[str, ...] = ()
   encoded: bool = False
+  is_tree: bool = False
 
 
 def _folder_files(settings: DatasetSettings) -> epath.Path:
@@ -66,25 +69,29 @@ DATASETS: dict[str, Source] = {
     cinic10.load_cinic10,
     cinic10.find_cinic10,
     ('train_splits', 'test_split', *_PICTURES),
+    is_tree=True,
   ),
   'image_folder': Source(
     image_folder.load_image_folder,
     _folder_files,
     (*_SPLITS, *_PICTURES),
     encoded=True,
+    is_tree=True,
   ),
   'arrays': Source(
-    arrays.load_arrays, arrays.find_arrays, (*_SPLITS, 'image_size')
+    arrays.load_arrays,
+    arrays.find_arrays,
+    (*_SPLITS, 'image_size'),
+    is_tree=True,
   ),
   'hugging_face': Source(
     hugging_face.load_hugging_face,
     _folder_files,
     ('label_key', 'id_key', *_SPLITS, *_PICTURES),
     encoded=True,
+    is_tree=True,
   ),
 }
-# Sources that take all that lies in `data_dir` for data.
-TREES = ('cinic10', 'image_folder', 'arrays', 'hugging_face')
 # Fields of `config.dataset` that are used whatever the source.
 _ALWAYS = (
   'name',

@@ -181,8 +181,7 @@ def _write(
       arrays['prediction'] = imported.pred_probs.argmax(-1).astype(np.int32)
     write_scores(context, run, step, arrays)
     if imported.dynamics:
-      folder = context.workdir.run('train', run) / 'dynamics'
-      path = folder / f'{artifacts.step_name(step)}.npz'
+      path = artifacts.dynamics_file(context.workdir.run('train', run), step)
       artifacts.write_npz(path, imported.dynamics)
   mean_scores.write_means(context, step)
   if held_out_probs is not None:

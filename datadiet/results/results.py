@@ -163,12 +163,12 @@ class Results:
 
     Those up to a step, where they were kept there, otherwise the last.
     """
-    folder = self.workdir.run('train', run) / 'dynamics'
-    steps = reading.numbers_in(folder, r'step_(\d+)\.npz')
+    folder = self.workdir.run('train', run)
+    steps = reading.numbers_in(folder / 'dynamics', r'step_(\d+)\.npz')
     if not steps:
       return {}
     known = step if step in steps else steps[-1]
-    arrays = artifacts.read_npz(folder / f'step_{known}.npz')
+    arrays = artifacts.read_npz(artifacts.dynamics_file(folder, known))
     return arrays | {'step': np.array(known)}
 
   @functools.cached_property

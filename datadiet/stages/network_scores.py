@@ -68,7 +68,7 @@ class NetworkScorer:
       write_scores(self._context, run, step, scores, layers)
     dynamics_names = registry.of_kind(names, registry.DYNAMICS)
     if dynamics_names:
-      path = run_folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
+      path = artifacts.dynamics_file(run_folder, step)
       dynamics: dict[str, Any] = {**artifacts.read_npz(path), 'step': step}
       scores = {
         name: score_of_dynamics(

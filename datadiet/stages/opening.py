@@ -15,7 +15,7 @@ from absl import logging
 
 from datadiet import config as config_lib
 from datadiet.config import Config
-from datadiet.data import TREES, Dataset
+from datadiet.data import DATASETS, TFDS, Dataset
 from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.runtime import processes
 from datadiet.runtime.platform import platform_of
@@ -52,7 +52,7 @@ def open_config(config: Config, workdir: Workdir) -> Config:
       or lies inside it.
     DataDietError: if its config.json is damaged.
   """
-  is_tree = config.dataset.name in TREES
+  is_tree = DATASETS.get(config.dataset.name, TFDS).is_tree
   claim.check_is_apart(workdir, config.dataset.data_dir, is_tree)
   content = claim.check_is_free(workdir)
   before = None if content is None else content['config']

@@ -113,11 +113,11 @@ def with_extra_class(dataset: Dataset, samples: np.ndarray) -> Dataset:
 
 def read_margins(context: Context) -> np.ndarray:
   """The AUM of each training, float32[NUM_DRAWS, N]; NaN if never seen."""
-  file_name = f'{artifacts.step_name(context.config.train.num_steps)}.npz'
+  step = context.config.train.num_steps
   margins = []
   for number in range(audit.NUM_DRAWS):
-    folder = context.workdir.run(GROUP, number) / 'dynamics'
-    dynamics = artifacts.read_npz(folder / file_name)
+    folder = context.workdir.run(GROUP, number)
+    dynamics = artifacts.read_npz(artifacts.dynamics_file(folder, step))
     seen = dynamics['visits'] > 0
     margins.append(np.where(seen, dynamics['margin_mean'], np.float32(np.nan)))
   return np.stack(margins)

@@ -311,7 +311,7 @@ class _WaveLoop:
 
   def _write_dynamics(self, slot: int, step: int, dynamics: Any) -> None:
     job = self._jobs[slot]
-    path = job.folder / 'dynamics' / f'{artifacts.step_name(step)}.npz'
+    path = artifacts.dynamics_file(job.folder, step)
     # The ring buffers are only needed to resume, and are in the checkpoint.
     arrays: dict[str, Any] = {
       name: array

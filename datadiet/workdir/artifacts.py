@@ -92,6 +92,11 @@ class Workdir:
     return folder if run is None else folder / run_name(run)
 
 
+def dynamics_file(run_folder: epath.Path, step: int) -> epath.Path:
+  """The file of what a run recorded of each example up to a step."""
+  return run_folder / 'dynamics' / f'{step_name(step)}.npz'
+
+
 def run_name(run: int) -> str:
   """The folder name of a run: `run_00`, `run_01`, ..."""
   return f'run_{run:02d}'
