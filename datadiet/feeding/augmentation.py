@@ -150,6 +150,48 @@ def random_flip(
   return jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
 
 
+def color_jitter(
+  images: jax.Array,
+  rng: jax.Array,
+  strength: float,
+  data_axis: str | None = None,
+) -> jax.Array:
+  """Varies brightness, contrast and saturation of each image, by dm-pix.
+
+  Args:
+    images: [batch, height, width, 3], of values from 0 to 255.
+    rng: a key.
+    strength: the largest change: of brightness, in shares of its range, and of
+      the factors of contrast and saturation from 1.
+    data_axis: the mesh axis over which the batch is split, if it is.
+
+  Returns:
+    float32 of the same shape, of values from 0 to 255.
+  """
+  import dm_pix  # Imported late: only those who ask for it need it.
+
+  keys = _own_share(
+    lambda total: jax.random.key_data(jax.random.split(rng, total)),
+    images.shape[0],
+    data_axis,
+  )
+  factors = {'lower': 1 - strength, 'upper': 1 + strength}
+
+  def vary(image: jax.Array, key: jax.Array) -> jax.Array:
+    brightness, contrast, saturation = jax.random.split(
+      jax.random.wrap_key_data(key), 3
+    )
+    image = image.astype(jnp.float32) / 255.0
+    image = dm_pix.random_brightness(brightness, image, strength)
+    image = dm_pix.random_contrast(contrast, image, **factors)
+    # Hue and saturation are of colours that there are.
+    image = jnp.clip(image, 0.0, 1.0)
+    image = dm_pix.random_saturation(saturation, image, **factors)
+    return 255.0 * image
+
+  return jax.vmap(vary)(images, keys)
+
+
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
   """How images vary in training.
@@ -159,12 +201,14 @@ class Augmentation:
     padding: pixels by which crops may shift over the edge.
     size: height and width that networks see; 0 for those of the images.
     min_area: smallest share of an image that is resized to `size`.
+    jitter: strength of `color_jitter`; 0 for none.
   """
 
   name: str
   padding: int = 0
   size: int = 0
   min_area: float = 0.08
+  jitter: float = 0.0
 
   def __call__(
     self, images: jax.Array, rng: jax.Array, data_axis: str | None = None
@@ -178,9 +222,14 @@ class Augmentation:
 
     Returns:
       [batch, height, width, channels] of the size that networks see, with
-      pixels from 0 to 255; uint8 unless they were resized.
+      pixels from 0 to 255; uint8 unless they were resized or jittered.
     """
-    return AUGMENTATIONS[self.name](self, images, rng, data_axis)
+    vary = AUGMENTATIONS[self.name]
+    if not self.jitter:
+      return vary(self, images, rng, data_axis)
+    rng, jitter_rng = jax.random.split(rng)
+    varied = vary(self, images, rng, data_axis)
+    return color_jitter(varied, jitter_rng, self.jitter, data_axis)
 
 
 def _crop_flip(how, images, rng, data_axis):

@@ -11,6 +11,7 @@ EXTRA_OF = {
   'array_record': 'stream',
   'clu': 'tfds',
   'datasets': 'export',
+  'dm_pix': 'augment',
   'gcsfs': 'gcs',
   'jinja2': 'report',
   'markupsafe': 'report',

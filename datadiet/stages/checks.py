@@ -31,6 +31,8 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
   if 'report' in stage_names:
     of_report = (name for name, of in extras.EXTRA_OF.items() if of == 'report')
     extras.require('--stages: report', *of_report)
+  if config.train.color_jitter and {'train', 'retrain'} & {*stage_names}:
+    extras.require('config.train.color_jitter', 'dm_pix')
   selects = 'select' in stage_names or 'retrain' in stage_names
   for policy in config.select.policy_names if selects else ():
     libraries = POLICIES[policy].libraries
@@ -120,7 +122,12 @@ def check_against_data(context: Context, stages: Sequence[str]) -> None:
       f'train.num_steps = {config.train.num_steps} is less than an epoch of '
       f'{per_epoch} steps; allowed: False'
     )
-  height, width, _ = dataset.image_shape
+  height, width, channels = dataset.image_shape
+  if config.train.color_jitter and channels != 3:
+    raise ConfigError(
+      f'config.train.color_jitter: {config.train.color_jitter} is not allowed '
+      f'with images of {counted(channels, "channel")}; allowed: 0'
+    )
   if config.train.crop_padding >= min(height, width):
     raise ConfigError(
       f'config.train.crop_padding: {config.train.crop_padding} is not allowed; '

@@ -54,6 +54,12 @@ class TrainSettings:
     checks.fraction,
     "For 'resized_crop_flip', the smallest share of an image that is cut out.",
   )
+  color_jitter: float = setting(
+    0.0,
+    checks.share,
+    'By how much brightness, contrast and saturation vary in training; 0 for '
+    'not at all. Of colour images.',
+  )
   label_smoothing: float = setting(
     0.0,
     checks.number(0.0, 0.99),
@@ -175,6 +181,7 @@ def augmentation_of(settings: TrainSettings, crop_size: int) -> Augmentation:
     padding=settings.crop_padding,
     size=crop_size,
     min_area=settings.min_crop_area,
+    jitter=settings.color_jitter,
   )
 
 

@@ -76,6 +76,7 @@ WRONG = {
   'train.eval_batch_size': _COUNT,
   'train.augmentation': ('flip_crop', '', None),
   'train.crop_padding': (-1, *_INTEGERS),
+  'train.color_jitter': (-0.1, 1.1, *_NUMBER),
   'train.min_crop_area': (0.0, 1.1, *_NUMBER),
   'train.label_smoothing': (-0.1, 1.0, *_NUMBER),
   'train.model_seed': _SEED,

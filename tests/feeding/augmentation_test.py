@@ -1,5 +1,7 @@
 """Tests of normalisation and augmentation."""
 
+import colorsys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,3 +167,43 @@ def test_normalised_pixels():
   assert normalised.dtype == jnp.float32
   np.testing.assert_allclose(normalised.mean((0, 1, 2)), 0, atol=1e-5)
   np.testing.assert_allclose(normalised.std((0, 1, 2)), 1, atol=1e-5)
+
+
+def test_color_jitter_is_that_of_single_images():
+  """Brightness adds, contrast scales about the mean, saturation that of HSV."""
+  images = formats.random_images(40, SIZE)
+  how = Augmentation('none', jitter=0.4)
+  found = np.asarray(how(jnp.asarray(images), jax.random.key(3)))
+  assert found.dtype == np.float32 and found.shape == images.shape
+  assert found.min() >= 0 and found.max() <= 255
+  _, rng = jax.random.split(jax.random.key(3))
+  for image, key, varied in zip(images, jax.random.split(rng, 40), found):
+    parts = jax.random.split(key, 3)
+    delta = jax.random.uniform(parts[0], (), minval=-0.4, maxval=0.4)
+    contrast, saturation = (
+      jax.random.uniform(part, (), minval=0.6, maxval=1.4) for part in parts[1:]
+    )
+    pixels = image / 255.0 + float(delta)
+    mean = pixels.mean((0, 1))
+    pixels = np.clip((pixels - mean) * float(contrast) + mean, 0, 1)
+    for expected, got in zip(pixels.reshape(-1, 3), varied.reshape(-1, 3)):
+      hue, saturated, value = colorsys.rgb_to_hsv(*expected)
+      saturated = min(saturated * float(saturation), 1.0)
+      expected = 255 * np.array(colorsys.hsv_to_rgb(hue, saturated, value))
+      np.testing.assert_allclose(got, expected, atol=0.05)
+
+
+def test_color_jitter_of_a_split_batch_is_that_of_the_whole():
+  images, how = (
+    formats.random_images(16, SIZE),
+    Augmentation('flip', jitter=0.2),
+  )
+  whole = how(jnp.asarray(images), jax.random.key(0))
+  mesh = Mesh(np.array(jax.devices()[:4]), ('data',))
+  split = jax.shard_map(
+    lambda images: how(images, jax.random.key(0), 'data'),
+    mesh=mesh,
+    in_specs=PartitionSpec('data'),
+    out_specs=PartitionSpec('data'),
+  )(jnp.asarray(images))
+  np.testing.assert_allclose(split, whole, rtol=1e-5, atol=1e-3)
