@@ -175,7 +175,7 @@ def color_jitter(
     images.shape[0],
     data_axis,
   )
-  factors = {'lower': 1 - strength, 'upper': 1 + strength}
+  low, high = 1 - strength, 1 + strength
 
   def vary(image: jax.Array, key: jax.Array) -> jax.Array:
     brightness, contrast, saturation = jax.random.split(
@@ -183,10 +183,10 @@ def color_jitter(
     )
     image = image.astype(jnp.float32) / 255.0
     image = dm_pix.random_brightness(brightness, image, strength)
-    image = dm_pix.random_contrast(contrast, image, **factors)
+    image = dm_pix.random_contrast(contrast, image, low, high)
     # Hue and saturation are of colours that there are.
     image = jnp.clip(image, 0.0, 1.0)
-    image = dm_pix.random_saturation(saturation, image, **factors)
+    image = dm_pix.random_saturation(saturation, image, low, high)
     return 255.0 * image
 
   return jax.vmap(vary)(images, keys)
