@@ -55,10 +55,9 @@ def _set_up_logging() -> None:
   """Shows this project's lines, and of the libraries' only warnings."""
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.INFO)
-  package = os.path.dirname(__file__)
 
   def is_shown(record: std_logging.LogRecord) -> bool:
-    if record.pathname.startswith(package):
+    if record.pathname.startswith(os.path.dirname(__file__)):
       return True
     return record.levelno >= std_logging.WARNING
 
