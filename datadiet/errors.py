@@ -2,7 +2,7 @@
 
 import sys
 
-# Exit codes of the program; 0 means done.
+# The program's exit codes beside 0, which means that it is done.
 EXIT_FAILED = 1
 EXIT_WRONG_SETTING = 2
 # sysexits' EX_TEMPFAIL: what launchers take for "start me again".

@@ -1,6 +1,6 @@
 """Writes a selection in a format that other tools read.
 
-    python -m datadiet.export --workdir=DIR --selection=NAME \\
+    datadiet export --workdir=DIR --selection=NAME \\
         --format=image_folder --output=PATH
 
 Exit codes: 0 done, 1 failed, 2 a wrong flag.
@@ -13,12 +13,14 @@ from absl import app, flags, logging
 from datadiet.errors import ConfigError, DataDietError, report
 from datadiet.runtime import extras
 
-if __name__ == '__main__':
-  try:
-    extras.require('python -m datadiet.export', 'pandas')
-  except DataDietError as _error:
-    sys.exit(report(_error))
+try:
+  extras.require('datadiet export', 'pandas')
+except DataDietError as _error:
+  if __name__ != '__main__':
+    raise
+  sys.exit(report(_error))
 
+from datadiet.config import command_line
 from datadiet.exporting import EXPORTS, export_selection
 from datadiet.runtime import ending
 from datadiet.workdir import storage
@@ -71,7 +73,9 @@ def main() -> None:
   """Runs the program on the command line and exits."""
   app.run(
     ending.guarded(_main, storage.as_store_error),
-    flags_parser=ending.parse_or_exit(flags.FLAGS),
+    flags_parser=ending.parse_or_exit(
+      lambda argv: command_line.parse_command(argv, __doc__)
+    ),
   )
 
 

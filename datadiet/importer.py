@@ -9,11 +9,11 @@ belong to, and how the stages that follow are set. Exit codes: 0 done, 1 failed,
 2 a wrong flag or file.
 """
 
-import sys
 from collections.abc import Sequence
 
 from absl import app, flags, logging
 
+from datadiet.config import command_line
 from datadiet.config import flags as program_flags
 from datadiet.errors import ConfigError
 from datadiet.importing import Given, import_training
@@ -45,12 +45,10 @@ _IDS = flags.DEFINE_string(
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-  """Parses all flags; `--help` tells those of this command."""
-  if {'--help', '-h', '-help'} & {*argv}:
-    print(__doc__)
-    for flag in flags.FLAGS.flags_by_module_dict()[__name__]:
-      print(f'  --{flag.name}: {flag.help}')
-    sys.exit(0)
+  """Parses all flags; `--help` shows those of this command."""
+  own = (_LOGITS, _PROBS, _LOSSES, _FEATURES, _HELD_OUT_PROBS, _IDS)
+  names = ['config', 'workdir', *(flag.name for flag in own)]
+  command_line.show_help_if_asked(argv, __doc__, names)
   return program_flags.parse(argv)
 
 

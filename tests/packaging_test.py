@@ -192,4 +192,4 @@ runpy.run_module('datadiet.export', run_name='__main__')
   ended = run_without_extras(tmp_path, script)
   (line,) = ended.stderr.splitlines()
   assert ended.returncode == 1
-  assert 'python -m datadiet.export needs pandas' in line
+  assert 'datadiet export needs pandas' in line

@@ -111,6 +111,8 @@ PROCESSES = (
   'browser',
   'browser_install_test.py',
   'config/flags_test.py',
+  'config/help_test.py::test_a_wrong_command',
+  'config/help_test.py::test_every_command',
   'config/help_test.py::test_help_shows',
   'config/sweep_test.py::test_a_number_without',
   'config/sweep_test.py::test_a_sweep_by_the_command_line',

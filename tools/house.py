@@ -189,6 +189,15 @@ def draw_since(commit: str) -> str:
   )
 
 
+def summary_of(room: str) -> str:
+  """What a room is for: the first line of its docstring."""
+  path = PACKAGE / room / '__init__.py'
+  if not path.exists():
+    path = PACKAGE / f'{room}.py'
+  docstring = ast.get_docstring(ast.parse(path.read_text())) or ''
+  return docstring.partition('\n')[0]
+
+
 def draw() -> str:
   """The map, as lines of text."""
   found, counts = arrows(), lines()
@@ -196,7 +205,10 @@ def draw() -> str:
   for number, floor in enumerate(FLOORS):
     for room in floor:
       used = ' '.join(other for other in rooms() if other in found[room])
-      text.append(f'{number:2}  {room:15} {counts[room]:6,}  {used}'.rstrip())
+      text.append(
+        f'{number:2}  {room:15} {counts[room]:6,}  {summary_of(room)}'
+      )
+      text.append(f'{"":28}{used}'.rstrip())
   num_arrows = sum(map(len, found.values()))
   total = sum(counts[room] for room in rooms())
   text += [

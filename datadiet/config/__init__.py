@@ -1,4 +1,4 @@
-"""The settings: checked before data is read or code compiled, and resolved."""
+"""All sections of settings together, checked and resolved before any work."""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,6 +17,7 @@ from datadiet.errors import ConfigError
 from datadiet.models import ALIASES as MODEL_ALIASES
 from datadiet.models import MODELS
 from datadiet.scoring import registry
+from datadiet.scoring.score import OF_A_FUNCTION
 from datadiet.selection.policies import ALIASES as POLICY_ALIASES
 from datadiet.selection.policies import POLICIES
 from datadiet.selection.settings import split_policy
@@ -100,7 +101,35 @@ def check(
     if name not in values:
       raise ConfigError(f'config.{name} is missing; allowed: {field.allowed}')
     check_value(name, values[name], field)
-  check_together(from_values(of, config.to_dict()), stages)
+  check_together(_with_own_names(from_values(of, config.to_dict())), stages)
+
+
+def _with_own_names(config: Config) -> Config:
+  """Replaces the predecessor's names by those that they stand for."""
+  model, score, select = config.model, config.score, config.select
+  return dataclasses.replace(
+    config,
+    model=dataclasses.replace(
+      model, name=MODEL_ALIASES.get(model.name, model.name)
+    ),
+    score=dataclasses.replace(score, names=_own_scores(score.names)),
+    select=dataclasses.replace(
+      select,
+      scores=_own_scores(select.scores),
+      policies=tuple(map(_own_policy, select.policies)),
+    ),
+  )
+
+
+def _own_scores(names: Iterable[str]) -> tuple[str, ...]:
+  """Each score once; names may have a step, such as 'el2n@7800'."""
+  return tuple(dict.fromkeys(map(registry.own_name, names)))
+
+
+def _own_policy(asked: str) -> str:
+  policy, score = split_policy(asked)
+  name = POLICY_ALIASES.get(policy, policy)
+  return name if score is None else f'{name}:{registry.own_name(score)}'
 
 
 # What plugins add to: what it is, and its entries by name.
@@ -132,6 +161,13 @@ def load_plugins(names: Iterable[str]) -> None:
           f'config.plugins: {", ".join(names)} replaces the {what} {name!r}; '
           f'allowed: a name that no {what} has'
         )
+  for name, score in registry.SCORES.items():
+    if name not in before['score'] and score.function is None:
+      raise ConfigError(
+        f'config.plugins: {", ".join(names)} adds the score {name!r} of kind '
+        f'{score.kind!r}, which nothing would compute; allowed: scores of kind '
+        f'{", ".join(OF_A_FUNCTION)}, with a function'
+      )
 
 
 def check_value(name: str, value: Any, field: Setting) -> None:
@@ -197,19 +233,7 @@ def resolve(
   """
   if not isinstance(config, Config):
     config = from_values(Config, config.to_dict())
-  model, score, select = config.model, config.score, config.select
-  config = dataclasses.replace(
-    config,
-    model=dataclasses.replace(
-      model, name=MODEL_ALIASES.get(model.name, model.name)
-    ),
-    score=dataclasses.replace(score, names=registry.resolve(score.names)),
-    select=dataclasses.replace(
-      select,
-      scores=registry.resolve_selected(select.scores),
-      policies=tuple(map(_resolved_policy, select.policies)),
-    ),
-  )
+  config = _with_own_names(config)
   if not config.train.num_epochs:
     return _resolve_steps(config)
   if not steps_per_epoch:
@@ -219,14 +243,6 @@ def resolve(
   config = dataclasses.replace(config, train=train)
   check_steps(config, stages)
   return _resolve_steps(config)
-
-
-def _resolved_policy(asked: str) -> str:
-  policy, score = split_policy(asked)
-  name = POLICY_ALIASES.get(policy, policy)
-  if score is None:
-    return name
-  return f'{name}:{registry.resolve_selected((score,))[0]}'
 
 
 def _resolve_steps(config: Config) -> Config:

@@ -11,7 +11,13 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from datadiet.config import FIELDS, experiments, flatten, load_plugins
+from datadiet.config import (
+  FIELDS,
+  command_line,
+  experiments,
+  flatten,
+  load_plugins,
+)
 from datadiet.config.help import help_text
 from datadiet.errors import ConfigError
 from datadiet.settings import closest
@@ -121,10 +127,8 @@ def given(needs_workdir: bool = True) -> Given:
 
 # Of these any option is a setting; what it may be is checked with the others.
 _GROUPS = tuple(name for name, field in FIELDS.items() if field.is_group)
-_HELP = re.compile('--?(help|helpfull|helpshort|h)(=true)?')
 # --config.train.num_runs=3, -config.train.num_runs 3, --noconfig.retrain.full.
 _OVERRIDE = re.compile(r'^--?(?:no)?config\.([^=]*)(=|$)')
-_WRONG_VALUE = re.compile(r'^flag --([\w.]+)=(.*?): (.*)$', re.DOTALL)
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -148,7 +152,7 @@ def parse(argv: Sequence[str]) -> list[str]:
       '--config is given more than once; allowed: one experiment, and '
       '--config.SECTION.FIELD=VALUE'
     )
-  if any(_HELP.fullmatch(argument) for argument in arguments):
+  if command_line.asks_for_help(arguments):
     named = _value_of('config.plugins', arguments).strip('(),')
     load_plugins([name.strip(' \'"') for name in named.split(',') if name])
     print(_help())
@@ -162,13 +166,16 @@ def parse(argv: Sequence[str]) -> list[str]:
   try:
     rest = flags.FLAGS(list(argv))
   except flags.UnrecognizedFlagError as error:
-    raise ConfigError(_unknown_flag(error.flagname)) from error
+    name = error.flagname
+    if name.startswith('config.'):  # Without --config no setting is a flag.
+      raise ConfigError(_missing_config()) from error
+    raise ConfigError(command_line.unknown_flag(name)) from error
   except flags.IllegalFlagValueError as error:
-    raise ConfigError(_wrong_value(error, path)) from error
+    raise ConfigError(command_line.wrong_value(error, path)) from error
   except flags.Error as error:
-    raise ConfigError(_one_line(str(error))) from error
+    raise ConfigError(command_line.one_line(str(error))) from error
   except Exception as error:  # A config file may raise anything.
-    raise ConfigError(_config_file_error(error, path)) from error
+    raise ConfigError(command_line.config_file_error(error, path)) from error
   _check_config(flags.FLAGS['config'].value, path)
   _split_names(flags.FLAGS['config'].value)
   return rest
@@ -254,7 +261,9 @@ def _check_config(config: object, path: str | None) -> None:
     # raises the error on any use.
     hasattr(config, 'items')
   except OSError as error:
-    raise ConfigError(_one_line(f'--config: {path}: {error}')) from error
+    raise ConfigError(
+      command_line.one_line(f'--config: {path}: {error}')
+    ) from error
   raise ConfigError(
     f'--config: get_config() of {path} must return a '
     f'ml_collections.ConfigDict; it returned {config!r:.100}'
@@ -275,18 +284,6 @@ def _check_setting(name: str) -> None:
   raise ConfigError(f'config.{name} is not a setting{closest(name, FIELDS)}')
 
 
-def _unknown_flag(name: str) -> str:
-  """The error for an unknown flag, with the closest flag or setting."""
-  if name.startswith('config.'):  # Without --config no setting is a flag.
-    return _missing_config()
-  hint = closest(name, [flag.name for flag in _own_flags()] + ['verbosity'])
-  meant = [full for full in FIELDS if name in (full, full.split('.')[-1])]
-  if meant:
-    full = f'--config.{meant[0]}'
-    hint = closest(full, [full])
-  return f'--{name} is not a flag{hint}'
-
-
 def _missing_config() -> str:
   workdir = _value_of('workdir', _ARGV) or '--workdir'
   return (
@@ -296,55 +293,8 @@ def _missing_config() -> str:
   )
 
 
-def _own_flags() -> list[flags.Flag]:
-  """The flags defined in this program."""
-  return flags.FLAGS.flags_by_module_dict()[__name__]
-
-
 def _help() -> str:
   return help_text(
-    [(flag.name, flag.default, flag.help) for flag in _own_flags()],
+    [(flag.name, flag.default, flag.help) for flag in command_line.own_flags()],
     experiments.shipped(),
   )
-
-
-def _wrong_value(error: Exception, path: str | None) -> str:
-  match = _WRONG_VALUE.match(str(error))
-  name, value, reason = match.groups() if match else ('', '', str(error))
-  setting = name.removeprefix('config.')
-  if setting in FIELDS:
-    return (
-      f'config.{setting}: {value!r} is not allowed; allowed: '
-      f'{FIELDS[setting].allowed}'
-    )
-  if name == 'config':
-    return _config_file_error(error, path)
-  return _one_line(f'--{name}: {value!r} is not allowed; {reason}')
-
-
-def _config_file_error(error: BaseException, path: str | None) -> str:
-  """Names the file, the line where it went wrong, and the reason."""
-  # ml_collections wraps some errors in others that quote the traceback.
-  chain = [error]
-  while following := chain[-1].__cause__ or chain[-1].__context__:
-    chain.append(following)
-  cause = next((one for one in reversed(chain) if _line_in(path, one)), error)
-  line = _line_in(path, cause)
-  where = f'{path}, line {line}' if line else path
-  return _one_line(f'--config: {where}: {type(cause).__name__}: {cause}')
-
-
-def _line_in(path: str | None, error: BaseException) -> int | None:
-  """The last line of a file that an error went through, or None."""
-  if isinstance(error, SyntaxError) and error.filename == path:
-    return error.lineno
-  line, frame = None, error.__traceback__
-  while frame is not None:
-    if frame.tb_frame.f_code.co_filename == path:
-      line = frame.tb_lineno
-    frame = frame.tb_next
-  return line
-
-
-def _one_line(text: str) -> str:
-  return ' '.join(text.split())

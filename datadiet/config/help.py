@@ -17,6 +17,10 @@ Finds out which training examples matter: train, score, select, retrain.
   python -m datadiet.main --config=EXPERIMENT --workdir=DIR \\
     [--config.SECTION.FIELD=VALUE ...]
 
+Other commands: `datadiet import` makes a workdir of what another training left,
+`datadiet export` writes a selection in a format that other tools read; each has
+a --help of its own.
+
 Tuples are given as 1,2 or (1,2); what is given twice counts the last time.
 """
 

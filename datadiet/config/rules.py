@@ -6,13 +6,11 @@ from typing import Any
 from datadiet.config.sections import Config
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.order import enough_runs
-from datadiet.models import ALIASES as MODEL_ALIASES
 from datadiet.models import option_names
 from datadiet.scoring import registry
 from datadiet.scoring.loss_trajectories import MIN_STEPS
 from datadiet.selection import POLICIES, check_policy
 from datadiet.selection.budgets import BALANCED, DIFFICULTY
-from datadiet.selection.policies import ALIASES as POLICY_ALIASES
 from datadiet.settings import check_options, closest
 from datadiet.training.optimizer import check_schedule
 from datadiet.workdir.tables import STAGES
@@ -119,7 +117,7 @@ def _check_left_out(config: Config) -> None:
 
 
 def _check_model(config: Config) -> None:
-  name = MODEL_ALIASES.get(config.model.name, config.model.name)
+  name = config.model.name
   try:
     check_options(f'model {name!r}', config.model.options, option_names(name))
   except DataDietError as error:
@@ -149,7 +147,7 @@ def _check_schedule(config: Config) -> None:
 
 def _check_scores(config: Config) -> None:
   """Checks the settings that scores need."""
-  names = registry.resolve(config.score.names)
+  names = config.score.names
   leaves_out = config.train.leaves_out
   if leaves_out and not registry.of_kind(names, registry.FORWARD):
     setting = 'folds' if config.train.folds else 'subset_fraction below 1'
@@ -191,9 +189,9 @@ def _check_scores(config: Config) -> None:
 
 
 def _check_is_known(selected: str) -> None:
-  """Refuses what is the name of no score."""
+  """Refuses an item of select.scores that names no score."""
   score, _ = registry.split_step(selected)
-  known = (*registry.SCORES, *registry.ALIASES)
+  known = registry.SCORES
   if score not in known:
     raise ConfigError(
       f'config.select.scores: {selected!r} is not allowed; allowed: one of '
@@ -203,23 +201,23 @@ def _check_is_known(selected: str) -> None:
 
 
 def _check_selection(config: Config) -> None:
-  scored = registry.resolve(config.score.names)
+  scored = config.score.names
   for selected in config.select.all_scores:
     _check_is_known(selected)
-    score, _ = registry.split_step(registry.resolve_selected([selected])[0])
+    score, _ = registry.split_step(selected)
     if score not in scored and not config.select.scores_path:
       raise ConfigError(
         f'config.select.scores: {score!r} is not computed; allowed: one of '
         f'score.names = {", ".join(scored)}'
       )
   for policy in config.select.policy_names:
-    needs = POLICIES[POLICY_ALIASES.get(policy, policy)].needs
+    needs = POLICIES[policy].needs
     if 'mean_confidence' in needs and 'mean_confidence' not in scored:
       raise ConfigError(
         f'config.score.names: the policy {policy!r} needs mean_confidence; '
         'allowed: with it in score.names'
       )
-    changes = POLICIES[POLICY_ALIASES.get(policy, policy)].epochs
+    changes = POLICIES[policy].epochs
     if changes and config.select.class_budget:
       name, value, allowed = 'class_balanced', 'True', 'False'
       if config.select.budget:
@@ -257,8 +255,7 @@ def _check_own_scores(config: Config) -> None:
   for policy, score in select.methods:
     if score is None:
       continue
-    name = POLICY_ALIASES.get(policy, policy)
-    reads = 'scores' in POLICIES[name].needs or select.budget == DIFFICULTY
+    reads = 'scores' in POLICIES[policy].needs or select.budget == DIFFICULTY
     if not reads or select.scores_path:
       reason = 'reads no score' if not reads else 'reads select.scores_path'
       raise ConfigError(
@@ -284,7 +281,7 @@ def _check_budget(config: Config) -> None:
     )
   for selected in () if select.scores_path else select.all_scores:
     name, _ = registry.split_step(selected)
-    if registry.SCORES[registry.resolve([name])[0]].higher_is == 'neither':
+    if registry.SCORES[name].higher_is == 'neither':
       raise ConfigError(
         f'config.select.scores: {selected!r}, of which no end is hard, is not '
         "allowed with select.budget='difficulty'; allowed: other scores"
@@ -294,10 +291,7 @@ def _check_budget(config: Config) -> None:
 def _check_embeddings(config: Config) -> None:
   """Refuses embeddings that no policy looks at."""
   select = config.select
-  policies = [
-    POLICIES[POLICY_ALIASES.get(policy, policy)]
-    for policy in select.policy_names
-  ]
+  policies = [POLICIES[policy] for policy in select.policy_names]
   if select.embeddings and not any(one.embeddings for one in policies):
     raise ConfigError(
       f'config.select.embeddings: {select.embeddings!r} is not allowed with '
@@ -316,7 +310,7 @@ def _check_embeddings(config: Config) -> None:
 
 def policy_options(policy: str, options: Mapping[str, Any]) -> dict[str, Any]:
   """The options among `config.select.options` that a policy has."""
-  known = POLICIES[POLICY_ALIASES.get(policy, policy)].options
+  known = POLICIES[policy].options
   return {name: value for name, value in options.items() if name in known}
 
 

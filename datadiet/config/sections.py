@@ -36,8 +36,8 @@ class Config:
   plugins: tuple[str, ...] = setting(
     (),
     checks.each(checks.name),
-    'Modules that add models, scores, policies, data sets or schedules; of the '
-    'current folder too.',
+    'Modules that add models, scores, policies, data sets, schedules or '
+    'sections of the report; of the current folder too.',
     free=True,
   )
   compilation_cache_dir: str = setting(

@@ -35,7 +35,7 @@ _LISTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Child:
-  """One combination.
+  """One combination of the values that a sweep tries.
 
   Attributes:
     index: its number, from 0.

@@ -44,7 +44,7 @@ CHIPS: dict[str, Chip] = {
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-  """Chips that are not there.
+  """TPU chips to compile for; this host need not have them.
 
   Attributes:
     name: as given, such as 'v5e:2x4'.

@@ -101,7 +101,7 @@ def shape_of(name: str, given: tuple[int, ...]) -> DataShape:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """One of them.
+  """One program that the experiment would compile and run.
 
   Attributes:
     name: for people.

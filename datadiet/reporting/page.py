@@ -173,6 +173,12 @@ def check_sections() -> None:
     DataDietError: names the section, and what is wrong with it.
   """
   environment = _environment()
+  for name, section in sections.SHIPPED.items():
+    if sections.SECTIONS.get(name) is not section:
+      raise DataDietError(
+        f'a plugin replaces the section {name!r} of the report; allowed: a '
+        'name that no section has'
+      )
   for name, section in sections.SECTIONS.items():
     if not re.fullmatch(r'[A-Za-z][\w-]*', name):
       raise DataDietError(

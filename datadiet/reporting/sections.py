@@ -325,3 +325,5 @@ SECTIONS: dict[str, Section] = {
   'cost': Section('Cost', 'cost.html', cost_context),
   'redundancy': Section('Redundancy', 'redundancy.html', redundancy_context),
 }
+# Those of this package, which plugins may not replace.
+SHIPPED = dict(SECTIONS)

@@ -142,19 +142,16 @@ def resolve(names: Iterable[str]) -> tuple[str, ...]:
   return tuple(resolved)
 
 
+def own_name(selected: str) -> str:
+  """The name that an alias stands for, with its step, if it has one."""
+  name, at, step = selected.partition('@')
+  return f'{ALIASES.get(name, name)}{at}{step}'
+
+
 def split_step(selected: str) -> tuple[str, int | None]:
   """'el2n@7800' as ('el2n', 7800); no step for a name alone."""
   name, _, step = selected.partition('@')
   return name, int(step) if step else None
-
-
-def resolve_selected(scores: Iterable[str]) -> tuple[str, ...]:
-  """As `resolve`, for names that may have a step, such as 'el2n@7800'."""
-  resolved = []
-  for score in scores:
-    name, at, step = score.partition('@')
-    resolved.append(f'{resolve([name])[0]}{at}{step}')
-  return tuple(dict.fromkeys(resolved))
 
 
 def of_kind(names: Iterable[str], *kinds: str) -> tuple[str, ...]:

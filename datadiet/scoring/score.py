@@ -15,8 +15,8 @@ DATA = 'data'  # The images alone.
 TRAJECTORY = 'trajectory'  # Other scores of a run at all its scored steps.
 HELD_OUT = 'held_out'  # Runs that trained on subsets of the data.
 # A score of these kinds is a function; the others have a module of their own.
-_OF_A_FUNCTION = (FORWARD, DYNAMICS, DATA)
-_KINDS = (*_OF_A_FUNCTION, GRADIENT, TRAJECTORY, HELD_OUT)
+OF_A_FUNCTION = (FORWARD, DYNAMICS, DATA)
+_KINDS = (*OF_A_FUNCTION, GRADIENT, TRAJECTORY, HELD_OUT)
 
 # The settings that scores of a kind depend on, by their key in manifests.
 _DTYPE = {'dtype': 'score.dtype'}
@@ -83,11 +83,11 @@ class Score:
       raise DataDietError(
         f'a score cannot need {unknown[0]!r}; allowed: {FEATURES}, {WINDOWS}'
       )
-    if (self.kind in _OF_A_FUNCTION) != (self.function is not None):
+    if (self.kind in OF_A_FUNCTION) != (self.function is not None):
       has = 'no' if self.function is None else 'a'
       raise DataDietError(
         f'a score of kind {self.kind!r} has {has} function; those of kind '
-        f'{", ".join(_OF_A_FUNCTION)} have one, the others have a module'
+        f'{", ".join(OF_A_FUNCTION)} have one, the others have a module'
       )
 
   @property

@@ -1,4 +1,4 @@
-"""Policies that choose which examples to keep; numpy only."""
+"""Policies that choose which examples to keep; numpy and scipy."""
 
 from datadiet.selection.budgets import BUDGETS, can_balance, class_budgets
 from datadiet.selection.interface import EMBEDDINGS, Policy, SelectionInputs

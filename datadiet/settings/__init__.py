@@ -1,4 +1,4 @@
-"""The description of a setting: its default, its check, and a line of help."""
+"""What a setting is: its default, check and line of help; and plugins."""
 
 from datadiet.settings.checks import Check
 from datadiet.settings.names import HIGHER_IS, check_options, closest

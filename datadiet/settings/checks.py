@@ -112,7 +112,7 @@ def one_of(
 
   return Check(
     lambda value: isinstance(value, str) and value in known(),
-    lambda: 'one of ' + ', '.join(name or "''" for name in known()),
+    lambda: 'one of ' + ', '.join(name or "''" for name in _now(names)),
     known,
   )
 

@@ -185,7 +185,7 @@ def _check_selected(context: Context) -> None:
 
 
 def _check_trainable(context: Context) -> None:
-  """Refuses training nothing."""
+  """Refuses a `train.trainable` that matches no parameter."""
   trainable = context.config.train.trainable
   if trainable == ALL:
     return

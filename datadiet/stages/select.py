@@ -206,7 +206,7 @@ def _quotas(context: Context, selection: PlannedSelection) -> np.ndarray | None:
 
 
 def _of_network(context: Context, step: int, name: str) -> np.ndarray:
-  """Features or predictions of a network, or the user's own features.
+  """An array that policies look at, of the first run or of the user's file.
 
   Those of the first run: features of several networks have no common axes.
   """

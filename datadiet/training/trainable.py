@@ -51,10 +51,11 @@ def path_of(path: tuple[Any, ...]) -> str:
 
 
 def resting_norms(trainable: str) -> contextlib.AbstractContextManager:
-  """Within it, batch norm that is not trained keeps its running statistics.
+  """A context in which batch norm outside the trained part does not move.
 
-  In training too: else what the trained part gets, and what the network
-  computes afterwards, would change with each batch.
+  It uses its running statistics and keeps them, in training too: else what the
+  trained part gets, and what the network computes afterwards, would change with
+  each batch.
   """
   if trainable == ALL:
     return contextlib.nullcontext()

@@ -1,4 +1,6 @@
-"""A lock on a local file that ends with its process and names its holder.
+"""The lock that keeps two programs out of one workdir at the same time.
+
+It is on a local file, ends with its process and names its holder.
 
 The library filelock was looked at: its lock names nobody and leaves its file
 behind, and where a network file system cannot lock it falls back to a file that

@@ -1,6 +1,8 @@
 """Tests that a setting is one line, and that --help shows them all."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -62,3 +64,47 @@ def test_help_shows_what_a_plugin_adds(tmp_path):
   assert (done.returncode, done.stderr) == (0, '')
   assert 'every_other: stride=2, ' in done.stdout
   assert 'staircase' in done.stdout
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'shown'),
+  [
+    (['datadiet', '--help'], ('--compile_for', '--data_shape', '--config.tra')),
+    (['datadiet', 'import', '--help'], ('--logits: ', '--config: ')),
+    (['datadiet', 'export', '--help'], ('--selection: ', '--output: ')),
+    (['datadiet.importer', '--help'], ('--logits: ', '--config: ')),
+    (['datadiet.export', '-h'], ('--selection: ', '--output: ')),
+  ],
+)
+def test_every_command_has_a_help_of_its_own(arguments, shown, tmp_path):
+  done = _run(arguments, tmp_path)
+  assert (done.returncode, done.stderr) == (0, '')
+  assert all(text in done.stdout for text in shown)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'told'),
+  [
+    (['datadiet', '--compile_fr=x'], 'did you mean compile_for?'),
+    (['datadiet', 'exprot'], 'allowed: import, export, or none to run'),
+    (['datadiet', 'import', '--logit=x'], 'did you mean logits?'),
+    (['datadiet', 'export', '--formt=x'], 'did you mean format?'),
+    (['datadiet.export', '--run=x'], "--run: 'x' is not allowed; "),
+  ],
+)
+def test_a_wrong_command_line_is_one_sentence(arguments, told, tmp_path):
+  done = _run(arguments, tmp_path)
+  assert done.returncode == 2
+  (line,) = done.stderr.splitlines()
+  assert line.startswith('datadiet: ') and told in line
+
+
+def _run(arguments, folder):
+  return subprocess.run(
+    [sys.executable, '-m', *arguments],
+    cwd=running.REPOSITORY,
+    env=running.environment(folder),
+    capture_output=True,
+    text=True,
+    check=False,
+  )

@@ -81,7 +81,9 @@ def _history(visits, seen, index):
 
 
 def _check(name, arrays, visits, seen, expected):
-  found = scores.score_of_dynamics(scores.SCORES[name].function, arrays)
+  found = scores.score_of_dynamics(
+    scores.DYNAMICS_SCORES[name].function, arrays
+  )
   assert found.dtype == np.float32
   assert found.shape == (_NUM_EXAMPLES,)
   assert np.isnan(found[-1])  # Never seen: no score, not 'never learned'.

@@ -103,6 +103,11 @@ def start(tmp_path, monkeypatch):
     ('score(None)', _BY_SCORE, "kind 'forward' has no function"),
     ("score(len, kind='gradient')", _BY_SCORE, "kind 'gradient' has a functi"),
     (
+      "score(None, kind='trajectory', made_of='el2n')",
+      _BY_SCORE,
+      "adds the score 'mine' of kind 'trajectory', which nothing would compute",
+    ),
+    (
       "score(len, needs=frozenset({'feature'}))",
       _BY_SCORE,
       "cannot need 'feature'",
@@ -201,6 +206,10 @@ def test_wrong_code_is_one_sentence_before_training(
     (
       "SECTIONS['mine'] = Section('A', '{% for %}', dict)",
       "the template of the section 'mine' of the report cannot be read: ",
+    ),
+    (
+      "SECTIONS['summary'] = Section('A', '<p>', dict)",
+      "a plugin replaces the section 'summary' of the report",
     ),
     (
       "SECTIONS['mine'] = Section('A', 'none.html', dict)",
