@@ -84,12 +84,15 @@ def too_little_known(
   enough = enough_accuracy(labels)
   if accuracy >= enough:
     return None
-  if pred_probs is not None and groups_are_apart(pred_probs, labels):
-    return None
+  both, then = '', 'train by folds (config.train.folds)'
+  if pred_probs is not None:
+    if groups_are_apart(pred_probs, labels):
+      return None
+    both = ', and do not tell two groups of labels apart'
+    then = 'look at the ranking'
   return (
     f'The networks agree with {100 * accuracy:.0f} % of the labels of '
-    f'{of_what}, and do not tell two groups of labels apart: below '
-    f'{100 * enough:.0f} % far too many would be declared wrong. So labels are '
-    'ranked but not counted; train longer, or, if so many labels are wrong, '
-    'look at the ranking'
+    f'{of_what}{both}: below {100 * enough:.0f} % far too many would be '
+    'declared wrong. So labels are ranked but not counted; train longer, or, '
+    f'if so many labels are wrong, {then}'
   )
