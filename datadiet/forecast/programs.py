@@ -23,7 +23,8 @@ from datadiet.stages.context import Context
 from datadiet.training.trainer import Trainer
 from datadiet.workdir.artifacts import Workdir
 
-# Examples of a chunk and chip where the config leaves it to the device.
+# Examples of a chunk and chip where the config leaves it to the device's
+# memory; TPUs have a number of their own.
 _GRADIENT_CHUNK = 256
 
 
@@ -203,7 +204,7 @@ def _scoring(context: Context, devices: list[Any]) -> Iterator[Program]:
   )
   for group, num_networks in passes.items():
     engine = network_scores.make_engine(context, group, mesh)
-    if network_scores.is_fitted(score, group):
+    if network_scores.is_fitted(score, group) and mesh.platform != 'tpu':
       engine.use_chunks_of(_GRADIENT_CHUNK * len(devices))
     variables = due.network_shapes(context)
     if UNCLOG in group:

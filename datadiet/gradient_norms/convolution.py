@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from datadiet.gradient_norms import cost
+from datadiet.gradient_norms.flat import flat_squared_norm
 from datadiet.gradient_norms.products import product_squared_norm, sum_dtype
 
 
@@ -33,6 +34,7 @@ class ConvGeometry:
     kernel_shape: taps along each spatial axis.
     output_shape: positions along each spatial axis.
     padded_shape: of the padded and dilated input.
+    input_shape: of the input as it is.
     site_shape: what the cost model needs.
     precision: of the products, as the convolution asks for.
   """
@@ -46,6 +48,7 @@ class ConvGeometry:
   kernel_shape: tuple[int, ...]
   output_shape: tuple[int, ...]
   padded_shape: tuple[int, ...]
+  input_shape: tuple[int, ...]
   site_shape: cost.SiteShape
   precision: Any
 
@@ -85,6 +88,7 @@ class ConvGeometry:
       kernel_shape=kernel_shape,
       output_shape=output_shape,
       padded_shape=padded_shape,
+      input_shape=tuple(data[d] for d in numbers.lhs_spec[2:]),
       site_shape=site_shape,
       precision=params['precision'],
     )
@@ -96,7 +100,10 @@ class ConvGeometry:
       self.dimension_numbers.lhs_spec[2:], self.padding, self.input_dilation
     ):
       padding[d] = (low, high, dilation - 1)
-    data = lax.pad(data, jnp.zeros((), data.dtype), padding)
+    return self.grouped_input(lax.pad(data, jnp.zeros((), data.dtype), padding))
+
+  def grouped_input(self, data: jax.Array) -> jax.Array:
+    """[groups, images, *spatial, channels in a group], as it is."""
     return self._grouped(data, self.dimension_numbers.lhs_spec)
 
   def grouped_cotangent(self, cotangent: jax.Array) -> jax.Array:
@@ -130,13 +137,15 @@ def conv_squared_norm(
     data: the convolution's input, in its own layout.
     cotangent: the output's cotangent, in its own layout.
     geometry: of the convolution.
-    form: 'direct', 'gram' or 'shifted_gram'.
+    form: 'direct', 'gram', 'shifted_gram' or, where `is_flat`, 'flat'.
 
   Returns:
     float32[].
   """
-  data = geometry.padded_input(data)
   cotangent = geometry.grouped_cotangent(cotangent)
+  if form == 'flat':
+    return flat_squared_norm(geometry.grouped_input(data), cotangent, geometry)
+  data = geometry.padded_input(data)
   if form == 'direct':
     return _direct(data, cotangent, geometry)
   if form == 'shifted_gram':

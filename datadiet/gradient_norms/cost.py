@@ -15,10 +15,20 @@ its squared Frobenius norm is any of
 Forming P of a convolution costs a copy of T K numbers; the matrices of the
 gram forms are written and read again, T^2 or S^2 numbers each. Rows taken from
 a table by index have forms of their own.
+
+On TPUs, where moving numbers into another layout costs more than most products,
+the form is that of the nearest site in a table made by their compiler
+(tpu_costs.json, by `tools/site_costs.py`), with one form more, see `flat`.
 """
 
 import dataclasses
+import functools
+import json
+import math
+from pathlib import Path
 
+# Platform -> its table.
+TABLES = {'tpu': Path(__file__).with_name('tpu_costs.json')}
 # The cost of moving one number through memory, in multiply-adds of a matrix
 # product. Chosen on CPU so that the fastest form is picked for the convolutions
 # of ResNet-18 and -50; at most of them the forms are far apart.
@@ -72,10 +82,50 @@ def form_costs(shape: SiteShape) -> dict[str, float]:
   return {form: shape.num_groups * cost for form, cost in costs.items()}
 
 
-def cheapest_form(shape: SiteShape) -> str:
-  """The name of the form that costs least at a site of this shape."""
+def cheapest_form(
+  shape: SiteShape, platform: str = 'cpu', has_flat: bool = False
+) -> str:
+  """The name of the form that costs least at a site of this shape.
+
+  Args:
+    shape: of the site.
+    platform: what it is to run on, 'cpu', 'gpu' or 'tpu'.
+    has_flat: whether the form 'flat' applies; only a table can choose it.
+  """
   costs = form_costs(shape)
+  if platform in TABLES and shape.num_positions > 1:
+    costs = _nearest_costs(shape, TABLES[platform], has_flat) or costs
   return min(costs, key=lambda form: costs[form])
+
+
+def _nearest_costs(
+  shape: SiteShape, path: Path, has_flat: bool
+) -> dict[str, float]:
+  """The costs of the most similar site of a table to which as much applies."""
+
+  def distance(known: SiteShape) -> float:
+    sizes = ('num_groups', 'num_positions', 'patch_size', 'num_outputs')
+    return sum(
+      abs(
+        math.log2(max(1, getattr(known, size)) / max(1, getattr(shape, size)))
+      )
+      for size in sizes
+    )
+
+  alike = [
+    (distance(known), costs)
+    for known, costs in _table(path)
+    if (known.num_taps > 1) == (shape.num_taps > 1)
+    and ('flat' in costs) == has_flat
+  ]
+  return min(alike, key=lambda found: found[0])[1] if alike else {}
+
+
+@functools.cache
+def _table(path: Path) -> list[tuple[SiteShape, dict[str, float]]]:
+  """The sites of a table: (shape, form -> cycles)."""
+  content = json.loads(path.read_text())
+  return [(SiteShape(**row['site']), row['cycles']) for row in content['sites']]
 
 
 def gathers_by_index(num_positions: int, num_rows: int, row_size: int) -> bool:

@@ -17,6 +17,7 @@ from jax import lax
 
 from datadiet.gradient_norms import cost
 from datadiet.gradient_norms.convolution import ConvGeometry, conv_squared_norm
+from datadiet.gradient_norms.flat import is_flat
 from datadiet.gradient_norms.products import (
   product_squared_norm,
   squared_sum,
@@ -32,11 +33,13 @@ class Rule:
     form: the form's name in the cost model, or 'index_gram' for gathers.
     data_operand: position of x among the equation's operands.
     squared_norm: (x, dy) -> scalar.
+    platform: what it is to run on, 'cpu', 'gpu' or 'tpu'.
   """
 
   form: str
   data_operand: int
   squared_norm: Callable[[Any, Any], jax.Array]
+  platform: str = 'cpu'
 
 
 @jax.custom_vjp
@@ -97,28 +100,30 @@ def bind_site(
     if jnp.issubdtype(data.dtype, jnp.inexact):
       _, pullback = jax.vjp(lambda data: operation(data, weight), data)
       (data_cotangent,) = pullback(cotangent)
-    data = _after(data, cotangent)
+    data = _after(data, cotangent, rule.platform)
     return data_cotangent, None, rule.squared_norm(data, cotangent)
 
   site.defvjp(forward, backward)
   return site(data, weight, accumulator)
 
 
-def _after(data: jax.Array, cotangent: jax.Array) -> jax.Array:
+def _after(data: jax.Array, cotangent: jax.Array, platform: str) -> jax.Array:
   """The data, made to depend on the cotangent.
 
   Otherwise XLA may lay out the patches of all layers during the forward pass
-  and keep them until the backward pass. Its optimization_barrier would say so
-  more plainly, but is dropped before scheduling on CPU. A cotangent that is
-  not a number makes the norm so whatever the data.
+  and keep them until the backward pass. Its optimization_barrier says so more
+  plainly and costs TPUs nothing, but is dropped before scheduling on CPU. There
+  a cotangent that is not a number makes the norm so whatever the data.
   """
+  if platform == 'tpu':
+    return lax.optimization_barrier((data, cotangent))[0]
   if cotangent.size == 0:
     return data
   first = cotangent.reshape(-1)[0]
   return jnp.where(first == first, data, jnp.zeros_like(data))
 
 
-def dot_rule(equation: Any, weight_operand: int) -> Rule:
+def dot_rule(equation: Any, weight_operand: int, platform: str) -> Rule:
   """The rule of dot_general with the weight on either side."""
   params = equation.params
   contracting, batch = params['dimension_numbers']
@@ -135,7 +140,7 @@ def dot_rule(equation: Any, weight_operand: int) -> Rule:
   patch_size = math.prod(data_shape[d] for d in contract_dims)
   num_outputs = math.prod(output_shape) // max(num_groups * num_positions, 1)
   form = cost.cheapest_form(
-    cost.SiteShape(num_groups, num_positions, patch_size, num_outputs)
+    cost.SiteShape(num_groups, num_positions, patch_size, num_outputs), platform
   )
 
   def squared_norm(data, cotangent):
@@ -148,23 +153,25 @@ def dot_rule(equation: Any, weight_operand: int) -> Rule:
       cotangent = jnp.swapaxes(cotangent, 1, 2)
     return product_squared_norm(patches, cotangent, form, params['precision'])
 
-  return Rule(form, data_operand, squared_norm)
+  return Rule(form, data_operand, squared_norm, platform)
 
 
-def conv_rule(equation: Any, weight_operand: int) -> Rule | None:
+def conv_rule(equation: Any, weight_operand: int, platform: str) -> Rule | None:
   """The rule of conv_general_dilated with the weight as the kernel."""
   if weight_operand != 1 or equation.params['batch_group_count'] != 1:
     return None
   geometry = ConvGeometry.of(equation)
-  form = cost.cheapest_form(geometry.site_shape)
+  form = cost.cheapest_form(geometry.site_shape, platform, is_flat(geometry))
 
   def squared_norm(data, cotangent):
     return conv_squared_norm(data, cotangent, geometry, form)
 
-  return Rule(form, 0, squared_norm)
+  return Rule(form, 0, squared_norm, platform)
 
 
-def gather_rule(equation: Any, weight_operand: int) -> Rule | None:
+def gather_rule(
+  equation: Any, weight_operand: int, platform: str
+) -> Rule | None:
   """The rule of rows taken from a table by index, as in an embedding.
 
   Rows with equal index add up in the gradient, so the squared norm is the sum
@@ -212,7 +219,7 @@ def gather_rule(equation: Any, weight_operand: int) -> Rule | None:
     )[0]
     return jnp.maximum(jnp.sum(jnp.where(same_row, row_gram, 0)), 0)
 
-  return Rule('index_gram', 1, squared_norm)
+  return Rule('index_gram', 1, squared_norm, platform)
 
 
 RULES = {
@@ -222,7 +229,7 @@ RULES = {
 }
 
 
-def rule_of(equation: Any, weight_operand: int) -> Rule | None:
+def rule_of(equation: Any, weight_operand: int, platform: str) -> Rule | None:
   """The rule of an equation; None where there is none, as for complex numbers.
 
   The products of the rules are of real numbers, without conjugates.
@@ -234,4 +241,4 @@ def rule_of(equation: Any, weight_operand: int) -> Rule | None:
     for dtype in dtypes
   ):
     return None
-  return make_rule(equation, weight_operand)
+  return make_rule(equation, weight_operand, platform)

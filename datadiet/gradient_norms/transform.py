@@ -24,8 +24,8 @@ class LeafPlan:
   Attributes:
     leaf: path of the leaf, such as 'Conv_0/kernel'.
     operations: where it meets data, such as ('conv_general_dilated',).
-    form: 'direct', 'gram', 'shifted_gram' or 'index_gram', which form no
-      gradient; 'explicit', the leaf's gradient is formed for each example;
+    form: 'direct', 'flat', 'gram', 'shifted_gram' or 'index_gram', which keep
+      no gradient; 'explicit', the leaf's gradient is formed for each example;
       'unused', its gradient is zero; 'excluded', not asked for; 'fallback',
       the whole function is the plain gradient.
     reason: of a fallback, on the leaf that caused it.
@@ -43,6 +43,7 @@ def grad_norm(
   per_leaf: bool = False,
   trainable: Callable[[str], bool] | None = None,
   squared: bool = False,
+  platform: str | None = None,
 ) -> Callable[..., Any]:
   """Transforms the loss of one example into the norm of its gradient.
 
@@ -63,6 +64,8 @@ def grad_norm(
     per_leaf: return every leaf's own norm instead of the norm over all.
     trainable: which leaves count, by path ('Conv_0/kernel'); all by default.
     squared: return squared norms.
+    platform: what it is to run on, 'cpu', 'gpu' or 'tpu', which decides by
+      which form a norm is computed; that of JAX's devices if None.
 
   Returns:
     A function (params, *example) -> float32[]; with per_leaf, a pytree of
@@ -77,7 +80,7 @@ def grad_norm(
 
   @functools.wraps(loss_fn)
   def norm(params, *example):
-    traced = _TracedLoss(loss_fn, params, example, trainable)
+    traced = _TracedLoss(loss_fn, params, example, trainable, platform)
     if traced.plan.obstacle is None:
       squares = traced.squared_norms()
     else:
@@ -96,12 +99,14 @@ def explain(
   loss_fn: Callable[..., jax.Array],
   *,
   trainable: Callable[[str], bool] | None = None,
+  platform: str | None = None,
 ) -> Callable[..., list[LeafPlan]]:
   """Describes how grad_norm treats each leaf, without computing anything.
 
   Args:
     loss_fn: as in grad_norm.
     trainable: as in grad_norm.
+    platform: as in grad_norm.
 
   Returns:
     A function (params, *example) -> one LeafPlan a leaf, in the order of
@@ -109,7 +114,8 @@ def explain(
   """
 
   def leaf_plans(params, *example):
-    return _TracedLoss(loss_fn, params, example, trainable).leaf_plans()
+    traced = _TracedLoss(loss_fn, params, example, trainable, platform)
+    return traced.leaf_plans()
 
   return leaf_plans
 
@@ -138,7 +144,7 @@ class _WarnOnce:
 class _TracedLoss:
   """A loss traced for given arguments, and the walk's plan for it."""
 
-  def __init__(self, loss_fn, params, example, trainable):
+  def __init__(self, loss_fn, params, example, trainable, platform):
     self.loss_fn = loss_fn
     paths_and_leaves, self.treedef = jax.tree_util.tree_flatten_with_path(
       params
@@ -164,7 +170,8 @@ class _TracedLoss:
         'grad_norm: loss_fn(params, *example) must return the loss of one '
         f'example, a real scalar, but it returned {shape}.'
       )
-    self.plan = walk.make_plan(closed_jaxpr, self.followed)
+    platform = platform or jax.devices()[0].platform
+    self.plan = walk.make_plan(closed_jaxpr, self.followed, platform)
 
   def _flat_loss(self, *flat):
     num_leaves = len(self.leaves)

@@ -62,12 +62,15 @@ class ObstacleError(Exception):
     self.obstacle = obstacle
 
 
-def make_plan(closed_jaxpr: Any, followed: Sequence[bool]) -> Plan:
+def make_plan(
+  closed_jaxpr: Any, followed: Sequence[bool], platform: str
+) -> Plan:
   """Follows leaves through a loss and picks the form of each use site.
 
   Args:
     closed_jaxpr: of loss(*leaves, *example leaves) -> scalar.
     followed: for each leaf, whether its gradient is wanted.
+    platform: what it is to run on, 'cpu', 'gpu' or 'tpu'.
 
   Returns:
     The plan; with an obstacle, its steps are incomplete and must not be run.
@@ -92,21 +95,21 @@ def make_plan(closed_jaxpr: Any, followed: Sequence[bool]) -> Plan:
   except ObstacleError as error:
     obstacle = error.obstacle
   gated = frozenset(
-    leaf for leaf, uses in walk.uses.items() if not _place_site(uses)
+    leaf for leaf, uses in walk.uses.items() if not _place_site(uses, platform)
   )
   return Plan(
     steps, walk.constants, tuple(inputs), output, walk.uses, gated, obstacle
   )
 
 
-def _place_site(uses: list[Use]) -> bool:
+def _place_site(uses: list[Use], platform: str) -> bool:
   """Marks a leaf's only use as a site if a rule covers it."""
   if len(uses) != 1:
     return False
   (use,) = uses
   if not use.value.isometric or len(use.step.inputs) != 2:
     return False
-  rule = sites.rule_of(use.step.equation, use.operand)
+  rule = sites.rule_of(use.step.equation, use.operand, platform)
   if rule is None:
     return False
   use.step.site = Site(use.leaf, rule, use.value.factors)

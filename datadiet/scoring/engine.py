@@ -99,7 +99,14 @@ class ScoringEngine:
     self._products = PRECISIONS[precision].products
     options: dict[str, Any] = dict(mean=mean, std=std, trainable=trainable)
     self._score: Any = self._compile(
-      make_score_step(model, names, keep=keep, gradient=gradient, **options)
+      make_score_step(
+        model,
+        names,
+        keep=keep,
+        gradient=gradient,
+        platform=self.platform,
+        **options,
+      )
     )
     direction = make_direction(model, **options)
     self._direction = self._mesh.jit(
@@ -255,6 +262,7 @@ def make_score_step(
   keep: Collection[str] = (),
   gradient: GradientSettings = GradientSettings(),  # noqa: B008, frozen.
   trainable: str = 'all',
+  platform: str | None = None,
 ) -> Callable:
   """One pass for all the scores of a kind.
 
@@ -266,13 +274,16 @@ def make_score_step(
     keep: with forward scores, also 'pred_probs' and 'features'.
     gradient: of the gradient pass.
     trainable: what gradients are of, see `trainable.is_trained`.
+    platform: what it is to run on; that of JAX's devices if None.
 
   Returns:
     (variables, images uint8[batch, ...], labels int32[batch]) ->
     name -> [batch, ...].
   """
   gradient_names = registry.of_kind(names, registry.GRADIENT)
-  gradient_step = make_gradient_step(model, gradient_names, gradient, trainable)
+  gradient_step = make_gradient_step(
+    model, gradient_names, gradient, trainable, platform
+  )
   forward_names = registry.of_kind(names, registry.FORWARD)
   needs_features = FEATURES in keep or bool(
     registry.needing(names, registry.FEATURES)

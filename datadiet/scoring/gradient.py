@@ -27,6 +27,7 @@ def make_gradient_step(
   names: Sequence[str],
   settings: GradientSettings,
   trainable: str = 'all',
+  platform: str | None = None,
 ) -> Callable[..., dict[str, jax.Array]]:
   """One gradient pass for the scores of the loss, one more for unclog.
 
@@ -35,6 +36,7 @@ def make_gradient_step(
     names: among 'grand', 'grand_subset', 'unclog', 'deepfool'.
     settings: see `GradientSettings`.
     trainable: what the gradient is of, see `trainable.is_trained`.
+    platform: what it is to run on; that of JAX's devices if None.
 
   Returns:
     (variables, images float32[batch, height, width, channels], labels
@@ -53,6 +55,7 @@ def make_gradient_step(
         per_leaf=per_leaf,
         squared=True,
         trainable=is_trained(trainable),
+        platform=platform,
       )
       squares = jax.vmap(norms, in_axes=(None, 0, 0))(params, images, labels)
       scores |= _loss_scores(squares, names, settings, per_leaf)
@@ -64,6 +67,7 @@ def make_gradient_step(
         images,
         variables['unclog_direction'],
         trainable,
+        platform,
       )
     if DEEPFOOL in names:
       logits_of = _logits_of(model, params, batch_stats)
@@ -141,7 +145,7 @@ def _sum_of_logits(model: nn.Module, batch_stats: Any) -> Callable:
 
 
 def _unclog(
-  model, params, batch_stats, images, direction, trainable
+  model, params, batch_stats, images, direction, trainable, platform
 ) -> jax.Array:
   """|g - d| from |g|, <g, d> and |d|: no gradient is formed.
 
@@ -149,7 +153,12 @@ def _unclog(
   1e-7 |g|^2 / unclog^2 in the square of the score.
   """
   total = _sum_of_logits(model, batch_stats)
-  norm = grad_norm(total, squared=True, trainable=is_trained(trainable))
+  norm = grad_norm(
+    total,
+    squared=True,
+    trainable=is_trained(trainable),
+    platform=platform,
+  )
   square = jax.vmap(norm, in_axes=(None, 0))(params, images)
 
   def along(image):

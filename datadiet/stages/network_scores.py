@@ -31,6 +31,10 @@ _PARTIAL = 'partial.npz'
 # Share of a device's free memory that one chunk may take.
 _MEMORY_SHARE = 0.5
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 32, 1024
+# Images a chunk and chip that the gradient pass begins with on TPUs: with more,
+# what passes from one operation to the next no longer stays on the chip, and an
+# image takes longer, by the compiler's estimates.
+_TPU_CHUNK = 128
 
 
 class NetworkScorer:
@@ -152,6 +156,8 @@ def make_engine(
   score = config.score
   is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
   chunk_size = score.gradient_batch_size or _SMALLEST_CHUNK
+  if mesh.platform == 'tpu' and not score.gradient_batch_size:
+    chunk_size = _TPU_CHUNK * mesh.devices_per_slot
   if not is_gradient:
     chunk_size = mesh.forward_batch_size(score.batch_size)
   return ScoringEngine(
@@ -183,13 +189,31 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
-  """Doubles the chunk while it fits in the free memory of a device.
+  """Makes the chunk fit in the free memory of a device, by what is compiled.
+
+  On TPUs, where each try takes a minute to compile, it is halved until it
+  fits; elsewhere it is doubled while it does.
 
   Args:
-    engine: one that starts with a small chunk.
+    engine: of `make_engine`.
     variables: those of a network to be scored.
   """
   allowed = processes.broadcast_from_lead(_free_bytes) * _MEMORY_SHARE
+  if engine.platform == 'tpu':
+    while engine.temporary_bytes(variables) > allowed:
+      before = engine.chunk_size
+      engine.use_chunks_of(before // 2)
+      if engine.chunk_size == before:
+        break
+  else:
+    _double_chunk(engine, variables, allowed)
+  at_once = counted(engine.chunk_size, 'example')
+  logging.info('Gradient scores: %s at a time', at_once)
+
+
+def _double_chunk(
+  engine: ScoringEngine, variables: Any, allowed: float
+) -> None:
   while engine.chunk_size < _LARGEST_CHUNK:
     before = engine.chunk_size
     engine.use_chunks_of(2 * before)
@@ -200,8 +224,6 @@ def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
       break
     if engine.platform == 'cpu' and engine.chunk_size >= 128:
       break  # Larger ones gain nothing there.
-  at_once = counted(engine.chunk_size, 'example')
-  logging.info('Gradient scores: %s at a time', at_once)
 
 
 def _free_bytes() -> float:

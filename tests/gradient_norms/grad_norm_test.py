@@ -99,9 +99,27 @@ def test_whole_networks_match_the_plain_gradient(name):
 @pytest.mark.parametrize('form', ['direct', 'gram', 'shifted_gram'])
 @pytest.mark.parametrize('name', zoo.CONVOLUTIONS)
 def test_every_form_is_exact_for_every_convolution(name, form, monkeypatch):
-  monkeypatch.setattr(cost, 'cheapest_form', lambda shape: form)
+  monkeypatch.setattr(cost, 'cheapest_form', lambda *unused: form)
   case = zoo.CONVOLUTIONS[name]()
   assert forms_of(case) == {form}
+  norms = batched(grad_norm(case.loss_fn), case.batch)
+  np.testing.assert_allclose(
+    norms(case.params, *case.batch),
+    np.sqrt((reference_norms(case) ** 2).sum(1)),
+    rtol=TOLERANCE,
+  )
+
+
+@pytest.mark.parametrize('name', zoo.CONVOLUTIONS)
+def test_flat_positions_are_exact_where_they_apply(name, monkeypatch):
+  def flat_if_it_applies(shape, platform, has_flat):
+    return 'flat' if has_flat else 'direct'
+
+  monkeypatch.setattr(cost, 'cheapest_form', flat_if_it_applies)
+  case = zoo.CONVOLUTIONS[name]()
+  assert forms_of(case) == {'flat' if name in zoo.FLAT else 'direct'}
+  if name not in zoo.FLAT:
+    return
   norms = batched(grad_norm(case.loss_fn), case.batch)
   np.testing.assert_allclose(
     norms(case.params, *case.batch),
@@ -113,7 +131,7 @@ def test_every_form_is_exact_for_every_convolution(name, form, monkeypatch):
 @pytest.mark.parametrize('form', ['direct', 'gram'])
 @pytest.mark.parametrize('name', ['bare', 'position_weights'])
 def test_every_form_is_exact_for_matrix_products(name, form, monkeypatch):
-  monkeypatch.setattr(cost, 'cheapest_form', lambda shape: form)
+  monkeypatch.setattr(cost, 'cheapest_form', lambda *unused: form)
   case = zoo.ZOO[name][0]()
   assert form in forms_of(case)
   assert_all_norms_match(case)
@@ -254,7 +272,7 @@ def test_bfloat16_params():
 @pytest.mark.parametrize('form', ['direct', 'gram', 'shifted_gram'])
 def test_digits_lost_where_positions_cancel(form, spread, monkeypatch):
   """Nearly equal rows, cotangents of mean zero: within the bound stated."""
-  monkeypatch.setattr(cost, 'cheapest_form', lambda shape: form)
+  monkeypatch.setattr(cost, 'cheapest_form', lambda *unused: form)
   rng = np.random.default_rng(0)
   rows = rng.normal(size=64) + spread * rng.normal(size=(4, 64))
   slopes = rng.normal(size=(4, 64))
@@ -344,6 +362,36 @@ def test_is_differentiable_itself():
 def test_a_loss_that_is_no_scalar_is_refused():
   with pytest.raises(DataDietError, match='real scalar'):
     grad_norm(lambda params, x: params * x)(jnp.ones(3), jnp.ones(3))
+
+
+def test_a_network_for_tpus_has_the_same_norms():
+  """By the forms of the table, in another order of the backward pass."""
+  make_case, _ = zoo.ZOO['resnet18_lowres']
+  case = make_case()
+  example = example_of(case.batch, 0)
+  plans = explain(case.loss_fn, platform='tpu')(case.params, *example)
+  assert 'flat' in {plan.form for plan in plans}
+  assert 'flat' not in forms_of(case)
+  found, expected = (
+    batched(grad_norm(case.loss_fn, platform=platform), case.batch)(
+      case.params, *case.batch
+    )
+    for platform in ('tpu', 'cpu')
+  )
+  np.testing.assert_allclose(found, expected, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+  ('shape', 'has_flat', 'form'),
+  [
+    (cost.SiteShape(1, 1024, 576, 64, 9, 1156), True, 'flat'),
+    (cost.SiteShape(1, 900, 576, 64, 9, 1024), True, 'flat'),
+    (cost.SiteShape(1, 16, 4608, 512, 9, 36), True, 'shifted_gram'),
+    (cost.SiteShape(1, 1, 512, 1000), False, 'gram'),
+  ],
+)
+def test_tpus_take_the_form_of_the_nearest_site(shape, has_flat, form):
+  assert cost.cheapest_form(shape, 'tpu', has_flat) == form
 
 
 def test_the_cost_model_prefers_the_smaller_form():

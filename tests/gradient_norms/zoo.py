@@ -261,6 +261,8 @@ CONVOLUTIONS = {
   ),
   'grouped': lambda: conv_case((3, 3, 2, 6), feature_group_count=2),
   'depthwise': lambda: conv_case((3, 3, 1, 8), feature_group_count=4),
+  'strided_halves': lambda: conv_case((3, 3, 4, 6), window_strides=(1, 2)),
+  'strided_wide': lambda: conv_case((4, 5, 4, 6), window_strides=(7, 3)),
   'one_by_one_strided': lambda: conv_case((1, 1, 4, 6), window_strides=(2, 2)),
   'channels_first': lambda: conv_case(
     (6, 4, 3, 3), layout=('NCHW', 'OIHW', 'NCHW')
@@ -273,6 +275,17 @@ CONVOLUTIONS = {
     (2, 2, 3, 4, 6), ('NDHWC', 'DHWIO', 'NDHWC'), window_strides=(1, 2, 1)
   ),
 }
+# To which the form 'flat' applies.
+FLAT = (
+  'same',
+  'dilated',
+  'grouped',
+  'depthwise',
+  'strided_halves',
+  'strided_wide',
+  'channels_first',
+  'mixed_layout',
+)
 
 
 class NnxNet(nnx.Module):
