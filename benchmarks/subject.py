@@ -25,7 +25,7 @@ from datadiet.gradient_norms import grad_norm
 from datadiet.models import make_model
 from datadiet.runtime import compilation
 from datadiet.runtime.randomness import run_key
-from datadiet.scoring import engine, forward, registry
+from datadiet.scoring import forward, passes, registry
 from datadiet.training.optimizer import OptimizerSettings, make_optimizer
 from datadiet.training.state import TrainState, init_state
 from datadiet.training.steps import (
@@ -115,7 +115,7 @@ class Subject:
     """float32[batch, num_classes] in eval mode."""
     variables = {**self.variables, 'params': params}
     images = (batch['image'] / 255.0 - 0.5) / 0.25
-    return engine.forward_pass(self.model, variables, images, False)[0]
+    return passes.forward_pass(self.model, variables, images, False)[0]
 
   def losses(self, params: Any, batch: dict[str, jax.Array]) -> jax.Array:
     """float32[batch]."""
@@ -152,7 +152,7 @@ class Subject:
     images = (batch['image'] / 255.0 - 0.5) / 0.25
     variables = {**self.variables, 'params': params}
     # With the input of the last layer, which grand_last needs.
-    logits, features = engine.forward_pass(self.model, variables, images, True)
+    logits, features = passes.forward_pass(self.model, variables, images, True)
     outputs = forward.make_outputs(logits, batch['label'], features)
     return {
       name: registry.SCORES[name].function(outputs)

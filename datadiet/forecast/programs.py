@@ -15,8 +15,8 @@ from datadiet.data.dataset import Dataset, Split, with_crop
 from datadiet.errors import ConfigError
 from datadiet.feeding.placement import DevicePlacement, Placements
 from datadiet.runtime.mesh import RunMesh, flat_mesh
-from datadiet.scoring.engine import pass_groups
 from datadiet.scoring.gradient import UNCLOG
+from datadiet.scoring.passes import pass_groups
 from datadiet.stages import due, network_scores
 from datadiet.stages import train as train_stage
 from datadiet.stages.context import Context

@@ -13,8 +13,9 @@ from flax import nnx
 from datadiet.errors import DataDietError
 from datadiet.runtime.mesh import RunMesh
 from datadiet.scoring import registry
-from datadiet.scoring.engine import ScoringEngine, pass_groups
+from datadiet.scoring.engine import ScoringEngine
 from datadiet.scoring.gradient import leaf_names, subset_paths
+from datadiet.scoring.passes import pass_groups
 from datadiet.scoring.settings import GradientSettings
 
 

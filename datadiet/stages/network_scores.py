@@ -17,8 +17,9 @@ from datadiet.runtime.mesh import RunMesh, flat_mesh
 from datadiet.runtime.progress import progress
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.dynamics import score_of_dynamics
-from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
+from datadiet.scoring.engine import Partial, ScoringEngine
 from datadiet.scoring.gradient import LAYERS, leaf_names
+from datadiet.scoring.passes import pass_groups
 from datadiet.scoring.precision import PRECISIONS
 from datadiet.scoring.settings import ScoreSettings
 from datadiet.stages import due, train

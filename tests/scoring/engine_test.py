@@ -10,7 +10,8 @@ from datadiet.data.dataset import Split
 from datadiet.feeding.placement import Placements
 from datadiet.models.resnet import BasicBlock, ResNet
 from datadiet.runtime.mesh import flat_mesh
-from datadiet.scoring.engine import Partial, ScoringEngine, pass_groups
+from datadiet.scoring.engine import Partial, ScoringEngine
+from datadiet.scoring.passes import pass_groups
 
 _MEAN, _STD = np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32)
 _FORWARD = ('el2n', 'loss', 'entropy', 'input_norm')

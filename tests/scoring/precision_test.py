@@ -20,7 +20,7 @@ from scipy import stats
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources.digits import load_digits
 from datadiet.models.resnet import BasicBlock, ResNet
-from datadiet.scoring.engine import make_score_step
+from datadiet.scoring.passes import make_score_step
 from datadiet.scoring.precision import PRECISIONS, usual_precision
 
 NUM_IMAGES = 256
