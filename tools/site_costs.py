@@ -6,14 +6,15 @@
 Compiles every form at every use site of some networks for one chip, one program
 each, and writes the compiler's estimated cycles to
 datadiet/gradient_norms/tpu_costs.json. Needs what `make test-accelerators`
-installs, and no TPU. Sites that the table has are left alone: delete it to make
-all of it again, as for another version of the compiler.
+installs, and no TPU. Sites that the table has are left alone; after a change of
+a form, --forms makes what it costs there again. Delete the table to make all of
+it again, as for another version of the compiler.
 """
 
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,10 @@ def cycles_of(
   return None if compiled.num_unknown else compiled.cycles
 
 
-def costs_at(equation: Any, device: Any) -> dict[str, float]:
-  """Form -> estimated cycles, of the forms that apply."""
+def costs_at(
+  equation: Any, device: Any, asked: Sequence[str] = ()
+) -> dict[str, float]:
+  """Form -> estimated cycles, of the forms that apply, or those asked for."""
   geometry = ConvGeometry.of(equation)
   forms = [
     form
@@ -98,6 +101,8 @@ def costs_at(equation: Any, device: Any) -> dict[str, float]:
   ]
   if is_flat(geometry):
     forms.append('flat')
+  if asked:
+    forms = [form for form in forms if form in asked]
   found = {form: cycles_of(equation, geometry, form, device) for form in forms}
   return {form: cycles for form, cycles in found.items() if cycles}
 
@@ -108,6 +113,7 @@ def main() -> None:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--networks', nargs='+', default=NETWORKS)
+  parser.add_argument('--forms', nargs='+', default=())
   parser.add_argument('--output', type=Path, default=cost.TABLES['tpu'])
   options = parser.parse_args()
   device = open_machine(MACHINE).devices[0]
@@ -120,13 +126,21 @@ def main() -> None:
   if options.output.exists():
     table = json.loads(options.output.read_text())
   for network in options.networks:
-    for equation in equations_of(network):
-      site = dataclasses.asdict(ConvGeometry.of(equation).site_shape)
-      if any(row['site'] == site for row in table['sites']):
+    equations = {
+      ConvGeometry.of(equation).site_shape: equation
+      for equation in equations_of(network)
+    }
+    for shape, equation in equations.items():
+      site = dataclasses.asdict(shape)
+      known = [row for row in table['sites'] if row['site'] == site]
+      if known and not options.forms:
         continue
-      cycles = costs_at(equation, device)
+      cycles = costs_at(equation, device, options.forms)
       print(network, site, cycles, flush=True)
-      table['sites'].append({'site': site, 'cycles': cycles})
+      if known:
+        known[0]['cycles'].update(cycles)
+      else:
+        table['sites'].append({'site': site, 'cycles': cycles})
       options.output.write_text(_text(table))
 
 

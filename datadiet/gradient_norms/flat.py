@@ -66,24 +66,14 @@ def flat_squared_norm(
     row_shifts = [shift for phase, shift in looks[0] if phase == row_phase]
     columns = [shift for phase, shift in looks[1] if phase == column_phase]
     before = max(0, -min(row_shifts))
-    after = max(0, *row_shifts)
-    part = lax.pad(
-      part,
-      jnp.zeros((), dtype),
-      [(0, 0, 0), (0, 0, 0), (width * before, width * after, 0), (0, 0, 0)],
-    )
+    part = _padded(part, width * before, width * max(0, *row_shifts))
     for row, column in itertools.product(row_shifts, columns):
       first = width * (before + row)
-      rows = lax.slice_in_dim(part, first, first + width * height, axis=2)
-      total += squared_sum(
-        lax.dot_general(
-          rows,
-          moved[column],
-          (((1, 2), (1, 2)), ((0,), (0,))),
-          precision=geometry.precision,
-          preferred_element_type=sum_dtype(dtype),
-        )
+      rows = lax.slice_in_dim(
+        part, first, first + width * height, axis=part.ndim - 2
       )
+      product = _product(rows, moved[column], geometry.precision)
+      total += squared_sum(product)
   return total
 
 
@@ -108,16 +98,40 @@ def _phase(data, strides, phases):
 
 
 def _flat(array):
-  """[groups, images, height, width, n] -> [groups, images, positions, n]."""
-  return array.reshape(*array.shape[:2], -1, array.shape[-1])
+  """[groups, images, height, width, n] -> [groups, images, positions, n].
+
+  Without the first two axes where they are 1: otherwise TPUs lay the same
+  numbers out once for the product and once for moving them.
+  """
+  lead = () if array.shape[:2] == (1, 1) else array.shape[:2]
+  return array.reshape(*lead, -1, array.shape[-1])
+
+
+def _padded(flat, before, after):
+  """More positions at the ends, zeros, or fewer."""
+  padding = [(0, 0, 0)] * flat.ndim
+  padding[-2] = (before, after, 0)
+  return lax.pad(flat, jnp.zeros((), flat.dtype), padding)
 
 
 def _moved(flat, shift, width):
   """Every row moved by some columns, zeros where there is nothing."""
   if shift == 0:
     return flat
-  zero = jnp.zeros((), flat.dtype)
-  ends = [(0, 0, 0), (0, 0, 0), (shift, -shift, 0), (0, 0, 0)]
-  column = jnp.arange(flat.shape[2]) % width - shift
+  column = jnp.arange(flat.shape[-2]) % width - shift
   is_inside = (column >= 0) & (column < width)
-  return jnp.where(is_inside[:, None], lax.pad(flat, zero, ends), zero)
+  moved = _padded(flat, shift, -shift)
+  return jnp.where(is_inside[:, None], moved, jnp.zeros((), flat.dtype))
+
+
+def _product(rows, moved, precision):
+  """Summed over images and positions: [groups, channels, outputs]."""
+  groups = (0,) if rows.ndim == 4 else ()
+  summed = tuple(range(len(groups), rows.ndim - 1))
+  return lax.dot_general(
+    rows,
+    moved,
+    ((summed, summed), (groups, groups)),
+    precision=precision,
+    preferred_element_type=sum_dtype(rows.dtype),
+  )
