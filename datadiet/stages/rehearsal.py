@@ -14,8 +14,8 @@ import numpy as np
 from datadiet.errors import ConfigError
 from datadiet.models.settings import make_network
 from datadiet.scoring import registry
-from datadiet.scoring.engine import forward_pass
 from datadiet.scoring.forward import make_outputs
+from datadiet.scoring.passes import forward_pass
 from datadiet.selection import POLICIES
 from datadiet.stages.context import Context
 from datadiet.training.dynamics import (
