@@ -2,9 +2,8 @@
 
 The other forms cut windows out of [height, width], and each of these is laid
 out anew before it is multiplied, which costs TPUs many times the product. With
-positions in one axis, a tap that looks at another row is a slice, one that
-looks at another column a shift, with what crosses a row's end set to zero: both
-become part of reading the product's operands.
+positions in one axis, what a tap looks at is a slice, with what is beyond a
+row's ends set to zero: both become part of reading the product's operand.
 """
 
 import itertools
@@ -54,26 +53,28 @@ def flat_squared_norm(
   data, cotangent = data.astype(dtype), cotangent.astype(dtype)
   height, width = geometry.output_shape
   looks = [_looks(geometry, axis) for axis in range(2)]
-  moved = {
-    shift: _moved(_flat(cotangent), shift, width)
-    for shift in {shift for _, shift in looks[1]}
-  }
+  cotangent, column = _flat(cotangent), jnp.arange(height * width) % width
   total: Any = 0
-  for row_phase, column_phase in itertools.product(
+  for phases in itertools.product(
     *(sorted({phase for phase, _ in axis}) for axis in looks)
   ):
-    part = _flat(_phase(data, geometry.strides, (row_phase, column_phase)))
-    row_shifts = [shift for phase, shift in looks[0] if phase == row_phase]
-    columns = [shift for phase, shift in looks[1] if phase == column_phase]
-    before = max(0, -min(row_shifts))
-    part = _padded(part, width * before, width * max(0, *row_shifts))
-    for row, column in itertools.product(row_shifts, columns):
-      first = width * (before + row)
-      rows = lax.slice_in_dim(
-        part, first, first + width * height, axis=part.ndim - 2
+    rows, columns = (
+      [shift for phase, shift in axis if phase == wanted]
+      for axis, wanted in zip(looks, phases)
+    )
+    shifts = [width * row + column for row in rows for column in columns]
+    before, after = max(0, -min(shifts)), max(0, *shifts)
+    part = _flat(_phase(data, geometry.strides, phases))
+    part = _padded(part, before, after)
+    for row, shift in itertools.product(rows, columns):
+      first = before + width * row + shift
+      seen = lax.slice_in_dim(
+        part, first, first + height * width, axis=part.ndim - 2
       )
-      product = _product(rows, moved[column], geometry.precision)
-      total += squared_sum(product)
+      if shift:
+        is_inside = (column + shift >= 0) & (column + shift < width)
+        seen = jnp.where(is_inside[:, None], seen, jnp.zeros((), dtype))
+      total += squared_sum(_product(seen, cotangent, geometry.precision))
   return total
 
 
@@ -101,37 +102,27 @@ def _flat(array):
   """[groups, images, height, width, n] -> [groups, images, positions, n].
 
   Without the first two axes where they are 1: otherwise TPUs lay the same
-  numbers out once for the product and once for moving them.
+  numbers out more than once.
   """
   lead = () if array.shape[:2] == (1, 1) else array.shape[:2]
   return array.reshape(*lead, -1, array.shape[-1])
 
 
 def _padded(flat, before, after):
-  """More positions at the ends, zeros, or fewer."""
+  """With positions of zeros at both ends."""
   padding = [(0, 0, 0)] * flat.ndim
   padding[-2] = (before, after, 0)
   return lax.pad(flat, jnp.zeros((), flat.dtype), padding)
 
 
-def _moved(flat, shift, width):
-  """Every row moved by some columns, zeros where there is nothing."""
-  if shift == 0:
-    return flat
-  column = jnp.arange(flat.shape[-2]) % width - shift
-  is_inside = (column >= 0) & (column < width)
-  moved = _padded(flat, shift, -shift)
-  return jnp.where(is_inside[:, None], moved, jnp.zeros((), flat.dtype))
-
-
-def _product(rows, moved, precision):
+def _product(seen, cotangent, precision):
   """Summed over images and positions: [groups, channels, outputs]."""
-  groups = (0,) if rows.ndim == 4 else ()
-  summed = tuple(range(len(groups), rows.ndim - 1))
+  groups = (0,) if seen.ndim == 4 else ()
+  summed = tuple(range(len(groups), seen.ndim - 1))
   return lax.dot_general(
-    rows,
-    moved,
+    seen,
+    cotangent,
     ((summed, summed), (groups, groups)),
     precision=precision,
-    preferred_element_type=sum_dtype(rows.dtype),
+    preferred_element_type=sum_dtype(seen.dtype),
   )

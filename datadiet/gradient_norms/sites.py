@@ -100,27 +100,30 @@ def bind_site(
     if jnp.issubdtype(data.dtype, jnp.inexact):
       _, pullback = jax.vjp(lambda data: operation(data, weight), data)
       (data_cotangent,) = pullback(cotangent)
-    data = _after(data, cotangent, rule.platform)
-    return data_cotangent, None, rule.squared_norm(data, cotangent)
+    inputs = _apart(data, cotangent, rule.platform)
+    return data_cotangent, None, rule.squared_norm(*inputs)
 
   site.defvjp(forward, backward)
   return site(data, weight, accumulator)
 
 
-def _after(data: jax.Array, cotangent: jax.Array, platform: str) -> jax.Array:
-  """The data, made to depend on the cotangent.
+def _apart(
+  data: jax.Array, cotangent: jax.Array, platform: str
+) -> tuple[jax.Array, jax.Array]:
+  """Both, the data made to depend on the cotangent.
 
   Otherwise XLA may lay out the patches of all layers during the forward pass
   and keep them until the backward pass. Its optimization_barrier says so more
-  plainly and costs TPUs nothing, but is dropped before scheduling on CPU. There
-  a cotangent that is not a number makes the norm so whatever the data.
+  plainly and keeps TPUs from writing either in the layouts of both passes, but
+  is dropped before scheduling on CPU. There a cotangent that is not a number
+  makes the norm so whatever the data.
   """
   if platform == 'tpu':
-    return lax.optimization_barrier((data, cotangent))[0]
+    return lax.optimization_barrier((data, cotangent))
   if cotangent.size == 0:
-    return data
+    return data, cotangent
   first = cotangent.reshape(-1)[0]
-  return jnp.where(first == first, data, jnp.zeros_like(data))
+  return jnp.where(first == first, data, jnp.zeros_like(data)), cotangent
 
 
 def dot_rule(equation: Any, weight_operand: int, platform: str) -> Rule:
