@@ -12,6 +12,7 @@ from PIL import Image
 from configs import method_grid
 from datadiet import config as config_lib
 from datadiet.config import sweep
+from datadiet.runtime.slots import choose_slots
 from datadiet.selection import POLICIES
 from tests import running
 from tests.data import formats
@@ -256,3 +257,24 @@ def test_the_grid_has_the_methods_and_sizes_that_it_claims():
   per_size = len(config.select.policies) - whole + 1  # Random, too.
   runs = config.retrain.num_runs
   assert (per_size * 5 + whole + 1) * runs == 384
+
+
+def test_the_grid_fills_eight_devices():
+  """Policies that go by losses are trained apart, by a step of their own."""
+  (child,) = sweep.expand(method_grid.get_config(), 'DIR')
+  config = config_lib.resolve(child.config)
+  by_losses = plain = 0
+  for name in config.select.policy_names:
+    epochs = POLICIES[name].epochs
+    num_sizes = 1 if epochs and not epochs.takes_size else 5
+    if epochs and epochs.uses_losses:
+      by_losses += 3 * num_sizes
+    else:
+      plain += 3 * num_sizes
+  plain += 3 * 5 + 3  # Random, and all the data.
+  used = 0
+  for num_jobs in (plain, by_losses):
+    slots = choose_slots(num_jobs, 8, config.train.batch_size)
+    used += -(-num_jobs // slots) * slots
+  assert plain + by_losses == 384
+  assert 384 / used >= 0.95
