@@ -15,7 +15,6 @@ from datadiet.config import (
   FIELDS,
   command_line,
   experiments,
-  flatten,
   load_plugins,
 )
 from datadiet.config.help import help_text
@@ -177,21 +176,7 @@ def parse(argv: Sequence[str]) -> list[str]:
   except Exception as error:  # A config file may raise anything.
     raise ConfigError(command_line.config_file_error(error, path)) from error
   _check_config(flags.FLAGS['config'].value, path)
-  _split_names(flags.FLAGS['config'].value)
   return rest
-
-
-def _split_names(config: ml_collections.ConfigDict | None) -> None:
-  """Takes a,b for ('a', 'b'): ml_collections makes one name of it."""
-  if config is None:
-    return
-  for name, value in list(flatten(config)):
-    is_one_name = isinstance(value, tuple) and len(value) == 1
-    if is_one_name and isinstance(value[0], str) and ',' in value[0]:
-      names = (item.strip() for item in value[0].split(','))
-      config.update_from_flattened_dict(
-        {name: tuple(item for item in names if item)}
-      )
 
 
 def _ready(arguments: list[str]) -> list[str]:
@@ -214,23 +199,42 @@ def _ready(arguments: list[str]) -> list[str]:
     if file.exists():
       value = experiments.find(os.fspath(file))
       arguments = [f'--config={value}', *arguments]
-  return _last_of_each(arguments)
+  return _quoted(_last_of_each(arguments))
+
+
+def _quoted(arguments: list[str]) -> list[str]:
+  """Takes a,b for ('a','b'), of which ml_collections makes one name or none."""
+  quoted = list(arguments)
+  for position, argument in enumerate(arguments):
+    if not (override := _tuple_override(argument)):
+      continue
+    flag, value = override[0], argument[override.end() :]
+    if not override[2]:  # The value stands apart.
+      position, flag = position + 1, ''
+      value = ''.join(arguments[position : position + 1])
+    if re.fullmatch(r'[A-Za-z_][^\'"()\[\]{}]*', value):
+      names = (name.strip() for name in value.split(','))
+      quoted[position] = f'{flag}{tuple(filter(None, names))!r}'
+  return quoted
 
 
 def _last_of_each(arguments: list[str]) -> list[str]:
   """Keeps the last of repeated tuple flags, which ml_collections would join."""
   kept, seen = list(arguments), set()
   for position in reversed(range(len(arguments))):
-    override = _OVERRIDE.match(arguments[position])
-    name = override[1] if override else ''
-    if override is None or name not in FIELDS:
+    if not (override := _tuple_override(arguments[position])):
       continue
-    if not isinstance(FIELDS[name].default, tuple):
-      continue
-    if name in seen:  # The value may stand apart.
+    if override[1] in seen:  # The value may stand apart.
       del kept[position : position + (1 if override[2] else 2)]
-    seen.add(name)
+    seen.add(override[1])
   return kept
+
+
+def _tuple_override(argument: str) -> re.Match | None:
+  """The match of an argument that sets a setting whose values are tuples."""
+  override = _OVERRIDE.match(argument)
+  field = FIELDS.get(override[1]) if override else None
+  return override if field and isinstance(field.default, tuple) else None
 
 
 def _position_of(flag: str, arguments: Sequence[str]) -> int | None:

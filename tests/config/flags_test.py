@@ -2,6 +2,7 @@
 
 import pytest
 
+from datadiet.config import flags
 from tests import running
 
 
@@ -45,6 +46,10 @@ _REFUSED = {
   'text for a boolean': (
     [_CONFIG, '--config.retrain.full=maybe'],
     "config.retrain.full: 'maybe' is not allowed; allowed: True or False",
+  ),
+  'policies with scores of their own': (
+    [_CONFIG, '--config.select.policies=keep_max:el2n, keep_min:lss@3'],
+    "config.select.scores: 'lss@3' is not scored at that step; allowed: one",
   ),
   'half a tuple': (
     [_CONFIG, '--config.score.steps=(3,'],
@@ -203,3 +208,22 @@ def test_wrong_config_files_are_refused(refusals, name):
   _assert_one_line(ended[name], _CONFIG_FILES[name][1])
   assert f'{name}.py' in ended[name].stderr
   assert not workdirs.exists()
+
+
+@pytest.mark.parametrize(
+  'value, expected',
+  [
+    ('a:b@3,c', "('a:b@3', 'c')"),
+    ('a:b', "('a:b',)"),
+    ('a, c,', "('a', 'c')"),
+    ("('a:b','c')", "('a:b','c')"),
+    ("'a','c'", "'a','c'"),
+    ('()', '()'),
+  ],
+)
+def test_names_are_quoted(value, expected):
+  name = '--config.select.policies'
+  assert flags._quoted([f'{name}={value}']) == [f'{name}={expected}']
+  assert flags._quoted([name, value, 'x']) == [name, expected, 'x']
+  other = ['--config.select.scores_path=a,b', '--config.select.sizes=1,2']
+  assert flags._quoted(other) == other
