@@ -136,16 +136,24 @@ def check_against_data(context: Context, stages: Sequence[str]) -> None:
 
 
 def _check_folds(context: Context) -> None:
-  """Checks that every fold leaves out, and trains on, some of every class."""
+  """Checks that what predicts an example was trained on its class.
+
+  Of a class of fewer examples than folds each is left out by another run.
+  """
   folds, dataset = context.config.train.folds, context.dataset
+  if folds > context.num_examples:
+    raise ConfigError(
+      f'config.train.folds: {folds} is not allowed; allowed: at most the '
+      f'{context.num_examples} train examples of {dataset.name}'
+    )
   sizes = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
   smallest = sizes[sizes > 0].min()
-  if folds > smallest:
+  if folds and smallest < 2:
     name = dataset.class_names[int(np.argmax(sizes == smallest))]
     raise ConfigError(
       f'config.train.folds: {folds} is not allowed, as the class {name!r} has '
-      f'{counted(smallest, "example")}; allowed: no more than the smallest '
-      'class has, or 0'
+      f'one example, which no network that is trained without it can know; '
+      'allowed: 0'
     )
 
 

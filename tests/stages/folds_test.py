@@ -17,6 +17,7 @@ from datadiet.results import load_results
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running
+from tests.data import formats
 
 FOLDS, NUM_RUNS, STEP = 3, 6, 88
 NAMES = ('el2n', 'loss', 'grand', 'aum', 'memorization', 'input_norm')
@@ -193,8 +194,8 @@ def test_repeats_can_be_added_and_retraining_ignores_folds(made, tmp_path):
       'train.folds: 3 is not allowed with train.subset_fraction below 1',
     ),
     (
-      {'folds': 200, 'num_runs': 200},
-      r"train.folds: 200 is not allowed, as the class '.' has 1\d\d examples;",
+      {'folds': 2000, 'num_runs': 2000},
+      'train.folds: 2000 is not allowed; allowed: at most the 1437 train',
     ),
   ],
 )
@@ -309,3 +310,36 @@ def _networks(workdir):
     str(path.relative_to(workdir)): path.read_bytes()
     for path in sorted(workdir.glob('train/run_*/checkpoints/5/*'))
   }
+
+
+def _classes_of(tmp_path, *sizes):
+  """An image folder whose train split has so many images of each class."""
+  counts = {f'train/{label}': size for label, size in enumerate(sizes)}
+  counts |= {f'test/{label}': 2 for label in range(len(sizes))}
+  formats.write_image_folder(tmp_path / 'photos', counts, size=8)
+  config = _config(
+    dataset__name='image_folder',
+    dataset__data_dir=str(tmp_path / 'photos'),
+    train__folds=5,
+    train__num_runs=5,
+    train__batch_size=8,
+  )
+  config.dataset.label_noise.fraction = 0.0
+  return config
+
+
+def test_a_class_of_fewer_examples_than_folds_is_predicted_too(tmp_path):
+  """Each of its three is left out by one run, which saw the two others."""
+  config = _classes_of(tmp_path, 20, 20, 3)
+  main.run(config, str(tmp_path / 'workdir'), ['train', 'score', 'audit'])
+  results = load_results(tmp_path / 'workdir')
+  assert len(results.label_issues) == 43
+  inside = fold_subsets(np.repeat([0, 1, 2], [20, 20, 3]), 5, 5, seed=0)
+  assert ((~inside[:, 40:]).sum(0) == 1).all()
+  assert (inside[:, 40:].sum(1) >= 2).all()
+
+
+def test_a_class_of_one_example_cannot_be_predicted(tmp_path):
+  config = _classes_of(tmp_path, 20, 20, 1)
+  with pytest.raises(ConfigError, match="class '2' has one example, which no"):
+    main.run(config, str(tmp_path / 'workdir'), ['train'])
