@@ -17,7 +17,7 @@ from datadiet.data.decode_worker import Notes
 from datadiet.data.findings import Findings
 from datadiet.data.packed import PackedImages, PackedWriter
 from datadiet.data.settings import DatasetSettings
-from datadiet.errors import DataDietError
+from datadiet.errors import DataDietError, counted
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import Progress, progress
 
@@ -148,8 +148,9 @@ def decoded_splits(
     for position in sorted(decoder.skipped[split_name])
   ]
   if skipped:
-    text = '%s: skipped %d unreadable images: %s'
-    logging.warning(text, source, len(skipped), checks.listed(skipped))
+    num_skipped = counted(len(skipped), 'unreadable image')
+    listed = checks.listed(skipped)
+    logging.warning('%s: skipped %s: %s', source, num_skipped, listed)
   return splits, skipped
 
 
