@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from datadiet.reporting.run_charts import series_name
 from datadiet.reporting.summary import FULL
 from datadiet.results import Results
 
@@ -125,7 +124,7 @@ def _row(results: Results, row: dict, accuracies: pd.Series) -> dict[str, Any]:
     num_networks = 1  # Features and predictions are those of one.
   seconds = results.timing.get('select', {}).get('subsets', {})
   return {
-    'method': FULL if row['selection'] == FULL else series_name(row),
+    'method': _method(row),
     **{name: row[name] for name in ('selection', 'num_kept', 'fraction')},
     'num_runs': len(accuracies),
     'mean_accuracy': float(accuracies.mean()),
@@ -138,6 +137,12 @@ def _row(results: Results, row: dict, accuracies: pd.Series) -> dict[str, Any]:
     'training_steps': row['num_steps'],
     'scoring_steps': num_networks * train.get('num_steps', 0),
   }
+
+
+def _method(row: dict[str, Any]) -> str:
+  """The name of a selection without its size, the same at all sizes."""
+  policy = row['policy'] or ''
+  return row['selection'].replace(f'{policy}_{row["num_kept"]}', policy, 1)
 
 
 def half_interval(values: np.ndarray) -> float | None:

@@ -65,8 +65,8 @@ def test_differences_are_paired_by_run(workdir, dataset):
 def test_the_best_is_named_where_it_is_beyond_chance(workdir, dataset):
   _add_method(workdir, dataset, 'ccs', [0.93, 0.932, 0.935])
   (group,) = _grid(workdir)
-  assert group['best'] == 'keep_max, el2n, step 60'
-  assert group['verdict'].startswith('Best: keep_max, el2n, step 60, above all')
+  assert group['best'] == 'el2n_step_60_keep_max'
+  assert group['verdict'].startswith('Best: el2n_step_60_keep_max, above all')
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_none_is_named_within_what_runs_differ_by(workdir, dataset, accuracies):
   (group,) = _grid(workdir)
   assert group['best'] is None
   assert group['verdict'].startswith('No best method: ')
-  for name in ('ccs', 'keep_max, el2n'):
+  for name in ('ccs', 'el2n_step_60_keep_max'):
     assert name in group['verdict']
 
 
@@ -131,7 +131,7 @@ def test_what_only_some_have_is_left_open(workdir, dataset):
   text = (workdir.report / 'grid.csv').read_text()
   table = list(csv.DictReader(text.splitlines()))
   assert len(table) == 3
-  assert table[0]['method'] == 'keep_max, el2n, step 60'
+  assert table[0]['method'] == 'el2n_step_60_keep_max'
   assert float(table[1]['test_accuracy_fog']) == pytest.approx(0.6)
   index = (workdir.report / 'index.html').read_text()
   assert 'href="grid.html"' in index
