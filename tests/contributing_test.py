@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datadiet.data import DATASETS
-from datadiet.models import MODELS, make_model, option_names
+from datadiet.models import MODELS, make_model, model_options
 from datadiet.reporting.sections import SECTIONS
 from datadiet.scoring import forward, registry
 from datadiet.scoring.dynamics import score_of_dynamics
@@ -103,7 +103,7 @@ def _data_set():
 
 
 def _model():
-  assert option_names('mlp') == ('dropout',)
+  assert model_options('mlp') == {'dropout': 0.1}
   model = make_model('mlp', num_classes=3, options={'dropout': 0.5})
   assert sows_features(model, (4, 4, 1))
   images = np.ones((8, 4, 4, 1), np.float32)

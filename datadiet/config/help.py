@@ -1,11 +1,13 @@
 """The text of --help: all flags, and all settings by section."""
 
 import dataclasses
+import inspect
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from datadiet.config.sections import Config
-from datadiet.models import MODELS, option_names
+from datadiet.models import MODELS, model_options
 from datadiet.selection.policies import POLICIES
 from datadiet.settings import Setting, settings_of
 from datadiet.training.optimizer import SCHEDULES, schedule_options
@@ -83,12 +85,10 @@ def _own_options(name: str) -> Iterator[str]:
   """The options of each model or policy, below the setting that holds them."""
   if name == 'model.options':
     for model in MODELS:
-      if names := option_names(model):
-        yield f'      {model}: {", ".join(names)}'
+      yield from _with_defaults(model, model_options(model))
   if name == 'optimizer.options':
     for schedule in SCHEDULES:
-      if keywords := schedule_options(schedule):
-        yield f'      {schedule}: {", ".join(keywords)}'
+      yield from _with_defaults(schedule, schedule_options(schedule))
   if name == 'select.options':
     for policy, spec in POLICIES.items():
       for option, setting in spec.options.items():
@@ -97,6 +97,15 @@ def _own_options(name: str) -> Iterator[str]:
           f'{setting.allowed}'
         )
         yield from _indented(text, 6)
+
+
+def _with_defaults(owner: str, options: Mapping[str, Any]) -> list[str]:
+  """A line with all options of something; none where it has none."""
+  shown = [
+    name if value is inspect.Parameter.empty else f'{name}={_shown(value)}'
+    for name, value in options.items()
+  ]
+  return _indented(f'{owner}: {", ".join(shown)}', 6) if shown else []
 
 
 def _indented(text: str, indent: int) -> list[str]:

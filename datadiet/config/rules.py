@@ -6,7 +6,7 @@ from typing import Any
 from datadiet.config.sections import Config
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.order import enough_runs
-from datadiet.models import option_names
+from datadiet.models import model_options
 from datadiet.scoring import registry
 from datadiet.scoring.loss_trajectories import MIN_STEPS
 from datadiet.selection import POLICIES, check_policy
@@ -119,7 +119,7 @@ def _check_left_out(config: Config) -> None:
 def _check_model(config: Config) -> None:
   name = config.model.name
   try:
-    check_options(f'model {name!r}', config.model.options, option_names(name))
+    check_options(f'model {name!r}', config.model.options, model_options(name))
   except DataDietError as error:
     raise ConfigError(f'config.model.options: {error}') from error
 

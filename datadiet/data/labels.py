@@ -42,7 +42,9 @@ class LabelNoiseSettings:
   fraction: float = setting(
     0.0, checks.share, 'Share of the train labels drawn to be changed.'
   )
-  seed: int = setting(0, checks.integer(), 'Of that draw.')
+  seed: int = setting(
+    0, checks.integer(), 'The seed that wrong labels are drawn by.'
+  )
   kind: str = setting(
     'permute', checks.one_of(lambda: NOISES), 'How they are changed.'
   )

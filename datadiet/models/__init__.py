@@ -73,26 +73,29 @@ def make_model(
       f'unknown model {name!r}; known are {", ".join(MODELS)}'
       f'{closest(name, MODELS)}'
     )
-  check_options(f'model {name!r}', options or {}, option_names(name))
+  check_options(f'model {name!r}', options or {}, model_options(name))
   given = {'width': width} if width else {}
   return MODELS[name](
     num_classes=num_classes, dtype=DTYPES[dtype], **given, **(options or {})
   )
 
 
-def option_names(name: str) -> tuple[str, ...]:
-  """The names of the options that a model of `MODELS` has."""
+def model_options(name: str) -> dict[str, Any]:
+  """What a model of `MODELS` takes as `model.options`, with the defaults.
+
+  `inspect.Parameter.empty` stands for no default.
+  """
   factory = MODELS[name]
   # Fields of all models, fields that flax adds, and what a partial sets.
   others = {'num_classes', 'width', 'dtype', 'axis_name', 'parent', 'name'}
   others |= {*getattr(factory, 'keywords', {})}
   Parameter = inspect.Parameter
-  return tuple(
-    parameter.name
+  return {
+    parameter.name: parameter.default
     for parameter in inspect.signature(factory).parameters.values()
     if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     and parameter.name not in others
-  )
+  }
 
 
 def over_data_axis(

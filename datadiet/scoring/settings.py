@@ -25,7 +25,9 @@ class GradientSettings:
     checks.integer(1),
     'Examples, class-balanced, whose mean gradient unclog subtracts.',
   )
-  unclog_seed: int = setting(0, checks.integer(), 'Of that sample.')
+  unclog_seed: int = setting(
+    0, checks.integer(), 'The seed that the sample of unclog is drawn by.'
+  )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -144,7 +144,7 @@ class SelectSettings:
     in_names=True,
   )
   seed: int = setting(
-    0, checks.integer(), 'Of policies and baselines that draw.'
+    0, checks.integer(), 'The seed of policies and baselines that draw.'
   )
   remake: bool = setting(
     False,

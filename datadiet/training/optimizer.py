@@ -17,8 +17,10 @@ class OptimizerSettings:
   name: str = setting(
     'sgd', checks.one_of(lambda: OPTIMIZERS), 'The optimizer.'
   )
-  learning_rate: float = setting(0.1, checks.positive, 'Its peak.')
-  momentum: float = setting(0.9, checks.share, 'Of SGD.')
+  learning_rate: float = setting(
+    0.1, checks.positive, 'The learning rate at its peak.'
+  )
+  momentum: float = setting(0.9, checks.share, 'The momentum of SGD.')
   nesterov: bool = setting(
     True, checks.boolean, "Whether SGD's momentum is Nesterov's."
   )

@@ -27,7 +27,7 @@ class TrainSettings:
   num_epochs: int = setting(
     0,
     checks.integer(0, words='an integer of epochs, 0 for num_steps'),
-    'The same in epochs, if not 0.',
+    'train.num_steps in epochs, if not 0.',
   )
   schedule_steps: int = setting(
     78_000,
@@ -75,10 +75,12 @@ class TrainSettings:
     'and GraNd is of this part.',
   )
   model_seed: int = setting(
-    0, checks.integer(), 'Of initial parameters; the run is mixed in.'
+    0, checks.integer(), 'The seed of initial parameters; the run is mixed in.'
   )
   data_seed: int = setting(
-    0, checks.integer(), 'Of order and augmentation; the run is mixed in.'
+    0,
+    checks.integer(),
+    'The seed of order and augmentation; the run is mixed in.',
   )
   log_every_steps: int = setting(
     100,
@@ -99,17 +101,17 @@ class TrainSettings:
     free=True,
   )
   early_steps: tuple[int, ...] = setting(
-    (), checks.each(checks.integer()), 'More steps whose networks are kept ...'
+    (), checks.each(checks.integer()), 'More steps whose networks are kept.'
   )
   early_every: int = setting(
     0,
     checks.integer(0, words='an integer of steps, 0 for none'),
-    '... and every so many steps ...',
+    'Steps between networks that are kept, up to train.early_until.',
   )
   early_until: int = setting(
     0,
     checks.integer(0, words='an integer of steps, 0 for the last'),
-    '... up to this step; 0 for the last.',
+    'The last step for train.early_every; 0 for the last of training.',
   )
   init_from: str = setting(
     '',
