@@ -316,7 +316,7 @@ def test_pictures_of_one_colour_are_told_of(caplog):
 @pytest.mark.parametrize(
   'labels, names, message',
   [
-    (np.zeros(6), ('a',), "has 1 classes: 'a'; two or more"),
+    (np.zeros(6), ('a',), "has 1 class: 'a'; two or more"),
     (np.zeros(6), ('a', 'b'), "all 6 examples are of the class 'a'"),
     (np.arange(6) % 2, ('a', 'a '), "two classes that read 'a'"),
   ],

@@ -182,7 +182,7 @@ def test_subsets_that_are_lost_are_made_as_they_were(own):
   # One that is not finished may have been begun on anything.
   (own.workdir.run(f'retrain/{_RANDOM}', 1) / 'manifest.json').unlink()
   own.forget()
-  with pytest.raises(ConfigError, match='1 retrainings.*random_719/run_01'):
+  with pytest.raises(ConfigError, match='1 retraining .*random_719/run_01'):
     select.run(own)
 
 
@@ -198,7 +198,7 @@ def test_a_retraining_on_other_examples_is_not_taken_for_this_one(own):
   manifest = _manifest(folder)
   manifest['selection']['hash'] = '0123456789abcdef'
   artifacts.write_manifest(folder, manifest)
-  with pytest.raises(ConfigError, match=f'1 retrainings.*{_HARDEST}/run_01'):
+  with pytest.raises(ConfigError, match=f'1 retraining .*{_HARDEST}/run_01'):
     select.check_retrainings(own, scores_first=False)
 
 
