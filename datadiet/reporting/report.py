@@ -30,7 +30,8 @@ def write_report(
       page says so.
 
   Returns:
-    The summary, as from `build_summary` and in report/summary.json; where
+    The summary, as from `build_summary` and in report/summary.json, with
+    advice, the report's last line; where
     labels were changed with changed_labels, as from `changed_labels_found`;
     where methods can be compared with best_methods, a sentence a size.
 

