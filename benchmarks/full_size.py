@@ -76,7 +76,8 @@ def write_images(folder: Path, num_examples: int) -> None:
     for split in range(len(SPLITS))
     for label in range(len(CLASS_NAMES))
   ]
-  with multiprocessing.Pool() as pool:
+  # Not by fork: a process with threads of JAX may hang then.
+  with multiprocessing.get_context('spawn').Pool() as pool:
     pool.starmap(_write_class, jobs)
   done.touch()
 

@@ -216,7 +216,6 @@ def test_a_folder_of_unequal_classes_gets_its_report(env, tmp_path):
       '--config.dataset.image_size=16',
       '--config.model.width=2',
       '--config.train.num_epochs=2',
-      '--config.train.num_runs=2',
       '--config.train.batch_size=8',
       '--config.retrain.num_runs=1',
     ],

@@ -105,7 +105,8 @@ def _check_left_out(config: Config) -> None:
   if train.folds and train.num_runs % train.folds:
     raise ConfigError(
       f'config.train.num_runs: {train.num_runs} is not allowed with '
-      f'train.folds={train.folds}; allowed: a multiple, such as {train.folds}'
+      f'train.folds={train.folds}; allowed: a multiple, such as {train.folds}, '
+      'or train.folds=0'
     )
   fraction, num_runs = train.subset_fraction, train.num_runs
   if fraction < 1.0 and not enough_runs(num_runs, fraction):

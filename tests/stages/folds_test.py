@@ -339,7 +339,11 @@ def test_a_class_of_fewer_examples_than_folds_is_predicted_too(tmp_path):
   assert (inside[:, 40:].sum(1) >= 2).all()
 
 
-def test_a_class_of_one_example_cannot_be_predicted(tmp_path):
+def test_a_class_of_one_example_is_named_and_suspected(tmp_path, caplog):
   config = _classes_of(tmp_path, 20, 20, 1)
-  with pytest.raises(ConfigError, match="class '2' has one example, which no"):
-    main.run(config, str(tmp_path / 'workdir'), ['train'])
+  main.run(config, str(tmp_path / 'workdir'), ['train', 'score', 'audit'])
+  assert 'Of 2 there is one example, which networks trained' in caplog.text
+  issues = load_results(tmp_path / 'workdir').label_issues
+  assert len(issues) == 41
+  alone = issues[issues['given_label'] == 2]
+  assert alone['suggested_label'].item() != 2
