@@ -139,7 +139,9 @@ def test_the_command(root, digits, tmp_path):
   )
   done = _command('--fromat=lists')
   assert done.returncode == 2
-  assert "Unknown command line flag 'fromat'" in done.stderr
+  assert done.stderr == (
+    'datadiet: --fromat is not a flag; did you mean format?\n'
+  )
 
 
 def test_links_are_for_image_folders_alone(root, tmp_path):
