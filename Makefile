@@ -27,7 +27,7 @@ test: lint ## Check the style and run the tests but the long ones.
 	  -m 'not long'
 
 .PHONY: test-fast
-test-fast: $(STAMP) ## Run the tests that take little time: about a minute.
+test-fast: $(STAMP) ## Run the tests that take little time: under a minute.
 	@$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist=loadfile \
 	  -m 'not slow and not long and not processes and not network'
 

@@ -105,6 +105,7 @@ def measure(command: list[str]) -> tuple[float, float]:
 def run(folder: Path, num_examples: int) -> None:
   """Makes the data and prints a line for each stage."""
   data = folder / 'CINIC-10'
+  folder.mkdir(parents=True, exist_ok=True)
   results = Path(tempfile.mkdtemp(prefix='results_', dir=folder))
   cache = results / 'cache'
   start = time.monotonic()
