@@ -1,10 +1,12 @@
-"""Reads what a compiler says of a program: memory, collectives, cycles."""
+"""Reads what a compiler says of a program: memory, collectives, work."""
 
 import collections
 import dataclasses
 import math
 import re
 from typing import Any
+
+import numpy as np
 
 # A larger estimate is the compiler's way to give none.
 _NO_ESTIMATE = 10**12
@@ -16,6 +18,22 @@ _COLLECTIVE = re.compile(
 )
 _SHAPE = re.compile(r'\b([a-z]+\d+)\[([\d,]*)\]')
 _COMPUTATION = re.compile(r'^(?:ENTRY )?%?([\w.-]+) .*\{$')
+_OPERATION = re.compile(r'^ *(?:ROOT )?%?[\w.-]+ = .*? ([a-z][\w-]*)\(')
+# Operations that start nothing on a device: they name memory, or run others.
+_NOTHING = re.compile(
+  r'parameter|constant|tuple|get-tuple-element|bitcast|after-all|while|call|'
+  r'conditional|opt-barrier|partition-id|replica-id|[\w-]+-(?:done|update)'
+)
+# {{0,1},{2,3}} or, of an arrangement of all devices, [2,2]<=[4] and
+# [2,2]<=[2,2]T(1,0).
+_GROUPS = re.compile(
+  r'(?:replica_groups|source_target_pairs)=\{(\{[\d,{} ]*)\}'
+)
+_ARRANGED = re.compile(
+  r'replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?'
+)
+# The positions of the devices that exchange something.
+Groups = frozenset[tuple[int, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +49,11 @@ class Compiled:
       gives no estimates at all.
     num_unknown: instructions without an estimate.
     largest_copy: bytes of the largest copy or transpose.
+    groups: kind of a collective -> which devices exchange something, by their
+      position in the mesh; an empty group for all of them.
+    kernels: operations started on the device in a call, loops by their trips.
+    has_counted_loop: whether the compiler knows how often the program's own
+      loop runs; None where it has none.
   """
 
   arguments: int
@@ -40,6 +63,9 @@ class Compiled:
   cycles: float | None
   num_unknown: int
   largest_copy: int
+  groups: dict[str, Groups]
+  kernels: int
+  has_counted_loop: bool | None
 
 
 def read(compiled: Any, trips: int = 1) -> Compiled:
@@ -59,7 +85,8 @@ def read(compiled: Any, trips: int = 1) -> Compiled:
   parts = _computations(compiled.as_text())
   counts = _times(parts, trips)
   sent: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
-  cycles, estimated, unknown, largest_copy = 0.0, 0, 0, 0
+  groups: dict[str, Groups] = collections.defaultdict(frozenset)
+  cycles, estimated, unknown, largest_copy, kernels = 0.0, 0, 0, 0, 0
   for name, lines in parts.items():
     for line in lines:
       if match := _CYCLES.search(line):
@@ -71,8 +98,12 @@ def read(compiled: Any, trips: int = 1) -> Compiled:
       if match := _COLLECTIVE.search(line):
         sent[match[2]][0] += counts[name]
         sent[match[2]][1] += counts[name] * _bytes(match[1])
+        groups[match[2]] |= _groups(line)
       if match := re.search(r'= (.*?) (?:copy|transpose)\(', line):
         largest_copy = max(largest_copy, _bytes(match[1]))
+      if match := _OPERATION.match(line):
+        kernels += counts[name] * (not _NOTHING.fullmatch(match[1]))
+  loops = [line for line in parts[''] if ' while(' in line]
   return Compiled(
     arguments,
     temporaries,
@@ -81,7 +112,26 @@ def read(compiled: Any, trips: int = 1) -> Compiled:
     cycles if estimated else None,
     unknown,
     largest_copy,
+    {**groups},
+    kernels,
+    all(map(_TRIPS.search, loops)) if loops else None,
   )
+
+
+def _groups(line: str) -> Groups:
+  """Which devices a collective lets exchange something."""
+  if match := _ARRANGED.search(line):
+    shape, order, axes = (
+      [int(size) for size in (part or '').split(',') if size]
+      for part in match.groups()
+    )
+    devices = np.arange(math.prod(order)).reshape(order)
+    grid = devices.transpose(axes or None).reshape(shape[0], -1)
+    return frozenset(map(tuple, grid.tolist()))
+  match = _GROUPS.search(line)
+  found = re.findall(r'\{([\d, ]+)\}', match[1]) if match else []
+  rows = [tuple(map(int, row.split(','))) for row in found]
+  return frozenset(rows or [()])
 
 
 def _computations(text: str) -> dict[str, list[str]]:

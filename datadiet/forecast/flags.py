@@ -9,8 +9,8 @@ from datadiet.errors import ConfigError
 _COMPILE_FOR = flags.DEFINE_string(
   'compile_for',
   '',
-  'A machine such as v5e:2x4: compiles the programs of the experiment for it, '
-  'prints what they would take there, and runs nothing.',
+  'A machine such as v5e:2x4 or h100:8: compiles the programs of the '
+  'experiment for it, prints what they would take there, and runs nothing.',
 )
 _DATA_SHAPE = flags.DEFINE_list(
   'data_shape',

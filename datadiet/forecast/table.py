@@ -8,17 +8,28 @@ import ml_collections
 from absl import logging
 
 from datadiet import config as config_lib
-from datadiet.forecast.compiled import Compiled, read
+from datadiet.forecast.compiled import Compiled, Groups, read
 from datadiet.forecast.flags import Request
-from datadiet.forecast.machines import Machine, open_machine
+from datadiet.forecast.machines import Chip, Machine, open_machine
 from datadiet.forecast.programs import Program, programs, shape_of
+from datadiet.runtime.mesh import DATA_AXIS, RUN_AXIS, RunMesh
 from datadiet.stages.opening import choose_dtypes
 
 _HEADER = (
   '| program | fits | MiB a chip | of it arguments, temporaries | '
-  'between chips, MB a step | M cycles a step | images/s | whole run |\n'
+  'between chips, MB a step | '
+)
+_TIMES = (
+  _HEADER + 'M cycles a step | images/s | whole run |\n'
   '| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |'
 )
+# Of compilers that estimate no times.
+_KERNELS = (
+  _HEADER + 'kernels a step | loop over steps |\n'
+  '| --- | --- | ---: | ---: | ---: | ---: | --- |'
+)
+# Of a GPU: a graph of kernels can hold only a loop that is counted.
+_LOOPS = {True: 'counted', False: 'not counted', None: ''}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +74,7 @@ def forecast(config: ml_collections.ConfigDict, asked: Request) -> str:
     _row(program, machine)
     for program in programs(resolved, shape, machine.devices)
   ]
-  return _text(rows, machine, asked.price or machine.chip.price)
+  return _text(rows, machine, asked.price or machine.chip.price or 0.0)
 
 
 def _row(program: Program, machine: Machine) -> Row:
@@ -76,32 +87,39 @@ def _row(program: Program, machine: Machine) -> Row:
       raise
     return Row(program, None, text[:300])
   logging.info('%s: compiled in %.0f s', program.name, time.monotonic() - start)
-  if compiled.total > machine.chip.memory:
+  if compiled.total > machine.chip.memory * machine.chip.share:
     size = compiled.total / 2**20
     return Row(program, compiled, f'needs {size:,.0f} MiB')
   seconds = None
-  if compiled.cycles is not None:
+  if compiled.cycles is not None and machine.chip.hertz:
     seconds = program.calls * compiled.cycles / machine.chip.hertz
   return Row(program, compiled, seconds=seconds)
 
 
 def _text(rows: Iterable[Row], machine: Machine, price: float) -> str:
-  rows = list(rows)
-  lines = [
-    f'{machine.name}: {len(machine.devices)} devices of {machine.chip.name}, '
-    f'{machine.chip.memory / 2**30:.0f} GiB each. Estimates of the compiler at '
-    f'{machine.chip.hertz / 1e9:.2f} GHz, not measurements.',
-    '',
-    _HEADER,
-    *(_line(row, machine) for row in rows),
-    '',
-  ]
+  rows, chip = list(rows), machine.chip
+  machine_line = (
+    f'{machine.name}: {len(machine.devices)} devices of {chip.name}, '
+    f'{chip.memory / 2**30:.0f} GiB each'
+  )
+  if chip.hertz:
+    machine_line += (
+      f'. Estimates of the compiler at {chip.hertz / 1e9:.2f} GHz, not '
+      'measurements.'
+    )
+  else:
+    machine_line += (
+      f', of which JAX takes {chip.share:.0%}. What the compiler made of the '
+      'programs; it estimates no times.'
+    )
+  header = _TIMES if chip.hertz else _KERNELS
+  lines = [machine_line, '', header, *(_line(row, chip) for row in rows), '']
   refused = [row for row in rows if row.refusal]
   lines += [
     f'Does not fit: {row.program.name}: {row.refusal}' for row in refused
   ]
   known = [row.seconds for row in rows if row.seconds is not None]
-  if len(known) == len(rows):
+  if known and len(known) == len(rows):
     hours = sum(known) / 3600
     cost = hours * len(machine.devices) * price
     lines.append(
@@ -111,27 +129,50 @@ def _text(rows: Iterable[Row], machine: Machine, price: float) -> str:
   return '\n'.join(lines)
 
 
-def _line(row: Row, machine: Machine) -> str:
-  compiled = row.compiled
+def _line(row: Row, chip: Chip) -> str:
+  compiled, trips = row.compiled, row.program.trips
   if compiled is None:
-    return f'| {row.program.name} | no | | | | | | |'
-  trips = row.program.trips
-  sent = sum(size for _, size in compiled.collectives.values())
-  kinds = ', '.join(
-    f'{number / trips:.3g} {kind}'
-    for kind, (number, _) in compiled.collectives.items()
-  )
-  cycles = rate = ''
-  if compiled.cycles is not None:
+    return f'| {row.program.name} | no |' + (6 if chip.hertz else 5) * ' |'
+  cells = [
+    row.program.name,
+    'no' if row.refusal else 'yes',
+    f'{compiled.total / 2**20:,.0f}',
+    f'{compiled.arguments / 2**20:,.0f}, {compiled.temporaries / 2**20:,.0f}',
+    _sent(compiled, row.program),
+  ]
+  if not chip.hertz:
+    cells.append(f'{compiled.kernels / trips:,.0f}')
+    cells.append(_LOOPS[compiled.has_counted_loop if trips > 1 else None])
+  elif compiled.cycles is None:
+    cells += ['', '', '']
+  else:
     cycles = f'{compiled.cycles / trips / 1e6:.2f}'
     if compiled.num_unknown:
       cycles += f' and {compiled.num_unknown} instructions without'
-    a_second = machine.chip.hertz / max(compiled.cycles, 1)
-    rate = f'{row.program.images * a_second:,.0f}'
-  whole = '' if row.seconds is None else f'{row.seconds:,.0f} s'
-  return (
-    f'| {row.program.name} | {"no" if row.refusal else "yes"} | '
-    f'{compiled.total / 2**20:,.0f} | {compiled.arguments / 2**20:,.0f}, '
-    f'{compiled.temporaries / 2**20:,.0f} | {sent / trips / 1e6:.2f}'
-    f'{f" ({kinds})" if kinds else ""} | {cycles} | {rate} | {whole} |'
+    a_second = chip.hertz / max(compiled.cycles, 1)
+    whole = '' if row.seconds is None else f'{row.seconds:,.0f} s'
+    cells += [cycles, f'{row.program.images * a_second:,.0f}', whole]
+  return f'| {" | ".join(cells)} |'
+
+
+def _sent(compiled: Compiled, program: Program) -> str:
+  """What devices send in a step, by which collectives over which axis."""
+  sent = sum(size for _, size in compiled.collectives.values())
+  kinds = ', '.join(
+    f'{number / program.trips:.3g} {kind} over '
+    f'{_axis(compiled.groups[kind], program.run_mesh)}'
+    for kind, (number, _) in compiled.collectives.items()
   )
+  return f'{sent / program.trips / 1e6:.2f}' + (f' ({kinds})' if kinds else '')
+
+
+def _axis(groups: Groups, run_mesh: RunMesh) -> str:
+  """The axis of the mesh that groups of its devices lie along."""
+  if () in groups:
+    groups = frozenset([tuple(range(run_mesh.mesh.size))])
+  per_slot = run_mesh.devices_per_slot
+  if all(len({one // per_slot for one in group}) == 1 for group in groups):
+    return DATA_AXIS
+  if all(len({one % per_slot for one in group}) == 1 for group in groups):
+    return RUN_AXIS
+  return f'{RUN_AXIS} and {DATA_AXIS}'

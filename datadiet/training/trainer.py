@@ -81,11 +81,13 @@ class Trainer:
       run_once=True,
     )
     self._train_step = _train_step(dataset, plan, model, tx, run_mesh)
-    self._steps = run_mesh.per_run(
-      self._run_steps, shared=(3, 4), split={1: 2}, donate=(0,)
+    compiled = functools.partial(
+      run_mesh.per_run, shared=(3, 4), split={1: 2}, donate=(0,)
     )
-    # On the devices, of `_run_steps`: sent once each.
-    self._counts: dict[int, jax.Array] = {}
+    self._steps = compiled(self._run_steps)
+    self._one_step = compiled(self._run_one_step)
+    # Counts and positions on the devices: sent once each.
+    self._numbers: dict[int, jax.Array] = {}
     self._split_meters = run_mesh.per_run(
       lambda meters: (jax.tree.map(jnp.copy, meters), init_meters())
     )
@@ -111,17 +113,32 @@ class Trainer:
     """The learning rate of an optimizer step, from 0; waits for no device."""
     return float(self._learning_rates[step])
 
+  def _run_one_step(self, state, feed, keys, position, resident):
+    """Trains one run for the step at a position of `feed`."""
+    at_step = jax.tree.map(lambda leaf: leaf[position], feed)
+    batch = self._placement.gather(resident, at_step, whole=True)
+    return self._train_step(state, batch, keys)
+
   def _run_steps(self, state, feed, keys, num_steps, resident):
     """Trains one run for `num_steps` of the steps in `feed`."""
 
     def one_step(position, state):
-      at_step = jax.tree.map(lambda leaf: leaf[position], feed)
-      batch = self._placement.gather(resident, at_step, whole=True)
-      return self._train_step(state, batch, keys)
+      return self._run_one_step(state, feed, keys, position, resident)
 
     if self.plan.steps_per_call == 1:
       return one_step(0, state)
+    if self._is_counted:
+      num_steps = self.plan.steps_per_call
     return jax.lax.fori_loop(0, num_steps, one_step, state)
+
+  @property
+  def _is_counted(self) -> bool:
+    """Whether the loop over steps always runs over all steps of a feed.
+
+    GPUs can hold a loop in a graph only if the compiler knows how often it
+    runs; of any other, the host decides after each step whether it goes on.
+    """
+    return self.plan.platform == 'gpu'
 
   def init(self, jobs: Sequence[Job]) -> TrainState:
     """The stacked states of jobs before their first step."""
@@ -214,12 +231,21 @@ class Trainer:
     self, state: TrainState, feed: Any, keys: StepKeys, num_steps: int
   ) -> TrainState:
     """Trains all slots for `num_steps` steps, without waiting for them."""
-    if num_steps not in self._counts:
-      self._counts[num_steps] = self.run_mesh.put(
-        np.int32(num_steps), self.run_mesh.replicated
+    resident = self._placement.resident
+    if self._is_counted and num_steps < self.plan.steps_per_call:
+      for position in map(self._on_devices, range(num_steps)):
+        state = self._one_step(state, feed, keys, position, resident)
+      return state
+    count = self._on_devices(num_steps)
+    return self._steps(state, feed, keys, count, resident)
+
+  def _on_devices(self, number: int) -> jax.Array:
+    """A number, int32[], on every device."""
+    if number not in self._numbers:
+      self._numbers[number] = self.run_mesh.put(
+        np.int32(number), self.run_mesh.replicated
       )
-    count = self._counts[num_steps]
-    return self._steps(state, feed, keys, count, self._placement.resident)
+    return self._numbers[number]
 
   def warm_up_tests(self, state: TrainState) -> None:
     """Compiles the evaluations on all test splits."""

@@ -9,55 +9,24 @@ import pytest
 
 pytest.importorskip('libtpu', reason='needs libtpu: make test-accelerators')
 
-from datadiet import config as config_lib
-from datadiet.configs import resnet18_cifar10
-from datadiet.forecast import compiled, machines, programs
-from datadiet.stages.opening import choose_dtypes
-
-CIFAR10 = programs.shape_of('cifar10', ())
-PIXELS = 50_000 * 32 * 32 * 3
-
-
-def _programs(machine, num_runs, **changes):
-  """name -> the program, of a narrow ResNet-18."""
-  config = resnet18_cifar10.get_config()
-  config.model.width = 8
-  config.train.num_runs = num_runs
-  config.score.names = config.select.scores = ('el2n', 'grand')
-  for name, value in changes.items():
-    section, field = name.split('__')
-    config[section][field] = value
-  config_lib.check(config)
-  devices = machines.open_machine(machine).devices
-  resolved = choose_dtypes(config_lib.resolve(config), None, devices)
-  return {
-    _name(program): program
-    for program in programs.programs(resolved, CIFAR10, devices)
-  }
-
-
-def _name(program):
-  """'train', 'evaluate', 'score' or 'grand'."""
-  if program.name.startswith('score grand'):
-    return 'grand'
-  return re.split('[, ]', program.name)[0]
+from datadiet.forecast import compiled
+from tests.accelerators.narrow import NUM_PARAMS, PIXELS, narrow_programs
 
 
 @pytest.fixture(scope='module')
 def split():
   """Two runs on eight chips: four chips share each batch."""
-  program = _programs('v5e:2x4', 2)['train']
+  program = narrow_programs('v5e:2x4', 2)['train']
   text = program.lower().compile()
   return program, compiled.read(text, program.trips), text.as_text()
 
 
 def test_devices_of_a_run_send_gradients_and_little_else(split):
   program, read, _ = split
-  num_params = 175_258  # ResNet-18 of width 8.
   sent = sum(size for _, size in read.collectives.values()) / program.trips
-  assert sent < 1.5 * 4 * num_params
+  assert sent < 1.5 * 4 * NUM_PARAMS
   largest = max(size for _, size in read.collectives.values()) / program.trips
-  assert largest > 0.5 * 4 * num_params, 'the gradients themselves are sent'
+  assert largest > 0.5 * 4 * NUM_PARAMS, 'the gradients themselves are sent'
 
 
 def test_no_collective_crosses_runs(split):
@@ -81,13 +50,13 @@ def test_every_instruction_has_an_estimate(split):
 
 
 def test_runs_on_a_chip_each_send_nothing():
-  program = _programs('v5e:2x2', 4)['train']
+  program = narrow_programs('v5e:2x2', 4)['train']
   read = compiled.read(program.lower().compile(), program.trips)
   assert not read.collectives
 
 
 def test_el2n_sends_only_scores():
-  program = _programs('v5e:2x2', 4)['score']
+  program = narrow_programs('v5e:2x2', 4)['score']
   read = compiled.read(program.lower().compile())
   sent = sum(size for _, size in read.collectives.values())
   assert sent <= 64 * program.images
@@ -97,7 +66,7 @@ def test_el2n_sends_only_scores():
 def test_grand_takes_flat_positions_and_has_an_estimate():
   """Of the small CNN, which compiles in a minute."""
   changes = {'model__name': 'simple_cnn', 'model__width': 32}
-  program = _programs('v5e:2x2', 4, **changes)['grand']
+  program = narrow_programs('v5e:2x2', 4, **changes)['grand']
   assert program.images == 4 * 128
   compiled_program = program.lower().compile()
   read = compiled.read(compiled_program)

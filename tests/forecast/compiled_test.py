@@ -62,6 +62,21 @@ def test_a_loop_counts_by_its_trips():
   assert found.num_unknown == 1
   assert found.collectives == {'all-reduce': (5, 5 * 32)}
   assert found.largest_copy == 3200
+  # A copy and a scatter; of each step a fusion, a sum and twice a product.
+  assert found.kernels == 2 + 5 * (1 + 1 + 2)
+
+
+def test_the_compiler_knows_how_often_a_loop_runs_or_not():
+  assert compiled_lib.read(_fake(_TEXT)).has_counted_loop is False
+  text = _TEXT.replace(
+    'condition=%cond, body=%body',
+    'body=%body, backend_config={"known_trip_count":{"n":"5"}}',
+  )
+  found = compiled_lib.read(_fake(text), trips=7)
+  assert found.has_counted_loop is True
+  assert found.collectives['all-reduce'][0] == 5
+  without = text.replace('  %loop', '  // %loop').replace(' while(%t)', ' x')
+  assert compiled_lib.read(_fake(without)).has_counted_loop is None
 
 
 def test_memory_counts_what_is_donated_once():
@@ -84,6 +99,21 @@ def test_a_program_of_the_cpu_has_no_estimates_and_its_collectives():
   found = compiled_lib.read(step.lower(value).compile())
   assert found.cycles is None and not found.num_unknown
   assert found.collectives == {'all-reduce': (1, 2 * 3 * 4)}
+  assert found.groups == {'all-reduce': {(0, 1, 2, 3)}}
+
+
+@pytest.mark.parametrize(
+  'text, groups',
+  [
+    ('replica_groups={{0,1},{2,3}}, use_global_device_ids', {(0, 1), (2, 3)}),
+    ('replica_groups=[2,2]<=[4], to_apply=%add', {(0, 1), (2, 3)}),
+    ('replica_groups=[2,2]<=[2,2]T(1,0), x={1}', {(0, 2), (1, 3)}),
+    ('replica_groups={}, to_apply=%add', {()}),
+    ('source_target_pairs={{0,1},{1,0}}, x={{2}}', {(0, 1), (1, 0)}),
+  ],
+)
+def test_groups_of_devices(text, groups):
+  assert compiled_lib._groups(f'  %a = f32[] all-reduce(%b), {text}') == groups
 
 
 @pytest.mark.parametrize(

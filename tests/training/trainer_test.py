@@ -192,6 +192,32 @@ def test_several_steps_a_call_are_the_single_steps(compilations):
   np.testing.assert_array_equal(state.dynamics.visits, expected.dynamics.visits)
 
 
+def test_on_gpus_a_loop_has_a_known_length_and_the_rest_are_single_steps(
+  monkeypatch,
+):
+  single, jobs = make_trainer(1, 1)
+  expected = train_steps(single, jobs)
+  dynamic, _ = make_trainer(1, 1, steps_per_call=3)
+  monkeypatch.setattr(mesh_lib.RunMesh, 'platform', 'gpu')
+  counted, _ = make_trainer(1, 1, steps_per_call=3)
+  trips = [
+    re.findall(
+      r'"known_trip_count":\{"n":"(\d+)"\}',
+      trainer.lower_steps().compile().as_text(),
+    )
+    for trainer in (dynamic, counted)
+  ]
+  assert '3' not in trips[0] and '3' in trips[1]
+  blocks, keys = counted.index_blocks(jobs, 0), counted.step_keys(jobs)
+  state = counted.init(jobs)
+  for count in (3, 2):  # The second call is padded to three.
+    feed = counted.make_feed([next(blocks) for _ in range(count)])
+    state = counted.run_steps(state, feed, keys, count)
+  assert int(state.step[0]) == NUM_STEPS
+  for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected)):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_pixels_on_the_host_give_the_same_bits():
   on_device, jobs = make_trainer(1, 1)
   on_host, _ = make_trainer(1, 1, placement='host')
