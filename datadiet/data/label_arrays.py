@@ -94,7 +94,7 @@ def labels_by_position(
     [str(label) for label in labels.tolist()],
     dataset.class_names,
     where,
-    are or ('numbers' if labels.dtype.kind in 'iu' else ''),
+    are,
     dataset.train.ids,
   )
   clean = {

@@ -37,8 +37,8 @@ def column_labels(
   Raises:
     DataDietError: if some are neither, or if all are both and differ.
   """
-  label_of = {plain_name(name): label for label, name in enumerate(class_names)}
   texts = [plain_name(text) for text in texts]
+  label_of = _labels_by_name(class_names, texts)
   is_name = np.array([text in label_of for text in texts], bool)
   is_number = np.array([bool(_is_number(text)) for text in texts], bool)
   for kind, allowed in (('names', is_name), ('numbers', is_number)):
@@ -73,6 +73,27 @@ def column_labels(
       'number; a column has to have names alone or numbers alone',
     )
   return _integers(texts)
+
+
+def _labels_by_name(
+  class_names: Sequence[str], texts: Sequence[str]
+) -> dict[str, int]:
+  """The classes that texts may name.
+
+  Tables make 001 into 1 and 1 into 1.0, so that a number names the class whose
+  name is the same number, where there is one such class.
+  """
+  label_of = {plain_name(name): label for label, name in enumerate(class_names)}
+  by_value: dict[int, list[int]] = {}
+  for name, label in label_of.items():
+    if name.isascii() and name.isdigit():
+      by_value.setdefault(int(name), []).append(label)
+  for text in texts:
+    if text not in label_of and _is_number(text):
+      same = by_value.get(int(text.partition('.')[0]), [])
+      if len(same) == 1:
+        label_of[text] = same[0]
+  return label_of
 
 
 def _integers(texts: Sequence[str]) -> np.ndarray:

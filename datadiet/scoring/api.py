@@ -138,10 +138,16 @@ def _as_split(images: np.ndarray, labels: np.ndarray) -> _Arrays:
       f'images and labels must be equally many, at least one: got '
       f'{images.shape} and {labels.shape}'
     )
-  if images.dtype == np.uint8:
+  if images.dtype.kind in 'iub':
     raise DataDietError(
-      'images are uint8, raw pixels; pass what the model was trained on, such '
-      'as ((images / 255 - mean) / std).astype(np.float32)'
+      f'images are {images.dtype}, raw pixels; pass what the model was trained '
+      'on, such as ((images / 255 - mean) / std).astype(np.float32)'
+    )
+  finite = np.isfinite(images).reshape(len(images), -1).all(1)
+  if not finite.all():
+    raise DataDietError(
+      f'images must be finite; that of example_index {int(np.argmin(finite))} '
+      'is not'
     )
   if labels.dtype.kind not in 'iu' or labels.min() < 0:
     raise DataDietError(

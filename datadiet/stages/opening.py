@@ -167,6 +167,9 @@ def write_config(
     DataDietError: if it cannot be written.
   """
   if processes.is_lead():
+    # It deletes retrainings, which the next start was not asked to do.
+    select = dataclasses.replace(config.select, remake=False)
+    config = dataclasses.replace(config, select=select)
     content = {**_provenance(config), 'pretrained': pretrained}
     artifacts.write_json(workdir.config, content)
 

@@ -32,7 +32,12 @@ class Workdir:
 
   @classmethod
   def at(cls, root: str | os.PathLike) -> 'Workdir':
-    """A workdir at `root`; `~` is expanded, nothing is created."""
+    """A workdir at `root`; `~` is expanded, nothing is created.
+
+    Raises:
+      ConfigError: if nothing here reads such paths.
+    """
+    storage.check_scheme(root, '--workdir')
     return cls(epath.Path(root).expanduser())
 
   @property

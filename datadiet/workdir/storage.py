@@ -94,13 +94,23 @@ def check_usable(
     raise kind(f'{name}: {path} cannot be used: {told.reason}') from error
 
 
-def _check_library(path: epath.PathLike, name: str) -> None:
-  if _scheme(path) not in _SCHEMES:
+def check_scheme(path: epath.PathLike, name: str) -> None:
+  """Refuses a path in a kind of store that nothing here reads.
+
+  Args:
+    path: any path.
+    name: of the flag or setting, for the message.
+  """
+  if is_remote(path) and _scheme(path) not in _SCHEMES:
     known = ', '.join(f'{scheme}://' for scheme in _SCHEMES)
     raise ConfigError(
       f'{name}: {os.fspath(path)!r} is not allowed; allowed: a local path or '
       f'one on {known}'
     )
+
+
+def _check_library(path: epath.PathLike, name: str) -> None:
+  check_scheme(path, name)
   library = _SCHEMES[_scheme(path)]
   if importlib.util.find_spec(library) is None:
     raise ConfigError(str(extras.missing_library(f'{name}: {path}', library)))

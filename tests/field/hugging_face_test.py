@@ -236,3 +236,19 @@ def test_pictures_of_other_kinds_are_one_sentence(tmp_path):
     DataDietError, match='could hold the images|in the column'
   ):
     _load(tmp_path)
+
+
+@pytest.mark.parametrize('name', ['test', 'validation', 'data/test-0000'])
+def test_a_test_split_alone_is_not_trained_on(tmp_path, name):
+  _write(tmp_path, {name: _table(TEST)})
+  with pytest.raises(DataDietError, match='test|validation'):
+    _load(tmp_path)
+
+
+def test_texts_are_names_also_where_they_are_digits(tmp_path):
+  train, test = ['1', '2', '3', '1', '2', '3'], ['1', '2', '2']
+  tables = {'train': _table(train, None), 'test': _table(test, None, 1)}
+  _write(tmp_path, tables)
+  dataset = _load(tmp_path)
+  assert _names(dataset, 'train') == train
+  assert _names(dataset, 'test') == test

@@ -362,3 +362,49 @@ def test_folders_where_a_file_is_expected_are_one_sentence(tmp_path):
     (tmp_path / name).mkdir()
     with pytest.raises(DataDietError, match=f'cannot read .*{name}: Is a dir'):
       _read(_dataset(num=4), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+  ('names', 'texts'),
+  [
+    (('1', '2', '3'), ('1.0', '2.0')),  # A table with gaps, by pandas.
+    (('001', '002', '003'), ('1', '2')),  # A spreadsheet.
+    (('001', '002', '003'), ('1.0', '2.00')),
+    (('1', '2', 'cat'), ('1.0',)),
+  ],
+)
+def test_numbers_that_tables_make_of_names_are_refused(names, texts):
+  with pytest.raises(DataDietError, match='can be read in two ways'):
+    column_labels(texts, names, 'l.csv')
+  labels = [int(float(text)) for text in texts]
+  found = column_labels(texts, names, 'l.csv', 'names')
+  assert found.tolist() == [label - 1 for label in labels]
+  found = column_labels(texts, names, 'l.csv', 'numbers')
+  assert found.tolist() == labels
+
+
+@pytest.mark.parametrize(
+  ('names', 'texts', 'labels'),
+  [
+    (('1', '01'), ('1.0', '1'), [1, 1]),  # Which class is 1.0?
+    (('cat', 'dog'), ('1.0', '0'), [1, 0]),
+    (('0', '1', '2'), ('2.0', '1'), [2, 1]),
+    (('1', '2', '3'), ('0.0', '1.0'), [0, 1]),  # 0 is no name.
+  ],
+)
+def test_numbers_that_can_only_be_read_in_one_way_are(names, texts, labels):
+  assert column_labels(texts, names, 'l.csv').tolist() == labels
+
+
+def test_an_array_of_integers_that_are_names_too_is_refused(tmp_path):
+  names = ('1', '2', '3')
+  dataset = _dataset(names)
+  path = tmp_path / 'l.npy'
+  np.save(path, np.array(dataset.train.labels) % 2 + 1)
+  with pytest.raises(DataDietError, match='can be read in two ways'):
+    _read(dataset, path)
+  named = _read(dataset, path, labels_are='names')
+  numbered = _read(dataset, path, labels_are='numbers')
+  assert [label + 1 for label in named] == numbered
+  np.save(path, dataset.train.labels)  # With zeros, which name no class.
+  assert _read(dataset, path) == dataset.train.labels.tolist()

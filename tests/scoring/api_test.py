@@ -99,6 +99,8 @@ def test_an_nnx_module_is_given_as_a_function(arrays):
     (('el2n',), lambda x, y: (x, y - 1), 'integers from 0'),
     (('el2n',), lambda x, y: (x, y * 2), 'no class of the model'),
     (('el2n',), lambda x, y: ((x * 9).astype(np.uint8), y), 'raw pixels; pass'),
+    (('el2n',), lambda x, y: ((x * 9).astype(int), y), 'int64, raw pixels; p'),
+    (('el2n',), lambda x, y: (np.where(x > 0, np.nan, x), y), 'must be finite'),
     (('grand_last',), None, 'sows no features'),
   ],
 )

@@ -219,3 +219,17 @@ def test_times_are_added_up_and_say_of_how_many_devices(tmp_path):
   assert entry['devices'] == f'{jax.device_count()} × {device.device_kind}'
   expected = entry['seconds'] * jax.device_count()
   assert entry['device_seconds'] == pytest.approx(expected)
+
+
+def test_what_deletes_retrainings_is_not_stored(tmp_path):
+  config = config_lib.resolve(running.tiny_config(select__remake=True))
+  workdir = Workdir.at(tmp_path)
+  write_config(config, workdir)
+  stored = json.loads(workdir.config.read_text())['config']
+  assert stored['select']['remake'] is False
+
+
+@pytest.mark.parametrize('path', ['hdfs://x/y', 'file:///tmp/w', 'http://x/y'])
+def test_a_workdir_in_an_unknown_kind_of_store_is_refused(path):
+  with pytest.raises(ConfigError, match='--workdir: .* is not allowed; allo'):
+    Workdir.at(path)

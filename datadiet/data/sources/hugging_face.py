@@ -98,7 +98,7 @@ def _chosen_files(
   """The files of 'train' and, where there is one, 'test'; train's name."""
   source = os.fspath(root)
   files = find_files(root)
-  if len(files) == 1:
+  if len(files) == 1 and not {'test', 'validation'} & {*files}:
     files = {'train': next(iter(files.values()))}
   train_splits, test_split = splitting.choose_splits(
     files,
@@ -161,10 +161,15 @@ def _listing(
   """Labels and ids of a split, file by file."""
   parts: list[np.ndarray] = []
   ids: list[str] = []
+  # Where no file lists its classes, their names are the texts themselves.
+  is_listed = any(one.class_names for one in columns.values())
+  texts_are = '' if is_listed else 'names'
   for path in paths:
     found, own_ids = values[path]
     parts.append(
-      columns_lib.numbers_of(found, columns[path], class_names, str(path))
+      columns_lib.numbers_of(
+        found, columns[path], class_names, str(path), texts_are
+      )
     )
     ids.extend(columns_lib.ids_of(own_ids, columns[path], str(path)))
   labels = np.concatenate(parts).astype(np.int32)

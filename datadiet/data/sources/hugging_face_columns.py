@@ -250,6 +250,7 @@ def numbers_of(
   columns: Columns,
   class_names: tuple[str, ...],
   where: str,
+  texts_are: str = '',
 ) -> np.ndarray:
   """int64 classes of a file's records, by name where the file has names.
 
@@ -258,12 +259,14 @@ def numbers_of(
     columns: of the file.
     class_names: of the whole set, in label order.
     where: the file, for messages.
+    texts_are: what labels that are texts can only be, see `column_labels`.
 
   Raises:
     DataDietError: if one has none of these classes.
   """
   if values and isinstance(values[0], str):
-    return column_labels(values, class_names, f'{where}, {columns.label}')
+    where = f'{where}, {columns.label}'
+    return column_labels(values, class_names, where, texts_are)
   numbers = np.array(values, np.int64)
   # Without names the file is taken to number classes as the others do.
   names = columns.class_names or class_names
