@@ -113,3 +113,27 @@ def test_integer_ids_are_texts(tmp_path):
   dataset = load_dataset(formats.settings('arrays', tmp_path))
   ids = {*dataset.train.ids.tolist(), *dataset.test.ids.tolist()}
   assert ids == {'10', '11', '12', '13', '14', '15'}
+
+
+@pytest.mark.parametrize(
+  ('names', 'unused'),
+  [
+    (('images', 'labels', 'test_images', 'test_labels'), 'test_images, test_l'),
+    (
+      ('train_images', 'train_labels', 'test_images', 'test_labels', 'images'),
+      'images beside train_images',
+    ),
+    (('images', 'labels', 'train_ids'), 'train_ids beside images'),
+  ],
+)
+def test_arrays_that_would_be_passed_over_are_refused(names, unused, tmp_path):
+  for name in names:
+    what = name.rpartition('_')[2]
+    values = {
+      'images': formats.random_images(12, 8),
+      'labels': np.arange(12) % 2,
+      'ids': np.arange(12).astype(str),
+    }[what]
+    np.save(tmp_path / f'{name}.npy', values)
+  with pytest.raises(DataDietError, match=unused):
+    load_dataset(formats.settings('arrays', tmp_path))

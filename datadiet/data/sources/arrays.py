@@ -6,7 +6,7 @@ and train_ids, test_ids or ids.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from etils import epath
@@ -24,12 +24,9 @@ from datadiet.data.dataset import (
 from datadiet.data.settings import DatasetSettings
 from datadiet.errors import ConfigError, DataDietError, counted
 
+_PARTS = ('images', 'labels', 'ids')
 _NAMES = (
-  *(
-    f'{prefix}{what}'
-    for prefix in ('', 'train_', 'test_')
-    for what in ('images', 'labels', 'ids')
-  ),
+  *(f'{prefix}{what}' for prefix in ('', 'train_', 'test_') for what in _PARTS),
   'class_names',
 )
 # The one that is there is read.
@@ -99,6 +96,7 @@ def load_arrays(
   parts = {'example': ''}
   if 'train_images' in arrays:
     parts = {'train': 'train_', 'test': 'test_'}
+  _check_all_are_used(arrays, parts.values(), source)
   labels = {
     name: _labels(arrays, f'{prefix}labels', source)
     for name, prefix in parts.items()
@@ -141,6 +139,20 @@ def array_expression(settings: DatasetSettings) -> str:
   files = [path / f'{key}.npy' for key in _TRAIN_IMAGES]
   file = next(file for file in files if file.exists())
   return f"np.load({os.path.abspath(file)!r}, mmap_mode='r')"
+
+
+def _check_all_are_used(
+  arrays: Mapping[str, np.ndarray | None], prefixes: Iterable[str], source: str
+) -> None:
+  """Refuses two namings side by side, of which one would be passed over."""
+  used = {f'{prefix}{what}' for prefix in prefixes for what in _PARTS}
+  there = {name for name, values in arrays.items() if values is not None}
+  unused = sorted(there & {*_NAMES} - used - {'class_names'})
+  if unused:
+    beside = 'train_images' if 'train_images' in used else 'images'
+    raise DataDietError(
+      f'{source} has {", ".join(unused)} beside {beside}; allowed: {_ALLOWED}'
+    )
 
 
 def _read(path: epath.Path) -> dict[str, np.ndarray | None]:
