@@ -17,7 +17,7 @@ from datadiet.errors import EXIT_STOPPED, ConfigError, DataDietError, Preempted
 from datadiet.runtime import ending, processes
 from datadiet.runtime.progress import format_seconds
 from datadiet.settings import closest, plugins
-from datadiet.stages import STAGES, report
+from datadiet.stages import STAGES, draws, report
 from datadiet.stages.checks import (
   check_against_data,
   check_libraries,
@@ -127,6 +127,8 @@ def _run(config: Config, root: Workdir, names: list[str]) -> None:
   if {'select', 'retrain'} & {*names}:
     check_sizes(context)
     check_retrainings(context, scores_first='score' in names)
+  elif processes.is_lead():
+    draws.warn_of_outdated(context, scores_first='score' in names)
   open_dataset(context.dataset, root)
   if not only_looks:
     if processes.is_lead():

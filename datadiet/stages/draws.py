@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 from etils import epath
 
 from datadiet.errors import ConfigError, DataDietError, counted
@@ -258,6 +259,35 @@ def outdated_retrainings(
     for one in folders
     if context.manifest(one) and _trained_on(context, one) != manifest['hash']
   ]
+
+
+def warn_of_outdated(context: Context, *, scores_first: bool) -> None:
+  """Names subsets whose scores have changed, where none is to be made anew.
+
+  Args:
+    context: of a start without the stages select and retrain.
+    scores_first: whether the score stage runs.
+  """
+  try:
+    outdated = {
+      draw.selection.name
+      for draw in all_draws(context)
+      if context.manifest(draw.folder) is not None
+      and (
+        not is_made(context, draw)
+        or (scores_first and due.will_change(context, draw.selection))
+      )
+    }
+  except DataDietError as error:  # Of settings that no stage asked for uses.
+    logging.debug('Subsets cannot be looked at: %s', error)
+    return
+  if outdated:
+    logging.warning(
+      'Made from other scores than those of now: %s, and what was trained on '
+      'them; --stages=select,retrain,report makes them anew, with '
+      '--config.select.remake=True where networks were trained on them',
+      ', '.join(sorted(outdated)),
+    )
 
 
 def _trained_on(context: Context, folder: epath.Path) -> str | None:

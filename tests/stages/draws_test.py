@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datadiet import config as config_lib
-from datadiet import pipeline
+from datadiet import main, pipeline
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.stages import draws, due, retrain, select
 from datadiet.stages.context import Context
@@ -319,3 +319,18 @@ def test_a_draw_that_was_changed_is_not_trained_on(own):
   np.save(folder / 'example_index.npy', np.sort(index))
   with pytest.raises(DataDietError, match='is damaged .its values are not'):
     retrain.jobs(own)
+
+
+def test_subsets_of_fewer_runs_are_named_where_they_are_not_made_anew(
+  own, caplog
+):
+  config = running.tiny_config(train__num_runs=3)
+  workdir = str(own.workdir.root)
+  main.run(running.tiny_config(), workdir, ['score'])
+  assert 'Made from other scores' not in caplog.text
+  main.run(config, workdir, ['train', 'score'])
+  told = 'Made from other scores than those of now: el2n_step_44_keep_max_719, '
+  assert told in caplog.text
+  caplog.clear()
+  main.run(config, workdir, ['score'])
+  assert told in caplog.text
