@@ -11,6 +11,8 @@ from datadiet.errors import DataDietError
 
 # Colour images of 16 bits whose upper 8 stay below this hold 14 bits or fewer.
 _DARK = 64
+# An image of so many bits fewer than the brightest one would keep 16 levels.
+_LOST_BITS = 4
 
 
 class Findings:
@@ -58,6 +60,7 @@ class Findings:
           f'{source} has images of 16 bits a pixel, which are scaled by what '
           "the whole set holds; allowed: config.dataset.placement='host'"
         )
+      self._check_depths(source)
       self._scale_alike(images)
       logging.info(
         '%s: %d images have 16 bits a pixel and values up to %d: white is %d',
@@ -73,6 +76,25 @@ class Findings:
     ):
       if self._counts[what]:
         logging.info('%s: %d images %s', source, self._counts[what], text)
+
+  def _check_depths(self, source: str) -> None:
+    """Refuses a set of which a few images would leave the others no levels."""
+    shift = shift_for(self._maximum)
+    shifts = {
+      (split_name, position): one
+      for split_name, of_split in self._shifts.items()
+      for position, one in of_split.items()
+    }
+    dark = sum(one <= shift - _LOST_BITS for one in shifts.values())
+    if 2 * dark > len(shifts):
+      split_name, position = max(shifts, key=shifts.__getitem__)
+      raise DataDietError(
+        f'{source}: {dark} of its {len(shifts)} images of 16 bits a pixel use '
+        'less than a sixteenth of the range of the brightest, image '
+        f'{position} of {split_name}, with values up to {self._maximum}, so '
+        'that they would keep 16 of 256 levels; remove the few bright ones, or '
+        'scale them as the others'
+      )
 
   def _scale_alike(self, images: dict[str, np.ndarray]) -> None:
     shift = shift_for(self._maximum)

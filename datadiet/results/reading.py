@@ -56,6 +56,8 @@ def read_csv(path: epath.Path, **options) -> pd.DataFrame:
   try:
     content = storage.read_bytes(path)
     names = content.partition(b'\n')[0].decode().strip().split(',')
+    if b'\r\n' not in content:  # As written here: ids may hold a return.
+      options['lineterminator'] = '\n'
     # Ids and class names such as 'NA' are text, not missing values.
     return pd.read_csv(
       io.StringIO(content.decode()),

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import flax.errors
 import flax.linen as nn
 import jax
 import numpy as np
@@ -92,7 +93,13 @@ def _check_model(model: Any, variables: Any) -> None:
 
 def _check_classes(model: _Model, inputs, images, labels) -> None:
   """Refuses labels past the last logit, which would score as another class."""
-  logits = jax.eval_shape(model.apply, inputs, images)
+  try:
+    logits = jax.eval_shape(model.apply, inputs, images)
+  except flax.errors.InvalidRngError as error:
+    raise DataDietError(
+      'the model draws random numbers where it is scored, on which scores must '
+      'not depend; dropout needs deterministic=True there, or a train argument'
+    ) from error
   if logits.ndim != 2 or labels.max() >= logits.shape[-1]:
     raise DataDietError(
       f'label {labels.max()} is no class of the model, which gives logits of '

@@ -177,6 +177,18 @@ def test_dark_images_keep_the_scale_of_the_others(
   np.testing.assert_array_equal(by_name['train/b/eight.png'], HIDDEN)
 
 
+@pytest.mark.parametrize(('num_dark', 'brightest'), [(2, 65_535), (5, 4000)])
+def test_a_few_bright_images_do_not_leave_the_others_black(
+  tmp_path, num_dark, brightest
+):
+  dark = 4000 if brightest > 4000 else 200
+  contents = {f'{i}.png': _deep(dark)[0] for i in range(num_dark)}
+  contents['bright.png'] = _deep(brightest)[0]
+  told = f'use less than a sixteenth.* values up to {brightest}, so that they'
+  with pytest.raises(DataDietError, match=told):
+    _load(tmp_path, contents)
+
+
 def _png_of_16_bits(values):
   """Which Pillow reads and does not write."""
   buffer = io.BytesIO()

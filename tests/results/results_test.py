@@ -9,7 +9,7 @@ import pytest
 import datadiet
 from datadiet.errors import DataDietError
 from datadiet.reporting.summary import build_summary
-from datadiet.results import load_results
+from datadiet.results import load_results, reading
 from datadiet.workdir import artifacts
 from tests.results import synthetic
 
@@ -61,6 +61,15 @@ def test_ids_that_look_like_numbers_or_gaps_stay_text(workdir):
   path.write_text('\n'.join(lines) + '\n')
   scores = load_results(workdir).scores
   assert list(scores['id'][:3]) == ['007', 'NA', '']
+
+
+def test_a_return_in_an_id_is_part_of_it(tmp_path):
+  path = tmp_path / 'table.csv'
+  rows = [[0, 'a\rb.png'], [1, 'c.png']]
+  artifacts.write_csv(path, ['example_index', 'id'], rows)
+  assert reading.read_csv(path)['id'].tolist() == ['a\rb.png', 'c.png']
+  path.write_bytes(b'example_index,id\r\n0,a.png\r\n')  # By another program.
+  assert reading.read_csv(path)['id'].tolist() == ['a.png']
 
 
 def test_history_has_a_row_a_logged_step_of_every_run(workdir):

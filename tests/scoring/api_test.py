@@ -160,3 +160,20 @@ def test_a_subset_of_no_parameters_is_refused(arrays):
       'grand_subset',
       gradient=GradientSettings(grand_subset='bias'),
     )
+
+
+class Drops(nn.Module):
+  """Drops in evaluation too."""
+
+  @nn.compact
+  def __call__(self, images, train=True):
+    hidden = nn.Dropout(0.5, deterministic=False)(images.reshape(4, -1))
+    return nn.Dense(NUM_CLASSES)(hidden)
+
+
+def test_a_model_that_draws_where_it_is_scored_is_refused():
+  images = np.zeros((4, 8, 8, 3), np.float32)
+  keys = {'params': jax.random.key(0), 'dropout': jax.random.key(1)}
+  variables = Drops().init(keys, images)
+  with pytest.raises(DataDietError, match='the model draws random numbers'):
+    datadiet.score_examples(Drops(), variables, images, np.zeros(4, int))
