@@ -27,6 +27,8 @@ _SHRINK_GAP = 2
 RESIZES = ('squash', 'shorter_side', 'none')
 # Bits a value that cameras and scanners store in 16.
 DEPTHS = (8, 10, 12, 14, 16)
+# A tag of TIFF files, and its value where 0 is white.
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 # Metadata blocks in which files store the orientation.
 _MARKS = (b'Exif', b'eXIf', b'EXIF', b'exif', b'rientation')
 # How to turn an image upright, by EXIF's orientation number.
@@ -187,6 +189,11 @@ def _shallow(image: Image.Image) -> tuple[Image.Image, Notes]:
   """An image of 16 bits a pixel in 8."""
   if 'transparency' in image.info:
     raise ValueError('it has 16 bits a pixel and a transparent one among them')
+  # Pillow inverts such images of 8 bits alone.
+  if getattr(image, 'tag_v2', {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+    raise ValueError(
+      'it has 16 bits a pixel of which 0 is white; save it so that 0 is black'
+    )
   values = np.asarray(image).astype(np.int64)
   maximum = int(values.max(initial=0))
   shift = shift_for(maximum)

@@ -9,6 +9,8 @@ from datadiet.errors import DataDietError
 
 # Names that systems and tools leave in folders; hidden ones are skipped too.
 _DROPPINGS = {
+  '__pycache__',
+  '_gsdata_',
   '@eadir',
   '#recycle',
   '#snapshot',

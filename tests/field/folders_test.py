@@ -384,3 +384,17 @@ def test_random_trees_are_read_in_one_way_or_refused_in_a_line(seed):
         inside = path.split(class_of[path] + '/', 1)[1].split('/')[:-1]
         assert not {*inside} & ({*names} - {class_of[path]})
   assert num_read > 5
+
+
+@pytest.mark.parametrize(
+  'names', [('images', 'masks'), ('JPEGImages', 'Annotations'), ('img', 'gt_x')]
+)
+def test_pictures_beside_their_masks_are_no_classes(names, tmp_path):
+  counts = dict.fromkeys(names, 6)
+  formats.write_image_folder(tmp_path, counts, size=8)
+  settings = formats.settings('image_folder', tmp_path)
+  if names[1] == 'gt_x':  # Any other name is a class.
+    assert load_dataset(settings).class_names == ('gt_x', 'img')
+    return
+  with pytest.raises(DataDietError, match='read as pictures and what belongs'):
+    load_dataset(settings)

@@ -189,6 +189,14 @@ def test_a_few_bright_images_do_not_leave_the_others_black(
     _load(tmp_path, contents)
 
 
+def test_greys_of_16_bits_that_count_from_white_are_refused(tmp_path):
+  buffer = io.BytesIO()
+  values = RNG.integers(0, 2**16, (8, 8)).astype(np.uint16)
+  Image.fromarray(values).save(buffer, 'TIFF', tiffinfo={262: 0})
+  with pytest.raises(DataDietError, match='of which 0 is white; save it so'):
+    _load(tmp_path, {'x.tiff': buffer.getvalue()})
+
+
 def _png_of_16_bits(values):
   """Which Pillow reads and does not write."""
   buffer = io.BytesIO()

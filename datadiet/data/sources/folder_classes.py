@@ -10,6 +10,19 @@ from datadiet.data.sources import folder_layout
 from datadiet.data.sources.folder_layout import ALLOWED, is_in, split_kind
 from datadiet.errors import DataDietError
 
+# Folders of pictures, and of what belongs to each of them.
+_PICTURES = {'images', 'image', 'imgs', 'img', 'jpegimages'}
+_BESIDE_PICTURES = {
+  'annotations',
+  'groundtruth',
+  'ground_truth',
+  'labels',
+  'mask',
+  'masks',
+  'segmentation',
+  'segmentations',
+  'trimaps',
+}
 # Folders shown in a message, of each level.
 _NUM_SHOWN = 4
 
@@ -34,6 +47,7 @@ def check_classes(
   """
   if len(class_names) < 2:
     _refuse_one_class(layout, paths['train'], class_names[0], source)
+  _check_no_masks(class_names, source)
   for split_name, bases in layout.bases.items():
     for base in bases:
       inside = [
@@ -48,6 +62,18 @@ def check_classes(
       (class_of[path] for path in paths['test']),
       class_names,
       f'{source}: the test split',
+    )
+
+
+def _check_no_masks(class_names: Sequence[str], source: str) -> None:
+  """Refuses pictures beside their masks or annotations, taken for classes."""
+  folded = {name.casefold(): name for name in class_names}
+  pictures = sorted(folded[name] for name in _PICTURES & {*folded})
+  beside = sorted(folded[name] for name in _BESIDE_PICTURES & {*folded})
+  if pictures and beside:
+    raise DataDietError(
+      f'{source}: {pictures[0]}/ and {beside[0]}/ read as pictures and what '
+      f'belongs to them, not as classes; allowed: {ALLOWED}'
     )
 
 
