@@ -11,6 +11,7 @@ from datadiet.scoring import features, registry
 from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
 from datadiet.stages.context import Context
 from datadiet.stages.selections import PlannedSelection, network_arrays
+from datadiet.training.initial import read_checkpoint
 from datadiet.training.state import variable_shapes
 from datadiet.training.trainable import ALL, is_trained
 from datadiet.workdir import artifacts
@@ -156,9 +157,13 @@ def check_due(context: Context, stages: Sequence[str]) -> None:
     ConfigError: if a score to select by is not defined at its step, the model
       sows no features that are needed, or train.trainable or grand_subset
       match no parameters.
+    DataDietError: if train.init_from is no checkpoint of the network.
   """
   if {'train', 'score', 'retrain'} & {*stages}:
     _check_trainable(context)
+  path = context.config.train.init_from
+  if path and {'train', 'audit', 'retrain'} & {*stages}:
+    read_checkpoint(path, network_shapes(context))
   if {'train', 'score'} & {*stages}:
     _check_features(context)
     _check_grand_subset(context)

@@ -43,15 +43,12 @@ def start(
   return state
 
 
-def start_from(path: str, state: Any, trainer: Trainer) -> Any:
-  """Replaces params and batch_stats in stacked states by a checkpoint's.
-
-  Steps, optimizer and dynamics stay those of a new run.
+def read_checkpoint(path: str, shapes: Any) -> Any:
+  """The variables of a checkpoint that runs start from.
 
   Args:
     path: a checkpoint's folder, `<run folder>/checkpoints/<step>`.
-    state: of `Trainer.init`.
-    trainer: the trainer of these states.
+    shapes: of {'params': ..., 'batch_stats': ...} of the network.
 
   Raises:
     DataDietError: if there is no checkpoint, or it is of another network.
@@ -65,19 +62,39 @@ def start_from(path: str, state: Any, trainer: Trainer) -> Any:
     )
   variables = checkpoints.load_variables(folder.parent.parent, int(folder.name))
 
-  def stacked(template, leaf):
-    if template.shape[1:] != np.shape(leaf) or template.dtype != leaf.dtype:
+  def check(wanted, leaf):
+    if wanted.shape != np.shape(leaf) or wanted.dtype != leaf.dtype:
       raise ValueError
-    return _stacked(leaf, trainer)
 
-  old = {'params': state.params, 'batch_stats': state.batch_stats}
   try:
-    new = jax.tree.map(stacked, old, variables)
+    jax.tree.map(check, shapes, variables)
   except ValueError as error:
     raise DataDietError(
       f'config.train.init_from: {path} holds another network than '
       'config.model says'
     ) from error
+  return variables
+
+
+def start_from(path: str, state: Any, trainer: Trainer) -> Any:
+  """Replaces params and batch_stats in stacked states by a checkpoint's.
+
+  Steps, optimizer and dynamics stay those of a new run.
+
+  Args:
+    path: a checkpoint's folder, `<run folder>/checkpoints/<step>`.
+    state: of `Trainer.init`.
+    trainer: the trainer of these states.
+
+  Raises:
+    DataDietError: if there is no checkpoint, or it is of another network.
+  """
+  old = {'params': state.params, 'batch_stats': state.batch_stats}
+  shapes = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), old
+  )
+  variables = read_checkpoint(path, shapes)
+  new = jax.tree.map(lambda leaf: _stacked(leaf, trainer), variables)
   return state.replace(**new)
 
 

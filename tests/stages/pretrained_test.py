@@ -8,7 +8,7 @@ import safetensors.numpy
 
 from datadiet import config as config_lib
 from datadiet import main
-from datadiet.errors import ConfigError
+from datadiet.errors import ConfigError, DataDietError
 from datadiet.stages.context import Context
 from datadiet.stages.pretrained import open_weights
 from datadiet.workdir import artifacts, checkpoints
@@ -100,3 +100,17 @@ def test_weights_and_a_checkpoint_are_not_both_allowed(weights):
   )
   with pytest.raises(ConfigError, match='not allowed with model.weights'):
     config_lib.check(config)
+
+
+@pytest.mark.parametrize('width', [4, 8])
+def test_a_wrong_start_is_refused_before_the_workdir_is_bound(
+  finished, tmp_path, width
+):
+  path = finished.workdir.run('train', 0) / 'checkpoints' / '44'
+  message = 'holds another network than config.model says'
+  if width == 4:  # As the checkpoint's.
+    path, message = finished.workdir.config, 'is no checkpoint; allowed: a fol'
+  config = running.tiny_config(train__init_from=str(path), model__width=width)
+  with pytest.raises(DataDietError, match=message):
+    main.run(config, str(tmp_path / 'w'), ['train'])
+  assert not (tmp_path / 'w' / 'config.json').exists()
