@@ -17,6 +17,7 @@ from datadiet.scoring import registry
 from datadiet.scoring.forward import make_outputs
 from datadiet.scoring.passes import forward_pass
 from datadiet.selection import POLICIES
+from datadiet.stages import due
 from datadiet.stages.context import Context
 from datadiet.training.dynamics import (
   Dynamics,
@@ -26,7 +27,6 @@ from datadiet.training.dynamics import (
   update_dynamics,
 )
 from datadiet.training.optimizer import make_schedule
-from datadiet.training.state import variable_shapes
 from datadiet.training.steps import apply_model
 
 # Examples that are tried; few, and neither 1 nor the number of classes.
@@ -82,7 +82,7 @@ def _try_training_pass(context: Context) -> None:
   """The network in train mode, with keys for what it draws."""
   dataset, config = context.dataset, context.config
   network = make_network(config.model, dataset.num_classes)
-  variables = variable_shapes(network, dataset.input_shape)
+  variables = due.network_shapes(context)
   key = jax.ShapeDtypeStruct((2,), jnp.uint32)
 
   def train(variables, images, key):
@@ -106,7 +106,7 @@ def _try_scores(context: Context) -> None:
   config, dataset = context.config, context.dataset
   names = config.score.names
   network = make_network(config.model, dataset.num_classes)
-  variables = variable_shapes(network, dataset.input_shape)
+  variables = due.network_shapes(context)
   needs_features = bool(registry.needing(names, registry.FEATURES))
   labels = jax.ShapeDtypeStruct((_BATCH,), jnp.int32)
 

@@ -76,6 +76,18 @@ def read_checkpoint(path: str, shapes: Any) -> Any:
   return variables
 
 
+def _shapes_of_one(state: Any) -> dict[str, Any]:
+  """Shapes of one run's params and batch_stats in stacked states."""
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
+    _variables(state),
+  )
+
+
+def _variables(state: Any) -> dict[str, Any]:
+  return {'params': state.params, 'batch_stats': state.batch_stats}
+
+
 def start_from(path: str, state: Any, trainer: Trainer) -> Any:
   """Replaces params and batch_stats in stacked states by a checkpoint's.
 
@@ -89,10 +101,7 @@ def start_from(path: str, state: Any, trainer: Trainer) -> Any:
   Raises:
     DataDietError: if there is no checkpoint, or it is of another network.
   """
-  old = {'params': state.params, 'batch_stats': state.batch_stats}
-  shapes = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), old
-  )
+  shapes = _shapes_of_one(state)
   variables = read_checkpoint(path, shapes)
   new = jax.tree.map(lambda leaf: _stacked(leaf, trainer), variables)
   return state.replace(**new)
@@ -117,14 +126,11 @@ def start_from_weights(
   Raises:
     DataDietError: as `load_weights` does.
   """
-  old = {'params': state.params, 'batch_stats': state.batch_stats}
-  shapes = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), old
-  )
+  shapes = _shapes_of_one(state)
   # Nothing of it counts here but how others name its layers.
   model = make_network(settings, num_classes=1)
   pretrained = load_weights(settings.weights, model, shapes, image_shape)
-  flat = traverse_util.flatten_dict(old, sep='/')
+  flat = traverse_util.flatten_dict(_variables(state), sep='/')
   for name, array in pretrained.arrays.items():
     flat[name] = _stacked(array, trainer)
   new = traverse_util.unflatten_dict(flat, sep='/')
