@@ -77,8 +77,9 @@ def _main(argv: list[str]) -> int:
     # Imported late, as everything that sets JAX up.
     from datadiet.forecast import table
 
-    print(table.forecast(given.config, asked))
-    return 0
+    text, fits = table.forecast(given.config, asked, given.stages)
+    print(text)
+    return 0 if fits else 1
   children = sweep.children_of(
     given.config, given.workdir, given.sweep_index, given.stages
   )

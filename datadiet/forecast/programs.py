@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import jax
@@ -15,17 +15,13 @@ from datadiet.data.dataset import Dataset, Split, with_crop
 from datadiet.errors import ConfigError
 from datadiet.feeding.placement import DevicePlacement, Placements
 from datadiet.runtime.mesh import RunMesh, flat_mesh
-from datadiet.scoring.gradient import UNCLOG
+from datadiet.scoring.engine import ScoringEngine
 from datadiet.scoring.passes import pass_groups
-from datadiet.stages import due, network_scores
+from datadiet.stages import chunks, due, network_scores
 from datadiet.stages import train as train_stage
 from datadiet.stages.context import Context
 from datadiet.training.trainer import Trainer
 from datadiet.workdir.artifacts import Workdir
-
-# Examples of a chunk and chip where the config leaves it to the device's
-# memory; TPUs have a number of their own.
-_GRADIENT_CHUNK = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +107,8 @@ class Program:
     calls: how often the experiment runs it, one wave after the other.
     images: of one call, of all devices.
     run_mesh: what it runs on.
+    smaller: makes the program to take where this one does not fit, by half of
+      the memory that the arguments leave; None where the stages have no other.
   """
 
   name: str
@@ -119,6 +117,7 @@ class Program:
   calls: int
   images: int
   run_mesh: RunMesh
+  smaller: 'Callable[[], Program | None] | None' = None
 
 
 class ShapePlacements(Placements):
@@ -151,7 +150,10 @@ class ShapeContext(Context):
 
 
 def programs(
-  config: Config, shape: DataShape, devices: list[Any]
+  config: Config,
+  shape: DataShape,
+  devices: list[Any],
+  stages: Collection[str] = ('train', 'score'),
 ) -> Iterator[Program]:
   """The programs of training and scoring, as the stages run them.
 
@@ -159,11 +161,14 @@ def programs(
     config: of `config.resolve`, with a model.dtype.
     shape: of the data.
     devices: to compile for.
+    stages: whose programs; of other stages than these two there are none.
   """
   dataset = with_crop(shape.dataset(), config.dataset.crop_size)
   context = ShapeContext(config, Workdir.at('.'), dataset)
-  yield from _training(context, devices)
-  yield from _scoring(context, devices)
+  if 'train' in stages:
+    yield from _training(context, devices)
+  if 'score' in stages:
+    yield from _scoring(context, devices)
 
 
 def _training(context: Context, devices: list[Any]) -> Iterator[Program]:
@@ -203,18 +208,35 @@ def _scoring(context: Context, devices: list[Any]) -> Iterator[Program]:
     for group in pass_groups(due.scores_of(context, run, step), keep)
   )
   for group, num_networks in passes.items():
-    engine = network_scores.make_engine(context, group, mesh)
-    if network_scores.is_fitted(score, group) and mesh.platform != 'tpu':
-      engine.use_chunks_of(_GRADIENT_CHUNK * len(devices))
-    variables = due.network_shapes(context)
-    if UNCLOG in group:
-      variables['unclog_direction'] = variables['params']
-    num_chunks = -(-context.num_examples // engine.chunk_size)
-    yield Program(
-      f'score {", ".join(group)}, chunks of {engine.chunk_size}, {score.dtype}',
-      functools.partial(engine.lower, variables),
-      1,
-      num_networks * num_chunks,
-      engine.chunk_size,
+    yield _scoring_pass(
+      context,
+      group,
+      num_networks,
+      network_scores.make_engine(context, group, mesh),
       mesh,
     )
+
+
+def _scoring_pass(
+  context: Context,
+  group: tuple[str, ...],
+  num_networks: int,
+  engine: ScoringEngine,
+  mesh: RunMesh,
+) -> Program:
+  score = context.config.score
+
+  def smaller() -> Program | None:
+    if not chunks.halve_chunk(engine):
+      return None
+    return _scoring_pass(context, group, num_networks, engine, mesh)
+
+  return Program(
+    f'score {", ".join(group)}, chunks of {engine.chunk_size}, {score.dtype}',
+    lambda: engine.lower(due.network_shapes(context)),
+    1,
+    num_networks * -(-context.num_examples // engine.chunk_size),
+    engine.chunk_size,
+    mesh,
+    smaller if chunks.is_fitted(score, group) else None,
+  )

@@ -1,8 +1,9 @@
 """Compiles the programs of an experiment for a machine, and tabulates them."""
 
 import dataclasses
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 import ml_collections
 from absl import logging
@@ -13,6 +14,7 @@ from datadiet.forecast.flags import Request
 from datadiet.forecast.machines import Chip, Machine, open_machine
 from datadiet.forecast.programs import Program, programs, shape_of
 from datadiet.runtime.mesh import DATA_AXIS, RUN_AXIS, RunMesh
+from datadiet.stages import chunks
 from datadiet.stages.opening import choose_dtypes
 
 _HEADER = (
@@ -41,15 +43,19 @@ class Row:
     compiled: what the compiler says; None if it refused.
     refusal: why it did, in its words.
     seconds: of all calls by its estimate; None without one.
+    is_replaced: whether a smaller program is taken where this does not fit.
   """
 
   program: Program
   compiled: Compiled | None
   refusal: str = ''
   seconds: float | None = None
+  is_replaced: bool = False
 
 
-def forecast(config: ml_collections.ConfigDict, asked: Request) -> str:
+def forecast(
+  config: ml_collections.ConfigDict, asked: Request, stages: Sequence[str]
+) -> tuple[str, bool]:
   """What an experiment would take on a machine, as a table in Markdown.
 
   Touches no workdir and reads no data; takes minutes, as the compiler does.
@@ -57,6 +63,10 @@ def forecast(config: ml_collections.ConfigDict, asked: Request) -> str:
   Args:
     config: the experiment, not yet checked.
     asked: for which machine and data.
+    stages: those to ask about; only training and scoring have programs here.
+
+  Returns:
+    The table, and whether all fits.
 
   Raises:
     ConfigError: for a wrong setting, a machine that is none, or data of which
@@ -71,10 +81,23 @@ def forecast(config: ml_collections.ConfigDict, asked: Request) -> str:
     config_lib.resolve(config, per_epoch), None, machine.devices
   )
   rows = [
-    _row(program, machine)
-    for program in programs(resolved, shape, machine.devices)
+    row
+    for program in programs(resolved, shape, machine.devices, stages)
+    for row in _rows(program, machine)
   ]
-  return _text(rows, machine, asked.price or machine.chip.price or 0.0)
+  text = _text(rows, machine, asked.price or machine.chip.price or 0.0)
+  return text, not any(row.refusal and not row.is_replaced for row in rows)
+
+
+def _rows(program: Program, machine: Machine) -> Iterator[Row]:
+  """A row of a program, and of smaller ones for as long as it does not fit."""
+  while True:
+    row = _row(program, machine)
+    smaller = program.smaller() if row.refusal and program.smaller else None
+    yield dataclasses.replace(row, is_replaced=smaller is not None)
+    if smaller is None:
+      return
+    program = smaller
 
 
 def _row(program: Program, machine: Machine) -> Row:
@@ -87,17 +110,27 @@ def _row(program: Program, machine: Machine) -> Row:
       raise
     return Row(program, None, text[:300])
   logging.info('%s: compiled in %.0f s', program.name, time.monotonic() - start)
-  if compiled.total > machine.chip.memory * machine.chip.share:
+  limit = machine.chip.memory * machine.chip.share
+  if compiled.total > limit:
     size = compiled.total / 2**20
     return Row(program, compiled, f'needs {size:,.0f} MiB')
+  allowed = (limit - compiled.arguments) * chunks.MEMORY_SHARE
+  if program.smaller and compiled.temporaries > allowed:
+    size = compiled.temporaries / 2**20
+    return Row(
+      program,
+      compiled,
+      f'its temporaries of {size:,.0f} MiB are more than '
+      f'{chunks.MEMORY_SHARE:.0%} of what arguments leave',
+    )
   seconds = None
   if compiled.cycles is not None and machine.chip.hertz:
     seconds = program.calls * compiled.cycles / machine.chip.hertz
   return Row(program, compiled, seconds=seconds)
 
 
-def _text(rows: Iterable[Row], machine: Machine, price: float) -> str:
-  rows, chip = list(rows), machine.chip
+def _text(rows: Sequence[Row], machine: Machine, price: float) -> str:
+  chip = machine.chip
   machine_line = (
     f'{machine.name}: {len(machine.devices)} devices of {chip.name}, '
     f'{chip.memory / 2**30:.0f} GiB each'
@@ -114,19 +147,35 @@ def _text(rows: Iterable[Row], machine: Machine, price: float) -> str:
     )
   header = _TIMES if chip.hertz else _KERNELS
   lines = [machine_line, '', header, *(_line(row, chip) for row in rows), '']
-  refused = [row for row in rows if row.refusal]
-  lines += [
-    f'Does not fit: {row.program.name}: {row.refusal}' for row in refused
-  ]
-  known = [row.seconds for row in rows if row.seconds is not None]
-  if known and len(known) == len(rows):
+  for row in rows:
+    if row.refusal:
+      what = 'Half as many are taken' if row.is_replaced else 'Does not fit'
+      lines.append(f'{what}: {row.program.name}: {row.refusal}')
+  taken = [row for row in rows if not row.is_replaced]
+  known = [row.seconds for row in taken if row.seconds is not None]
+  if known and len(known) == len(taken):
     hours = sum(known) / 3600
     cost = hours * len(machine.devices) * price
     lines.append(
-      f'Training and scoring: {60 * hours:,.1f} minutes, ${cost:,.2f} at '
-      f'${price:.2f} a chip and hour; without input, checkpoints, compiling.'
+      f'In all: {60 * hours:,.1f} minutes, ${cost:,.2f} at ${price:.2f} a chip '
+      'and hour; without input, checkpoints, compiling.'
     )
+  elif not chip.hertz:
+    lines.append(_what_is_missing(taken))
   return '\n'.join(lines)
+
+
+def _what_is_missing(rows: Sequence[Row]) -> str:
+  """What has to be measured where the compiler estimates no times."""
+  steps = [
+    f'{row.program.calls * row.program.trips:,} of '
+    f'{re.split("[, ]", row.program.name.removeprefix("score "))[0]}'
+    for row in rows
+  ]
+  return (
+    'Minutes and dollars are missing: measure what a step takes by python -m '
+    f'benchmarks.accelerator. Steps one after the other: {", ".join(steps)}.'
+  )
 
 
 def _line(row: Row, chip: Chip) -> str:

@@ -163,9 +163,10 @@ class ScoringEngine:
     """The program of one chunk, for the mesh's devices, there or not.
 
     Args:
-      variables: shapes of {'params': ..., 'batch_stats': ...}, and of
-        'unclog_direction' for unclog.
+      variables: {'params': ..., 'batch_stats': ...}, or their shapes.
     """
+    if UNCLOG in self._names:
+      variables = {**variables, 'unclog_direction': variables['params']}
     chunk = self._placement.feed(np.zeros(self.chunk_size, np.int32))
     return self._score.lower(
       self._mesh.abstract(dict(variables), self._mesh.replicated),
@@ -175,11 +176,8 @@ class ScoringEngine:
 
   def temporary_bytes(self, variables: Mapping[str, Any]) -> int:
     """Bytes that scoring one chunk takes on a device besides its inputs."""
-    feed = self._feed(self._chunk(0, np.arange(self.chunk_size)))
-    variables = self._mesh.put(dict(variables), self._mesh.replicated)
-    variables = self._with_direction(variables)
-    lowered = self._score.lower(variables, feed, self._placement.resident)
-    return lowered.compile().memory_analysis().temp_size_in_bytes
+    compiled: Any = self.lower(variables).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
 
   def score(
     self,

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from datadiet.errors import Preempted, counted
+from datadiet.errors import Preempted
 from datadiet.models.settings import make_network
 from datadiet.runtime import processes, stopping
 from datadiet.runtime.mesh import RunMesh, flat_mesh
@@ -21,21 +21,13 @@ from datadiet.scoring.engine import Partial, ScoringEngine
 from datadiet.scoring.gradient import LAYERS, leaf_names
 from datadiet.scoring.passes import pass_groups
 from datadiet.scoring.precision import PRECISIONS
-from datadiet.scoring.settings import ScoreSettings
-from datadiet.stages import due, train
+from datadiet.stages import chunks, due, train
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, checkpoints, storage
 
 # Seconds between two saves of partial scores.
 _PARTIAL_INTERVAL = 20.0
 _PARTIAL = 'partial.npz'
-# Share of a device's free memory that one chunk may take.
-_MEMORY_SHARE = 0.5
-_SMALLEST_CHUNK, _LARGEST_CHUNK = 32, 1024
-# Images a chunk and chip that the gradient pass begins with on TPUs: with more,
-# what passes from one operation to the next no longer stays on the chip, and an
-# image takes longer, by the compiler's estimates.
-_TPU_CHUNK = 128
 
 
 class NetworkScorer:
@@ -87,8 +79,9 @@ class NetworkScorer:
     if group in self._engines:
       return self._engines[group]
     engine = make_engine(self._context, group, flat_mesh())
-    if is_fitted(self._context.config.score, group):
-      fit_chunk(engine, variables)
+    if chunks.is_fitted(self._context.config.score, group):
+      free_bytes = processes.broadcast_from_lead(_free_bytes)
+      chunks.fit_chunk(engine, variables, free_bytes)
     self._engines[group] = engine
     return engine
 
@@ -129,12 +122,11 @@ class NetworkScorer:
         except jax.errors.JaxRuntimeError as error:
           # One of several processes cannot change its chunks alone.
           if (
-            not _is_out_of_memory(error)
-            or engine.chunk_size <= 1
+            not chunks.is_out_of_memory(error)
             or processes.has_peers()
+            or not chunks.halve_chunk(engine)
           ):
             raise
-          engine.use_chunks_of(engine.chunk_size // 2)
           logging.warning(
             'Out of memory: resuming with %d examples a chunk',
             engine.chunk_size,
@@ -156,9 +148,7 @@ def make_engine(
   config, dataset = context.config, context.dataset
   score = config.score
   is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
-  chunk_size = score.gradient_batch_size or _SMALLEST_CHUNK
-  if mesh.platform == 'tpu' and not score.gradient_batch_size:
-    chunk_size = _TPU_CHUNK * mesh.devices_per_slot
+  chunk_size = score.gradient_batch_size or chunks.most_examples(mesh)
   if not is_gradient:
     chunk_size = mesh.forward_batch_size(score.batch_size)
   return ScoringEngine(
@@ -177,54 +167,6 @@ def make_engine(
     gradient=score,
     trainable=config.train.trainable,
   )
-
-
-def is_fitted(score: ScoreSettings, group: tuple[str, ...]) -> bool:
-  """Whether the chunks of a pass are to be as large as memory allows."""
-  is_gradient = bool(registry.of_kind(group, registry.GRADIENT))
-  return is_gradient and not score.gradient_batch_size
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-  return 'RESOURCE_EXHAUSTED' in str(error)
-
-
-def fit_chunk(engine: ScoringEngine, variables: Any) -> None:
-  """Makes the chunk fit in the free memory of a device, by what is compiled.
-
-  On TPUs, where each try takes a minute to compile, it is halved until it
-  fits; elsewhere it is doubled while it does.
-
-  Args:
-    engine: of `make_engine`.
-    variables: those of a network to be scored.
-  """
-  allowed = processes.broadcast_from_lead(_free_bytes) * _MEMORY_SHARE
-  if engine.platform == 'tpu':
-    while engine.temporary_bytes(variables) > allowed:
-      before = engine.chunk_size
-      engine.use_chunks_of(before // 2)
-      if engine.chunk_size == before:
-        break
-  else:
-    _double_chunk(engine, variables, allowed)
-  at_once = counted(engine.chunk_size, 'example')
-  logging.info('Gradient scores: %s at a time', at_once)
-
-
-def _double_chunk(
-  engine: ScoringEngine, variables: Any, allowed: float
-) -> None:
-  while engine.chunk_size < _LARGEST_CHUNK:
-    before = engine.chunk_size
-    engine.use_chunks_of(2 * before)
-    if engine.chunk_size == before:
-      break
-    if engine.temporary_bytes(variables) > allowed:
-      engine.use_chunks_of(before)
-      break
-    if engine.platform == 'cpu' and engine.chunk_size >= 128:
-      break  # Larger ones gain nothing there.
 
 
 def _free_bytes() -> float:
