@@ -10,7 +10,11 @@ from datadiet.errors import ConfigError, DataDietError, report
 from datadiet.runtime import starting
 
 # The command -> the module whose `main` runs it.
-COMMANDS = {'import': 'datadiet.importer', 'export': 'datadiet.export'}
+COMMANDS = {
+  'import': 'datadiet.importer',
+  'export': 'datadiet.export',
+  'apply': 'datadiet.apply',
+}
 
 
 def main() -> None:

@@ -48,16 +48,11 @@ _LINK = flags.DEFINE_bool(
 )
 
 
-def _required(flag: flags.FlagHolder[str | None]) -> str:
-  if not flag.value:
-    raise ConfigError(f'--{flag.name} is missing')
-  return flag.value
-
-
 def _main(argv: list[str]) -> int:
   if argv[1:]:
     raise ConfigError(f'unexpected argument {argv[1]!r}')
-  given = [_required(flag) for flag in (_WORKDIR, _SELECTION, _FORMAT, _OUTPUT)]
+  needed = (_WORKDIR, _SELECTION, _FORMAT, _OUTPUT)
+  given = [command_line.required(flag) for flag in needed]
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.INFO)
   export_selection(

@@ -27,8 +27,16 @@ FORBIDDEN = {
   },
   'reporting': {'training', 'models', 'runtime.mesh', 'workdir.checkpoints'},
   'exporting': {'training', 'models', 'runtime.mesh', 'workdir.checkpoints'},
+  'reviewing': {'training', 'models', 'runtime.mesh', 'workdir.checkpoints'},
 }
-NUMPY_ONLY = {'selection', 'results', 'reporting', 'audit', 'exporting'}
+NUMPY_ONLY = {
+  'selection',
+  'results',
+  'reporting',
+  'audit',
+  'exporting',
+  'reviewing',
+}
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'chex'}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'clu', 'tensorboard'}
 # Who may import TensorFlow, and then within a function only.

@@ -23,11 +23,11 @@ _ENDINGS = ('.py', '.html', '.css', '.js')
 # From the top of the house to its ground; a room imports from lower floors.
 FLOORS = (
   ('__main__',),
-  ('main', 'export', 'importer'),
+  ('main', 'apply', 'export', 'importer'),
   ('pipeline', 'forecast', 'importing'),
   ('stages',),
   ('config',),
-  ('exporting', 'reporting', 'scoring', 'selection'),
+  ('exporting', 'reporting', 'reviewing', 'scoring', 'selection'),
   ('results', 'training', 'audit'),
   ('feeding',),
   ('data', 'models'),

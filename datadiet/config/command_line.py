@@ -62,6 +62,33 @@ def parse_command(argv: Sequence[str], summary: str) -> list[str]:
     raise ConfigError(wrong_value(error, None)) from error
 
 
+def only_argument(argv: Sequence[str], name: str) -> str:
+  """The one argument of a command that is no flag.
+
+  Args:
+    argv: what `parse_command` left.
+    name: of the argument, as the command's help has it.
+
+  Raises:
+    ConfigError: if there is none, or more than one.
+  """
+  if len(argv) != 2 or not argv[1]:
+    found = ' '.join(map(repr, argv[1:])) or 'none'
+    raise ConfigError(f'one argument, {name}, is needed; there is {found}')
+  return argv[1]
+
+
+def required(flag: flags.FlagHolder[str | None]) -> str:
+  """The value of a flag that a command needs.
+
+  Raises:
+    ConfigError: if it was not given.
+  """
+  if not flag.value:
+    raise ConfigError(f'--{flag.name} is missing')
+  return flag.value
+
+
 def show_help_if_asked(
   argv: Sequence[str], summary: str, names: Iterable[str]
 ) -> None:

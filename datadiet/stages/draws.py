@@ -24,10 +24,10 @@ from datadiet.selection.budgets import (
 )
 from datadiet.stages import due
 from datadiet.stages.context import Context
-from datadiet.stages.inputs import read_example_index
 from datadiet.stages.selections import PlannedSelection
 from datadiet.training.settings import OUT_OF_SAMPLE
 from datadiet.workdir import artifacts
+from datadiet.workdir.example_lists import read_example_index
 
 
 @dataclasses.dataclass(frozen=True)

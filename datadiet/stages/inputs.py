@@ -1,17 +1,17 @@
 """The user's own files that settings name: scores and lists of examples."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from etils import epath
 
 from datadiet.config import Config
 from datadiet.data import Dataset
-from datadiet.errors import ConfigError, DataDietError, counted
+from datadiet.errors import ConfigError, counted
 from datadiet.scoring import aggregate
 from datadiet.selection import POLICIES
 from datadiet.workdir import artifacts
+from datadiet.workdir.example_lists import read_example_index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,31 +136,3 @@ def read_subset(config: Config, dataset: Dataset) -> np.ndarray | None:
   if 'fingerprint' in manifest:
     artifacts.check_fingerprint(manifest, dataset.fingerprint, folder)
   return np.sort(example_index)
-
-
-def read_example_index(path: Any, num_examples: int) -> np.ndarray:
-  """Reads and checks a list of examples, int64[num_kept].
-
-  Args:
-    path: a .npy file, or a folder with an example_index.npy.
-    num_examples: N.
-
-  Raises:
-    DataDietError: if it is missing, damaged, not of this data, or empty.
-  """
-  path = epath.Path(path).expanduser()
-  if path.is_dir():
-    path = path / 'example_index.npy'
-  example_index = artifacts.read_npy(path, from_user=True)
-  if (
-    example_index.ndim != 1
-    or not len(example_index)
-    or not np.issubdtype(example_index.dtype, np.integer)
-    or len(np.unique(example_index)) != len(example_index)
-    or example_index.min() < 0
-    or example_index.max() >= num_examples
-  ):
-    raise DataDietError(
-      f'{path} must hold distinct integers from 0 to {num_examples - 1}'
-    )
-  return example_index.astype(np.int64)

@@ -56,6 +56,13 @@ LABEL_ISSUES_COLUMNS = (
   'is_issue',
 )
 
+# What people decided about examples; the last column may be left out.
+FINGERPRINT = 'fingerprint'
+DECISIONS_COLUMNS = ('example_index', 'id', 'decision', 'label', FINGERPRINT)
+# What is made of decisions: labels, examples to train on and left-out ones.
+REVIEWED_LABELS, REVIEWED_KEPT = 'labels.csv', 'kept.npy'
+REVIEWED_DROPPED, REVIEW_SUMMARY = 'dropped.csv', 'summary.json'
+
 
 def extra_test_column(name: str) -> str:
   """The column of training curves that is of a further test split."""

@@ -72,6 +72,7 @@ def test_help_shows_what_a_plugin_adds(tmp_path):
     (['datadiet', '--help'], ('--compile_for', '--data_shape', '--config.tra')),
     (['datadiet', 'import', '--help'], ('--logits: ', '--config: ')),
     (['datadiet', 'export', '--help'], ('--selection: ', '--output: ')),
+    (['datadiet', 'apply', '--help'], ('--decisions: ', '--out: ')),
     (['datadiet.importer', '--help'], ('--logits: ', '--config: ')),
     (['datadiet.export', '-h'], ('--selection: ', '--output: ')),
   ],
@@ -86,9 +87,10 @@ def test_every_command_has_a_help_of_its_own(arguments, shown, tmp_path):
   ('arguments', 'told'),
   [
     (['datadiet', '--compile_fr=x'], 'did you mean compile_for?'),
-    (['datadiet', 'exprot'], 'allowed: import, export, or none to run'),
+    (['datadiet', 'exprot'], 'allowed: import, export, apply, or none to run'),
     (['datadiet', 'import', '--logit=x'], 'did you mean logits?'),
     (['datadiet', 'export', '--formt=x'], 'did you mean format?'),
+    (['datadiet', 'apply', '--out=x'], 'one argument, WORKDIR, is needed'),
     (['datadiet.export', '--run=x'], "--run: 'x' is not allowed; "),
   ],
 )
