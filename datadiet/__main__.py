@@ -13,6 +13,7 @@ from datadiet.runtime import starting
 COMMANDS = {
   'import': 'datadiet.importer',
   'export': 'datadiet.export',
+  'review': 'datadiet.review',
   'apply': 'datadiet.apply',
 }
 

@@ -23,7 +23,7 @@ _ENDINGS = ('.py', '.html', '.css', '.js')
 # From the top of the house to its ground; a room imports from lower floors.
 FLOORS = (
   ('__main__',),
-  ('main', 'apply', 'export', 'importer'),
+  ('main', 'apply', 'export', 'importer', 'review'),
   ('pipeline', 'forecast', 'importing'),
   ('stages',),
   ('config',),

@@ -35,7 +35,14 @@ from datadiet.workdir import storage
 # The page is kept below 25 MB, so that it opens fast and can be mailed.
 MAX_BYTES = 24_000_000
 _MATERIAL = [field.name for field in dataclasses.fields(Material)]
-_SCRIPTS = ('store.js', 'gallery.js', 'charts.js', 'start.js')
+_SCRIPTS = (
+  'store.js',
+  'gallery.js',
+  'decisions.js',
+  'review.js',
+  'charts.js',
+  'start.js',
+)
 
 
 def render_page(

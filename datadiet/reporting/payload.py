@@ -12,8 +12,10 @@ import numpy as np
 
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
+from datadiet.reporting.review import neighbour_arrays
 from datadiet.reporting.thumbnails import Thumbnails
 from datadiet.results import Results
+from datadiet.results.reading import review_fingerprint
 from datadiet.results.selection import Selection
 from datadiet.workdir.visits import DATA_MAP
 
@@ -70,7 +72,8 @@ def build_payload(
     'ids' (text, NUL between ids), 'labels' (int32), 'score-<i>' (float32),
     'kept-<i>' (uint8, one bit an example, lowest bit first), and where known
     'predictions', 'original_labels', 'suggested_labels' (int32),
-    'is_issue' (uint8) and 'thumbnail_slot' (int32).
+    'is_issue' (uint8), 'neighbour_of' and 'neighbours' (int32, of
+    `neighbour_arrays`) and 'thumbnail_slot' (int32).
   """
   scores = results.scores
   names = analysis.score_columns(scores)
@@ -98,9 +101,13 @@ def build_payload(
     arrays['predictions'] = pack(predictions)
   if results.original_labels is not None:
     arrays['original_labels'] = pack(results.original_labels)
+  neighbours = neighbour_arrays(results, audit)
+  arrays |= {name: pack(array) for name, array in neighbours.items()}
   if thumbnails is not None:
     arrays['thumbnail_slot'] = pack(thumbnails.slot)
   return {
+    'fingerprint': review_fingerprint(results.dataset),
+    'num_neighbours': neighbours['neighbours'].shape[1] if neighbours else 0,
     'name': results.dataset.get('name'),
     'num_examples': len(scores),
     'class_names': results.class_names,

@@ -122,8 +122,8 @@ def score_context(material: Material) -> Values:
   }
 
 
-def example_context(material: Material) -> Values:
-  """No values: the gallery is filled in the browser."""
+def no_context(material: Material) -> Values:
+  """No values: what is shown is filled in the browser."""
   del material
   return {}
 
@@ -319,8 +319,9 @@ def _pair_end(
 SECTIONS: dict[str, Section] = {
   'summary': Section('Summary', 'summary.html', summary_context),
   'scores': Section('Scores', 'scores.html', score_context),
-  'examples': Section('Examples', 'examples.html', example_context),
+  'examples': Section('Examples', 'examples.html', no_context),
   'audit': Section('Label audit', 'audit.html', audit_context),
+  'review': Section('Review', 'review.html', no_context),
   'classes': Section('Classes', 'classes.html', class_context),
   'cost': Section('Cost', 'cost.html', cost_context),
   'redundancy': Section('Redundancy', 'redundancy.html', redundancy_context),

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -107,3 +108,13 @@ def steps_in(folder: epath.Path) -> list[int]:
     for step in steps
     if (folder / artifacts.step_name(step) / artifacts.MANIFEST).exists()
   ]
+
+
+def review_fingerprint(description: Mapping) -> str:
+  """What decisions belong to: the data, and labels changed on purpose.
+
+  Args:
+    description: of the data set, as in dataset.json.
+  """
+  stated = (description.get(k) for k in ('fingerprint', 'labels_fingerprint'))
+  return '-'.join(filter(None, stated))

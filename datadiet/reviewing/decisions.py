@@ -11,6 +11,7 @@ from etils import epath
 from datadiet.data.checks import plain_name
 from datadiet.errors import DataDietError
 from datadiet.results import Results
+from datadiet.results.reading import review_fingerprint
 from datadiet.settings import closest
 from datadiet.workdir import artifacts
 from datadiet.workdir.tables import DECISIONS_COLUMNS, FINGERPRINT
@@ -116,16 +117,6 @@ class Reviewed:
       f'the label {name!r} is no class; allowed: {known}{more}'
       f'{closest(name, self.class_names)}'
     )
-
-
-def review_fingerprint(description: Mapping) -> str:
-  """What decisions belong to: the data, and labels changed on purpose.
-
-  Args:
-    description: of the data set, as in dataset.json.
-  """
-  stated = (description.get(k) for k in ('fingerprint', 'labels_fingerprint'))
-  return '-'.join(filter(None, stated))
 
 
 def read_decisions(path: epath.PathLike, reviewed: Reviewed) -> Decisions:

@@ -73,6 +73,7 @@ def test_help_shows_what_a_plugin_adds(tmp_path):
     (['datadiet', 'import', '--help'], ('--logits: ', '--config: ')),
     (['datadiet', 'export', '--help'], ('--selection: ', '--output: ')),
     (['datadiet', 'apply', '--help'], ('--decisions: ', '--out: ')),
+    (['datadiet', 'review', '--help'], ('--port: ', 'WORKDIR/review')),
     (['datadiet.importer', '--help'], ('--logits: ', '--config: ')),
     (['datadiet.export', '-h'], ('--selection: ', '--output: ')),
   ],
@@ -87,10 +88,14 @@ def test_every_command_has_a_help_of_its_own(arguments, shown, tmp_path):
   ('arguments', 'told'),
   [
     (['datadiet', '--compile_fr=x'], 'did you mean compile_for?'),
-    (['datadiet', 'exprot'], 'allowed: import, export, apply, or none to run'),
+    (
+      ['datadiet', 'exprot'],
+      'allowed: import, export, review, apply, or none to',
+    ),
     (['datadiet', 'import', '--logit=x'], 'did you mean logits?'),
     (['datadiet', 'export', '--formt=x'], 'did you mean format?'),
     (['datadiet', 'apply', '--out=x'], 'one argument, WORKDIR, is needed'),
+    (['datadiet', 'review', 'gs://b/w'], 'allowed: a folder on this machine'),
     (['datadiet.export', '--run=x'], "--run: 'x' is not allowed; "),
   ],
 )

@@ -248,11 +248,11 @@ function makeCsv(indices) {
   return `${lines.join('\n')}\n`;
 }
 
-function downloadCsv() {
-  const blob = new Blob([makeCsv(gallery.found)], { type: 'text/csv' });
+function download(name, text) {
+  const blob = new Blob([text], { type: 'text/csv' });
   const link = document.createElement('a');
   link.href = URL.createObjectURL(blob);
-  link.download = 'examples.csv';
+  link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
@@ -285,7 +285,7 @@ function startGallery() {
     showPage(Math.trunc(event.target.value) - 1 || 0);
   });
   onClick('csv-copy', copyCsv);
-  onClick('csv-download', downloadCsv);
+  onClick('csv-download', () => download('examples.csv', makeCsv(gallery.found)));
   onClick('details-close', () => document.getElementById('details').close());
   const move = (step) => showDetails(gallery.found[gallery.shown + step]);
   onClick('details-before', () => move(-1));

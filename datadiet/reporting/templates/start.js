@@ -4,6 +4,7 @@ async function start() {
   if (meta) {
     await loadExamples();
     startGallery();
+    await startReview();
   }
   startCharts();
   document.body.dataset.ready = 'yes';

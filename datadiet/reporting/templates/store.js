@@ -8,6 +8,8 @@ const TYPES = {
   original_labels: Int32Array,
   suggested_labels: Int32Array,
   is_issue: Uint8Array,
+  neighbour_of: Int32Array,
+  neighbours: Int32Array,
   thumbnail_slot: Int32Array,
   score: Float32Array,
   kept: Uint8Array,

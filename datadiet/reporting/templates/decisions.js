@@ -1,0 +1,144 @@
+// What a person decided about examples: kept in this browser by the data's
+// fingerprint or, where `datadiet review` serves the page, in the workdir.
+
+const KINDS = ['keep', 'relabel', 'drop', 'unsure'];
+// example_index -> [kind, label], the label -1 but with relabel.
+const decisions = new Map();
+// Called after every change.
+const onDecisions = [];
+const storageKey = `datadiet-decisions-${meta?.fingerprint}`;
+// Where decisions are read and sent; undefined for a page from a file.
+const { decisions: served } = document.body.dataset;
+// Changes that the server has not confirmed.
+const unsent = new Map();
+let isSending = false;
+let tellStorage = () => {};
+
+function readStored() {
+  return JSON.parse(localStorage.getItem(storageKey) ?? '{}');
+}
+
+function takeDecisions(found) {
+  decisions.clear();
+  for (const [index, [kind, label]] of Object.entries(found)) {
+    decisions.set(Number(index), [kind, label]);
+  }
+  for (const call of onDecisions) call();
+}
+
+async function loadDecisions() {
+  try {
+    if (served) {
+      const response = await fetch(served);
+      if (!response.ok) throw new Error(response.statusText);
+      takeDecisions(await response.json());
+      tellStorage('Every decision is saved in the workdir at once.');
+    } else {
+      takeDecisions(readStored());
+      tellStorage('Decisions are saved in this browser; download them to use them.');
+    }
+  } catch (error) {
+    tellStorage(
+      served
+        ? `Decisions could not be read (${error.message}): is datadiet review still running? Load the page again.`
+        : 'This browser saves nothing for pages from files: download the decisions before you leave.',
+      true,
+    );
+  }
+}
+
+// Changes of other tabs are kept: only what was decided here is written.
+function store(changes) {
+  try {
+    const stored = readStored();
+    for (const [index, value] of changes) {
+      if (value) stored[index] = value;
+      else delete stored[index];
+    }
+    localStorage.setItem(storageKey, JSON.stringify(stored));
+  } catch (error) {
+    tellStorage(
+      'This browser could not save the last decision: download the decisions before you leave.',
+      true,
+    );
+  }
+}
+
+async function send() {
+  if (isSending || !unsent.size) return;
+  isSending = true;
+  const sent = [...unsent];
+  try {
+    const response = await fetch(served, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(
+        sent.map(([index, value]) => [index, ...(value ?? ['', -1])]),
+      ),
+    });
+    if (!response.ok) throw new Error(await response.text());
+    for (const [index, value] of sent) {
+      if (unsent.get(index) === value) unsent.delete(index);
+    }
+    tellStorage('Every decision is saved in the workdir at once.');
+  } catch (error) {
+    tellStorage(
+      `${unsent.size} decisions are not saved in the workdir (${error.message}); trying again. Leave this page open, or download them.`,
+      true,
+    );
+    setTimeout(send, 3000);
+  }
+  isSending = false;
+  // What was decided meanwhile.
+  if ([...unsent].some(([index, value]) => !sent.some(([i, v]) => i === index && v === value))) {
+    send();
+  }
+}
+
+// Records decisions: [[index, [kind, label] or null], ...].
+function decide(changes) {
+  for (const [index, value] of changes) {
+    if (value) decisions.set(index, value);
+    else decisions.delete(index);
+    if (served) unsent.set(index, value);
+  }
+  if (served) send();
+  else store(changes);
+  for (const call of onDecisions) call();
+}
+
+function countDecisions(indices = [...decisions.keys()]) {
+  const counts = Object.fromEntries(KINDS.map((kind) => [kind, 0]));
+  for (const index of indices) {
+    const kind = decisions.get(index)?.[0];
+    if (kind) counts[kind] += 1;
+  }
+  return counts;
+}
+
+function describeDecision(index) {
+  const [kind, label] = decisions.get(index) ?? ['undecided'];
+  return kind === 'relabel' ? `relabel to ${className(label)}` : kind;
+}
+
+function decisionsCsv() {
+  const lines = ['example_index,id,decision,label,fingerprint'];
+  for (const index of [...decisions.keys()].sort((a, b) => a - b)) {
+    const [kind, label] = decisions.get(index);
+    const name = kind === 'relabel' ? meta.class_names[label] : '';
+    const cells = [index, examples.ids[index], kind, name, meta.fingerprint];
+    lines.push(cells.map(csvCell).join(','));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function startDecisions(tell) {
+  tellStorage = tell;
+  window.addEventListener('storage', ({ key }) => {
+    if (!served && key === storageKey) takeDecisions(readStored());
+  });
+  window.addEventListener('beforeunload', (event) => {
+    if (unsent.size) event.preventDefault();
+  });
+  return loadDecisions();
+}

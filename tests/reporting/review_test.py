@@ -1,0 +1,50 @@
+"""Tests what the page carries for a review."""
+
+import numpy as np
+
+from datadiet.reporting.audit import read_audit
+from datadiet.reporting.payload import build_payload
+from datadiet.reporting.review import NUM_BESIDE, neighbour_arrays
+from datadiet.results import load_results
+from datadiet.workdir import artifacts
+from tests.results import synthetic
+
+
+def _write_neighbours(workdir, dataset) -> np.ndarray:
+  num_examples = dataset.train.num_examples
+  steps = np.arange(1, 11)
+  neighbours = (np.arange(num_examples)[:, None] + steps) % num_examples
+  path = workdir.root / 'inspection' / 'neighbour_index.npy'
+  artifacts.write_npy(path, neighbours.astype(np.int32))
+  return neighbours
+
+
+def test_without_neighbours_there_are_none(workdir):
+  results = load_results(workdir)
+  assert neighbour_arrays(results, None) == {}
+  description, arrays = build_payload(results, None)
+  assert description['num_neighbours'] == 0 and 'neighbours' not in arrays
+
+
+def test_the_most_suspicious_have_theirs_first(workdir, dataset, monkeypatch):
+  neighbours = _write_neighbours(workdir, dataset)
+  synthetic.write_audit(workdir, dataset)
+  results = load_results(workdir)
+  audit = read_audit(results)
+  monkeypatch.setattr('datadiet.reporting.review._MAX_ROWS', 7)
+  found = neighbour_arrays(results, audit)
+  order = np.argsort(-audit.suspicion, kind='stable')[:7]
+  np.testing.assert_array_equal(found['neighbour_of'], order)
+  expected = neighbours[order, :NUM_BESIDE]
+  np.testing.assert_array_equal(found['neighbours'], expected)
+  description, arrays = build_payload(results, audit)
+  assert description['num_neighbours'] == NUM_BESIDE
+  assert {'neighbours', 'neighbour_of'} <= set(arrays)
+
+
+def test_decisions_belong_to_the_data_and_to_its_labels(workdir, dataset):
+  description, _ = build_payload(load_results(workdir), None)
+  expected = dataset.fingerprint
+  if dataset.labels_fingerprint:
+    expected += f'-{dataset.labels_fingerprint}'
+  assert description['fingerprint'] == expected
