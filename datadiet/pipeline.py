@@ -75,7 +75,8 @@ def run(config: Config, workdir: str, stage_names: Sequence[str]) -> None:
     if not names:
       raise ConfigError(
         f'--stages: {", ".join(stage_names)} is not allowed in {root.root}, '
-        'whose scores were imported; allowed: audit, select, retrain, report'
+        'whose scores were imported; allowed: inspect, audit, select, '
+        'retrain, report'
       )
   # All checks first: a start that is refused changes nothing in the workdir.
   check_paths(config, root, names)

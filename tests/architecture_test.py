@@ -18,6 +18,12 @@ FORBIDDEN = {
     'runtime.mesh',
     'workdir.checkpoints',
   },
+  'inspection': {
+    'training',
+    'models',
+    'runtime.mesh',
+    'workdir.checkpoints',
+  },
   'audit': {
     'training',
     'data',
@@ -33,6 +39,7 @@ NUMPY_ONLY = {
   'selection',
   'results',
   'reporting',
+  'inspection',
   'audit',
   'exporting',
   'reviewing',

@@ -28,7 +28,7 @@ FLOORS = (
   ('stages',),
   ('config',),
   ('exporting', 'reporting', 'reviewing', 'scoring', 'selection'),
-  ('results', 'training', 'audit'),
+  ('results', 'training', 'audit', 'inspection'),
   ('feeding',),
   ('data', 'models'),
   ('workdir', 'gradient_norms'),

@@ -6,6 +6,7 @@ from typing import Any
 
 from datadiet.audit.settings import AuditSettings
 from datadiet.data.settings import DatasetSettings
+from datadiet.inspection.settings import InspectSettings
 from datadiet.models.settings import ModelSettings
 from datadiet.scoring.settings import ScoreSettings
 from datadiet.selection.settings import SelectSettings
@@ -23,6 +24,7 @@ class Config:
   optimizer: OptimizerSettings = section(OptimizerSettings)
   train: TrainSettings = section(TrainSettings)
   score: ScoreSettings = section(ScoreSettings, free=True)
+  inspect: InspectSettings = section(InspectSettings, free=True)
   audit: AuditSettings = section(AuditSettings, free=True)
   select: SelectSettings = section(SelectSettings, free=True)
   retrain: RetrainSettings = section(RetrainSettings)

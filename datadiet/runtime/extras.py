@@ -12,6 +12,7 @@ EXTRA_OF = {
   'clu': 'tfds',
   'datasets': 'export',
   'dm_pix': 'augment',
+  'faiss': 'report',
   'gcsfs': 'gcs',
   'jinja2': 'report',
   'markupsafe': 'report',

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datadiet.errors import DataDietError
+from datadiet.inspection.neighbours import nearest
 from datadiet.selection.interface import Policy, SelectionInputs
 from datadiet.selection.ranking import largest_first
 from datadiet.settings import Setting, checks
@@ -31,18 +32,12 @@ def nearest_neighbours(
   Raises:
     DataDietError: more neighbours than there are.
   """
-  # Imported here: it takes a second, and few policies need it.
-  from sklearn.neighbors import NearestNeighbors
-
   if num_neighbours >= len(features):
     raise DataDietError(
       f'policy {policy!r} needs num_neighbours={num_neighbours} others of each '
       f'example, but there are only {len(features)} examples'
     )
-  # The library compares blocks, and excludes an example itself.
-  search = NearestNeighbors(n_neighbors=num_neighbours, algorithm='brute')
-  distances, positions = search.fit(features).kneighbors()
-  return distances.astype(np.float64), positions
+  return nearest(features, num_neighbours)
 
 
 def _undirected(values: np.ndarray, positions: np.ndarray) -> sparse.csr_array:
@@ -230,7 +225,7 @@ def _number_of_neighbours(default: int) -> Setting:
 
 
 _GRAPH = {'num_neighbours': _number_of_neighbours(10)}
-_LIBRARIES = ('sklearn',)
+_LIBRARIES = ('faiss',)
 
 POLICIES: dict[str, Policy] = {
   'cal': Policy(

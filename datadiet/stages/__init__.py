@@ -3,7 +3,15 @@
 import dataclasses
 from collections.abc import Callable
 
-from datadiet.stages import audit, report, retrain, score, select, train
+from datadiet.stages import (
+  audit,
+  inspect,
+  report,
+  retrain,
+  score,
+  select,
+  train,
+)
 from datadiet.stages.context import Context
 from datadiet.workdir import tables
 
@@ -24,6 +32,7 @@ class Stage:
 _MODULES = {
   'train': train,
   'score': score,
+  'inspect': inspect,
   'audit': audit,
   'select': select,
   'retrain': retrain,

@@ -32,6 +32,8 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
   if 'report' in stage_names:
     of_report = (name for name, of in extras.EXTRA_OF.items() if of == 'report')
     extras.require('--stages: report', *of_report)
+  if 'inspect' in stage_names:
+    extras.require('--stages: inspect', 'faiss', 'sklearn')
   if config.train.color_jitter and {'train', 'retrain'} & {*stage_names}:
     extras.require('config.train.color_jitter', 'dm_pix')
   selects = 'select' in stage_names or 'retrain' in stage_names
@@ -44,6 +46,8 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
 _READ_BY = {
   # Without it the report is made as where the images are gone.
   'dataset.labels_path': ('train', 'score', 'audit', 'select', 'retrain'),
+  'inspect.embeddings_path': ('inspect',),
+  'inspect.test_embeddings_path': ('inspect',),
   'model.weights': ('train', 'score', 'audit', 'retrain'),
   'train.init_from': ('train', 'audit', 'retrain'),
   'select.scores_path': ('select', 'retrain'),
@@ -112,6 +116,8 @@ def check_against_data(context: Context, stages: Sequence[str]) -> None:
   if {'select', 'retrain'} & {*stages}:
     _ = context.score_file, context.embedding_file  # Read, and so checked.
     _check_sizes(context)
+  if 'inspect' in stages:
+    _ = context.own_embeddings
   per_epoch = steps_per_epoch(num_examples, batch_size)
   if (
     'audit' in stages

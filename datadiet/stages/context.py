@@ -25,6 +25,9 @@ from datadiet.training.plan import TrainingPlan
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 
+# The user's files, which do not depend on other settings.
+_FILES = ('subset', 'score_file', 'embedding_file', 'own_embeddings')
+
 
 @dataclasses.dataclass(frozen=True)
 class Context:
@@ -154,6 +157,15 @@ class Context:
     return inputs.read_embedding_file(self.config, self.dataset)
 
   @functools.cached_property
+  def own_embeddings(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Of the section inspect: float32[N, d] and [M, d], None without a path.
+
+    Raises:
+      DataDietError: if they do not fit the data.
+    """
+    return inputs.read_inspected(self.config, self.dataset)
+
+  @functools.cached_property
   def selections(self) -> tuple[selections.PlannedSelection, ...]:
     """All subsets that the config asks for, each once."""
     files = self.score_file, self.embedding_file
@@ -166,7 +178,7 @@ class Context:
     The user's files that were read are kept: they do not depend on these.
     """
     changed = dataclasses.replace(self, **changes)
-    for name in ('subset', 'score_file', 'embedding_file'):
+    for name in _FILES:
       if name in self.__dict__:
         changed.__dict__[name] = self.__dict__[name]
     return changed

@@ -6,7 +6,7 @@ import numpy as np
 from etils import epath
 
 from datadiet.config import Config
-from datadiet.data import Dataset
+from datadiet.data import Dataset, Split
 from datadiet.errors import ConfigError, counted
 from datadiet.scoring import aggregate
 from datadiet.selection import POLICIES
@@ -99,24 +99,71 @@ def read_embedding_file(
     DataDietError: if the file is missing, damaged, holds Python objects, or is
       of another length.
   """
-  if not config.select.embeddings_path:
+  value = config.select.embeddings_path
+  if not value:
     return None
-  path = epath.Path(config.select.embeddings_path).expanduser()
-  array = artifacts.read_npy(path, dataset.train.num_examples, from_user=True)
+  array = _embeddings('select.embeddings_path', value, dataset.train)
+  name = epath.Path(value).name.removesuffix('.npy')
+  return EmbeddingFile(name, array, artifacts.checksum(array))
+
+
+def read_inspected(
+  config: Config, dataset: Dataset
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+  """Reads config.inspect.embeddings_path and test_embeddings_path.
+
+  Returns:
+    float32[N, d] and float32[M, d]; None for those without a path.
+
+  Raises:
+    ConfigError: if they are no rows of finite numbers, or not of one length.
+    DataDietError: as `read_embedding_file`.
+  """
+  paths = config.inspect.embeddings_path, config.inspect.test_embeddings_path
+  if not paths[0]:
+    if paths[1]:
+      raise ConfigError(
+        f'config.inspect.test_embeddings_path: {paths[1]!r} is not allowed '
+        'without inspect.embeddings_path; allowed: both, or none'
+      )
+    return None, None
+  found = [
+    _embeddings(f'inspect.{name}', path, split).astype(np.float32)
+    if path
+    else None
+    for name, path, split in zip(
+      ('embeddings_path', 'test_embeddings_path'),
+      paths,
+      (dataset.train, dataset.test),
+      strict=True,
+    )
+  ]
+  train, test = found
+  if train is not None and test is not None and train.shape[1] != test.shape[1]:
+    raise ConfigError(
+      f'config.inspect.test_embeddings_path: {paths[1]} has rows of '
+      f'{test.shape[1]} numbers; allowed: of {train.shape[1]}, as '
+      'inspect.embeddings_path has'
+    )
+  return train, test
+
+
+def _embeddings(setting: str, value: str, split: Split) -> np.ndarray:
+  """Reads a row of finite numbers for each example of a split, [N, d]."""
+  path = epath.Path(value).expanduser()
+  array = artifacts.read_npy(path, split.num_examples, from_user=True)
   if array.ndim != 2 or not array.size or array.dtype.kind not in 'iuf':
     raise ConfigError(
-      f'config.select.embeddings_path: {path} holds {array.dtype}'
-      f'{list(array.shape)}; allowed: a row of numbers an example'
+      f'config.{setting}: {path} holds {array.dtype}{list(array.shape)}; '
+      'allowed: a row of numbers an example'
     )
   broken = np.flatnonzero(~np.isfinite(array).all(axis=1))
   if len(broken):
     raise ConfigError(
-      f'config.select.embeddings_path: {path} has '
-      f'{counted(len(broken), "row")} not finite, the first that of '
-      f'example_index {broken[0]}; allowed: finite numbers'
+      f'config.{setting}: {path} has {counted(len(broken), "row")} not finite, '
+      f'the first that of example_index {broken[0]}; allowed: finite numbers'
     )
-  name = path.name.removesuffix('.npy')
-  return EmbeddingFile(name, array, artifacts.checksum(array))
+  return array
 
 
 def read_subset(config: Config, dataset: Dataset) -> np.ndarray | None:

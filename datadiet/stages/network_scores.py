@@ -4,12 +4,14 @@ import contextlib
 import functools
 import os
 import time
+from collections.abc import Collection
 from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
 
+from datadiet.data import Split
 from datadiet.errors import Preempted
 from datadiet.models.settings import make_network
 from datadiet.runtime import processes, stopping
@@ -136,7 +138,11 @@ class NetworkScorer:
 
 
 def make_engine(
-  context: Context, group: tuple[str, ...], mesh: RunMesh
+  context: Context,
+  group: tuple[str, ...],
+  mesh: RunMesh,
+  split: Split | None = None,
+  keep: Collection[str] = (),
 ) -> ScoringEngine:
   """The engine of one of the passes that `pass_groups` gives.
 
@@ -144,6 +150,8 @@ def make_engine(
     context: of the experiment.
     group: the scores of the pass.
     mesh: all devices in one slot.
+    split: what to pass through the network; the train split if None.
+    keep: arrays of a forward pass; those stored beside scores if ().
   """
   config, dataset = context.config, context.dataset
   score = config.score
@@ -152,7 +160,7 @@ def make_engine(
   if not is_gradient:
     chunk_size = mesh.forward_batch_size(score.batch_size)
   return ScoringEngine(
-    dataset.train,
+    split or dataset.train,
     make_network(
       config.model, dataset.num_classes, PRECISIONS[score.dtype].dtype
     ),
@@ -163,7 +171,7 @@ def make_engine(
     mesh=mesh,
     placements=context.placements,
     precision=score.dtype,
-    keep=() if is_gradient else due.extra_arrays(context),
+    keep=() if is_gradient else keep or due.extra_arrays(context),
     gradient=score,
     trainable=config.train.trainable,
   )

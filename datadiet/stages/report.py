@@ -17,6 +17,7 @@ _SOURCES = (
   'train/*/history.csv',
   'train/*/manifest.json',
   'scores/*/*/manifest.json',
+  'inspection/manifest.json',
   'audit/manifest.json',
   'selections/*/manifest.json',
   'selections/*/*/manifest.json',

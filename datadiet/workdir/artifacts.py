@@ -66,6 +66,10 @@ class Workdir:
     return self.root / 'timing.json'
 
   @property
+  def inspection(self) -> epath.Path:
+    return self.root / 'inspection'
+
+  @property
   def audit(self) -> epath.Path:
     return self.root / 'audit'
 

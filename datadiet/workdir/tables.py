@@ -1,7 +1,15 @@
 """The stages, and the tables of a workdir: names and columns, stated once."""
 
 # In the order they run; timing.json has an entry for each.
-STAGES = ('train', 'score', 'audit', 'select', 'retrain', 'report')
+STAGES = (
+  'train',
+  'score',
+  'inspect',
+  'audit',
+  'select',
+  'retrain',
+  'report',
+)
 
 # The training curves of a run.
 HISTORY = 'history.csv'
@@ -41,6 +49,14 @@ SELECTION_FACTS = (
   'class_balanced',
   'budget',
 )
+
+# The inspection, below inspection/. Embeddings are float32[N, d] of the train
+# split and float32[M, d] of the test split; neighbours int32 and float32[N, k],
+# by cosine distance, the nearest first.
+EMBEDDINGS = 'embeddings.npy'
+TEST_EMBEDDINGS = 'test_embeddings.npy'
+NEIGHBOUR_INDEX = 'neighbour_index.npy'
+NEIGHBOUR_DISTANCE = 'neighbour_distance.npy'
 
 # The label audit, below audit/.
 LABEL_ISSUES = 'label_issues.csv'

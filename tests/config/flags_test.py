@@ -102,8 +102,8 @@ _REFUSED = {
   ),
   'unknown stage': (
     [_CONFIG, '--stages=trian'],
-    "--stages: 'trian' is not allowed; allowed: train, score, audit, select, "
-    'retrain, report; did you mean train?',
+    "--stages: 'trian' is not allowed; allowed: train, score, inspect, audit, "
+    'select, retrain, report; did you mean train?',
   ),
   'no stage': ([_CONFIG, '--stages='], '--stages is empty; allowed: train, '),
   'stray argument': (

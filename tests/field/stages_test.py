@@ -9,6 +9,7 @@ from datadiet.config import sweep
 from datadiet.errors import ConfigError
 from datadiet.stages.checks import check_paths
 from datadiet.workdir.artifacts import Workdir
+from datadiet.workdir.tables import STAGES
 from tests import running
 
 # Settings that disagree, and the stages that they stop; no others.
@@ -34,7 +35,7 @@ DISAGREEING = [
 def _refusing(changes) -> set[str]:
   """The stages that are refused, each asked for alone."""
   refused = set()
-  for stage in ('train', 'score', 'audit', 'select', 'retrain', 'report'):
+  for stage in STAGES:
     try:
       config = running.tiny_config(**changes)
       config_lib.check(config, stages=(stage,))
@@ -89,6 +90,7 @@ def test_combinations_of_a_sweep_are_checked_by_stage(tmp_path):
   [
     ('select__scores_path', {'select', 'retrain'}),
     ('select__embeddings_path', {'select', 'retrain'}),
+    ('inspect__embeddings_path', {'inspect'}),
     ('train__init_from', {'train', 'audit', 'retrain'}),
     ('model__weights', {'train', 'score', 'audit', 'retrain'}),
   ],
@@ -98,7 +100,7 @@ def test_a_missing_file_stops_the_stages_that_read_it(
 ):
   config = running.tiny_config(**{setting: str(tmp_path / 'gone.npy')})
   resolved, workdir = config_lib.resolve(config), Workdir.at(tmp_path / 'w')
-  for stage in ('train', 'score', 'audit', 'select', 'retrain', 'report'):
+  for stage in STAGES:
     if stage in read_by:
       with pytest.raises(ConfigError, match='does not exist'):
         check_paths(resolved, workdir, (stage,))

@@ -3,12 +3,12 @@
     python -m tests.processes.soak --rounds=20
 
 Two processes with four virtual devices each train four runs of digits, score,
-audit, select, retrain and report. In each round one of them gets SIGTERM or
-SIGKILL at a random moment of a stage, both end by themselves, and the pair is
-started again; all stages have their turn. Whenever it runs to its end,
-parameters, dynamics, scores and history have to be, bit by bit, those of a pair
-that nothing disturbed. Nothing that was stopped loses a step, and no file may
-be half-written.
+inspect, audit, select, retrain and report. In each round one of them gets
+SIGTERM or SIGKILL at a random moment of a stage, both end by themselves, and
+the pair is started again; all stages have their turn. Whenever it runs to its
+end, parameters, dynamics, scores and history have to be, bit by bit, those of a
+pair that nothing disturbed. Nothing that was stopped loses a step, and no file
+may be half-written.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from datadiet.errors import EXIT_STOPPED
+from datadiet.workdir import tables
 from tests import running
 from tests.processes.soak_log import Seen, read_log, seconds_by_stage
 from tests.processes.whole_files import check_whole
@@ -38,7 +39,7 @@ _CHANGES = {
   'retrain__full': False,
 }
 # Where the kills of one workdir fall, of as many as there are rounds for.
-_STAGES = ('start', 'train', 'score', 'audit', 'select', 'retrain', 'report')
+_STAGES = ('start', *tables.STAGES)
 _TARGETS = (*_STAGES, 'train')
 # What the log says over and over in a stage, and how often; others are short.
 _COUNTED = {

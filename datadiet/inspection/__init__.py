@@ -1,0 +1,1 @@
+"""What is wrong with images, by their embeddings and their pixels."""
