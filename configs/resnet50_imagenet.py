@@ -3,9 +3,10 @@
 python -m datadiet.main --config=configs/resnet50_imagenet.py --workdir=DIR \\
   --config.dataset.data_dir=imagenet
 
-imagenet/ has train/ and val/ with a folder for each of the 1,000 classes. The
-files are packed as they are into dataset.cache_dir, which needs another 145 GB,
-and decoded to 256 pixels by worker processes when a batch needs them.
+imagenet/ has train/ with a folder for each of the 1,000 classes, and val/ with
+such folders or with a file of labels beside it (docs/data.md). The files are
+packed as they are into dataset.cache_dir, which needs another 145 GB, and
+decoded to 256 pixels by worker processes when a batch needs them.
 
 Cost: an epoch is 1.28 million images; this trains 2 runs of 20 epochs, which
 score, and retrains 2 subsets of half the steps. What that takes on an
@@ -22,7 +23,7 @@ STEPS_PER_EPOCH = 1_281_167 // 256
 def get_config():
   """See the module."""
   config = base.get_config()
-  config.dataset.name = 'image_folder'
+  config.dataset.name = 'imagenet'
   config.dataset.placement = 'stream'
   config.dataset.image_size = 256
   config.dataset.resize = 'shorter_side'

@@ -17,6 +17,7 @@ from datadiet.data.sources import (
   cinic10,
   hugging_face,
   image_folder,
+  imagenet,
   tfds,
 )
 from datadiet.data.sources.digits import load_digits
@@ -75,6 +76,13 @@ DATASETS: dict[str, Source] = {
     image_folder.load_image_folder,
     _folder_files,
     (*_SPLITS, *_PICTURES),
+    encoded=True,
+    is_tree=True,
+  ),
+  'imagenet': Source(
+    imagenet.load_imagenet,
+    imagenet.find_imagenet,
+    _PICTURES,
     encoded=True,
     is_tree=True,
   ),
