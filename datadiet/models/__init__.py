@@ -54,6 +54,7 @@ def make_model(
   width: int = 0,
   dtype: str = 'float32',
   options: Mapping[str, Any] | None = None,
+  platform: str = '',
 ) -> nn.Module:
   """Builds a model by name.
 
@@ -64,6 +65,8 @@ def make_model(
     dtype: compute type, 'float32' or 'bfloat16'; params, batch statistics and
       logits are float32 always.
     options: settings that only this network has; None for the defaults.
+    platform: of the devices that it runs on, for networks that compute the same
+      in other ways on some; '' for one way everywhere.
 
   Raises:
     DataDietError: if the name or an option is unknown.
@@ -75,9 +78,12 @@ def make_model(
     )
   check_options(f'model {name!r}', options or {}, model_options(name))
   given = {'width': width} if width else {}
-  return MODELS[name](
+  model = MODELS[name](
     num_classes=num_classes, dtype=DTYPES[dtype], **given, **(options or {})
   )
+  if platform and hasattr(model, 'platform'):
+    return model.clone(platform=platform)
+  return model
 
 
 def model_options(name: str) -> dict[str, Any]:
@@ -87,7 +93,8 @@ def model_options(name: str) -> dict[str, Any]:
   """
   factory = MODELS[name]
   # Fields of all models, fields that flax adds, and what a partial sets.
-  others = {'num_classes', 'width', 'dtype', 'axis_name', 'parent', 'name'}
+  others = {'num_classes', 'width', 'dtype', 'parent', 'name'}
+  others |= {'axis_name', 'platform'}
   others |= {*getattr(factory, 'keywords', {})}
   Parameter = inspect.Parameter
   return {

@@ -8,7 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from datadiet.errors import DataDietError
-from datadiet.models.layers import rising_rate, stochastic_depth
+from datadiet.models.layers import (
+  depthwise_convolution,
+  rising_rate,
+  stochastic_depth,
+)
 from datadiet.models.published import HEAD, Published
 
 # (blocks, kernel size, strides of the first, expansion, channels), where the
@@ -55,6 +59,7 @@ class MobileBlock(nn.Module):
     leave_out: how often it is left out of an image in training.
     conv: (channels, kernel size, ...) -> convolution.
     norm: () -> batch norm.
+    depthwise: what filters each channel, as `nn.Conv` takes it; None for XLA's.
   """
 
   channels: int
@@ -64,6 +69,7 @@ class MobileBlock(nn.Module):
   leave_out: float
   conv: Callable
   norm: Callable
+  depthwise: Callable | None = None
 
   @nn.compact
   def __call__(self, inputs: jax.Array, train: bool) -> jax.Array:
@@ -71,7 +77,11 @@ class MobileBlock(nn.Module):
     if self.expansion > 1:
       hidden = nn.relu6(self.norm()(self.conv(wide, 1)(hidden)))
     hidden = self.conv(
-      wide, self.kernel_size, self.strides, feature_group_count=wide
+      wide,
+      self.kernel_size,
+      self.strides,
+      feature_group_count=wide,
+      conv_general_dilated=self.depthwise,
     )(hidden)
     hidden = nn.relu6(self.norm()(hidden))
     hidden = self.norm()(self.conv(self.channels, 1)(hidden))
@@ -94,6 +104,8 @@ class EfficientNetLite(nn.Module):
       training; other blocks less.
     dtype: compute type; params, batch statistics and logits are float32.
     axis_name: the mesh axis over whose devices a batch is split, if any.
+    platform: of the devices; on a 'cpu' XLA's filters of single channels are
+      replaced, which on others are faster.
   """
 
   num_classes: int
@@ -104,6 +116,7 @@ class EfficientNetLite(nn.Module):
   stochastic_depth: float = 0.0
   dtype: jnp.dtype = jnp.float32
   axis_name: str | None = None
+  platform: str = ''
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -142,6 +155,7 @@ class EfficientNetLite(nn.Module):
           rising_rate(self.stochastic_depth, index, num_blocks),
           conv,
           norm,
+          depthwise_convolution if self.platform == 'cpu' else None,
         )(hidden, train)
         index += 1
     hidden = nn.relu6(norm()(conv(self._scaled(_LAST), 1)(hidden)))

@@ -49,7 +49,10 @@ class ModelSettings:
 
 
 def make_network(
-  settings: ModelSettings, num_classes: int, dtype: str = ''
+  settings: ModelSettings,
+  num_classes: int,
+  dtype: str = '',
+  platform: str = '',
 ) -> nn.Module:
   """Builds the network of `config.model`.
 
@@ -57,6 +60,7 @@ def make_network(
     settings: of which the dtype is resolved, no longer 'auto'.
     num_classes: number of logits.
     dtype: what to compute in, such as for scoring; '' for what it trains in.
+    platform: of the devices that it runs on; '' where none is computed on.
   """
   return make_model(
     settings.name,
@@ -64,4 +68,5 @@ def make_network(
     width=settings.width,
     dtype=dtype or settings.dtype,
     options=settings.options,
+    platform=platform,
   )

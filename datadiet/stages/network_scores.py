@@ -162,7 +162,10 @@ def make_engine(
   return ScoringEngine(
     split or dataset.train,
     make_network(
-      config.model, dataset.num_classes, PRECISIONS[score.dtype].dtype
+      config.model,
+      dataset.num_classes,
+      PRECISIONS[score.dtype].dtype,
+      mesh.platform,
     ),
     group,
     mean=dataset.mean,

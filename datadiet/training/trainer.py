@@ -304,7 +304,9 @@ def _network(
   dataset: Dataset, plan: TrainingPlan, run_mesh: RunMesh
 ) -> nn.Module:
   """The network, whose batch statistics are of a run's whole batch."""
-  model = make_network(plan.model, dataset.num_classes)
+  model = make_network(
+    plan.model, dataset.num_classes, platform=run_mesh.platform
+  )
   shapes = variable_shapes(model, dataset.input_shape)
   return over_data_axis(model, run_mesh.data_axis, bool(shapes['batch_stats']))
 

@@ -18,6 +18,7 @@ from flax import nnx
 from jax import lax
 
 from datadiet.models import efficientnet, make_model
+from datadiet.models.layers import depthwise_convolution
 
 BATCH = 4
 
@@ -397,7 +398,9 @@ def complex_case():
 
 
 class MobileNet(nn.Module):
-  """The blocks of EfficientNet."""
+  """The blocks of EfficientNet; their filters as one way or another."""
+
+  depthwise: Callable | None = None
 
   @nn.compact
   def __call__(self, inputs, train):
@@ -405,7 +408,7 @@ class MobileNet(nn.Module):
     norm = functools.partial(nn.BatchNorm, use_running_average=not train)
     for strides, expansion in ((1, 1), (2, 6), (1, 6)):
       inputs = efficientnet.MobileBlock(
-        8, 5, strides, expansion, 0.0, conv, norm
+        8, 5, strides, expansion, 0.0, conv, norm, self.depthwise
       )(inputs, train)
     return nn.Dense(5)(inputs.mean((1, 2)))
 
@@ -439,6 +442,7 @@ ZOO = {
       'standard_stem': lambda: _shallow('resnet18', stage_sizes=(1, 1)),
       'wide_blocks': lambda: _shallow('wide_resnet28_10', depth=10, widening=1),
       'mobile_blocks': MobileNet,
+      'mobile_blocks_by_shifts': lambda: MobileNet(depthwise_convolution),
     }.items()
   },
   **{
