@@ -27,7 +27,7 @@ from datadiet.workdir import storage
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results are.')
 _SELECTION = flags.DEFINE_string(
-  'selection', None, 'Which subset: a name in WORKDIR/selections.'
+  'selection', None, 'Which subset: a name in WORKDIR/selections, or all.'
 )
 _FORMAT = flags.DEFINE_string(
   'format',
@@ -44,7 +44,7 @@ _STEP = flags.DEFINE_integer(
   'step', -1, 'The scored step that a table is of; -1 for the last.', -1
 )
 _LINK = flags.DEFINE_bool(
-  'link', False, 'With image_folder: link to the originals, copy nothing.'
+  'link', False, 'Link images to the originals where the format has them.'
 )
 
 

@@ -43,6 +43,17 @@ def write_image_folder(
   Raises:
     DataDietError: if there are no local files to link to.
   """
+  write = image_writer(subset, link)
+  folders = _write_tree(subset, folder, subset.originals, write)
+  return _in_torchvision(subset, folders, final)
+
+
+def image_writer(subset: Subset, link: bool) -> Callable[[int, Path], object]:
+  """What writes the image of an example_index to a path.
+
+  Raises:
+    DataDietError: if there are no local files to link to.
+  """
   originals = subset.originals
   if link:
     _check_linkable(subset)
@@ -57,8 +68,32 @@ def write_image_folder(
     else:
       shutil.copy2(originals / subset.dataset.train.ids[i], path)
 
-  folders = _write_tree(subset, folder, originals, write)
-  return _in_torchvision(subset, folders, final)
+  return write
+
+
+def write_numbered(subset: Subset, folder: Path, link: bool) -> list[Path]:
+  """Writes the kept images into one folder, named by example_index.
+
+  Returns:
+    Their paths, in order.
+
+  Raises:
+    DataDietError: if there are no local files to link to.
+  """
+  write = image_writer(subset, link)
+  folder.mkdir(parents=True)
+  width = len(str(subset.dataset.train.num_examples - 1))
+  paths = []
+  num_kept = len(subset.example_index)
+  with progress(f'Writing {subset.name}', num_kept, 'images') as bar:
+    for i in subset.example_index.tolist():
+      extension = '.png'
+      if subset.originals is not None:
+        _, extension = os.path.splitext(str(subset.dataset.train.ids[i]))
+      paths.append(folder / f'{i:0{width}d}{extension}')
+      write(i, paths[-1])
+      bar.advance(1)
+  return paths
 
 
 def _check_linkable(subset: Subset) -> None:

@@ -9,6 +9,9 @@ from absl import logging
 
 from datadiet.errors import ConfigError, counted
 from datadiet.exporting import lists
+from datadiet.exporting.coco import write_coco
+from datadiet.exporting.datalab import write_datalab
+from datadiet.exporting.fiftyone import write_fiftyone
 from datadiet.exporting.files import write_image_folder
 from datadiet.exporting.hugging_face import write_hugging_face
 from datadiet.exporting.subset import open_subset
@@ -31,11 +34,13 @@ class Format:
       gets test_ids.txt, too.
     summary: what comes out, in a line.
     use: what to do with it otherwise, with {output} for the path.
+    links: whether `write` takes link, for links to the originals.
   """
 
   write: Callable[..., str | None]
   summary: str
   use: str = ''
+  links: bool = False
 
 
 EXPORTS: dict[str, Format] = {
@@ -59,6 +64,26 @@ EXPORTS: dict[str, Format] = {
     write_image_folder,
     'a folder of image files, one folder a class; --link for links to the '
     'originals',
+    links=True,
+  ),
+  'coco': Format(
+    write_coco,
+    'images, and COCO-style JSON with a category, scores and suspicions of '
+    'each; --link likewise',
+    "pycocotools.coco.COCO('{output}/annotations.json')",
+    links=True,
+  ),
+  'fiftyone': Format(
+    write_fiftyone,
+    'the same for FiftyOne; --link likewise',
+    'fiftyone.Dataset.from_dir({output!r}, '
+    'fiftyone.types.FiftyOneImageClassificationDataset)',
+    links=True,
+  ),
+  'datalab': Format(
+    write_datalab,
+    "the lists, what cleanlab's Datalab takes, and the code that opens it",
+    'see {output}/datalab.py',
   ),
   'hugging_face': Format(
     write_hugging_face,
@@ -92,12 +117,12 @@ def export_selection(
 
   Args:
     workdir: where the selection is; may be remote.
-    selection: its name, as the folders of selections/ have it.
+    selection: its name, as the folders of selections/ have it, or 'all'.
     format_name: a key of `EXPORTS`.
     output: the local file or folder to make; must not exist yet.
     run: which draw, where each retraining has one of its own.
     step: the scored step that a table is of; None for the last.
-    link: to make links to the originals; with image_folder only.
+    link: to make links to the originals, where the format `links`.
 
   Returns:
     The absolute path of the output, which exists only when it is complete.
@@ -131,8 +156,9 @@ def _check_format(name: str, link: bool) -> None:
       f'--format: {name!r} is not allowed; allowed: {", ".join(EXPORTS)}'
       f'{closest(name, EXPORTS)}'
     )
-  if link and name != 'image_folder':
-    raise ConfigError(f'--link is for --format=image_folder, not for {name}')
+  if link and not EXPORTS[name].links:
+    taking = ', '.join(key for key, form in EXPORTS.items() if form.links)
+    raise ConfigError(f'--link is for --format={taking}; not for {name}')
 
 
 def _check_output(output: str | os.PathLike) -> Path:

@@ -15,6 +15,9 @@ from datadiet.results import Results, load_results
 from datadiet.settings import closest, from_values
 from datadiet.workdir import artifacts, storage
 
+# The name of what every workdir can export: all train examples.
+ALL = 'all'
+
 
 @dataclasses.dataclass(frozen=True)
 class Subset:
@@ -109,7 +112,7 @@ def open_subset(
 
   Args:
     workdir: where; may be remote.
-    selection: its name, as the folders of selections/ have it.
+    selection: its name, as the folders of selections/ have it, or `ALL`.
     run: which draw, where each retraining has one of its own.
     step: the scored step that tables and sorting go by; None for the last.
 
@@ -118,14 +121,16 @@ def open_subset(
   """
   results = load_results(workdir)
   known = results.selections
-  if selection not in known:
+  if selection not in {ALL, *known}:
     raise DataDietError(
       f'{results.workdir.root} has no selection {selection!r}; it has '
-      f'{", ".join(known) or "none yet"}{closest(selection, known)}'
+      f'{", ".join([*known, ALL])}{closest(selection, [*known, ALL])}'
     )
   if 'dataset' not in results.config:
     raise DataDietError(
       f'{results.workdir.config} does not say what the data is'
     )
   results.score_info(step)  # Refuses a step that was not scored.
-  return Subset(results, selection, known[selection].kept(run), step)
+  everything = np.arange(results.num_examples or 0)
+  kept = known[selection].kept(run) if selection in known else everything
+  return Subset(results, selection, kept, step)

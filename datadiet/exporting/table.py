@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import numpy as np
 from absl import logging
 
 from datadiet.errors import DataDietError
+from datadiet.exporting.findings import findings
 from datadiet.exporting.subset import Subset
 from datadiet.runtime import extras
 
@@ -14,11 +14,9 @@ from datadiet.runtime import extras
 def write_parquet(subset: Subset, path: Path, final: Path) -> None:
   """Writes one row an example of the whole train split, in canonical order.
 
-  Columns: example_index, id, label, label_name; kept, whether the selection
-  has it; all mean scores (float32); and where labels were audited, suspicion,
-  is_issue, suggested_label and suggested_label_name (null where none is). Needs
-  no images. The schema's metadata holds selection, fingerprint, step and, as
-  JSON, test_ids where the workdir or the data says them.
+  Columns: example_index and those of `findings`. Needs no images. The schema's
+  metadata holds selection, fingerprint, step and, as JSON, test_ids where the
+  workdir or the data says them.
 
   Raises:
     DataDietError: if the library pyarrow is not installed, or nothing was
@@ -30,26 +28,7 @@ def write_parquet(subset: Subset, path: Path, final: Path) -> None:
     import pyarrow.parquet
   except ImportError as error:
     raise extras.missing_library('the format parquet', 'pyarrow') from error
-  results = subset.results
-  table = results.scores_at(subset.step)
-  if not len(table):
-    raise DataDietError(
-      f'{results.workdir.root} has no scores yet; run the stages train and '
-      'score'
-    )
-  is_kept = np.zeros(len(table), bool)
-  is_kept[subset.example_index] = True
-  names = np.array(results.dataset['class_names'])
-  table.insert(2, 'label_name', names[table['label']])
-  table.insert(3, 'kept', is_kept)
-  if len(results.label_issues):
-    issues = results.label_issues.reindex(table.index)
-    suggested = issues['suggested_label']
-    table['suspicion'] = issues['suspicion'].astype(np.float32)
-    table['is_issue'] = issues['is_issue'].eq(True)
-    table['suggested_label'] = suggested
-    named = issues['suggested_label_name']
-    table['suggested_label_name'] = named.mask(suggested.isna())
+  results, table = subset.results, findings(subset)
   arrow = pa.Table.from_pandas(table.reset_index(), preserve_index=False)
   facts = {
     'selection': subset.name,

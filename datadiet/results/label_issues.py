@@ -23,7 +23,8 @@ def read(
   Returns:
     Indexed by `example_index`, the most suspicious first: id, given_label,
     given_label_name, suggested_label (missing where none is suggested),
-    suggested_label_name, suspicion, rank and is_issue (bool).
+    suggested_label_name, suspicion, probability (missing where none was
+    computed), rank and is_issue (bool).
 
   Raises:
     DataDietError: if it is damaged.
@@ -33,6 +34,9 @@ def read(
     return pd.DataFrame(columns=columns).set_index('example_index')
   text = dict.fromkeys(('id', 'suggested_label', 'is_issue'), str)
   table = reading.read_csv(path, dtype=text)
+  # Older audits gave no probability.
+  if 'probability' not in table:
+    table['probability'] = float('nan')
   # The names of classes are for people; they are not read.
   needed = {name for name in columns if not name.endswith('_name')}
   if missing := sorted(needed - {*table.columns}):

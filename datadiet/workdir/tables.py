@@ -68,6 +68,7 @@ LABEL_ISSUES_COLUMNS = (
   'suggested_label',
   'suggested_label_name',
   'suspicion',
+  'probability',
   'rank',
   'is_issue',
 )

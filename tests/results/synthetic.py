@@ -264,6 +264,7 @@ def write_audit(workdir: artifacts.Workdir, dataset: Dataset) -> None:
     'given_label': train.labels,
     'suggested_label': suggested,
     'suspicion': suspicion.astype(np.float32),
+    'probability': np.where(suspicion > 1, 0.9, 0.05 * suspicion),
     'rank': rank,
     'is_issue': is_issue.astype(int),
   }
