@@ -62,7 +62,15 @@ class PackedImages:
       images = self[key[0]]
       rows = () if isinstance(key[0], int | np.integer) else (slice(None),)
       return images[(*rows, *rest)]
-    position = np.arange(len(self))[key]
+    # Not by indexing all positions: making those takes longer than one image.
+    if isinstance(key, slice):
+      return decoded(self, np.asarray(range(len(self))[key]))
+    position = np.asarray(key)
+    if position.dtype == bool:
+      position = np.flatnonzero(position)
+    position = np.where(position < 0, position + len(self), position)
+    if ((position < 0) | (position >= len(self))).any():
+      raise IndexError(f'{self.path} has {len(self)} images, not {key}')
     return decoded(self, position)
 
   def __array__(self, dtype: Any = None, copy: bool | None = None):

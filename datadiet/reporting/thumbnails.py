@@ -13,6 +13,8 @@ _MAX_EDGE = 64
 # JPEG codes blocks of this many pixels: images that share one would blur. Black
 # padding between them bleeds less than repeating their edges (measured).
 _JPEG_BLOCK = 16
+# Few enough that large ones fit in memory.
+_READ_AT_ONCE = 32
 _SAMPLE_SHEETS = 4
 # (longest edge in pixels, quality; 0 for lossless), the best first.
 _CODINGS = (
@@ -158,10 +160,13 @@ def _encode_sheet(
   rows = -(-len(members) // _TILES)
   channels = 3 if images.shape[-1] >= 3 else 1
   sheet = np.zeros((rows * stride_y, _TILES * stride_x, channels), np.uint8)
-  for position, example_index in enumerate(members):
-    tile = _thumbnail(images[example_index][..., :channels], width, height)
-    top, left = position // _TILES * stride_y, position % _TILES * stride_x
-    sheet[top : top + height, left : left + width] = tile
+  for start in range(0, len(members), _READ_AT_ONCE):
+    # Together: those that are stored encoded are decoded side by side.
+    found = images[members[start : start + _READ_AT_ONCE]]
+    for position, image in enumerate(found[..., :channels], start):
+      tile = _thumbnail(image, width, height)
+      top, left = position // _TILES * stride_y, position % _TILES * stride_x
+      sheet[top : top + height, left : left + width] = tile
   image = Image.fromarray(sheet if channels == 3 else sheet[..., 0])
   buffer = io.BytesIO()
   if quality:
