@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from datadiet.errors import DataDietError
+from datadiet.models.batch_norm import BatchNorm
 from datadiet.models.layers import (
   depthwise_convolution,
   rising_rate,
@@ -131,7 +132,7 @@ class EfficientNetLite(nn.Module):
         f'{", ".join(_PADDINGS)}'
       )
     norm = functools.partial(
-      nn.BatchNorm,
+      BatchNorm,
       use_running_average=not train,
       momentum=0.99,
       epsilon=self.epsilon,

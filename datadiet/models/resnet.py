@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from datadiet.models.batch_norm import BatchNorm
 from datadiet.models.published import HEAD, Published
 
 
@@ -95,7 +96,7 @@ class ResNet(nn.Module):
       dtype=self.dtype,
     )
     norm = functools.partial(
-      nn.BatchNorm,
+      BatchNorm,
       use_running_average=not train,
       momentum=0.9,
       epsilon=1e-5,

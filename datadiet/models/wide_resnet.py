@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from datadiet.models.batch_norm import BatchNorm
 from datadiet.models.published import HEAD, Published
 
 
@@ -113,7 +114,7 @@ def _conv(channels, size=3, strides=1, *, dtype) -> nn.Conv:
 
 def _norm(train, dtype, axis_name):
   return functools.partial(
-    nn.BatchNorm,
+    BatchNorm,
     use_running_average=not train,
     momentum=0.9,
     epsilon=1e-5,

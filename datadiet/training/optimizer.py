@@ -121,6 +121,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
   'sgd': _sgd,
   'adamw': _adamw,
 }
+# Those that treat every number alike, whatever array it is in.
+ELEMENTWISE = frozenset({'sgd', 'adamw'})
 
 
 def make_schedule(settings: OptimizerSettings, horizon: int) -> optax.Schedule:

@@ -1,6 +1,7 @@
 """The plan of a training: what is the same for all its runs."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,9 +48,24 @@ class TrainingPlan:
   @property
   def steps_per_call(self) -> int:
     """How many optimizer steps one call of the compiled function trains."""
+    if self.train.steps_per_call:
+      return self.train.steps_per_call
+    platform = self.platform or platform_of()
+    if platform == 'gpu':
+      return self._gpu_steps_per_call()
     # On CPU, compiled loops over steps are many times slower than single steps.
-    usual = 1 if (self.platform or platform_of()) == 'cpu' else 10
-    return self.train.steps_per_call or usual
+    return 1 if platform == 'cpu' else 10
+
+  def _gpu_steps_per_call(self) -> int:
+    """As many as go into all intervals, since others are called one by one."""
+    every = math.gcd(
+      self.train.log_every_steps,
+      self.train.eval_every_steps,
+      self.train.checkpoint_every_steps,
+    )
+    # With 50, what a call does once is spread thin; a stop waits for a call.
+    whole = [steps for steps in range(10, 51) if every % steps == 0]
+    return max(whole, default=10)
 
   def statement(self) -> dict[str, Any]:
     """The plan as a run's manifest states it."""

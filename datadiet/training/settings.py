@@ -166,7 +166,7 @@ class TrainSettings:
   steps_per_call: int = setting(
     0,
     checks.integer(),
-    'Steps per dispatch; 0 for 1 on CPU and 10 elsewhere.',
+    'Steps per dispatch; 0 for 1 on CPU, 10 on TPUs and 10 to 50 on GPUs.',
     free=True,
   )
 

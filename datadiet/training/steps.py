@@ -18,6 +18,7 @@ from datadiet.training.losses import record_losses
 from datadiet.training.recorders import Recorder
 from datadiet.training.state import Meters, TrainState
 from datadiet.training.trainable import resting_norms, trained_part, with_part
+from datadiet.training.vector import ParamVector
 
 Batch = dict[str, jax.Array]
 StepKeys = dict[str, jax.Array]
@@ -138,12 +139,12 @@ def make_train_step(
   trainable: str = 'all',
   recorders: Sequence[Recorder] = (),
   data_axis: str | None = None,
+  vector: ParamVector | None = None,
 ) -> Callable[[TrainState, Batch, StepKeys], TrainState]:
   """Builds the train step of one run.
 
-  Where the batch is split over devices, each computes on its share: loss,
-  gradients and batch statistics are averaged over the devices, and the logits
-  (some kilobytes) are gathered for what is recorded of every example.
+  Where devices share a batch, they average loss, gradients and batch
+  statistics, and gather the logits (some kilobytes) for what is recorded.
 
   Args:
     model: the network.
@@ -155,6 +156,7 @@ def make_train_step(
     trainable: see `trainable.is_trained`.
     recorders: those that the state's dynamics were made with.
     data_axis: the mesh axis over which the batch is split, if it is.
+    vector: of its `pack_state` states are taken too, if all is trained.
 
   Returns:
     (state, batch, keys) -> state. `batch` has 'image' uint8[batch, height,
@@ -170,10 +172,14 @@ def make_train_step(
     augmentation_key, rngs = _random_keys(keys, state.step, data_axis)
     images = augmentation(batch['image'], augmentation_key, data_axis)
     images = normalise(images, mean, std)
-    part = trained_part(state.params, trainable)
+    is_packed = isinstance(state.params, jax.Array)
+    params = vector.unpack(state.params) if is_packed else state.params
+    part = trained_part(params, trainable)
     (loss, (losses, logits, batch_stats)), grads = gradient(
-      part, state.params, state.batch_stats, images, batch, rngs
+      part, params, state.batch_stats, images, batch, rngs
     )
+    if is_packed:
+      grads, part, params = vector.pack(grads), state.params, state.params
     visit = _Visit(batch['example_index'], batch['label'], logits, losses)
     (loss, grads), visit = _exchange((loss, grads), visit, data_axis)
     updates, opt_state = tx.update(grads, state.opt_state, part)
@@ -181,7 +187,7 @@ def make_train_step(
     return dataclasses.replace(
       state,
       step=state.step + 1,
-      params=with_part(state.params, optax.apply_updates(part, updates)),
+      params=with_part(params, optax.apply_updates(part, updates)),
       batch_stats=batch_stats,
       opt_state=opt_state,
     )

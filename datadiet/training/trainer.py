@@ -31,6 +31,7 @@ from datadiet.training.state import (
   variable_shapes,
 )
 from datadiet.training.steps import StepKeys, make_train_step, step_keys
+from datadiet.training.vector import usual_vector
 
 
 class Trainer:
@@ -80,7 +81,8 @@ class Trainer:
       ),
       run_once=True,
     )
-    self._train_step = _train_step(dataset, plan, model, tx, run_mesh)
+    self._vector = usual_vector(self.state_shapes().params, plan)
+    self._train_step = self._make_train_step(dataset, model, tx)
     compiled = functools.partial(
       run_mesh.per_run, shared=(3, 4), split={1: 2}, donate=(0,)
     )
@@ -91,7 +93,6 @@ class Trainer:
     self._split_meters = run_mesh.per_run(
       lambda meters: (jax.tree.map(jnp.copy, meters), init_meters())
     )
-    tests = {'': dataset.test, **dataset.extra_tests}
     evaluators = {
       name: Evaluator(
         placements.of(split, run_mesh.replicated),
@@ -103,11 +104,29 @@ class Trainer:
         std=dataset.std,
         batch_size=plan.train.eval_batch_size,
       )
-      for name, split in tests.items()
+      for name, split in {'': dataset.test, **dataset.extra_tests}.items()
     }
     self.evaluate = evaluators.pop('')
     self.extra_tests = evaluators
     self._learning_rates = _learning_rates(plan, run_mesh)
+
+  def _make_train_step(
+    self, dataset: Dataset, model: nn.Module, tx: optax.GradientTransformation
+  ) -> Callable:
+    """The step of one run."""
+    train = self.plan.train
+    return make_train_step(
+      model,
+      tx,
+      mean=dataset.mean,
+      std=dataset.std,
+      augmentation=augmentation_of(train, dataset.train.crop_size),
+      label_smoothing=train.label_smoothing,
+      trainable=train.trainable,
+      recorders=self.plan.dynamics.recorders,
+      data_axis=self.run_mesh.data_axis,
+      vector=self._vector,
+    )
 
   def learning_rate(self, step: int) -> float:
     """The learning rate of an optimizer step, from 0; waits for no device."""
@@ -129,7 +148,11 @@ class Trainer:
       return one_step(0, state)
     if self._is_counted:
       num_steps = self.plan.steps_per_call
-    return jax.lax.fori_loop(0, num_steps, one_step, state)
+    if self._vector is None:
+      return jax.lax.fori_loop(0, num_steps, one_step, state)
+    packed = self._vector.pack_state(state)
+    packed = jax.lax.fori_loop(0, num_steps, one_step, packed)
+    return self._vector.unpack_state(packed)
 
   @property
   def _is_counted(self) -> bool:
@@ -277,27 +300,6 @@ class Trainer:
     """Returns the state with meters at zero, and the meters it had."""
     taken, fresh = self._split_meters(state.meters)
     return dataclasses.replace(state, meters=fresh), taken
-
-
-def _train_step(
-  dataset: Dataset,
-  plan: TrainingPlan,
-  model: nn.Module,
-  tx: optax.GradientTransformation,
-  run_mesh: RunMesh,
-) -> Callable:
-  """The step of one run."""
-  return make_train_step(
-    model,
-    tx,
-    mean=dataset.mean,
-    std=dataset.std,
-    augmentation=augmentation_of(plan.train, dataset.train.crop_size),
-    label_smoothing=plan.train.label_smoothing,
-    trainable=plan.train.trainable,
-    recorders=plan.dynamics.recorders,
-    data_axis=run_mesh.data_axis,
-  )
 
 
 def _network(

@@ -47,9 +47,19 @@ def test_what_is_due(step, is_log, is_eval, is_checkpoint):
 
 
 @pytest.mark.parametrize(
-  'platform, expected', [('', 1), ('cpu', 1), ('gpu', 10), ('tpu', 10)]
+  'platform, every, expected',
+  [
+    *(('', 60, 1), ('cpu', 60, 1), ('tpu', 60, 10)),
+    # As many as go into every interval: 300 and 60, 22, 7, 101.
+    *(('gpu', 60, 30), ('gpu', 22, 22), ('gpu', 7, 10), ('gpu', 101, 10)),
+  ],
 )
-def test_steps_a_call_follow_the_devices_that_train(platform, expected):
-  plan = small_plan(platform=platform, steps_per_call=0)
+def test_steps_a_call_follow_the_devices_that_train(platform, every, expected):
+  intervals = {
+    'log_every_steps': every,
+    'eval_every_steps': 5 * every,
+    'checkpoint_every_steps': 5 * every,
+  }
+  plan = small_plan(platform=platform, steps_per_call=0, **intervals)
   assert plan.steps_per_call == expected
   assert small_plan(platform=platform, steps_per_call=3).steps_per_call == 3
