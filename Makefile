@@ -81,16 +81,25 @@ test-storage: $(STAMP) ## Run the program on local object stores, S3 and GCS.
 	  -c constraints.txt -e '.[gcs,s3,stores]'
 	@$(VENV)/bin/python -m pytest tests/storage
 
-TPU_VENV := .venv-tpu
-# The compilers take 1.5 GB (tpu) and 6 GB (cuda).
-ACCELERATORS ?= tpu,cuda
+COMPILERS ?= .venv-tpu
+ASK_COMPILERS := TPU_SKIP_MDS_QUERY=1 ALLOW_MULTIPLE_LIBTPU_LOAD=1 \
+  JAX_PLATFORMS=cpu $(COMPILERS)/bin/python -m pytest --timeout=1800 \
+  tests/accelerators
 .PHONY: test-accelerators
-test-accelerators: $(STAMP) ## Ask the compilers for TPUs and GPUs about the programs.
-	@test -x $(TPU_VENV)/bin/python || $(PYTHON) -m venv $(TPU_VENV)
-	@$(TPU_VENV)/bin/python -m pip install -qq --disable-pip-version-check \
-	  -c constraints.txt -e '.[$(ACCELERATORS)]' pytest pytest-timeout
-	@TPU_SKIP_MDS_QUERY=1 ALLOW_MULTIPLE_LIBTPU_LOAD=1 JAX_PLATFORMS=cpu \
-	  $(TPU_VENV)/bin/python -m pytest --timeout=1800 tests/accelerators
+test-accelerators: compilers ## Ask the compilers for TPUs and GPUs about the programs.
+	@$(ASK_COMPILERS)
+
+.PHONY: test-accelerators-short
+test-accelerators-short: compilers ## The same of a small network, for CI.
+	@DATADIET_NARROW_NETWORK=simple_cnn $(ASK_COMPILERS)
+
+# 2 GB; of the CUDA packages, one is enough to compile.
+.PHONY: compilers
+compilers:
+	@test -x $(COMPILERS)/bin/python || $(PYTHON) -m venv $(COMPILERS)
+	@$(COMPILERS)/bin/python -m pip install -qq --disable-pip-version-check \
+	  -c constraints.txt -e '.[tpu]' jax-cuda12-plugin \
+	  nvidia-cuda-nvcc-cu12 pytest pytest-timeout
 
 .PHONY: wheel
 wheel: $(STAMP) ## Build dist/, install it in empty environments, run it.

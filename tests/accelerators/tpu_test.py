@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip('libtpu', reason='needs libtpu: make test-accelerators')
 
-from datadiet.forecast import compiled
+from datadiet.forecast import compiled, machines, table
 from tests.accelerators.narrow import NUM_PARAMS, PIXELS, narrow_programs
 
 
@@ -76,3 +76,17 @@ def test_grand_takes_flat_positions_and_has_an_estimate():
   text = compiled_program.as_text()
   assert 'operand_precision={high,high}' in text
   assert 'operand_precision={default' not in text
+
+
+def test_what_does_not_fit_is_refused_with_the_compilers_figure():
+  """Activations of 16 GiB in one layer alone: a chip has 16."""
+  changes = {
+    'model__name': 'simple_cnn',
+    'model__width': 128,
+    'model__dtype': 'float32',
+    'train__batch_size': 32_768,
+  }
+  program = narrow_programs('v5e:2x2', 4, **changes)['train']
+  row = table._row(program, machines.open_machine('v5e:2x2'))
+  assert 'RESOURCE_EXHAUSTED' in row.refusal and 'hbm' in row.refusal
+  assert re.search(r'\d+\.\d+G', row.refusal)
