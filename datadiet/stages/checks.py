@@ -33,7 +33,7 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
     of_report = (name for name, of in extras.EXTRA_OF.items() if of == 'report')
     extras.require('--stages: report', *of_report)
   if 'inspect' in stage_names:
-    extras.require('--stages: inspect', 'faiss', 'sklearn')
+    extras.require('--stages: inspect', 'faiss', 'sklearn', 'threadpoolctl')
   if config.train.color_jitter and {'train', 'retrain'} & {*stage_names}:
     extras.require('config.train.color_jitter', 'dm_pix')
   selects = 'select' in stage_names or 'retrain' in stage_names

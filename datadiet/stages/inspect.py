@@ -18,10 +18,10 @@ from datadiet.scoring import aggregate
 from datadiet.scoring.engine import Partial
 from datadiet.scoring.features import HOW, sows_features
 from datadiet.scoring.passes import FEATURES
-from datadiet.stages import train
+from datadiet.stages import findings, train
 from datadiet.stages.context import Context
 from datadiet.stages.network_scores import make_engine
-from datadiet.workdir import artifacts, checkpoints, tables
+from datadiet.workdir import artifacts, checkpoints, storage, tables
 
 # The run whose network gives the features.
 _RUN = 0
@@ -145,16 +145,21 @@ def _features(context: Context, variables: Any, split: Split) -> np.ndarray:
 
 def _write(context: Context, embeddings: Embeddings) -> None:
   """Writes all that is found, then the manifest."""
-  folder = context.workdir.inspection
+  folder, neighbours = context.workdir.inspection, None
+  for name in (tables.EMBEDDINGS, tables.NEIGHBOUR_INDEX, tables.BAD_GROUPS):
+    storage.remove(folder / name)  # Those of other embeddings.
   if embeddings.train is None:
     logging.warning(
       'Inspection by pixels alone; embeddings: %s', embeddings.source
     )
   else:
-    _write_neighbours(context, embeddings.train)
+    neighbours = _write_neighbours(context, embeddings.train)
     artifacts.write_npy(folder / tables.EMBEDDINGS, embeddings.train)
   if embeddings.test is not None:
     artifacts.write_npy(folder / tables.TEST_EMBEDDINGS, embeddings.test)
+  found = findings.write_findings(
+    context, embeddings.train, embeddings.test, neighbours
+  )
   context.write_manifest(
     folder,
     {
@@ -162,11 +167,20 @@ def _write(context: Context, embeddings: Embeddings) -> None:
       'fingerprint': context.dataset.fingerprint,
       **_expected(context),
       'embeddings': embeddings.source,
+      **found,
     },
+  )
+  logging.info(
+    'Inspection: %d pairs of copies, %d of them of a test image; flagged: %s',
+    found['duplicates']['num_pairs'],
+    found['duplicates']['num_leaks'],
+    ', '.join(f'{name} {num}' for name, num in found['flags'].items() if num)
+    or 'nothing',
   )
 
 
-def _write_neighbours(context: Context, embeddings: np.ndarray) -> None:
+def _write_neighbours(context: Context, embeddings: np.ndarray) -> np.ndarray:
+  """Writes the nearest neighbours; returns their numbers, int[N, k]."""
   num_neighbours = min(NUM_NEIGHBOURS, len(embeddings) - 1)
   distances, positions = cosine_neighbours(embeddings, num_neighbours)
   folder = context.workdir.inspection
@@ -174,3 +188,4 @@ def _write_neighbours(context: Context, embeddings: np.ndarray) -> None:
     folder / tables.NEIGHBOUR_INDEX, positions.astype(np.int32)
   )
   artifacts.write_npy(folder / tables.NEIGHBOUR_DISTANCE, distances)
+  return positions

@@ -57,6 +57,41 @@ EMBEDDINGS = 'embeddings.npy'
 TEST_EMBEDDINGS = 'test_embeddings.npy'
 NEIGHBOUR_INDEX = 'neighbour_index.npy'
 NEIGHBOUR_DISTANCE = 'neighbour_distance.npy'
+# Pairs of images that are the same or nearly so, the nearest first; a is in
+# train. Their groups: `keep` is 1 for the best copy, and for test images.
+NEAR_DUPLICATES = 'near_duplicates.csv'
+NEAR_DUPLICATES_COLUMNS = (
+  'split_a',
+  'index_a',
+  'id_a',
+  'label_a',
+  'split_b',
+  'index_b',
+  'id_b',
+  'label_b',
+  'distance',
+  'exact',
+  'found_by',
+  'group',
+)
+DUPLICATE_GROUPS = 'duplicate_groups.csv'
+DUPLICATE_GROUPS_COLUMNS = ('example_index', 'id', 'split', 'group', 'keep')
+# A measure a column between the id and the flags, 0 to 1, 1 the worst; flags
+# are the names of those over their threshold, with ; between.
+INSPECTED_EXAMPLES = 'examples.csv'
+# Groups that networks are bad at, the worst first; examples with ; between.
+BAD_GROUPS = 'groups.csv'
+BAD_GROUPS_COLUMNS = (
+  'group',
+  'num_examples',
+  'accuracy',
+  'class_name',
+  'class_share',
+  'examples',
+)
+# How well a property tells the label, 0 as by chance, 1 always.
+SHORTCUTS = 'shortcuts.csv'
+SHORTCUTS_COLUMNS = ('property', 'predicts')
 
 # The label audit, below audit/.
 LABEL_ISSUES = 'label_issues.csv'
