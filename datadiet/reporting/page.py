@@ -40,6 +40,7 @@ _SCRIPTS = (
   'gallery.js',
   'decisions.js',
   'review.js',
+  'map.js',
   'charts.js',
   'start.js',
 )

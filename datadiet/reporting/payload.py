@@ -12,7 +12,7 @@ import numpy as np
 
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
-from datadiet.reporting.review import neighbour_arrays
+from datadiet.reporting.embeddings import map_points, neighbour_arrays
 from datadiet.reporting.thumbnails import Thumbnails
 from datadiet.results import Results
 from datadiet.results.reading import review_fingerprint
@@ -73,7 +73,8 @@ def build_payload(
     'kept-<i>' (uint8, one bit an example, lowest bit first), and where known
     'predictions', 'original_labels', 'suggested_labels' (int32),
     'is_issue' (uint8), 'neighbour_of' and 'neighbours' (int32, of
-    `neighbour_arrays`) and 'thumbnail_slot' (int32).
+    `neighbour_arrays`), 'map' (uint16, of `map_points`) and 'thumbnail_slot'
+    (int32).
   """
   scores = results.scores
   names = analysis.score_columns(scores)
@@ -103,6 +104,9 @@ def build_payload(
     arrays['original_labels'] = pack(results.original_labels)
   neighbours = neighbour_arrays(results, audit)
   arrays |= {name: pack(array) for name, array in neighbours.items()}
+  places = map_points(results)
+  if places is not None:
+    arrays['map'] = pack(places)
   if thumbnails is not None:
     arrays['thumbnail_slot'] = pack(thumbnails.slot)
   return {

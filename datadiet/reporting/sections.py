@@ -319,6 +319,7 @@ def _pair_end(
 SECTIONS: dict[str, Section] = {
   'summary': Section('Summary', 'summary.html', summary_context),
   'scores': Section('Scores', 'scores.html', score_context),
+  'map': Section('Map', 'map.html', no_context),
   'examples': Section('Examples', 'examples.html', no_context),
   'audit': Section('Label audit', 'audit.html', audit_context),
   'review': Section('Review', 'review.html', no_context),

@@ -2,7 +2,8 @@
 
 const PAGE_SIZE = 60;
 const form = document.getElementById('gallery-form');
-const gallery = { found: [], page: 0, shown: -1 };
+// `only`: a flag for each example, where the map chose some; else null.
+const gallery = { found: [], page: 0, shown: -1, only: null, onUpdate: [] };
 
 function readFilters() {
   const data = new FormData(form);
@@ -49,6 +50,7 @@ function makeTests(filters) {
     if (max !== null) tests.push((i) => values[i] <= max);
   }
   if (filters.changed) tests.push((i) => original[i] !== labels[i]);
+  if (gallery.only) tests.push((i) => gallery.only[i] === 1);
   if (filters.issues) tests.push((i) => examples.is_issue[i] === 1);
   if (filters.text) {
     const { text } = filters;
@@ -143,6 +145,7 @@ function updateGallery() {
   document.getElementById('gallery-count').textContent =
     `${count} of ${total} examples`;
   showPage(0);
+  for (const call of gallery.onUpdate) call();
 }
 
 // Sets fields of the form, after resetting it, and shows what is found.

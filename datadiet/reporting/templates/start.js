@@ -4,6 +4,7 @@ async function start() {
   if (meta) {
     await loadExamples();
     startGallery();
+    startMap();
     await startReview();
   }
   startCharts();

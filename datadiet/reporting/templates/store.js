@@ -10,6 +10,7 @@ const TYPES = {
   is_issue: Uint8Array,
   neighbour_of: Int32Array,
   neighbours: Int32Array,
+  map: Uint16Array,
   thumbnail_slot: Int32Array,
   score: Float32Array,
   kept: Uint8Array,

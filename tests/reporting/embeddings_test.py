@@ -1,10 +1,14 @@
-"""Tests what the page carries for a review."""
+"""Tests what the page carries of embeddings."""
 
 import numpy as np
 
 from datadiet.reporting.audit import read_audit
+from datadiet.reporting.embeddings import (
+  NUM_BESIDE,
+  map_points,
+  neighbour_arrays,
+)
 from datadiet.reporting.payload import build_payload
-from datadiet.reporting.review import NUM_BESIDE, neighbour_arrays
 from datadiet.results import load_results
 from datadiet.workdir import artifacts
 from tests.results import synthetic
@@ -31,7 +35,7 @@ def test_the_most_suspicious_have_theirs_first(workdir, dataset, monkeypatch):
   synthetic.write_audit(workdir, dataset)
   results = load_results(workdir)
   audit = read_audit(results)
-  monkeypatch.setattr('datadiet.reporting.review._MAX_ROWS', 7)
+  monkeypatch.setattr('datadiet.reporting.embeddings._MAX_ROWS', 7)
   found = neighbour_arrays(results, audit)
   order = np.argsort(-audit.suspicion, kind='stable')[:7]
   np.testing.assert_array_equal(found['neighbour_of'], order)
@@ -48,3 +52,23 @@ def test_decisions_belong_to_the_data_and_to_its_labels(workdir, dataset):
   if dataset.labels_fingerprint:
     expected += f'-{dataset.labels_fingerprint}'
   assert description['fingerprint'] == expected
+
+
+def test_a_map_has_its_longer_side_whole(workdir, dataset):
+  assert map_points(load_results(workdir)) is None
+  places = np.zeros((dataset.train.num_examples, 2), np.float32)
+  places[:3] = (-1, 5), (3, 5), (1, 6)
+  artifacts.write_npy(workdir.root / 'inspection' / 'map.npy', places)
+  found = map_points(load_results(workdir))
+  # 6 from lowest to highest: that side is whole, and up is up.
+  np.testing.assert_array_equal(found[2], (2 / 6 * 65535, 0))
+  np.testing.assert_array_equal(found[0], (0, np.round(65535 / 6)))
+  np.testing.assert_array_equal(found[3], (np.round(65535 / 6), 65535))
+  _, arrays = build_payload(load_results(workdir), None)
+  assert 'map' in arrays
+
+
+def test_examples_at_one_place_are_a_map(workdir, dataset):
+  places = np.ones((dataset.train.num_examples, 2), np.float32)
+  artifacts.write_npy(workdir.root / 'inspection' / 'map.npy', places)
+  assert not map_points(load_results(workdir)).any()

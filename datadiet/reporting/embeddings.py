@@ -1,4 +1,4 @@
-"""What the page's review needs: whose decisions, and the nearest neighbours."""
+"""What the page has of embeddings: nearest neighbours, and the map."""
 
 import numpy as np
 
@@ -27,10 +27,9 @@ def neighbour_arrays(
   Raises:
     DataDietError: if they are damaged.
   """
-  path = results.workdir.root / 'inspection' / 'neighbour_index.npy'
-  if not path.exists():
+  neighbours = _array(results, 'neighbour_index.npy')
+  if neighbours is None:
     return {}
-  neighbours = artifacts.read_npy(path, results.num_examples)
   rows = np.arange(len(neighbours))
   if audit is not None:
     rows = np.argsort(-np.nan_to_num(audit.suspicion), kind='stable')
@@ -39,3 +38,32 @@ def neighbour_arrays(
     'neighbour_of': rows,
     'neighbours': neighbours[rows, :NUM_BESIDE].astype(np.int32),
   }
+
+
+def map_points(results: Results) -> np.ndarray | None:
+  """The map of the train split, in as few bytes as a screen has use for.
+
+  Args:
+    results: of the workdir.
+
+  Returns:
+    uint16[N, 2]: x to the right and y down, the longer side from 0 to 65535;
+    None where the workdir has no map.
+
+  Raises:
+    DataDietError: if it is damaged.
+  """
+  places = _array(results, 'map.npy')
+  if places is None:
+    return None
+  places = places.astype(np.float64) * (1, -1)
+  places -= places.min(0)
+  return np.round(places / (places.max() or 1.0) * 65535).astype(np.uint16)
+
+
+def _array(results: Results, name: str) -> np.ndarray | None:
+  """An array of the inspection, by example_index; None if there is none."""
+  path = results.workdir.root / 'inspection' / name
+  if not path.exists():
+    return None
+  return artifacts.read_npy(path, results.num_examples)
