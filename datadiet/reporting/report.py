@@ -8,6 +8,7 @@ from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
 from datadiet.reporting import analysis, figures, grid, page, redundancy
 from datadiet.reporting.advice import advice
+from datadiet.reporting.changed import what_changed
 from datadiet.reporting.noise import changed_labels_found
 from datadiet.reporting.summary import build_summary, extra_tests, percent
 from datadiet.results import Results, load_results
@@ -31,7 +32,8 @@ def write_report(
 
   Returns:
     The summary, as from `build_summary` and in report/summary.json, with
-    advice, the report's last line; where
+    advice, the report's last line; where labels are of a review with review,
+    as from `what_changed`; where
     labels were changed with changed_labels, as from `changed_labels_found`;
     where methods can be compared with best_methods, a sentence a size.
 
@@ -43,7 +45,12 @@ def write_report(
   if dataset is not None:
     _check_dataset(results, dataset)
   summary = build_summary(results)
-  found = changed_labels_found(results)
+  found = None
+  if changed := what_changed(results, dataset):
+    # What it relabelled was changed, too, but to what is right.
+    summary['review'] = changed
+  else:
+    found = changed_labels_found(results)
   if found is not None:
     summary['changed_labels'] = found
   if dataset is None:

@@ -128,6 +128,11 @@ def no_context(material: Material) -> Values:
   return {}
 
 
+def review_context(material: Material) -> Values:
+  """What an earlier review changed; the next one happens in the browser."""
+  return {'changed': material.summary.get('review')}
+
+
 def _averaged_over(num_runs: int, leaves_out: bool, folds: int) -> str:
   """Which runs a mean score is of, in words."""
   if num_runs == 1:
@@ -168,7 +173,11 @@ def audit_context(material: Material) -> Values:
   confused = _confused(audit, names)
   counts = audit_lib.confusion(audit, len(names))
   return {
-    'numbers': audit_lib.audit_summary(audit, results.original_labels),
+    'numbers': audit_lib.audit_summary(
+      audit,
+      # A review changes labels to what is right.
+      None if 'review' in material.summary else results.original_labels,
+    ),
     'suspects': suspects,
     'confused': confused[:_MAX_SUSPECTS],
     'num_confused': len(confused),
@@ -322,7 +331,7 @@ SECTIONS: dict[str, Section] = {
   'map': Section('Map', 'map.html', no_context),
   'examples': Section('Examples', 'examples.html', no_context),
   'audit': Section('Label audit', 'audit.html', audit_context),
-  'review': Section('Review', 'review.html', no_context),
+  'review': Section('Review', 'review.html', review_context),
   'classes': Section('Classes', 'classes.html', class_context),
   'cost': Section('Cost', 'cost.html', cost_context),
   'redundancy': Section('Redundancy', 'redundancy.html', redundancy_context),

@@ -19,7 +19,6 @@ from datadiet.workdir import artifacts, storage, tables
 from datadiet.workdir.atomic import atomic_folder
 from datadiet.workdir.example_lists import read_example_index
 
-KIND = 'applied decisions'
 _LABELS_COLUMNS = ('id', 'label', 'label_name')
 _DROPPED_COLUMNS = ('example_index', *_LABELS_COLUMNS)
 
@@ -42,8 +41,8 @@ def apply_decisions(
     The content of summary.json: kind, fingerprint, labels_fingerprint (of the
     new labels), workdir, decisions (the file), num_examples, num_decided, by
     decision the number of examples, relabelled (from, to, number; the most
-    frequent first), num_kept, and where original labels are known num_wrong
-    before and after, among the examples that are trained on.
+    frequent first), num_kept, and where noise was planted num_wrong before
+    and after, among the examples that are trained on.
 
   Raises:
     ConfigError: if the folder exists.
@@ -66,7 +65,7 @@ def apply_decisions(
   if not len(kept):
     raise DataDietError(f'{decisions} drops all examples that are trained on')
   summary = {
-    'kind': KIND,
+    'kind': tables.REVIEW_KIND,
     'fingerprint': results.dataset.get('fingerprint'),
     # As that of a data set that is read with these labels.
     'labels_fingerprint': hashlib.sha256(labels.tobytes()).hexdigest()[:16],
@@ -76,9 +75,11 @@ def apply_decisions(
     'num_kept': len(kept),
     **_counts(decided, reviewed),
   }
-  if results.original_labels is not None:
-    is_wrong = reviewed.labels != results.original_labels
-    still = labels != results.original_labels
+  # Of other labels changed on purpose, the original ones need not be right.
+  original = results.original_labels
+  if original is not None and _is_noise_planted(results):
+    is_wrong = reviewed.labels != original
+    still = labels != original
     summary['num_wrong'] = {
       'before': int(is_wrong[before].sum()),
       'after': int(still[kept].sum()),
@@ -101,6 +102,11 @@ def _check_folder(folder: str | os.PathLike) -> epath.Path:
 def _absolute(path: str | os.PathLike) -> str:
   is_remote = storage.is_remote(epath.Path(path))
   return str(path if is_remote else Path(path).expanduser().absolute())
+
+
+def _is_noise_planted(results: Results) -> bool:
+  noise = results.config.get('dataset', {}).get('label_noise', {})
+  return noise.get('fraction', 0) > 0
 
 
 def _trained_on(results: Results, num_examples: int) -> np.ndarray:
@@ -173,7 +179,7 @@ def _tell(out: epath.Path, results: Results, summary: dict[str, Any]) -> None:
   for name in ('labels_are', 'labels_order'):
     if dataset.get(name):
       settings[f'dataset.{name}'] = ''
-  if dataset.get('label_noise', {}).get('fraction'):
+  if _is_noise_planted(results):
     settings['dataset.label_noise.fraction'] = '0'
   if summary['num_kept'] < summary['num_examples']:
     settings['train.subset_path'] = f'{path}/{tables.REVIEWED_KEPT}'

@@ -114,6 +114,8 @@ DECISIONS_COLUMNS = ('example_index', 'id', 'decision', 'label', FINGERPRINT)
 # What is made of decisions: labels, examples to train on and left-out ones.
 REVIEWED_LABELS, REVIEWED_KEPT = 'labels.csv', 'kept.npy'
 REVIEWED_DROPPED, REVIEW_SUMMARY = 'dropped.csv', 'summary.json'
+# The kind that the summary says it is.
+REVIEW_KIND = 'applied decisions'
 
 
 def extra_test_column(name: str) -> str:

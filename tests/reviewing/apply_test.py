@@ -47,7 +47,7 @@ def test_labels_kept_and_dropped(tmp_path, workdir, dataset, decisions):
   counts = ('num_decided', 'relabel', 'drop', 'keep', 'unsure', 'num_kept')
   assert [summary[name] for name in counts] == [5, 2, 1, 1, 1, 119]
   assert sum(pair['number'] for pair in summary['relabelled']) == 2
-  # 12 of 120 were wrong: two were put right, one dropped.
+  # 12 of 120 were wrong by planted noise: two are put right, one is dropped.
   assert summary['num_wrong'] == {'before': 12, 'after': 9}
 
 

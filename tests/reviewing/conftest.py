@@ -7,6 +7,7 @@ import pytest
 
 from datadiet.results import load_results
 from datadiet.reviewing.decisions import Reviewed
+from datadiet.workdir import artifacts
 from tests.results import synthetic
 
 
@@ -26,6 +27,9 @@ def workdir(tmp_path, dataset):
   """A finished workdir of `dataset`, with an audit."""
   made = synthetic.make_workdir(tmp_path / 'workdir', dataset)
   synthetic.write_audit(made, dataset)
+  config = artifacts.read_json(made.config)
+  config['config']['dataset'] = {'label_noise': {'fraction': 0.1}}
+  artifacts.write_json(made.config, config)
   return made
 
 
