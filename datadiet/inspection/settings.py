@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from datadiet.inspection.embedding_map import MAPS
 from datadiet.settings import checks, setting
 
 
@@ -21,4 +22,9 @@ class InspectSettings:
     checks.text,
     'Likewise of the test split, [M, d]; beside embeddings_path alone.',
     path=True,
+  )
+  map: str = setting(
+    'pca',
+    checks.one_of(lambda: MAPS),
+    'How the map of the report is made of embeddings; umap takes minutes.',
   )

@@ -4,7 +4,7 @@ import numpy as np
 
 from datadiet.reporting.audit import Audit
 from datadiet.results import Results
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, tables
 
 # Neighbours beside an example, and of how many examples the page has them.
 NUM_BESIDE = 8
@@ -27,7 +27,7 @@ def neighbour_arrays(
   Raises:
     DataDietError: if they are damaged.
   """
-  neighbours = _array(results, 'neighbour_index.npy')
+  neighbours = _array(results, tables.NEIGHBOUR_INDEX)
   if neighbours is None:
     return {}
   rows = np.arange(len(neighbours))
@@ -53,7 +53,7 @@ def map_points(results: Results) -> np.ndarray | None:
   Raises:
     DataDietError: if it is damaged.
   """
-  places = _array(results, 'map.npy')
+  places = _array(results, tables.MAP)
   if places is None:
     return None
   places = places.astype(np.float64) * (1, -1)
@@ -63,7 +63,7 @@ def map_points(results: Results) -> np.ndarray | None:
 
 def _array(results: Results, name: str) -> np.ndarray | None:
   """An array of the inspection, by example_index; None if there is none."""
-  path = results.workdir.root / 'inspection' / name
+  path = results.workdir.inspection / name
   if not path.exists():
     return None
   return artifacts.read_npy(path, results.num_examples)

@@ -24,6 +24,7 @@ EXTRA_OF = {
   'tensorflow_datasets': 'tfds',
   'threadpoolctl': 'report',
   'torch': 'torch',
+  'umap': 'map',
   'vl_convert': 'report',
 }
 

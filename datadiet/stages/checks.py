@@ -34,6 +34,8 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
     extras.require('--stages: report', *of_report)
   if 'inspect' in stage_names:
     extras.require('--stages: inspect', 'faiss', 'sklearn', 'threadpoolctl')
+    if config.inspect.map == 'umap':
+      extras.require("config.inspect.map: 'umap'", 'umap')
   if config.train.color_jitter and {'train', 'retrain'} & {*stage_names}:
     extras.require('config.train.color_jitter', 'dm_pix')
   selects = 'select' in stage_names or 'retrain' in stage_names

@@ -9,6 +9,7 @@ from absl import logging
 import datadiet
 from datadiet.data import Split
 from datadiet.errors import Preempted
+from datadiet.inspection.embedding_map import embedding_map
 from datadiet.inspection.neighbours import cosine_neighbours
 from datadiet.models.settings import make_network
 from datadiet.runtime import processes, stopping
@@ -21,6 +22,7 @@ from datadiet.scoring.passes import FEATURES
 from datadiet.stages import findings, train
 from datadiet.stages.context import Context
 from datadiet.stages.network_scores import make_engine
+from datadiet.stages.test_predictions import predict_test
 from datadiet.workdir import artifacts, checkpoints, storage, tables
 
 # The run whose network gives the features.
@@ -55,6 +57,8 @@ def _expected(context: Context) -> dict[str, Any]:
     'version': datadiet.__version__,
     'labels_fingerprint': context.dataset.labels_fingerprint,
     'step': _step(context),
+    'map': context.config.inspect.map,
+    'num_runs': context.config.train.num_runs,
     'own_embeddings': [
       None if array is None else artifacts.checksum(array)
       for array in context.own_embeddings
@@ -82,7 +86,11 @@ def run(context: Context) -> None:
   if processes.broadcast_from_lead(lambda: _is_done(context)):
     return
   embeddings = _embeddings(context)
+  test_predictions = predict_test(context)
   if processes.is_lead():
+    if test_predictions is not None:
+      path = context.workdir.inspection / tables.TEST_PREDICTIONS
+      artifacts.write_npy(path, test_predictions)
     _write(context, embeddings)
 
 
@@ -155,6 +163,9 @@ def _write(context: Context, embeddings: Embeddings) -> None:
   else:
     neighbours = _write_neighbours(context, embeddings.train)
     artifacts.write_npy(folder / tables.EMBEDDINGS, embeddings.train)
+    kind = context.config.inspect.map
+    places = embedding_map(kind, embeddings.train)
+    artifacts.write_npy(folder / tables.MAP, places)
   if embeddings.test is not None:
     artifacts.write_npy(folder / tables.TEST_EMBEDDINGS, embeddings.test)
   found = findings.write_findings(

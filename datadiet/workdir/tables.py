@@ -57,6 +57,10 @@ EMBEDDINGS = 'embeddings.npy'
 TEST_EMBEDDINGS = 'test_embeddings.npy'
 NEIGHBOUR_INDEX = 'neighbour_index.npy'
 NEIGHBOUR_DISTANCE = 'neighbour_distance.npy'
+# float32[N, 2]: places of the train split in the plane.
+MAP = 'map.npy'
+# int32[runs, M]: classes that the scoring runs predict at their last step.
+TEST_PREDICTIONS = 'test_predictions.npy'
 # Pairs of images that are the same or nearly so, the nearest first; a is in
 # train. Their groups: `keep` is 1 for the best copy, and for test images.
 NEAR_DUPLICATES = 'near_duplicates.csv'

@@ -6,7 +6,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from datadiet.reporting import write_report
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, tables
 from tests.browser.conftest import Page
 from tests.results import synthetic
 
@@ -55,7 +55,7 @@ def _places(dataset) -> np.ndarray:
 def _page(driver, downloads, folder, dataset) -> Page:
   workdir = synthetic.make_workdir(folder, dataset)
   synthetic.write_audit(workdir, dataset)
-  path = workdir.root / 'inspection' / 'map.npy'
+  path = workdir.inspection / tables.MAP
   artifacts.write_npy(path, _places(dataset))
   write_report(workdir, dataset)
   return Page(driver, workdir, downloads, dataset)

@@ -10,7 +10,7 @@ from datadiet.reporting.embeddings import (
 )
 from datadiet.reporting.payload import build_payload
 from datadiet.results import load_results
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, tables
 from tests.results import synthetic
 
 
@@ -18,7 +18,7 @@ def _write_neighbours(workdir, dataset) -> np.ndarray:
   num_examples = dataset.train.num_examples
   steps = np.arange(1, 11)
   neighbours = (np.arange(num_examples)[:, None] + steps) % num_examples
-  path = workdir.root / 'inspection' / 'neighbour_index.npy'
+  path = workdir.inspection / tables.NEIGHBOUR_INDEX
   artifacts.write_npy(path, neighbours.astype(np.int32))
   return neighbours
 
@@ -58,7 +58,7 @@ def test_a_map_has_its_longer_side_whole(workdir, dataset):
   assert map_points(load_results(workdir)) is None
   places = np.zeros((dataset.train.num_examples, 2), np.float32)
   places[:3] = (-1, 5), (3, 5), (1, 6)
-  artifacts.write_npy(workdir.root / 'inspection' / 'map.npy', places)
+  artifacts.write_npy(workdir.inspection / tables.MAP, places)
   found = map_points(load_results(workdir))
   # 6 from lowest to highest: that side is whole, and up is up.
   np.testing.assert_array_equal(found[2], (2 / 6 * 65535, 0))
@@ -70,5 +70,5 @@ def test_a_map_has_its_longer_side_whole(workdir, dataset):
 
 def test_examples_at_one_place_are_a_map(workdir, dataset):
   places = np.ones((dataset.train.num_examples, 2), np.float32)
-  artifacts.write_npy(workdir.root / 'inspection' / 'map.npy', places)
+  artifacts.write_npy(workdir.inspection / tables.MAP, places)
   assert not map_points(load_results(workdir)).any()

@@ -178,3 +178,18 @@ def test_without_features_it_goes_by_pixels_alone(
   ]
   assert not (context.workdir.inspection / tables.EMBEDDINGS).exists()
   assert context.manifest(context.workdir.inspection)
+
+
+def test_the_map_and_test_predictions_are_written(inspected):
+  places = _read(inspected, tables.MAP)
+  assert places.shape == (NUM_TRAIN, 2) and places.dtype == np.float32
+  assert (places.std(0) > 0).all()
+  predictions = _read(inspected, tables.TEST_PREDICTIONS)
+  num_runs = inspected.config.train.num_runs
+  assert predictions.shape == (num_runs, NUM_TEST)
+  # As the training itself measured it, at the last step.
+  labels = inspected.dataset.test.labels
+  for run, found in enumerate(predictions):
+    folder = inspected.workdir.run('train', run)
+    stated = artifacts.read_manifest(folder)['test_accuracy']
+    assert (found == labels).mean() == pytest.approx(stated, abs=1e-6)
