@@ -69,8 +69,9 @@ def _rows(
   means = [_mean(results.train_runs['test_accuracy']) for results in both]
   if None not in means:
     rows.append(_row('test accuracy', means))
-  predictions = [_test_predictions(results) for results in both]
-  if dataset is None or any(found is None for found in predictions):
+  stored = [_test_predictions(results) for results in both]
+  predictions = [found for found in stored if found is not None]
+  if dataset is None or len(predictions) < len(both):
     return rows
   labels = dataset.test.labels
   is_left = _undisputed(labels, np.concatenate(predictions))

@@ -167,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
   """Answers one request."""
 
   server: ReviewServer
+  # Seconds that a request may take to arrive.
+  timeout = 60
   server_version, sys_version = 'datadiet', ''
 
   def do_GET(self) -> None:  # noqa: N802, the library's name.

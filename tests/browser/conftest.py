@@ -214,10 +214,11 @@ def dataset():
 
 @pytest.fixture(scope='session')
 def invented(tmp_path_factory, dataset):
-  """A finished workdir of `dataset`, with an audit and a report."""
+  """A finished workdir of `dataset`, with an audit, a map and a report."""
   folder = tmp_path_factory.mktemp('invented')
   workdir = synthetic.make_workdir(folder, dataset)
   synthetic.write_audit(workdir, dataset)
+  synthetic.write_map(workdir, dataset)
   write_report(workdir, dataset)
   return workdir
 

@@ -6,7 +6,6 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from datadiet.reporting import write_report
-from datadiet.workdir import artifacts, tables
 from tests.browser.conftest import Page
 from tests.results import synthetic
 
@@ -43,39 +42,17 @@ _PIXELS = """
 """
 
 
-def _places(dataset) -> np.ndarray:
-  """Each class around a place of its own, on a circle."""
-  labels = dataset.train.labels
-  angles = 2 * np.pi * labels / dataset.num_classes
-  centres = 10 * np.stack([np.cos(angles), np.sin(angles)], 1)
-  rng = np.random.default_rng(0)
-  return (centres + rng.normal(size=centres.shape)).astype(np.float32)
-
-
-def _page(driver, downloads, folder, dataset) -> Page:
-  workdir = synthetic.make_workdir(folder, dataset)
-  synthetic.write_audit(workdir, dataset)
-  path = workdir.inspection / tables.MAP
-  artifacts.write_npy(path, _places(dataset))
-  write_report(workdir, dataset)
-  return Page(driver, workdir, downloads, dataset)
-
-
-@pytest.fixture(scope='module')
-def small(driver, downloads, tmp_path_factory, dataset):
-  return _page(driver, downloads, tmp_path_factory.mktemp('map'), dataset)
-
-
 @pytest.fixture
-def chart(small):
+def chart(invented_page):
   """The page, with the map in the middle of the window."""
-  small.open()
-  small.run(
+  page = invented_page
+  page.open()
+  page.run(
     'document.getElementById("map-canvas").scrollIntoView({block: "center"})'
   )
-  small.wait('return document.getElementById("map-canvas").width > 100')
-  small.wait(f'const [full] = (() => {{{_PIXELS}}})(); return full > 1000')
-  return small
+  page.wait('return document.getElementById("map-canvas").width > 100')
+  page.wait(f'const [full] = (() => {{{_PIXELS}}})(); return full > 1000')
+  return page
 
 
 def _found(page) -> int:
@@ -84,7 +61,7 @@ def _found(page) -> int:
 
 def _at(page, places: np.ndarray) -> np.ndarray:
   """Pixels of places from the middle of the canvas, as the map shows all."""
-  every = _places(page.dataset) * (1, -1)
+  every = synthetic.map_places(page.dataset) * (1, -1)
   low = every.min(0)
   side = (every.max(0) - low).max()
   size = page.run(
@@ -97,7 +74,7 @@ def _at(page, places: np.ndarray) -> np.ndarray:
 
 
 def test_dragging_a_box_fills_the_gallery(chart):
-  places = _places(chart.dataset)
+  places = synthetic.map_places(chart.dataset)
   corners = _at(chart, [(7, 3), (14, -3)])  # Around class 0.
   canvas = chart.find('#map-canvas')
   actions = ActionChains(chart.driver)
@@ -129,7 +106,7 @@ def test_a_filter_of_the_gallery_is_seen_on_the_map(chart):
 
 def test_pointing_shows_the_image_and_a_click_its_scores(chart):
   index = 0
-  places = _places(chart.dataset)
+  places = synthetic.map_places(chart.dataset)
   gaps = np.square(places[:, None] - places[None]).sum(2)
   np.fill_diagonal(gaps, np.inf)
   index = int(np.argmax(gaps.min(1)))  # The loneliest.
@@ -175,7 +152,10 @@ def test_fifty_thousand_points_move_smoothly(
 ):
   names = tuple('airplane car bird cat deer dog frog horse ship truck'.split())
   many = synthetic.make_images(50_000, names, channels=1, size=4)
-  page = _page(driver, downloads, tmp_path, many)
+  workdir = synthetic.make_workdir(tmp_path, many)
+  synthetic.write_map(workdir, many)
+  write_report(workdir, many)
+  page = Page(driver, workdir, downloads, many)
   page.open(1400)
   page.run(
     'document.getElementById("map-canvas").scrollIntoView({block: "center"})'

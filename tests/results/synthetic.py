@@ -3,7 +3,7 @@
 import numpy as np
 
 from datadiet.data.dataset import Dataset, Split, make_dataset
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, tables
 
 NUM_RUNS = 3
 STEPS = (20, 60)
@@ -271,3 +271,17 @@ def write_audit(workdir: artifacts.Workdir, dataset: Dataset) -> None:
   rows = [[column[i] for column in columns.values()] for i in order]
   path = workdir.root / 'audit' / 'label_issues.csv'
   artifacts.write_csv(path, list(columns), rows)
+
+
+def map_places(dataset: Dataset) -> np.ndarray:
+  """float32[N, 2]: each class around a place of its own, on a circle."""
+  angles = 2 * np.pi * dataset.train.labels / dataset.num_classes
+  centres = 10 * np.stack([np.cos(angles), np.sin(angles)], 1)
+  rng = np.random.default_rng(6)
+  return (centres + rng.normal(size=centres.shape)).astype(np.float32)
+
+
+def write_map(workdir: artifacts.Workdir, dataset: Dataset) -> None:
+  """The map of the inspection, without the rest of it."""
+  path = workdir.inspection / tables.MAP
+  artifacts.write_npy(path, map_places(dataset))
