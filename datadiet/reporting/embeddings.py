@@ -11,30 +11,32 @@ NUM_BESIDE = 8
 _MAX_ROWS = 50_000
 
 
-def neighbour_arrays(
+def embedding_arrays(
   results: Results, audit: Audit | None
 ) -> dict[str, np.ndarray]:
-  """The nearest neighbours of the examples that are most likely reviewed.
+  """The map, and neighbours of the examples that are most likely reviewed.
 
   Args:
     results: of the workdir.
     audit: the suspected label errors; the most suspicious come first.
 
   Returns:
-    neighbour_of, int32[rows], the examples; neighbours, int32[rows, k], the
-    nearest first. {} where the workdir has no neighbours.
+    What of these the workdir has: map, as of `map_points`; neighbour_of,
+    int32[rows], examples; neighbours, int32[rows, k], the nearest first.
 
   Raises:
     DataDietError: if they are damaged.
   """
+  places = map_points(results)
+  arrays = {} if places is None else {'map': places}
   neighbours = _array(results, tables.NEIGHBOUR_INDEX)
   if neighbours is None:
-    return {}
+    return arrays
   rows = np.arange(len(neighbours))
   if audit is not None:
     rows = np.argsort(-np.nan_to_num(audit.suspicion), kind='stable')
   rows = rows[:_MAX_ROWS].astype(np.int32)
-  return {
+  return arrays | {
     'neighbour_of': rows,
     'neighbours': neighbours[rows, :NUM_BESIDE].astype(np.int32),
   }

@@ -12,7 +12,7 @@ import numpy as np
 
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
-from datadiet.reporting.embeddings import map_points, neighbour_arrays
+from datadiet.reporting.embeddings import embedding_arrays
 from datadiet.reporting.thumbnails import Thumbnails
 from datadiet.results import Results
 from datadiet.results.reading import review_fingerprint
@@ -72,8 +72,7 @@ def build_payload(
     'ids' (text, NUL between ids), 'labels' (int32), 'score-<i>' (float32),
     'kept-<i>' (uint8, one bit an example, lowest bit first), and where known
     'predictions', 'original_labels', 'suggested_labels' (int32),
-    'is_issue' (uint8), 'neighbour_of' and 'neighbours' (int32, of
-    `neighbour_arrays`), 'map' (uint16, of `map_points`) and 'thumbnail_slot'
+    'is_issue' (uint8), what `embedding_arrays` gives and 'thumbnail_slot'
     (int32).
   """
   scores = results.scores
@@ -102,16 +101,12 @@ def build_payload(
     arrays['predictions'] = pack(predictions)
   if results.original_labels is not None:
     arrays['original_labels'] = pack(results.original_labels)
-  neighbours = neighbour_arrays(results, audit)
-  arrays |= {name: pack(array) for name, array in neighbours.items()}
-  places = map_points(results)
-  if places is not None:
-    arrays['map'] = pack(places)
+  by_embedding = embedding_arrays(results, audit)
+  arrays |= {name: pack(array) for name, array in by_embedding.items()}
   if thumbnails is not None:
     arrays['thumbnail_slot'] = pack(thumbnails.slot)
   return {
     'fingerprint': review_fingerprint(results.dataset),
-    'num_neighbours': neighbours['neighbours'].shape[1] if neighbours else 0,
     'name': results.dataset.get('name'),
     'num_examples': len(scores),
     'class_names': results.class_names,

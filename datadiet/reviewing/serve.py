@@ -300,8 +300,8 @@ def serve_review(
   Raises:
     DataDietError: as `review_server`.
   """
-  with review_server(workdir, port) as server:
+  interrupted = contextlib.suppress(KeyboardInterrupt)
+  with interrupted, review_server(workdir, port) as server:
     tell(f'Open {server.address}')
     tell(f'Decisions: {server.decisions.path} ({len(server.decisions)} so far)')
-    with contextlib.suppress(KeyboardInterrupt):
-      server.serve_forever()
+    server.serve_forever()

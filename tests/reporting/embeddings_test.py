@@ -5,8 +5,8 @@ import numpy as np
 from datadiet.reporting.audit import read_audit
 from datadiet.reporting.embeddings import (
   NUM_BESIDE,
+  embedding_arrays,
   map_points,
-  neighbour_arrays,
 )
 from datadiet.reporting.payload import build_payload
 from datadiet.results import load_results
@@ -25,9 +25,9 @@ def _write_neighbours(workdir, dataset) -> np.ndarray:
 
 def test_without_neighbours_there_are_none(workdir):
   results = load_results(workdir)
-  assert neighbour_arrays(results, None) == {}
-  description, arrays = build_payload(results, None)
-  assert description['num_neighbours'] == 0 and 'neighbours' not in arrays
+  assert embedding_arrays(results, None) == {}
+  _, arrays = build_payload(results, None)
+  assert not {'neighbours', 'map'} & set(arrays)
 
 
 def test_the_most_suspicious_have_theirs_first(workdir, dataset, monkeypatch):
@@ -36,13 +36,12 @@ def test_the_most_suspicious_have_theirs_first(workdir, dataset, monkeypatch):
   results = load_results(workdir)
   audit = read_audit(results)
   monkeypatch.setattr('datadiet.reporting.embeddings._MAX_ROWS', 7)
-  found = neighbour_arrays(results, audit)
+  found = embedding_arrays(results, audit)
   order = np.argsort(-audit.suspicion, kind='stable')[:7]
   np.testing.assert_array_equal(found['neighbour_of'], order)
   expected = neighbours[order, :NUM_BESIDE]
   np.testing.assert_array_equal(found['neighbours'], expected)
-  description, arrays = build_payload(results, audit)
-  assert description['num_neighbours'] == NUM_BESIDE
+  _, arrays = build_payload(results, audit)
   assert {'neighbours', 'neighbour_of'} <= set(arrays)
 
 

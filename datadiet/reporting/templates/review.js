@@ -64,7 +64,7 @@ function labelsOf(indices) {
 function nearest(index) {
   const row = review.rows?.get(index);
   if (row !== undefined) {
-    const width = meta.num_neighbours;
+    const width = examples.neighbours.length / review.rows.size;
     const start = row * width;
     const found = [...examples.neighbours.subarray(start, start + width)];
     return [`Nearest by embedding: ${labelsOf(found)}`, found];
