@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from jax.experimental import topologies
@@ -25,6 +26,7 @@ class Chip:
       the compiler estimates no cycles.
     price: US dollars an hour and chip, a list price on demand; None likewise.
     share: of the memory that JAX takes for programs.
+    options: of the topology, for a device to be a whole chip.
   """
 
   name: str
@@ -32,6 +34,7 @@ class Chip:
   hertz: float | None = None
   price: float | None = None
   share: float = 1.0
+  options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 _GIB = 2**30
@@ -40,7 +43,14 @@ _GIB = 2**30
 _GPU_SHARE = 0.75
 # Name on the command line, and of the topology for the compiler -> the chip.
 TPUS: dict[str, Chip] = {
-  'v4': Chip('TPU v4', 32 * _GIB, 1.05e9, 3.22),
+  'v4': Chip(
+    'TPU v4',
+    32 * _GIB,
+    1.05e9,
+    3.22,
+    # As on Cloud TPU; otherwise each of two cores with half of the memory.
+    options={'chip_config_name': 'megacore'},
+  ),
   'v5e': Chip('TPU v5e', 16 * _GIB, 1.5e9, 1.20),
   'v5p': Chip('TPU v5p', 95 * _GIB, 1.75e9, 4.20),
   'v6e': Chip('TPU v6e', 32 * _GIB, 1.75e9, 2.70),
@@ -97,10 +107,8 @@ def _is_number_of_gpus(text: str) -> bool:
 
 def _open_tpus(name: str, kind: str, shape: str) -> Machine:
   _check_installed('libtpu', 'TPU', 'tpu')
-  devices = _devices(name, 'tpu', f'{kind}:{shape}')
-  num_chips = math.prod(map(int, shape.split('x')))
-  # Two cores of a chip may count as devices of their own.
-  assert len(devices) in (num_chips, 2 * num_chips)
+  devices = _devices(name, 'tpu', f'{kind}:{shape}', **TPUS[kind].options)
+  assert len(devices) == math.prod(map(int, shape.split('x')))
   return Machine(name, TPUS[kind], devices)
 
 

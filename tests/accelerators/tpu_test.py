@@ -13,6 +13,18 @@ from datadiet.forecast import compiled, machines, table
 from tests.accelerators.narrow import NUM_PARAMS, PIXELS, narrow_programs
 
 
+@pytest.mark.parametrize(
+  'name, number',
+  [('v4:2x2x4', 16), ('v5e:2x4', 8), ('v5p:2x2x2', 8), ('v6e:2x4', 8)],
+)
+def test_a_device_is_a_whole_chip(name, number):
+  """Memory and price are of a chip."""
+  devices = machines.open_machine(name).devices
+  assert {device.platform for device in devices} == {'tpu'}
+  assert len({tuple(device.coords) for device in devices}) == number
+  assert len(devices) == number
+
+
 @pytest.fixture(scope='module')
 def split():
   """Two runs on eight chips: four chips share each batch."""
