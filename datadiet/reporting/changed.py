@@ -23,21 +23,28 @@ def what_changed(
   Returns:
     None where its labels are not of `datadiet apply`. Else a dict that JSON can
     hold: the review, as `datadiet apply` summed it up; missing, why there is
-    nothing to compare with, or ''; and rows, each with name, before and after:
-    the number of suspected label errors, and mean accuracies of the scoring
-    runs at their last step, in [0, 1], on the test split and on the part of it
-    that `_undisputed` leaves.
+    nothing to compare with, or ''; rows, each with name, before and after: the
+    number of suspected label errors, and mean accuracies of the scoring runs at
+    their last step, in [0, 1], on the test split and on the part of it that
+    `_undisputed` leaves; and num_disputed, how many that leaves out.
   """
   review = _review(results)
   if review is None:
     return None
-  changed: dict[str, Any] = {'review': review, 'missing': '', 'rows': []}
+  changed: dict[str, Any] = {
+    'review': review,
+    'missing': '',
+    'rows': [],
+    'num_disputed': 0,
+  }
   try:
     before = load_results(review['workdir'])
     both = (before, results)
     if before.dataset.get('fingerprint') != results.dataset.get('fingerprint'):
       raise DataDietError(f'{before.workdir.root} is of other data now')
-    changed['rows'] = _rows(both, dataset)
+    changed['rows'] = _rows(both)
+    if dataset is not None:
+      _add_undisputed(changed, both, dataset.test.labels)
   except DataDietError as error:
     changed['missing'] = f'Nothing to compare with: {error}'
   return changed
@@ -58,9 +65,7 @@ def _review(results: Results) -> dict[str, Any] | None:
   return review if review.get('labels_fingerprint') == labels else None
 
 
-def _rows(
-  both: tuple[Results, Results], dataset: Dataset | None
-) -> list[dict[str, Any]]:
+def _rows(both: tuple[Results, Results]) -> list[dict[str, Any]]:
   rows = []
   issues = [results.label_issues for results in both]
   if all(map(len, issues)):
@@ -69,24 +74,26 @@ def _rows(
   means = [_mean(results.train_runs['test_accuracy']) for results in both]
   if None not in means:
     rows.append(_row('test accuracy', means))
+  return rows
+
+
+def _add_undisputed(
+  changed: dict[str, Any], both: tuple[Results, Results], labels: np.ndarray
+) -> None:
+  """Adds accuracy on the test examples that `_undisputed` leaves."""
   stored = [_test_predictions(results) for results in both]
   predictions = [found for found in stored if found is not None]
-  if dataset is None or len(predictions) < len(both):
-    return rows
-  labels = dataset.test.labels
+  if len(predictions) < len(both):
+    return
   is_left = _undisputed(labels, np.concatenate(predictions))
   if is_left.all() or not is_left.any():
-    return rows
+    return
   shares = [
     float((found == labels)[:, is_left].mean()) for found in predictions
   ]
-  num_runs = sum(map(len, predictions))
-  name = (
-    f'test accuracy without {int((~is_left).sum())} test examples whose label '
-    f'all {num_runs} networks, of before and after, contradict by the same '
-    'class'
-  )
-  return [*rows, _row(name, shares)]
+  changed['num_disputed'] = int((~is_left).sum())
+  row = _row('test accuracy, disputed labels left out', shares)
+  changed['rows'].append(row)
 
 
 def _row(name: str, values: list) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_before_and_after(both):
   assert issues['before'] > issues['after'] > 0
   assert accuracy['before'] == pytest.approx(0.954, abs=1e-3)
   # Two of 40 are left out; of 2 x 38 predictions 5 and then 2 are wrong.
-  assert '2 test examples whose label all 4 networks' in cleaned['name']
+  assert changed['num_disputed'] == 2
   assert cleaned['before'] == pytest.approx(1 - 5 / 76)
   assert cleaned['after'] == pytest.approx(1 - 2 / 76)
 
@@ -80,7 +80,7 @@ def test_a_label_is_contradicted_by_all_or_left(both):
   _write_predictions(before, labels, ([], []), [20])
   _write_predictions(after, labels, ([], []), [21])
   changed = what_changed(load_results(after), data)
-  assert len(changed['rows']) == 2
+  assert len(changed['rows']) == 2 and changed['num_disputed'] == 0
 
 
 def test_the_page_and_the_summary_say_it(both):

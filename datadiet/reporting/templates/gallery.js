@@ -143,7 +143,7 @@ function updateGallery() {
   const count = gallery.found.length.toLocaleString('en');
   const total = meta.num_examples.toLocaleString('en');
   document.getElementById('gallery-count').textContent =
-    `${count} of ${total} examples`;
+    `${count} of ${total} examples${gallery.only ? ', of the box on the map' : ''}`;
   showPage(0);
   for (const call of gallery.onUpdate) call();
 }
