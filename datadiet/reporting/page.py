@@ -39,6 +39,7 @@ _SCRIPTS = (
   'store.js',
   'gallery.js',
   'decisions.js',
+  'beside.js',
   'review.js',
   'map.js',
   'charts.js',

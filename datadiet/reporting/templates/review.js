@@ -1,8 +1,5 @@
 // Going through examples by keyboard: keep, relabel, drop, unsure, undo.
 
-const NUM_BESIDE = 8;
-// Clean examples of a class are taken from this share, the least suspicious.
-const CLEAN_SHARE = 0.3;
 const review = { queue: [], at: 0, undo: [], clean: new Map() };
 const part = (name) => document.getElementById(`review-${name}`);
 const current = () => review.queue[review.at];
@@ -11,94 +8,10 @@ function suspects() {
   const suspicion = examples.score[scoreIndex('suspicion')];
   if (!suspicion) return [];
   const all = [...suspicion.keys()].filter((i) => !Number.isNaN(suspicion[i]));
-  const issues = all.filter((i) => examples.is_issue[i]);
   all.sort((a, b) => suspicion[b] - suspicion[a] || a - b);
+  const issues = all.filter((i) => examples.is_issue[i]);
   // Where none is declared wrong, the most suspicious are worth a look.
-  return issues.length ? all.filter((i) => examples.is_issue[i]) : all.slice(0, 100);
-}
-
-// [score, sign]: examples are cleaner where sign * score is lower.
-function cleanliness() {
-  const suspicion = scoreIndex('suspicion');
-  if (suspicion >= 0) return [suspicion, 1];
-  const score = Number(form.elements.sort.value);
-  return [score, meta.scores[score].higher_is === 'easier' ? -1 : 1];
-}
-
-const hasPicture = (index) =>
-  !meta.thumbnails || examples.thumbnail_slot[index] >= 0;
-
-// Clean examples of a class, spread evenly over the cleanest.
-function cleanExamples(label) {
-  if (!review.clean.has(label)) {
-    const [score, sign] = cleanliness();
-    const values = examples.score[score];
-    const members = [...values.keys()].filter(
-      (i) => examples.labels[i] === label && values[i] === values[i] && hasPicture(i),
-    );
-    members.sort((a, b) => sign * (values[a] - values[b]) || a - b);
-    const share = Math.max(NUM_BESIDE, Math.floor(CLEAN_SHARE * members.length));
-    const clean = members.slice(0, share);
-    const step = Math.max(1, clean.length / NUM_BESIDE);
-    const chosen = [];
-    for (let i = 0; i < clean.length && chosen.length < NUM_BESIDE; i += step) {
-      chosen.push(clean[Math.floor(i)]);
-    }
-    review.clean.set(label, chosen);
-  }
-  return review.clean.get(label);
-}
-
-// The labels of examples, the most frequent first: 'cat (5), dog (3)'.
-function labelsOf(indices) {
-  const counts = new Map();
-  for (const index of indices) {
-    const label = examples.labels[index];
-    counts.set(label, (counts.get(label) ?? 0) + 1);
-  }
-  const sorted = [...counts].sort((a, b) => b[1] - a[1]);
-  return sorted.map(([label, count]) => `${className(label)} (${count})`).join(', ');
-}
-
-// What lies nearest: [heading, indices].
-function nearest(index) {
-  const row = review.rows?.get(index);
-  if (row !== undefined) {
-    const width = examples.neighbours.length / review.rows.size;
-    const start = row * width;
-    const found = [...examples.neighbours.subarray(start, start + width)];
-    return [`Nearest by embedding: ${labelsOf(found)}`, found];
-  }
-  const [score] = cleanliness();
-  const values = examples.score[score];
-  const label = examples.labels[index];
-  const others = [...values.keys()].filter(
-    (i) => i !== index && examples.labels[i] === label && hasPicture(i),
-  );
-  const away = (i) => Math.abs(values[i] - values[index]);
-  others.sort((a, b) => away(a) - away(b) || a - b);
-  return [
-    `Of the same class, nearest by ${meta.scores[score].name}`,
-    others.slice(0, NUM_BESIDE),
-  ];
-}
-
-function picture(index, given) {
-  const item = document.createElement('li');
-  if (meta.thumbnails) item.append(makeThumbnail(index));
-  const label = examples.labels[index];
-  const name = element('span', className(label), label === given ? '' : 'wrong');
-  item.append(name);
-  return item;
-}
-
-function row(heading, indices, given) {
-  const box = document.createElement('div');
-  const list = element('ul', '', 'beside');
-  list.setAttribute('aria-label', heading);
-  list.append(...indices.map((index) => picture(index, given)));
-  box.append(element('h4', heading), list);
-  return box;
+  return issues.length ? issues : all.slice(0, 100);
 }
 
 function suggestion(index) {
@@ -170,12 +83,10 @@ function show(at) {
   showPicture(index);
   showFacts(index);
   const [heading, near] = nearest(index);
-  const rows = [row(heading, near, given)];
-  const clean = (label, why) =>
-    row(`Clean examples of ${className(label)} (${why})`, cleanExamples(label), label);
-  rows.push(clean(given, 'given'));
-  if (suggested >= 0) rows.push(clean(suggested, 'suggested'));
+  const rows = [row(heading, near, given), cleanRow(given, 'given')];
+  if (suggested >= 0) rows.push(cleanRow(suggested, 'suggested'));
   part('beside').replaceChildren(...rows);
+  loadAhead();
   const kind = decisions.get(index)?.[0];
   part('keep').querySelector('span').textContent = `Keep ${className(given)}`;
   part('take').disabled = suggested < 0;

@@ -71,16 +71,19 @@ const short = (value) =>
 const sheets = new Map();
 
 function loadSheet(number) {
-  if (!sheets.has(number)) {
+  let image = sheets.get(number);
+  // Those that were used last stay.
+  sheets.delete(number);
+  if (!image) {
     const text = document.getElementById(`sheet-${number}`).textContent;
     const { mime_type: type } = meta.thumbnails;
-    const image = fetch(`data:${type};base64,${text}`)
+    image = fetch(`data:${type};base64,${text}`)
       .then((response) => response.blob())
       .then((blob) => createImageBitmap(blob));
-    sheets.set(number, image);
-    if (sheets.size > MAX_SHEETS) sheets.delete(sheets.keys().next().value);
   }
-  return sheets.get(number);
+  sheets.set(number, image);
+  if (sheets.size > MAX_SHEETS) sheets.delete(sheets.keys().next().value);
+  return image;
 }
 
 // Draws an example's thumbnail; leaves the canvas empty if it has none.
