@@ -5,8 +5,8 @@ from typing import Any
 
 from datadiet.data.dataset import Dataset
 from datadiet.reporting.audit import Audit
-from datadiet.reporting.redundancy import Duplicates
 from datadiet.results import Results
+from datadiet.results.inspection import Inspection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Material:
     summary: from `build_summary`.
     audit: of the labels, if there is one.
     dataset: provides the images; None if they are not available.
-    duplicates: of the images, if they were searched for.
+    inspection: what it found, if there was one.
     payload: what the page's gallery is told of the examples; None if nothing
       was scored.
     primary: the score that examples are ordered by at first; '' if none is.
@@ -31,7 +31,7 @@ class Material:
   summary: dict[str, Any]
   audit: Audit | None = None
   dataset: Dataset | None = None
-  duplicates: Duplicates | None = None
+  inspection: Inspection | None = None
   payload: dict[str, Any] | None = None
   primary: str = ''
   secondary: str = ''

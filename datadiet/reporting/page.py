@@ -21,7 +21,6 @@ from datadiet.reporting import analysis, grid, sections
 from datadiet.reporting.audit import read_audit
 from datadiet.reporting.material import Material, Values
 from datadiet.reporting.payload import build_payload
-from datadiet.reporting.redundancy import Duplicates
 from datadiet.reporting.summary import (
   accuracy_text,
   extra_tests,
@@ -30,6 +29,7 @@ from datadiet.reporting.summary import (
 )
 from datadiet.reporting.thumbnails import Thumbnails, make_thumbnails
 from datadiet.results import Results
+from datadiet.results.inspection import read_inspection
 from datadiet.workdir import storage
 
 # The page is kept below 25 MB, so that it opens fast and can be mailed.
@@ -51,7 +51,6 @@ def render_page(
   results: Results,
   summary: dict[str, Any],
   dataset: Dataset | None = None,
-  duplicates: Duplicates | None = None,
   *,
   max_bytes: int = MAX_BYTES,
 ) -> str:
@@ -61,18 +60,17 @@ def render_page(
     results: of the workdir.
     summary: from `build_summary`.
     dataset: gives the images; without it there are none.
-    duplicates: of the images, if they were searched for.
     max_bytes: size of the page; thumbnails are made to fit. Where scores alone
       are more, the page is larger, and says so.
 
   Raises:
     DataDietError: if an artifact is damaged or of other data.
   """
-  audit = read_audit(results)
+  audit, inspection = read_audit(results), read_inspection(results)
   payload: dict[str, Any] | None = None
   arrays: dict[str, str] = {}
   if results.steps:
-    payload, arrays = build_payload(results, audit)
+    payload, arrays = build_payload(results, audit, inspection)
   primary, secondary = primary_scores(results)
   if payload and secondary == primary and len(payload['scores']) > 1:
     names = [score['name'] for score in payload['scores']]
@@ -82,7 +80,7 @@ def render_page(
     summary,
     audit,
     dataset,
-    duplicates,
+    inspection,
     payload,
     primary,
     secondary,
@@ -102,7 +100,7 @@ def render_page(
   thumbnails = _thumbnails(
     results, dataset, primary, int((max_bytes - taken) * 0.74)
   )
-  payload, arrays = build_payload(results, audit, thumbnails)
+  payload, arrays = build_payload(results, audit, inspection, thumbnails)
   material = dataclasses.replace(material, payload=payload)
   return _fill(material, values, arrays, too_many, thumbnails.sheets)
 

@@ -15,6 +15,7 @@ from datadiet.reporting.audit import Audit
 from datadiet.reporting.embeddings import embedding_arrays
 from datadiet.reporting.thumbnails import Thumbnails
 from datadiet.results import Results
+from datadiet.results.inspection import Inspection
 from datadiet.results.reading import review_fingerprint
 from datadiet.results.selection import Selection
 from datadiet.workdir.visits import DATA_MAP
@@ -55,9 +56,31 @@ def _described(name: str, statement: dict[str, Any]) -> dict[str, Any]:
   }
 
 
+def _label_arrays(results: Results) -> dict[str, str]:
+  """What most runs predict, and the labels before they were changed."""
+  arrays = {
+    'predictions': analysis.majority(results.predictions()),
+    'original_labels': results.original_labels,
+  }
+  return {k: pack(one) for k, one in arrays.items() if one is not None}
+
+
+def _flags(
+  inspection: Inspection | None,
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+  """Names and numbers of flags, and for each example a bit of each."""
+  flags = {} if inspection is None else inspection.flags()
+  if not flags:
+    return [], {}
+  bits = [one.astype(np.int32) << n for n, one in enumerate(flags.values())]
+  described = [{'name': n, 'num': int(one.sum())} for n, one in flags.items()]
+  return described, {'flags': pack(np.bitwise_or.reduce(np.stack(bits)))}
+
+
 def build_payload(
   results: Results,
   audit: Audit | None,
+  inspection: Inspection | None = None,
   thumbnails: Thumbnails | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
   """All data that the gallery and the charts of the page need.
@@ -65,6 +88,7 @@ def build_payload(
   Args:
     results: of the workdir; something was scored.
     audit: the suspected label errors, if they were looked for.
+    inspection: flags of the examples, if there are any.
     thumbnails: of the images, if they are available.
 
   Returns:
@@ -72,20 +96,23 @@ def build_payload(
     'ids' (text, NUL between ids), 'labels' (int32), 'score-<i>' (float32),
     'kept-<i>' (uint8, one bit an example, lowest bit first), and where known
     'predictions', 'original_labels', 'suggested_labels' (int32),
-    'is_issue' (uint8), what `embedding_arrays` gives and 'thumbnail_slot'
-    (int32).
+    'is_issue' (uint8), 'flags' (int32, a bit for each of the description),
+    what `embedding_arrays` gives and 'thumbnail_slot' (int32).
   """
   scores = results.scores
-  names = analysis.score_columns(scores)
   labels = scores['label'].to_numpy(np.int32)
   statements = results.score_info()
   arrays = {
     'ids': pack_bytes('\0'.join(scores['id'].astype(str)).encode()),
     'labels': pack(labels),
   }
-  columns = {name: scores[name].to_numpy(np.float32) for name in names}
+  columns = {
+    name: scores[name].to_numpy(np.float32)
+    for name in analysis.score_columns(scores)
+  }
   for name, column in analysis.data_map(results).items():
     columns.setdefault(name, column.to_numpy(np.float32))
+  arrays |= _label_arrays(results)
   if audit is not None:
     columns['suspicion'] = audit.suspicion
     statements['suspicion'] = _SUSPICION
@@ -96,17 +123,14 @@ def build_payload(
     arrays[f'score-{position}'] = pack(column)
   for position, selection in enumerate(results.selections.values()):
     arrays[f'kept-{position}'] = _kept(selection, len(scores))
-  predictions = analysis.majority(results.predictions())
-  if predictions is not None:
-    arrays['predictions'] = pack(predictions)
-  if results.original_labels is not None:
-    arrays['original_labels'] = pack(results.original_labels)
+  flags, flag_bits = _flags(inspection)
   by_embedding = embedding_arrays(results, audit)
-  arrays |= {name: pack(array) for name, array in by_embedding.items()}
+  arrays |= flag_bits | {k: pack(one) for k, one in by_embedding.items()}
   if thumbnails is not None:
     arrays['thumbnail_slot'] = pack(thumbnails.slot)
   return {
     'fingerprint': review_fingerprint(results.dataset),
+    'flags': flags,
     'name': results.dataset.get('name'),
     'num_examples': len(scores),
     'class_names': results.class_names,

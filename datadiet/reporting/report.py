@@ -6,7 +6,7 @@ import pandas as pd
 
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
-from datadiet.reporting import analysis, figures, grid, page, redundancy
+from datadiet.reporting import analysis, figures, grid, page
 from datadiet.reporting.advice import advice
 from datadiet.reporting.changed import what_changed
 from datadiet.reporting.noise import changed_labels_found
@@ -55,15 +55,12 @@ def write_report(
     summary['changed_labels'] = found
   if dataset is None:
     summary['missing'].append(
-      'The images were not available: no thumbnails, no search for duplicates.'
+      'The images were not available: no thumbnails, no pairs of copies.'
     )
   _write_grid(results, summary)
   summary['advice'] = advice(results, summary)
   write_figures(results, summary, dataset)
-  duplicates = None
-  if dataset is not None:
-    duplicates = redundancy.cached_duplicates(workdir, dataset)
-  html = page.render_page(results, summary, dataset, duplicates)
+  html = page.render_page(results, summary, dataset)
   artifacts.write_bytes(workdir.report / 'index.html', html.encode())
   # Written last, so that a summary means that the rest is complete.
   artifacts.write_json(workdir.report / 'summary.json', summary)

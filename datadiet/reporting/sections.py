@@ -5,25 +5,18 @@ A new section is a function here (or in a module of its own) that takes the
 in `SECTIONS`.
 """
 
-import base64
 import dataclasses
-import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from datadiet.data.dataset import Dataset
-from datadiet.reporting import analysis, charts, run_charts
+from datadiet.reporting import analysis, charts, inspection, run_charts
 from datadiet.reporting import audit as audit_lib
 from datadiet.reporting.audit import Audit
-from datadiet.reporting.figures import encode_png, to_rgb
 from datadiet.reporting.material import Material, Values
-from datadiet.reporting.redundancy import NEAR_FRACTION
 from datadiet.reporting.summary import SCORING_RUNS, TOLERANCE, extra_tests
 
-_MAX_PAIRS = 48
 _MAX_SUSPECTS = 100
 
 
@@ -161,7 +154,7 @@ def audit_context(material: Material) -> Values:
     {
       'example_index': int(example_index),
       'id': ids[example_index] if ids is not None else '-',
-      'original': _original(
+      'original': inspection.original(
         material.originals, ids[example_index] if ids is not None else ''
       ),
       'given': names[audit.given_labels[example_index]],
@@ -257,73 +250,6 @@ def cost_context(material: Material) -> Values:
   return {'cost': analysis.cost(material.results, material.summary)}
 
 
-def redundancy_context(material: Material) -> Values:
-  """Numbers of duplicates, and pairs: different labels first, then nearest."""
-  dataset, duplicates = material.dataset, material.duplicates
-  position = _score_number(material, material.primary)
-  higher_is = ''
-  if material.payload is not None and position is not None:
-    higher_is = material.payload['scores'][position]['higher_is']
-  context: Values = {
-    'duplicate_counts': [],
-    'pairs': [],
-    'near_fraction': NEAR_FRACTION,
-    'primary_score': position,
-    'easy_order': 'descending' if higher_is == 'easier' else 'ascending',
-  }
-  if dataset is None or duplicates is None:
-    return context
-  pairs, originals = duplicates.pairs, material.originals
-  is_exact = pairs['exact'] == 1
-  in_train = pairs['split_b'] == 'train'
-  conflicting = pairs['label_a'] != pairs['label_b']
-  counts = {'exact, in train': is_exact & in_train}
-  counts['exact, train and test'] = is_exact & ~in_train
-  if duplicates.threshold is not None:
-    counts['near, in train'] = ~is_exact & in_train
-    counts['near, train and test'] = ~is_exact & ~in_train
-  counts['with different labels'] = conflicting
-  context['duplicate_counts'] = [
-    (name, int(chosen.sum())) for name, chosen in counts.items()
-  ]
-  context['pairs'] = [
-    {
-      'exact': bool(row.exact),
-      'distance': row.distance,
-      'conflicting': row.label_a != row.label_b,
-      'ends': [
-        _pair_end(dataset, originals, row.split_a, row.index_a),
-        _pair_end(dataset, originals, row.split_b, row.index_b),
-      ],
-    }
-    for row in pairs.iloc[np.argsort(~conflicting, kind='stable')]
-    .head(_MAX_PAIRS)
-    .itertuples()
-  ]
-  return context
-
-
-def _original(originals: str, name: str) -> str:
-  """The URI of an example's own file; '' where it has none."""
-  return originals + urllib.parse.quote(name) if originals else ''
-
-
-def _pair_end(
-  dataset: Dataset, originals: str, split: str, index: int
-) -> dict[str, Any]:
-  examples = dataset.train if split == 'train' else dataset.test
-  picture = Image.fromarray(to_rgb(np.asarray(examples.images[index])))
-  picture.thumbnail((64, 64), Image.Resampling.BOX)
-  content = base64.b64encode(encode_png(picture)).decode()
-  return {
-    'split': split,
-    'index': int(index),
-    'original': _original(originals, str(examples.ids[index])),
-    'class_name': dataset.class_names[examples.labels[index]],
-    'source': f'data:image/png;base64,{content}',
-  }
-
-
 # In the order of the page; the key is the anchor of the section.
 SECTIONS: dict[str, Section] = {
   'summary': Section('Summary', 'summary.html', summary_context),
@@ -334,7 +260,10 @@ SECTIONS: dict[str, Section] = {
   'review': Section('Review', 'review.html', review_context),
   'classes': Section('Classes', 'classes.html', class_context),
   'cost': Section('Cost', 'cost.html', cost_context),
-  'redundancy': Section('Redundancy', 'redundancy.html', redundancy_context),
+  'duplicates': Section(
+    'Duplicates', 'duplicates.html', inspection.duplicates_context
+  ),
+  'images': Section('Images', 'images.html', inspection.images_context),
 }
 # Those of this package, which plugins may not replace.
 SHIPPED = dict(SECTIONS)

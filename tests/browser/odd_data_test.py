@@ -39,7 +39,7 @@ def test_an_unfinished_workdir(open_page, dataset):
 def test_without_images(open_page, dataset):
   page = open_page(dataset, with_images=False)
   note = 'The images were not available'
-  for section in ('#summary', '#examples', '#redundancy'):
+  for section in ('#summary', '#examples'):
     assert note in page.find(section).text
   assert len(page.find_all('#gallery .card')) == 60
   assert page.find_all('canvas, img') == []
@@ -113,7 +113,5 @@ def test_300_000_examples(open_page, measured):
     f'{expected:,} of 300,000 examples',
   )
   assert 0 < expected < 300_000
-  near = page.find('#redundancy').text
-  assert 'a search for near ones was left out' in near
   assert np.isfinite(page.results.scores['el2n']).all()
   assert page.errors() == []

@@ -227,7 +227,7 @@ def test_a_new_section_is_a_function_a_template_and_an_entry(
   text = _render(workdir, None)
   assert '<li><a href="#new">Something new</a></li>' in text
   assert '<p class="notice">only 120 examples</p>' in text
-  assert text.index('id="redundancy"') < text.index('<section id="new"')
+  assert text.index('id="duplicates"') < text.index('<section id="new"')
 
 
 def test_the_title_is_the_folders_name(tmp_path, workdir):

@@ -25,6 +25,7 @@ function readFilters() {
     ranges: [range('_a'), range('_b')],
     changed: data.has('changed'),
     issues: data.has('issues'),
+    flag: text('flag'),
     text: text('text').trim().toLowerCase(),
     sort: number('sort'),
     descending: text('order') === 'descending',
@@ -52,6 +53,10 @@ function makeTests(filters) {
   if (filters.changed) tests.push((i) => original[i] !== labels[i]);
   if (gallery.only) tests.push((i) => gallery.only[i] === 1);
   if (filters.issues) tests.push((i) => examples.is_issue[i] === 1);
+  if (filters.flag) {
+    const bit = meta.flags.findIndex(({ name }) => name === filters.flag);
+    tests.push((i) => ((examples.flags[i] >> bit) & 1) === 1);
+  }
   if (filters.text) {
     const { text } = filters;
     tests.push(
@@ -161,6 +166,11 @@ function showInGallery(fields, { scroll = true } = {}) {
   if (scroll) document.getElementById('examples').scrollIntoView();
 }
 
+const flagsOf = (index) =>
+  meta.flags
+    .filter((flag, bit) => (examples.flags[index] >> bit) & 1)
+    .map(({ name }) => name);
+
 function detailRows(index) {
   const { labels, predictions, original_labels: original } = examples;
   const rows = [
@@ -174,6 +184,8 @@ function detailRows(index) {
     const suggested = examples.suggested_labels[index];
     rows.push(['suggested label', className(suggested)]);
   }
+  const flags = flagsOf(index);
+  if (flags.length) rows.push(['flags', flags.join(', ')]);
   meta.scores.forEach(({ name }, score) => {
     const values = examples.score[score];
     const below = values.reduce((sum, value) => sum + (value < values[index]), 0);
@@ -240,6 +252,7 @@ function makeCsv(indices) {
   }
   const { is_issue: isIssue } = examples;
   if (isIssue) columns.push(['is_issue', (i) => isIssue[i]]);
+  if (meta.flags.length) columns.push(['flags', (i) => flagsOf(i).join(';')]);
   meta.scores.forEach(({ name }, score) => {
     const values = examples.score[score];
     columns.push([name, (i) => (Number.isNaN(values[i]) ? '' : exact(values[i]))]);

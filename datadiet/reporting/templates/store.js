@@ -8,6 +8,7 @@ const TYPES = {
   original_labels: Int32Array,
   suggested_labels: Int32Array,
   is_issue: Uint8Array,
+  flags: Int32Array,
   neighbour_of: Int32Array,
   neighbours: Int32Array,
   map: Uint16Array,
