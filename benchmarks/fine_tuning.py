@@ -74,7 +74,8 @@ def _config(folder: Path, weights: str, steps: int):
   config.train.augmentation = 'crop_flip'
   config.train.num_epochs = 0
   config.train.num_steps = config.train.schedule_steps = steps
-  config.train.num_runs = 2
+  # Two seeds of the same data, to be compared.
+  config.train.num_runs, config.train.folds = 2, 0
   config.train.eval_every_steps = config.train.checkpoint_every_steps = steps
   config.score.names = (*_SCORES, 'aum', 'mean_confidence')
   config.score.steps = (steps,)

@@ -5,6 +5,7 @@ That it computes what theirs do is tested with their weights in weights_test.py.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from datadiet.errors import DataDietError
@@ -33,3 +34,25 @@ def test_padding_is_tensorflows_or_pytorchs():
 def test_another_padding_is_refused():
   with pytest.raises(DataDietError, match="'valid' is not allowed; allowed"):
     stem_padding(padding='valid')
+
+
+def test_running_statistics_follow_a_short_training():
+  network = make_model('efficientnet_lite0', num_classes=3, width=8)
+  images = 5.0 + jax.random.normal(jax.random.key(0), (8, 32, 32, 3))
+  variables = network.init(jax.random.key(0), images)
+
+  @jax.jit
+  def step(batch_stats):
+    return network.apply(
+      {**variables, 'batch_stats': batch_stats},
+      images,
+      train=True,
+      mutable=['batch_stats'],
+    )[1]['batch_stats']
+
+  batch_stats = variables['batch_stats']
+  for _ in range(150):
+    batch_stats = step(batch_stats)
+  trained = network.apply(variables, images, True, mutable=['batch_stats'])[0]
+  resting = network.apply({**variables, 'batch_stats': batch_stats}, images)
+  np.testing.assert_allclose(resting, trained, rtol=0.05, atol=0.05)
