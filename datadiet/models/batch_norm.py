@@ -73,7 +73,7 @@ def batch_norm(
 
 
 def _forward(inputs, scale, bias, epsilon, axis_name) -> tuple[Any, Residuals]:
-  values = inputs.astype(jnp.float32)
+  values = _wide(inputs)
   sums = _over_devices(_sums(values, lax.square(values)), axis_name)
   mean, of_squares = sums / _number(inputs, axis_name)
   # Rounding can make the difference negative.
@@ -89,8 +89,8 @@ def _backward(
   epsilon: float, axis_name: str | None, residuals: Residuals, cotangents: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   inputs, mean, inverse, scale = residuals
-  cotangent = cotangents[0].astype(jnp.float32)
-  normalised = (inputs.astype(jnp.float32) - mean) * inverse
+  cotangent = cotangents[0]
+  normalised = (_wide(inputs) - mean) * inverse
   sums = _sums(cotangent, cotangent * normalised)
   all_bias, all_scale = _over_devices(sums, axis_name)
   number = _number(inputs, axis_name)
@@ -100,6 +100,11 @@ def _backward(
 
 
 batch_norm.defvjp(_forward, _backward)
+
+
+def _wide(inputs: jax.Array) -> jax.Array:
+  """As float32 at least: sums of fewer digits would lose them."""
+  return inputs.astype(jnp.promote_types(inputs.dtype, jnp.float32))
 
 
 def _number(inputs: jax.Array, axis_name: str | None) -> int:
@@ -128,9 +133,8 @@ def _sums_in_parts(first: jax.Array, second: jax.Array) -> jax.Array:
   number = first.size // first.shape[-1]
   parts = math.gcd(number, 2 ** (number.bit_length() // 2))
   shape = (parts, number // parts, first.shape[-1])
-  return jnp.stack([one.reshape(shape).sum(1) for one in (first, second)]).sum(
-    1
-  )
+  sums = [one.reshape(shape).sum(1) for one in (first, second)]
+  return jnp.stack(sums).sum(1)
 
 
 def _over_devices(sums: jax.Array, axis_name: str | None) -> jax.Array:

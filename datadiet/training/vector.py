@@ -26,7 +26,7 @@ class ParamVector:
     leaves, structure = jax.tree.flatten(params)
     self._structure: Any = structure
     self._shapes = [leaf.shape for leaf in leaves]
-    (self._dtype,) = {leaf.dtype for leaf in leaves}
+    assert len({leaf.dtype for leaf in leaves}) == 1
 
   def pack(self, params: Any) -> jax.Array:
     """The vector of a tree, such as parameters or their gradients."""
