@@ -7,8 +7,9 @@ Changes 10 % of the labels of CIFAR-10, each to one of the other classes, trains
 a few small networks for a short while on halves of the data, and ranks all
 labels. Prints the area under the ROC curve of `suspicion` and of cleanlab's
 label quality scores, which are fed with the same predictions by the networks
-that did not train on the example; and precision and recall of `is_issue`, and
-of what cleanlab finds. With --workdir it goes on where it was cut off.
+that did not train on the example, and of the votes of the nearest neighbours;
+precision and recall of `is_issue`, and of what cleanlab finds; and expected and
+true precision by probability. With --workdir it goes on where it was cut off.
 """
 
 import argparse
@@ -23,9 +24,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from datadiet import main
 from datadiet.configs import simple_cnn_cifar10
 from datadiet.data import load_dataset
-from datadiet.reporting.audit import read_audit
+from datadiet.reporting.audit import Audit, cuts, read_audit
 from datadiet.results import load_results
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, tables
 
 _METHODS = ('self_confidence', 'normalized_margin')
 _FILTERS = ('prune_by_noise_rate', 'confident_learning')
@@ -39,7 +40,9 @@ def make_config(options: argparse.Namespace):
   config.dataset.label_noise.kind = options.kind
   config.model.width = options.width
   config.train.num_runs = options.num_runs
-  config.train.subset_fraction = options.subset_fraction
+  config.train.folds = options.folds
+  if not options.folds:
+    config.train.subset_fraction = options.subset_fraction
   config.train.num_steps = config.train.schedule_steps = options.num_steps
   config.train.eval_every_steps = options.num_steps
   config.train.checkpoint_every_steps = options.num_steps
@@ -68,6 +71,20 @@ def print_issues(name: str, is_issue: np.ndarray, wrong: np.ndarray) -> None:
   )
 
 
+def print_precision(audit: Audit, original: np.ndarray) -> None:
+  """Lines on how many labels of at least a probability are wrong."""
+  stated = audit.manifest['calibration']
+  if 'warning' in stated:
+    print(f'\nno probabilities: {stated["warning"]}')
+    return
+  print(f'\n{"probability":12s} labels  expected precision  true precision')
+  for cut in cuts(audit, original):
+    print(
+      f'{cut["at_least"]:11.1f}  {cut["num_labels"]:6d}  '
+      f'{cut["expected_precision"]:18.3f}  {cut["precision"]:14.3f}'
+    )
+
+
 def compare(config, workdir: str) -> None:
   """Prints both sides, from a finished audit."""
   from cleanlab.filter import find_label_issues
@@ -91,6 +108,9 @@ def compare(config, workdir: str) -> None:
   for method in _METHODS:
     quality = get_label_quality_scores(labels, pred_probs, method=method)
     print_ranking(f'cleanlab, {method}', -quality, wrong)
+  path = results.workdir.inspection / tables.NEIGHBOUR_INDEX
+  agreeing = labels[artifacts.read_npy(path)] == labels[:, None]
+  print_ranking("neighbours' votes", -agreeing.sum(1), wrong)
   print(f'\n{"declared wrong":48s} number  precision  recall')
   threshold = audit.manifest['threshold']
   if threshold['kind'] is None:
@@ -100,6 +120,7 @@ def compare(config, workdir: str) -> None:
   for filter_by in _FILTERS:
     found = find_label_issues(labels, pred_probs, filter_by=filter_by)
     print_issues(f'cleanlab, {filter_by}', found, wrong)
+  print_precision(audit, original)
   right = (audit.suggested_labels == original)[wrong].mean()
   print(
     f'\nsuspicion is of {evidence}\nnoise rate: {wrong.mean():.3f}, estimated '
@@ -117,6 +138,7 @@ def run() -> None:
   parser.add_argument('--kind', default='uniform')
   parser.add_argument('--width', type=int, default=0)
   parser.add_argument('--num_runs', type=int, default=4)
+  parser.add_argument('--folds', type=int, default=0)
   parser.add_argument('--subset_fraction', type=float, default=0.5)
   parser.add_argument('--num_steps', type=int, default=780)
   parser.add_argument('--threshold_samples', action='store_true')
@@ -126,7 +148,7 @@ def run() -> None:
   start = time.monotonic()
   with tempfile.TemporaryDirectory() as scratch:
     workdir = options.workdir or os.path.join(scratch, 'workdir')
-    main.run(config, workdir, ['train', 'score', 'audit'])
+    main.run(config, workdir, ['train', 'score', 'inspect', 'audit'])
     print(f'Trained and audited in {time.monotonic() - start:.0f} s')
     compare(config, workdir)
 

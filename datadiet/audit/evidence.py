@@ -40,7 +40,7 @@ _OF_VISITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
   'mean_confidence': odds_against,
   'accumulated_margin': _lower_is_worse,
 }
-_OF_ONE_NETWORK: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+OF_ONE_NETWORK: dict[str, Callable[[np.ndarray], np.ndarray]] = {
   'loss': _odds_of_loss,
   'confidence': odds_against,
   'el2n': _higher_is_worse,
@@ -57,7 +57,7 @@ _COUNTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
   'forgetting': _higher_is_worse,
   'never_learned': _higher_is_worse,
 }
-EVIDENCE = {**_OF_VISITS, **_OF_ONE_NETWORK, **_COUNTS}
+EVIDENCE = {**_OF_VISITS, **OF_ONE_NETWORK, **_COUNTS}
 
 
 def best_score(names: Iterable[str], num_visits: float) -> str | None:
@@ -67,9 +67,9 @@ def best_score(names: Iterable[str], num_visits: float) -> str | None:
     names: of the scores there are.
     num_visits: how often training has visited each example, on average.
   """
-  order = [*_OF_ONE_NETWORK, *_OF_VISITS, *_COUNTS]
+  order = [*OF_ONE_NETWORK, *_OF_VISITS, *_COUNTS]
   if num_visits >= MIN_VISITS:
-    order = [*_OF_VISITS, *_OF_ONE_NETWORK, *_COUNTS]
+    order = [*_OF_VISITS, *OF_ONE_NETWORK, *_COUNTS]
   names = set(names)
   return next((name for name in order if name in names), None)
 

@@ -18,6 +18,8 @@ class Audit:
     suggested_labels: int32[N]; -1 for examples not in the table and where the
       table suggests none.
     suspicion: float32[N]; NaN for examples not in the table.
+    probability: float32[N], that the label is wrong; NaN where none was
+      computed.
     is_issue: bool[N], those above the audit's threshold.
     manifest: the manifest of the audit; {} if there is none.
   """
@@ -25,6 +27,7 @@ class Audit:
   given_labels: np.ndarray
   suggested_labels: np.ndarray
   suspicion: np.ndarray
+  probability: np.ndarray
   is_issue: np.ndarray
   manifest: dict[str, Any]
 
@@ -45,14 +48,15 @@ def read_audit(results: Results) -> Audit | None:
   if not len(given):
     given = np.zeros(num_examples, np.int32)
   suggested = np.full(num_examples, -1, np.int32)
-  suspicion = np.full(num_examples, np.nan, np.float32)
+  suspicion, probability = np.full((2, num_examples), np.nan, np.float32)
   is_issue = np.zeros(num_examples, bool)
   given[example_index] = table['given_label']
   # Empty cells where no predictions were kept to suggest labels by.
   suggested[example_index] = table['suggested_label'].fillna(-1).to_numpy()
   suspicion[example_index] = table['suspicion']
+  probability[example_index] = table['probability']
   is_issue[example_index] = table['is_issue']
-  return Audit(given, suggested, suspicion, is_issue, manifest)
+  return Audit(given, suggested, suspicion, probability, is_issue, manifest)
 
 
 def method(audit: Audit) -> str:
@@ -85,7 +89,9 @@ def audit_summary(
 
   Returns:
     num_issues; noise_rate in [0, 1], the audit's own estimate or else the
-    share of issues, None where it did not count them; where the original
+    share of issues, None where it did not count them; expected_precision, the
+    share of the issues that is expected to be wrong, None where no probability
+    was computed; where the original
     labels are known also num_changed, precision and recall of is_issue, and
     suggested_right, the share of the issues found whose suggested label is the
     original one, of those that have one (None for 0 / 0).
@@ -94,7 +100,13 @@ def audit_summary(
   noise_rate = audit.manifest.get('noise_rate')
   if noise_rate is None and not warning(audit):
     noise_rate = num_issues / len(audit.is_issue)
-  summary = {'num_issues': num_issues, 'noise_rate': noise_rate}
+  expected = audit.probability[audit.is_issue]
+  is_known = num_issues and np.isfinite(expected).all()
+  summary = {
+    'num_issues': num_issues,
+    'noise_rate': noise_rate,
+    'expected_precision': float(expected.mean()) if is_known else None,
+  }
   if original_labels is None:
     return summary
   changed = original_labels != audit.given_labels
@@ -108,6 +120,30 @@ def audit_summary(
       right.sum(), (found & (audit.suggested_labels >= 0)).sum()
     ),
   }
+
+
+def cuts(
+  audit: Audit, original_labels: np.ndarray | None
+) -> list[dict[str, Any]]:
+  """How many labels to look at, and how many are wrong, by probability.
+
+  Args:
+    audit: from `read_audit`.
+    original_labels: int32[N], where labels were changed on purpose.
+
+  Returns:
+    The cuts of the audit's manifest, as `audit.expected_precision` gives them;
+    where the original labels are known with precision, the true one.
+  """
+  stated = (audit.manifest.get('calibration') or {}).get('cuts', [])
+  if original_labels is None:
+    return stated
+  changed = original_labels != audit.given_labels
+  return [
+    cut
+    | {'precision': float(changed[audit.probability >= cut['at_least']].mean())}
+    for cut in stated
+  ]
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -163,14 +163,14 @@ def audit_context(material: Material) -> Values:
     }
     for example_index in order
   ]
+  # A review changes labels to what is right.
+  reviewed = 'review' in material.summary
+  original_labels = None if reviewed else results.original_labels
   confused = _confused(audit, names)
   counts = audit_lib.confusion(audit, len(names))
   return {
-    'numbers': audit_lib.audit_summary(
-      audit,
-      # A review changes labels to what is right.
-      None if 'review' in material.summary else results.original_labels,
-    ),
+    'numbers': audit_lib.audit_summary(audit, original_labels),
+    'cuts': audit_lib.cuts(audit, original_labels),
     'suspects': suspects,
     'confused': confused[:_MAX_SUSPECTS],
     'num_confused': len(confused),

@@ -32,11 +32,13 @@ def read(
   columns = list(LABEL_ISSUES_COLUMNS)
   if not path.exists():
     return pd.DataFrame(columns=columns).set_index('example_index')
-  text = dict.fromkeys(('id', 'suggested_label', 'is_issue'), str)
+  text = dict.fromkeys(
+    ('id', 'suggested_label', 'probability', 'is_issue'), str
+  )
   table = reading.read_csv(path, dtype=text)
   # Older audits gave no probability.
   if 'probability' not in table:
-    table['probability'] = float('nan')
+    table['probability'] = ''
   # The names of classes are for people; they are not read.
   needed = {name for name in columns if not name.endswith('_name')}
   if missing := sorted(needed - {*table.columns}):
@@ -46,6 +48,7 @@ def read(
     raise DataDietError(f'{path} has an example_index outside 0 to {last}')
   suggested = pd.to_numeric(table['suggested_label'])
   table['suggested_label'] = suggested.astype('Int32')
+  table['probability'] = pd.to_numeric(table['probability'])
   table['is_issue'] = table['is_issue'].str.lower().isin(_TRUE)
   for column in ('given_label', 'suggested_label'):
     table[f'{column}_name'] = [

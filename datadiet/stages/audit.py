@@ -1,67 +1,45 @@
 """The audit stage: which labels are probably wrong, ranked, in one table."""
 
-import dataclasses
 import hashlib
 import json
-from typing import Any
 
 import numpy as np
 from absl import logging
 
 import datadiet
 from datadiet import audit
-from datadiet.errors import DataDietError
 from datadiet.runtime import processes
-from datadiet.scoring import aggregate
-from datadiet.stages import due, threshold_trainings, train
+from datadiet.stages import label_evidence, threshold_trainings
 from datadiet.stages.context import Context
-from datadiet.training.settings import IN_SAMPLE, OUT_OF_SAMPLE
+from datadiet.training.settings import OUT_OF_SAMPLE
 from datadiet.workdir import artifacts
 from datadiet.workdir.tables import LABEL_ISSUES, LABEL_ISSUES_COLUMNS
 
-# What the predictions are.
-VOTES = 'votes'
-_MEASURED_ON = {
-  OUT_OF_SAMPLE: 'the examples they were not trained on',
-  IN_SAMPLE: 'the examples they were trained on',
-  VOTES: 'the examples they were trained on',
-}
 # Where the number of issues comes from.
 THRESHOLD_SAMPLES = 'threshold samples'
 CONFIDENT_LEARNING = 'confident learning'
 MIXTURE = 'mixture of two normal distributions'
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-  """The labels that the networks predict.
-
-  Attributes:
-    kind: OUT_OF_SAMPLE, IN_SAMPLE, VOTES, or None where nothing was kept.
-    pred_probs: float32[N, num_classes], the mean over runs; None with VOTES.
-    suggested: int32[N]; None where nothing was kept.
-  """
-
-  kind: str | None = None
-  pred_probs: np.ndarray | None = None
-  suggested: np.ndarray | None = None
-
-
-def _step(context: Context) -> int:
-  """The step whose scores are the evidence: the last one that is scored."""
-  return context.config.score.steps[-1]
+PROBABILITY = 'probability'
+# Where only probabilities can be relied on, labels are wrong from here on.
+PROBABLY = 0.5
+# Of the labels, what is predicted, and what is wrong: less is explained where
+# networks know next to nothing. Measured: docs/audit.md.
+ENOUGH_EXPLAINED = 0.5
 
 
 def _expected(context: Context) -> dict:
   """What the manifest must say for the audit to be the one wanted."""
   digest = hashlib.sha256(datadiet.__version__.encode())
-  scores = context.manifest(context.workdir.scores(None, _step(context)))
+  scores = context.manifest(
+    context.workdir.scores(None, label_evidence.scored_step(context))
+  )
   digest.update(json.dumps(scores, sort_keys=True).encode())
   return {
     'labels_fingerprint': context.dataset.labels_fingerprint,
-    'step': _step(context),
+    'step': label_evidence.scored_step(context),
     'made_from': digest.hexdigest()[:16],
     'threshold_samples': context.config.audit.threshold_samples,
+    'columns': list(LABEL_ISSUES_COLUMNS),
   }
 
 
@@ -92,11 +70,11 @@ def run(context: Context) -> None:
   """
   if processes.broadcast_from_lead(lambda: _is_done(context)):
     return
-  if not _has_evidence(context):
+  if not label_evidence.has_evidence(context):
     logging.warning(
       'Label audit left out: at step %d, the last scored one, there is none of '
       'the scores %s of a trained network',
-      _step(context),
+      label_evidence.scored_step(context),
       ', '.join(audit.EVIDENCE),
     )
     return
@@ -106,80 +84,24 @@ def run(context: Context) -> None:
     _write(context)
 
 
-def _has_evidence(context: Context) -> bool:
-  """Whether there is anything to judge labels by."""
-  # Predictions of an untrained network say nothing about labels.
-  return _step(context) > 0 and (
-    _best_score(context) is not None or _predicts_unseen(context)
-  )
-
-
-def _predicts_unseen(context: Context) -> bool:
-  """Whether there are predictions by networks that left the example out."""
-  train = context.config.train
-  return train.leaves_out or train.imported == OUT_OF_SAMPLE
-
-
-def _best_score(context: Context) -> str | None:
-  """The score to judge labels by.
-
-  Raises:
-    DataDietError: if nothing was scored yet.
-  """
-  train, step = context.config.train, _step(context)
-  folder = context.workdir.scores(None, step)
-  manifest = context.manifest(folder)
-  if manifest is None:
-    raise DataDietError(
-      f'{folder} has no finished scores; run the score stage first '
-      '(--stages=train,score)'
-    )
-  num_visits = step * train.batch_size / context.num_trained_on
-  return audit.best_score(manifest['scores'], num_visits)
-
-
-def _read_predictions(context: Context) -> Predictions:
-  """Reads the best predictions that the score stage stored."""
-  step = _step(context)
-  num_examples = context.num_examples
-  if _predicts_unseen(context):
-    path = context.workdir.scores(None, step) / 'pred_probs.npy'
-    probs = artifacts.read_npy(path, num_examples)
-    return Predictions(OUT_OF_SAMPLE, probs, audit.most_probable(probs))
-  if _all_runs_have(context, 'pred_probs'):
-    total: Any = 0.0  # Then an array of the predictions' own type.
-    for run_number in context.runs:
-      total += context.run_array(run_number, step, 'pred_probs')
-    probs = total / len(context.runs)
-    return Predictions(IN_SAMPLE, probs, audit.most_probable(probs))
-  if _all_runs_have(context, 'prediction'):
-    votes = np.stack(
-      [
-        context.run_array(run_number, step, 'prediction')
-        for run_number in context.runs
-      ]
-    )
-    return Predictions(VOTES, None, audit.most_voted(votes))
-  return Predictions()
-
-
-def _all_runs_have(context: Context, name: str) -> bool:
-  folders = [context.workdir.scores(r, _step(context)) for r in context.runs]
-  return all((folder / f'{name}.npy').exists() for folder in folders)
-
-
 def _write(context: Context) -> None:
   """Judges all labels and writes the table, then the manifest."""
-  predictions = _read_predictions(context)
+  predictions = label_evidence.read_predictions(context)
   labels = context.dataset.train.labels
-  evidence = _evidence(context, predictions)
+  calibration = label_evidence.calibration(context, predictions)
+  evidence = label_evidence.find_evidence(context, predictions, calibration)
   suspicion = audit.suspicion(list(evidence.values()))
   num_issues, threshold = _count(context, evidence, predictions)
+  probability, stated = _probability(calibration, suspicion, threshold)
+  if probability is not None and num_issues is None:
+    if not context.config.audit.threshold_samples:
+      num_issues = int((probability >= PROBABLY).sum())
+      threshold = {'kind': PROBABILITY, 'accuracy': threshold['accuracy']}
   candidates = np.ones(len(labels), bool)
   if predictions.suggested is not None:
     candidates = predictions.suggested != labels
   is_issue = audit.most_suspicious(suspicion, num_issues or 0, candidates)
-  _write_table(context, suspicion, is_issue, predictions.suggested)
+  _write_table(context, suspicion, probability, is_issue, predictions.suggested)
   counted = num_issues is not None
   context.write_manifest(
     context.workdir.audit,
@@ -190,6 +112,7 @@ def _write(context: Context) -> None:
       'evidence': list(evidence),
       'suggestions': predictions.kind,
       'threshold': threshold,
+      'calibration': stated,
       'num_issues': int(is_issue.sum()) if counted else None,
       'noise_rate': float(is_issue.mean()) if counted else None,
     },
@@ -205,48 +128,59 @@ def _write(context: Context) -> None:
   )
 
 
-def _evidence(
-  context: Context, predictions: Predictions
-) -> dict[str, np.ndarray]:
-  """The evidence for wrong labels by name, float64[N] each: high if wrong."""
-  evidence = {}
-  name = _best_score(context)
-  if name is not None:
-    if due.is_out_of_sample(context.config, name):
-      # Beside predictions by the same networks it would say nothing new.
-      scores, known_as = _mean_in_sample(context, name), f'{name} in sample'
-    else:
-      scores, known_as = context.mean_score(name, _step(context)), name
-    evidence[known_as] = audit.EVIDENCE[name](scores)
-  # In-sample predictions add nothing to the scores.
-  probs = predictions.pred_probs
-  if predictions.kind == OUT_OF_SAMPLE and probs is not None:
-    evidence['out-of-sample predictions'] = audit.of_predictions(
-      probs, context.dataset.train.labels
-    )
-  return evidence
+def _probability(
+  calibration: audit.Calibration | None,
+  suspicion: np.ndarray,
+  threshold: dict,
+) -> tuple[np.ndarray | None, dict]:
+  """The probability that labels are wrong, and the manifest's entry on it.
 
-
-def _mean_in_sample(context: Context, name: str) -> np.ndarray:
-  """A score's mean over the runs that trained on the example, float32[N]."""
-  inside = context.held_out
-  assert inside is not None  # Or it would not be out of sample.
-  by_run = [
-    context.run_array(run, _step(context), name) for run in context.runs
-  ]
-  by_run = aggregate.of_trained_on(by_run, inside)
-  return aggregate.mean_and_spread(by_run, name=name)['mean']
+  Args:
+    calibration: from `label_evidence.calibration`.
+    suspicion: float32[N].
+    threshold: from `_count`, with the accuracy of the networks.
+  """
+  if calibration is None:
+    return None, {
+      'warning': 'Probabilities need networks that did not train on the '
+      'example: train by folds (config.train.folds)'
+    }
+  known = {
+    'noise_rate': calibration.noise_rate,
+    'separation': calibration.separation,
+    'same_for_all_pairs': calibration.is_uniform,
+  }
+  if calibration.separation < audit.ENOUGH_SEPARATION:
+    return None, known | {
+      'warning': f'{100 * calibration.separation:.0f} % of the labels look '
+      'less suspicious than labels drawn by mistake, and 50 % would by chance: '
+      'the networks know too little for probabilities; train longer'
+    }
+  # Classes that networks take for each other, or people: weak ones cannot tell.
+  is_uniform = calibration.is_uniform
+  enough = ENOUGH_EXPLAINED if is_uniform else audit.ENOUGH_ACCURACY
+  explained = threshold['accuracy'] + calibration.noise_rate
+  if explained < enough:
+    return None, known | {
+      'warning': f'Predictions and wrong labels explain {explained:.2f} of the '
+      f'labels: below {enough:.2f} networks cannot tell classes that they mix '
+      'up from labels that people do: there are no probabilities; train longer'
+    }
+  found = calibration.probability(audit.percentile_ranks(suspicion))
+  return found, known | {'cuts': audit.expected_precision(found)}
 
 
 def _count(
-  context: Context, evidence: dict[str, np.ndarray], predictions: Predictions
+  context: Context,
+  evidence: dict[str, np.ndarray],
+  predictions: label_evidence.Predictions,
 ) -> tuple[int | None, dict]:
   """The number of wrong labels, and the manifest's entry about the estimate.
 
   The number is None where the networks are too inaccurate to judge; the entry
   then gives the reason.
   """
-  accuracy, of_what = _accuracy(context, predictions)
+  accuracy, of_what = label_evidence.measured_accuracy(context, predictions)
   threshold = {'kind': None, 'accuracy': accuracy}
   labels = context.dataset.train.labels
   # How far groups are apart says nothing of threshold samples.
@@ -276,6 +210,8 @@ def _count(
       'aum': thresholds.tolist(),
     }
   *_, best = evidence.values()
+  if predictions.kind == OUT_OF_SAMPLE and predictions.pred_probs is not None:
+    best = audit.of_predictions(predictions.pred_probs, labels)
   counts = {MIXTURE: int(audit.mixture_issues(best).sum())}
   if predictions.pred_probs is not None:
     found = audit.confident_issues(predictions.pred_probs, labels)
@@ -284,32 +220,10 @@ def _count(
   return counts[kind], {**threshold, 'kind': kind, 'counts': counts}
 
 
-def _accuracy(context: Context, predictions: Predictions) -> tuple[float, str]:
-  """The accuracy of the networks, and which examples it was measured on.
-
-  Measured on held-out examples; without any, the lower of the accuracies on the
-  training examples and on the test split.
-  """
-  found = []
-  if predictions.kind is not None and predictions.suggested is not None:
-    right = predictions.suggested == context.dataset.train.labels
-    found.append((float(right.mean()), _MEASURED_ON[predictions.kind]))
-  if predictions.kind != OUT_OF_SAMPLE:
-    folders = [context.workdir.run(train.GROUP, run) for run in context.runs]
-    manifests = [context.manifest(folder) or {} for folder in folders]
-    tested = [
-      manifest['test_accuracy']
-      for manifest in manifests
-      if manifest.get('test_accuracy') is not None
-    ]
-    if tested:
-      found.append((float(np.mean(tested)), 'the test split'))
-  return min(found, default=(0.0, 'nothing that was measured'))
-
-
 def _write_table(
   context: Context,
   suspicion: np.ndarray,
+  probability: np.ndarray | None,
   is_issue: np.ndarray,
   suggested: np.ndarray | None,
 ) -> None:
@@ -322,6 +236,9 @@ def _write_table(
   if suggested is not None:
     suggestions = suggested[by_rank]
     suggested_names = class_names[suggested[by_rank]]
+  probabilities = [''] * len(by_rank)
+  if probability is not None:
+    probabilities = [f'{value:.6g}' for value in probability[by_rank]]
   rows = zip(
     by_rank,
     train.ids[by_rank],
@@ -330,6 +247,7 @@ def _write_table(
     suggestions,
     suggested_names,
     (f'{value:.9g}' for value in suspicion[by_rank]),
+    probabilities,
     range(1, len(by_rank) + 1),
     is_issue[by_rank].astype(int),
     strict=True,

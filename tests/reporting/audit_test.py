@@ -60,9 +60,11 @@ def test_precision_and_recall(audited, noisy):
   suggested[0] = noisy.train.labels[0]
   audit = dataclasses.replace(audit, is_issue=found, suggested_labels=suggested)
   summary = audit_lib.audit_summary(audit, noisy.original_labels)
+  suspicion = float(audit.suspicion[50])
   assert summary == {
     'num_issues': 4,
     'noise_rate': pytest.approx(4 / 120),
+    'expected_precision': pytest.approx((3 * 0.9 + 0.05 * suspicion) / 4),
     'num_changed': 12,
     'precision': pytest.approx(3 / 4),
     'recall': pytest.approx(3 / 12),
@@ -71,6 +73,7 @@ def test_precision_and_recall(audited, noisy):
   assert set(audit_lib.audit_summary(audit, None)) == {
     'num_issues',
     'noise_rate',
+    'expected_precision',
   }
 
 

@@ -116,6 +116,20 @@ def test_every_label_is_ranked_once(audited):
       assert row[f'{kind}_label_name'] == names[int(row[f'{kind}_label'])]
 
 
+def test_probabilities_follow_the_rank_and_are_not_too_high(audited):
+  probability = [float(row['probability']) for row in _rows(audited)]
+  assert probability == sorted(probability, reverse=True)
+  found, wrong = _read(audited), _wrong(audited)
+  stated = artifacts.read_manifest(audited.workdir.audit)['calibration']
+  assert stated['noise_rate'] == pytest.approx(wrong.mean(), abs=0.05)
+  for cut in stated['cuts']:
+    chosen = found.probability >= cut['at_least'] - 1e-6
+    assert chosen.sum() == cut['num_labels']
+    # Of few labels the share of wrong ones is rather taken for too low.
+    true, expected = wrong[chosen].mean(), cut['expected_precision']
+    assert true - 0.4 < expected < true + 0.05
+
+
 def test_wrong_labels_come_first(audited):
   assert _share_found(audited) > 0.85
 
@@ -166,7 +180,11 @@ def test_the_manifest_says_what_was_used(audited):
   manifest = artifacts.read_manifest(audited.workdir.audit)
   audit_read = _read(audited)
   # Eight visits each: too few for aum, by which it would go after twelve.
-  assert manifest['evidence'] == ['el2n', 'out-of-sample predictions']
+  # Nor is el2n, where there are the predictions it is made from.
+  assert manifest['evidence'] == [
+    'in-sample predictions',
+    'out-of-sample predictions',
+  ]
   assert manifest['suggestions'] == 'out-of-sample'
   assert manifest['threshold']['kind'] == 'threshold samples'
   assert len(manifest['threshold']['aum']) == 2
@@ -175,7 +193,7 @@ def test_the_manifest_says_what_was_used(audited):
   assert manifest['num_issues'] == audit_read.is_issue.sum() > 0
   assert manifest['noise_rate'] == pytest.approx(audit_read.is_issue.mean())
   sentence = reading.method(audit_read)
-  assert 'el2n' in sentence and 'threshold samples' in sentence
+  assert 'in-sample' in sentence and 'threshold samples' in sentence
 
 
 def test_what_is_done_is_left_alone(audited):
@@ -228,6 +246,8 @@ def test_in_sample_predictions_where_no_run_leaves_examples_out(
   context = _context(tmp_path, **changes)
   manifest = artifacts.read_manifest(context.workdir.audit)
   assert manifest['suggestions'] == 'in-sample'
+  assert {row['probability'] for row in _rows(context)} == {''}
+  assert 'config.train.folds' in manifest['calibration']['warning']
   assert manifest['evidence'] == ['el2n']
   assert len(manifest['threshold']['counts']) == 2
   assert _share_found(context) > 0.75
@@ -419,6 +439,9 @@ def test_networks_that_know_nothing_declare_nothing_wrong(own, caplog):
   with caplog.at_level(logging.WARNING, logger='absl'):
     audit.run(context)
   assert 'labels are ranked but not counted; train longer' in caplog.text
+  assert {row['probability'] for row in _rows(context)} == {''}
+  stated = artifacts.read_manifest(context.workdir.audit)['calibration']
+  assert 'know too little for probabilities' in stated['warning']
   _assert_ranked_but_not_counted(context, 'were not trained on')
 
 

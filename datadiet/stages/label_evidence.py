@@ -1,0 +1,203 @@
+"""What speaks for wrong labels: predictions, a score, and how they are read."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from datadiet import audit
+from datadiet.errors import DataDietError
+from datadiet.scoring import aggregate
+from datadiet.stages import due, train
+from datadiet.stages.context import Context
+from datadiet.training.settings import IN_SAMPLE, OUT_OF_SAMPLE
+from datadiet.workdir import artifacts
+
+# What the predictions are.
+VOTES = 'votes'
+_MEASURED_ON = {
+  OUT_OF_SAMPLE: 'the examples they were not trained on',
+  IN_SAMPLE: 'the examples they were trained on',
+  VOTES: 'the examples they were trained on',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+  """The labels that the networks predict.
+
+  Attributes:
+    kind: OUT_OF_SAMPLE, IN_SAMPLE, VOTES, or None where nothing was kept.
+    pred_probs: float32[N, num_classes], the mean over runs; None with VOTES.
+    suggested: int32[N]; None where nothing was kept.
+  """
+
+  kind: str | None = None
+  pred_probs: np.ndarray | None = None
+  suggested: np.ndarray | None = None
+
+
+def scored_step(context: Context) -> int:
+  """The step whose scores are the evidence: the last one that is scored."""
+  return context.config.score.steps[-1]
+
+
+def has_evidence(context: Context) -> bool:
+  """Whether there is anything to judge labels by."""
+  # Predictions of an untrained network say nothing about labels.
+  return scored_step(context) > 0 and (
+    _best_score(context) is not None or _predicts_unseen(context)
+  )
+
+
+def _predicts_unseen(context: Context) -> bool:
+  """Whether there are predictions by networks that left the example out."""
+  train = context.config.train
+  return train.leaves_out or train.imported == OUT_OF_SAMPLE
+
+
+def _best_score(context: Context) -> str | None:
+  """The score to judge labels by.
+
+  Raises:
+    DataDietError: if nothing was scored yet.
+  """
+  train, step = context.config.train, scored_step(context)
+  folder = context.workdir.scores(None, step)
+  manifest = context.manifest(folder)
+  if manifest is None:
+    raise DataDietError(
+      f'{folder} has no finished scores; run the score stage first '
+      '(--stages=train,score)'
+    )
+  num_visits = step * train.batch_size / context.num_trained_on
+  return audit.best_score(manifest['scores'], num_visits)
+
+
+def read_predictions(context: Context) -> Predictions:
+  """Reads the best predictions that the score stage stored."""
+  step = scored_step(context)
+  num_examples = context.num_examples
+  if _predicts_unseen(context):
+    path = context.workdir.scores(None, step) / 'pred_probs.npy'
+    probs = artifacts.read_npy(path, num_examples)
+    return Predictions(OUT_OF_SAMPLE, probs, audit.most_probable(probs))
+  if _all_runs_have(context, 'pred_probs'):
+    total: Any = 0.0  # Then an array of the predictions' own type.
+    for run_number in context.runs:
+      total += context.run_array(run_number, step, 'pred_probs')
+    probs = total / len(context.runs)
+    return Predictions(IN_SAMPLE, probs, audit.most_probable(probs))
+  if _all_runs_have(context, 'prediction'):
+    votes = np.stack(
+      [
+        context.run_array(run_number, step, 'prediction')
+        for run_number in context.runs
+      ]
+    )
+    return Predictions(VOTES, None, audit.most_voted(votes))
+  return Predictions()
+
+
+def _all_runs_have(context: Context, name: str) -> bool:
+  folders = [
+    context.workdir.scores(r, scored_step(context)) for r in context.runs
+  ]
+  return all((folder / f'{name}.npy').exists() for folder in folders)
+
+
+def calibration(
+  context: Context, predictions: Predictions
+) -> audit.Calibration | None:
+  """How probable wrong labels are; None without out-of-sample predictions."""
+  if predictions.kind != OUT_OF_SAMPLE or context.dataset.num_classes < 2:
+    return None
+  probs = predictions.pred_probs
+  assert probs is not None  # There are no others out of sample.
+  return audit.calibrate(probs, context.dataset.train.labels)
+
+
+def find_evidence(
+  context: Context,
+  predictions: Predictions,
+  calibration: audit.Calibration | None,
+) -> dict[str, np.ndarray]:
+  """The evidence for wrong labels by name, float64[N] each: high if wrong."""
+  evidence = {}
+  name = _best_score(context)
+  inside, out_of_sample = context.held_out, predictions.pred_probs
+  if (
+    calibration is not None
+    and out_of_sample is not None
+    and inside is not None
+    and name in audit.OF_ONE_NETWORK
+    and _all_runs_have(context, 'pred_probs')
+  ):
+    probs = _probs_in_sample(context, inside, out_of_sample)
+    evidence['in-sample predictions'] = audit.odds_against_labels(
+      probs, context.dataset.train.labels, calibration.noise
+    )
+  elif name is not None:
+    if due.is_out_of_sample(context.config, name):
+      # Beside predictions by the same networks it would say nothing new.
+      scores, known_as = _mean_in_sample(context, name), f'{name} in sample'
+    else:
+      scores, known_as = context.mean_score(name, scored_step(context)), name
+    evidence[known_as] = audit.EVIDENCE[name](scores)
+  if calibration is not None:
+    evidence['out-of-sample predictions'] = calibration.log_odds
+  return evidence
+
+
+def _probs_in_sample(
+  context: Context, inside: np.ndarray, otherwise: np.ndarray
+) -> np.ndarray:
+  """Mean predictions of the runs that trained on the example, [N, classes].
+
+  Args:
+    context: of the workdir.
+    inside: bool[num_runs, N], whether they did.
+    otherwise: float32[N, num_classes], where none did.
+  """
+  total = np.zeros(otherwise.shape, np.float32)
+  for run, trained_on in zip(context.runs, inside, strict=True):
+    probs = context.run_array(run, scored_step(context), 'pred_probs')
+    total[trained_on] += probs[trained_on]
+  counts = inside.sum(0)[:, None]
+  return np.where(counts > 0, total / np.maximum(counts, 1), otherwise)
+
+
+def _mean_in_sample(context: Context, name: str) -> np.ndarray:
+  """A score's mean over the runs that trained on the example, float32[N]."""
+  inside = context.held_out
+  assert inside is not None  # Or it would not be out of sample.
+  by_run = [
+    context.run_array(run, scored_step(context), name) for run in context.runs
+  ]
+  by_run = aggregate.of_trained_on(by_run, inside)
+  return aggregate.mean_and_spread(by_run, name=name)['mean']
+
+
+def measured_accuracy(
+  context: Context, predictions: Predictions
+) -> tuple[float, str]:
+  """The accuracy of the networks, and which examples it was measured on.
+
+  Measured on held-out examples; without any, the lower of the accuracies on the
+  training examples and on the test split.
+  """
+  found = []
+  if predictions.kind is not None and predictions.suggested is not None:
+    right = predictions.suggested == context.dataset.train.labels
+    found.append((float(right.mean()), _MEASURED_ON[predictions.kind]))
+  if predictions.kind != OUT_OF_SAMPLE:
+    folders = [context.workdir.run(train.GROUP, run) for run in context.runs]
+    manifests = [context.manifest(folder) or {} for folder in folders]
+    tested = [
+      manifest['test_accuracy']
+      for manifest in manifests
+      if manifest.get('test_accuracy') is not None
+    ]
+    if tested:
+      found.append((float(np.mean(tested)), 'the test split'))
+  return min(found, default=(0.0, 'nothing that was measured'))
