@@ -1,9 +1,11 @@
 """The data that the sections of the page are made from."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from datadiet.data.dataset import Dataset
+from datadiet.reporting.actions import Action
 from datadiet.reporting.audit import Audit
 from datadiet.results import Results
 from datadiet.results.inspection import Inspection
@@ -19,6 +21,7 @@ class Material:
     audit: of the labels, if there is one.
     dataset: provides the images; None if they are not available.
     inspection: what it found, if there was one.
+    actions: what to do, the most urgent first.
     payload: what the page's gallery is told of the examples; None if nothing
       was scored.
     primary: the score that examples are ordered by at first; '' if none is.
@@ -32,6 +35,7 @@ class Material:
   audit: Audit | None = None
   dataset: Dataset | None = None
   inspection: Inspection | None = None
+  actions: Sequence[Action] = ()
   payload: dict[str, Any] | None = None
   primary: str = ''
   secondary: str = ''

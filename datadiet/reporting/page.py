@@ -18,6 +18,7 @@ import vl_convert
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
 from datadiet.reporting import analysis, grid, sections
+from datadiet.reporting.actions import Action
 from datadiet.reporting.audit import read_audit
 from datadiet.reporting.material import Material, Values
 from datadiet.reporting.payload import build_payload
@@ -52,6 +53,7 @@ def render_page(
   summary: dict[str, Any],
   dataset: Dataset | None = None,
   *,
+  actions: Sequence[Action] = (),
   max_bytes: int = MAX_BYTES,
 ) -> str:
   """The page as HTML.
@@ -60,6 +62,7 @@ def render_page(
     results: of the workdir.
     summary: from `build_summary`.
     dataset: gives the images; without it there are none.
+    actions: what to do, from `find_actions`.
     max_bytes: size of the page; thumbnails are made to fit. Where scores alone
       are more, the page is larger, and says so.
 
@@ -70,7 +73,7 @@ def render_page(
   payload: dict[str, Any] | None = None
   arrays: dict[str, str] = {}
   if results.steps:
-    payload, arrays = build_payload(results, audit, inspection)
+    payload, arrays = build_payload(results, audit, inspection, actions=actions)
   primary, secondary = primary_scores(results)
   if payload and secondary == primary and len(payload['scores']) > 1:
     names = [score['name'] for score in payload['scores']]
@@ -81,6 +84,7 @@ def render_page(
     audit,
     dataset,
     inspection,
+    actions,
     payload,
     primary,
     secondary,
@@ -100,7 +104,9 @@ def render_page(
   thumbnails = _thumbnails(
     results, dataset, primary, int((max_bytes - taken) * 0.74)
   )
-  payload, arrays = build_payload(results, audit, inspection, thumbnails)
+  payload, arrays = build_payload(
+    results, audit, inspection, thumbnails, actions
+  )
   material = dataclasses.replace(material, payload=payload)
   return _fill(material, values, arrays, too_many, thumbnails.sheets)
 

@@ -6,18 +6,19 @@ examples with their scores are a few megabytes that load in no time.
 
 import base64
 import gzip
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from datadiet.reporting import analysis
+from datadiet.reporting.actions import Action
 from datadiet.reporting.audit import Audit
 from datadiet.reporting.embeddings import embedding_arrays
 from datadiet.reporting.thumbnails import Thumbnails
 from datadiet.results import Results
 from datadiet.results.inspection import Inspection
 from datadiet.results.reading import review_fingerprint
-from datadiet.results.selection import Selection
 from datadiet.workdir.visits import DATA_MAP
 
 _SUSPICION = {
@@ -37,11 +38,20 @@ def pack_bytes(content: bytes) -> str:
   return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode('ascii')
 
 
-def _kept(selection: Selection, num_examples: int) -> str:
-  """A bit for each example: whether any draw of the selection keeps it."""
-  kept = np.zeros(num_examples, bool)
-  kept[analysis.any_draw(selection)] = True
-  return pack(np.packbits(kept, bitorder='little'))
+def _subsets(results: Results, actions: Sequence[Action]) -> dict[str, str]:
+  """A bit for each example: whether it is of a selection, or an action."""
+  subsets = {
+    'kept': [analysis.any_draw(one) for one in results.selections.values()],
+    'action': [action.example_index for action in actions],
+  }
+  packed = {}
+  for name, members in subsets.items():
+    for position, example_index in enumerate(members):
+      is_member = np.zeros(len(results.scores), bool)
+      is_member[example_index] = True
+      bits = np.packbits(is_member, bitorder='little')
+      packed[f'{name}-{position}'] = pack(bits)
+  return packed
 
 
 def _described(name: str, statement: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +92,7 @@ def build_payload(
   audit: Audit | None,
   inspection: Inspection | None = None,
   thumbnails: Thumbnails | None = None,
+  actions: Sequence[Action] = (),
 ) -> tuple[dict[str, Any], dict[str, str]]:
   """All data that the gallery and the charts of the page need.
 
@@ -90,14 +101,15 @@ def build_payload(
     audit: the suspected label errors, if they were looked for.
     inspection: flags of the examples, if there are any.
     thumbnails: of the images, if they are available.
+    actions: whose examples the gallery can be filtered by.
 
   Returns:
     A description that JSON can hold, and the packed arrays by name:
     'ids' (text, NUL between ids), 'labels' (int32), 'score-<i>' (float32),
-    'kept-<i>' (uint8, one bit an example, lowest bit first), and where known
-    'predictions', 'original_labels', 'suggested_labels' (int32),
-    'is_issue' (uint8), 'flags' (int32, a bit for each of the description),
-    what `embedding_arrays` gives and 'thumbnail_slot' (int32).
+    'kept-<i>' and 'action-<i>' (uint8, one bit an example, lowest bit first),
+    and where known 'predictions', 'original_labels', 'suggested_labels'
+    (int32), 'is_issue' (uint8), 'flags' (int32, a bit for each of the
+    description), what `embedding_arrays` gives and 'thumbnail_slot' (int32).
   """
   scores = results.scores
   labels = scores['label'].to_numpy(np.int32)
@@ -121,8 +133,7 @@ def build_payload(
     arrays['is_issue'] = pack(audit.is_issue.astype(np.uint8))
   for position, column in enumerate(columns.values()):
     arrays[f'score-{position}'] = pack(column)
-  for position, selection in enumerate(results.selections.values()):
-    arrays[f'kept-{position}'] = _kept(selection, len(scores))
+  arrays |= _subsets(results, actions)
   flags, flag_bits = _flags(inspection)
   by_embedding = embedding_arrays(results, audit)
   arrays |= flag_bits | {k: pack(one) for k, one in by_embedding.items()}

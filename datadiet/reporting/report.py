@@ -6,12 +6,14 @@ import pandas as pd
 
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
-from datadiet.reporting import analysis, figures, grid, page
+from datadiet.reporting import actions, analysis, figures, grid, page
 from datadiet.reporting.advice import advice
+from datadiet.reporting.audit import read_audit
 from datadiet.reporting.changed import what_changed
 from datadiet.reporting.noise import changed_labels_found
 from datadiet.reporting.summary import build_summary, extra_tests, percent
 from datadiet.results import Results, load_results
+from datadiet.results.inspection import read_inspection
 from datadiet.workdir import artifacts
 from datadiet.workdir.tables import extra_test_column
 
@@ -32,7 +34,9 @@ def write_report(
 
   Returns:
     The summary, as from `build_summary` and in report/summary.json, with
-    advice, the report's last line; where labels are of a review with review,
+    advice, the report's last line; actions, of each name, sentence,
+    num_examples and file (below report/), and nothing_to_do, the sentence that
+    stands where there are none; where labels are of a review with review,
     as from `what_changed`; where
     labels were changed with changed_labels, as from `changed_labels_found`;
     where methods can be compared with best_methods, a sentence a size.
@@ -60,7 +64,14 @@ def write_report(
   _write_grid(results, summary)
   summary['advice'] = advice(results, summary)
   write_figures(results, summary, dataset)
-  html = page.render_page(results, summary, dataset)
+  audit, inspection = read_audit(results), read_inspection(results)
+  todo = actions.find_actions(results, audit, inspection)
+  actions.write_actions(results, todo, audit, dataset)
+  summary['actions'] = actions.as_rows(todo)
+  summary['nothing_to_do'] = (
+    '' if todo else actions.nothing_to_do(audit, inspection)
+  )
+  html = page.render_page(results, summary, dataset, actions=todo)
   artifacts.write_bytes(workdir.report / 'index.html', html.encode())
   # Written last, so that a summary means that the rest is complete.
   artifacts.write_json(workdir.report / 'summary.json', summary)

@@ -36,6 +36,11 @@ class Section:
   context: Callable[[Material], Values]
 
 
+def action_context(material: Material) -> Values:
+  """The place of the score by which the gallery shows an action's examples."""
+  return {'suspicion_score': _score_number(material, 'suspicion')}
+
+
 def summary_context(material: Material) -> Values:
   """facts, protocol, the smallest equal subset, and the tolerance."""
   results, summary = material.results, material.summary
@@ -252,6 +257,7 @@ def cost_context(material: Material) -> Values:
 
 # In the order of the page; the key is the anchor of the section.
 SECTIONS: dict[str, Section] = {
+  'actions': Section('What to do', 'actions.html', action_context),
   'summary': Section('Summary', 'summary.html', summary_context),
   'scores': Section('Scores', 'scores.html', score_context),
   'map': Section('Map', 'map.html', no_context),

@@ -1,6 +1,7 @@
 """Tests the gallery in a browser: what it finds is what pandas finds."""
 
 import io
+import json
 import time
 
 import numpy as np
@@ -220,6 +221,15 @@ def test_buttons_that_lead_to_the_gallery(gallery):
     gallery.run('arguments[0].click()', button)
     assert _shown(gallery)
   assert gallery.errors() == []
+
+
+def test_what_to_do_shows_the_examples_of_its_files(gallery):
+  summary = json.loads((gallery.workdir.report / 'summary.json').read_text())
+  assert len(gallery.find_all('#actions li')) == len(summary['actions'])
+  for position, action in enumerate(summary['actions']):
+    _set(gallery, action=str(position), sort='')
+    listed = pd.read_csv(gallery.workdir.report / action['file'])
+    assert sorted(_download(gallery).index) == sorted(listed['example_index'])
 
 
 def test_changed_labels_and_suspects(gallery):

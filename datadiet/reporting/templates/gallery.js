@@ -21,6 +21,7 @@ function readFilters() {
     label: number('label'),
     prediction: text('prediction'),
     selection: number('selection'),
+    action: number('action'),
     kept: text('kept') !== 'dropped',
     ranges: [range('_a'), range('_b')],
     changed: data.has('changed'),
@@ -44,6 +45,9 @@ function makeTests(filters) {
   if (filters.selection !== null) {
     const wanted = Number(filters.kept);
     tests.push((i) => isKept(filters.selection, i) === wanted);
+  }
+  if (filters.action !== null) {
+    tests.push((i) => isIn(examples.action[filters.action], i));
   }
   for (const { score, min, max } of filters.ranges) {
     const values = examples.score[score];

@@ -15,6 +15,7 @@ const TYPES = {
   thumbnail_slot: Int32Array,
   score: Float32Array,
   kept: Uint8Array,
+  action: Uint8Array,
 };
 // A page of the gallery may need a sheet for every image.
 const MAX_SHEETS = 80;
@@ -32,7 +33,7 @@ async function unpack(text) {
   return new Response(stream).arrayBuffer();
 }
 
-// Fills `examples` with ids, labels, ..., and lists `score` and `kept`.
+// Fills `examples` with ids, labels, ..., and lists `score`, `kept` and `action`.
 async function loadExamples() {
   const elements = [...document.querySelectorAll('[data-array]')];
   const buffers = await Promise.all(
@@ -40,6 +41,7 @@ async function loadExamples() {
   );
   examples.score = [];
   examples.kept = [];
+  examples.action = [];
   elements.forEach((element, position) => {
     const [name, number] = element.dataset.array.split('-');
     const buffer = buffers[position];
@@ -60,8 +62,9 @@ const className = (label) =>
 const scoreIndex = (name) =>
   meta.scores.findIndex((score) => score.name === name);
 
-const isKept = (selection, index) =>
-  (examples.kept[selection][index >> 3] >> (index & 7)) & 1;
+const isIn = (bits, index) => (bits[index >> 3] >> (index & 7)) & 1;
+
+const isKept = (selection, index) => isIn(examples.kept[selection], index);
 
 // Nine digits give a 32-bit float back exactly.
 const exact = (value) => String(Number(value.toPrecision(9)));
