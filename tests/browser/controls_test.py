@@ -14,12 +14,14 @@ _CONTROLS = 'a[href], button:not(.card), input, select, summary'
 _STATE = """
   const text = (selector) =>
     [...document.querySelectorAll(selector)].map((e) => e.textContent);
-  const dialog = document.getElementById('details');
+  const value = (id) => document.getElementById(id)?.value;
+  const dialogs = [...document.querySelectorAll('dialog')];
   const charts = [...document.querySelectorAll('[data-chart]')];
   const state = JSON.stringify([
-    text('#gallery-count, #gallery, #copy-note, #num-pages'),
-    document.getElementById('page').value,
-    dialog.open && dialog.textContent,
+    text('#gallery-count, #gallery, #copy-note, #num-pages, #map-legend'),
+    value('page'), value('map-drag'),
+    document.getElementById('map-canvas')?.toDataURL(),
+    dialogs.map((dialog) => dialog.open && dialog.textContent),
     [...document.querySelectorAll('main details')].map((e) => e.open),
     location.hash,
     charts.map((chart) => chart.innerHTML),
@@ -31,7 +33,7 @@ _STATE = """
   return hash;
 """
 _IDLE = """
-  document.getElementById('details').close();
+  for (const dialog of document.querySelectorAll('dialog')) dialog.close();
   document.getElementById('gallery-form').reset();
   document.getElementById('copy-note').textContent = '';
   history.replaceState(null, '', location.pathname);
@@ -45,7 +47,7 @@ def _median(page, suffix: str) -> str:
   return f'{page.results.scores[name].median():.4g}'
 
 
-def _prepare(page, name: str) -> None:
+def _prepare(page, control, name: str) -> None:
   """Does what a control needs to be of use."""
   if name in ('score_a', 'score_b'):
     suffix = name[-1]
@@ -58,6 +60,22 @@ def _prepare(page, name: str) -> None:
     page.find('[name=label]').send_keys(Keys.END)
   elif name.startswith('details-'):
     page.find_all('#gallery .card')[1].click()
+  elif name == 'map-all':
+    page.click('#map-in')
+  elif name == 'map-clear':
+    page.click('#map-view')
+  elif name == 'review-download':
+    _review(page, 'u', Keys.ESCAPE)
+  elif name in ('review-undo', 'review-before'):
+    _review(page, 'u')
+  elif page.run('return !!arguments[0].closest("#review-dialog")', control):
+    _review(page)
+
+
+def _review(page, *keys: str) -> None:
+  """Opens the review, and presses keys."""
+  page.click('#review-start')
+  ActionChains(page.driver).send_keys(*keys).perform()
 
 
 def _work(page, control, name: str) -> None:
@@ -78,6 +96,8 @@ def _work(page, control, name: str) -> None:
     control.send_keys(value, Keys.TAB)
   elif kind == 'search':
     control.send_keys('7')
+  elif kind == 'text':
+    control.send_keys('7', Keys.ENTER)
   else:
     page.run('arguments[0].scrollIntoView({block: "center"})', control)
     control.click()
@@ -87,6 +107,8 @@ def test_every_control_does_something(page):
   permissions = ['clipboardReadWrite', 'clipboardSanitizedWrite']
   page.command('Browser.grantPermissions', permissions=permissions)
   page.open()
+  page.run('localStorage.clear()')
+  page.open()
   page.draw_all()
   controls = page.find_all(_CONTROLS)
   assert len(controls) > 30
@@ -95,7 +117,7 @@ def test_every_control_does_something(page):
     page.run(_IDLE)
     name = control.get_attribute('name') or control.get_attribute('id')
     name = name or control.get_attribute('type') or ''
-    _prepare(page, name)
+    _prepare(page, control, name)
     time.sleep(0.4)  # The gallery follows a moment later.
     for path in page.downloads.iterdir():
       path.unlink()

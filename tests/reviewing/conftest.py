@@ -1,4 +1,4 @@
-"""A workdir to be reviewed: digits with wrong labels, scored and audited."""
+"""A workdir to be reviewed: some labels are wrong; it is scored and audited."""
 
 import dataclasses
 

@@ -67,6 +67,7 @@ function store(changes) {
 async function send() {
   if (isSending || !unsent.size) return;
   isSending = true;
+  let isSaved = false;
   const sent = [...unsent];
   try {
     const response = await fetch(served, {
@@ -80,6 +81,7 @@ async function send() {
     for (const [index, value] of sent) {
       if (unsent.get(index) === value) unsent.delete(index);
     }
+    isSaved = true;
     tellStorage('Every decision is saved in the workdir at once.');
   } catch (error) {
     tellStorage(
@@ -89,10 +91,7 @@ async function send() {
     setTimeout(send, 3000);
   }
   isSending = false;
-  // What was decided meanwhile.
-  if ([...unsent].some(([index, value]) => !sent.some(([i, v]) => i === index && v === value))) {
-    send();
-  }
+  if (isSaved) send(); // What was decided meanwhile.
 }
 
 // Records decisions: [[index, [kind, label] or null], ...].
