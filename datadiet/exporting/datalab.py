@@ -8,7 +8,7 @@ import numpy as np
 from datadiet.errors import DataDietError
 from datadiet.exporting import lists
 from datadiet.exporting.subset import Subset
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, tables
 
 _CODE = """\
 import cleanlab
@@ -31,7 +31,8 @@ def write_datalab(subset: Subset, folder: Path, final: Path) -> None:
 
   pred_probs.npy: float32[num_kept, num_present], by networks that did not train
   on the example, of the classes that are present among the kept examples, since
-  Datalab knows no others.
+  Datalab knows no others. features.npy: float32[num_kept, d], the embeddings of
+  the inspection. Whichever there is.
 
   Args:
     subset: the examples.
@@ -39,11 +40,11 @@ def write_datalab(subset: Subset, folder: Path, final: Path) -> None:
     final: the folder's name when it is complete.
 
   Raises:
-    DataDietError: if the workdir has no such predictions.
+    DataDietError: if the workdir has neither.
   """
   results, kept = subset.results, subset.example_index
   workdir, num_examples = results.workdir, results.num_examples
-  sources = {}
+  sources = {'features': workdir.inspection / tables.EMBEDDINGS}
   for step in results.steps[-1:] if subset.step is None else [subset.step]:
     sources['pred_probs'] = workdir.scores(None, step) / 'pred_probs.npy'
   arrays = {
@@ -53,8 +54,9 @@ def write_datalab(subset: Subset, folder: Path, final: Path) -> None:
   }
   if not arrays:
     raise DataDietError(
-      f'{workdir.root} has no predictions by networks that did not train on '
-      'the example; train by folds (config.train.folds)'
+      f'{workdir.root} has neither predictions by networks that did not train '
+      'on the example nor embeddings; train by folds (config.train.folds), or '
+      'run the stage inspect'
     )
   if 'pred_probs' in arrays:
     present = np.unique(subset.dataset.train.labels[kept])

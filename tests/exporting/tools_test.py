@@ -162,16 +162,18 @@ def test_datalab(digits, tmp_path):
 def test_datalab_opens_it(digits, tmp_path):
   pytest.importorskip('cleanlab.datalab.datalab')
   _with_predictions(digits)
+  num = digits.results.num_examples
+  features = np.random.default_rng(0).normal(size=(num, 8)).astype(np.float32)
+  path = digits.results.workdir.inspection / 'embeddings.npy'
+  artifacts.write_npy(path, features)
   output = _export(digits, 'datalab', tmp_path / 'out')
   issues = runpy.run_path(str(output / 'datalab.py'))['issues']
   assert len(issues) == len(digits.example_index)
-  assert 'label_score' in issues
+  assert {'label_score', 'outlier_score'} <= {*issues}
 
 
 def test_datalab_needs_something(digits, tmp_path):
-  with pytest.raises(
-    DataDietError, match='no predictions by .*config.train.folds'
-  ):
+  with pytest.raises(DataDietError, match='neither .*config.train.folds'):
     _export(digits, 'datalab', tmp_path / 'out')
 
 
