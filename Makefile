@@ -53,7 +53,7 @@ test-exports: $(STAMP) ## Open every export by its library; installs PyTorch.
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check \
 	  -c constraints.txt -e '.[test,bench]'
 	@# Without these, tests would be skipped.
-	@$(VENV)/bin/python -c 'import cleanlab, datasets, pyarrow'
+	@$(VENV)/bin/python -c 'import cleanlab, datasets, pyarrow, pycocotools'
 	@$(VENV)/bin/python -c 'import torch, torchvision'
 	@$(VENV)/bin/python -m pytest tests/exporting tests/audit
 
