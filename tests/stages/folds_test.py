@@ -140,7 +140,7 @@ def test_the_audit_predicts_out_of_sample_and_ranks_well(made, tmp_path):
   found = read_audit(load_results(workdir))
   assert found.manifest['suggestions'] == 'out-of-sample'
   assert found.manifest['evidence'] == [
-    'loss in sample',
+    'in-sample predictions',
     'out-of-sample predictions',
   ]
   left_out = _left_out(workdir, train.num_examples)
