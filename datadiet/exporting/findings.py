@@ -1,5 +1,6 @@
 """What a workdir found out of each example, as the columns of one table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 
 from datadiet.errors import DataDietError
 from datadiet.exporting.subset import Subset
+from datadiet.results.inspection import read_inspection
 
 
 def findings(subset: Subset) -> pd.DataFrame:
@@ -43,7 +45,19 @@ def findings(subset: Subset) -> pd.DataFrame:
     table['suggested_label'] = suggested
     named = issues['suggested_label_name']
     table['suggested_label_name'] = named.mask(suggested.isna())
+  inspection = read_inspection(results)
+  if inspection is not None:
+    table['flags'] = _joined(inspection.flags(), len(table))
   return table
+
+
+def _joined(flags: Mapping[str, np.ndarray], num_examples: int) -> list[str]:
+  """For each example the names of its flags: 'dark;blurry'."""
+  names: list[list[str]] = [[] for _ in range(num_examples)]
+  for name, has in flags.items():
+    for index in np.flatnonzero(has):
+      names[index].append(name)
+  return [';'.join(one) for one in names]
 
 
 def attributes(subset: Subset) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ in `SECTIONS`.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,7 +128,23 @@ def no_context(material: Material) -> Values:
 
 def review_context(material: Material) -> Values:
   """What an earlier review changed; the next one happens in the browser."""
-  return {'changed': material.summary.get('review')}
+  return {
+    'changed': material.summary.get('review'),
+    'class_keys': class_keys(material.results.class_names),
+  }
+
+
+def class_keys(names: Sequence[str]) -> list[str]:
+  """A digit for each class, '' where there are more than ten.
+
+  Whoever sees a class called 3 presses 3 for it, whatever its number is.
+  """
+  digits = '0123456789'
+  if len(names) > len(digits):
+    return [''] * len(names)
+  own = {name for name in names if name in {*digits}}
+  free = iter([digit for digit in digits if digit not in own])
+  return [name if name in own else next(free) for name in names]
 
 
 def _averaged_over(num_runs: int, leaves_out: bool, folds: int) -> str:

@@ -36,6 +36,7 @@ DECISIONS = 'decisions.csv'
 _MAX_BODY = 2**26
 _JSON = 'application/json'
 _HTML = 'text/html; charset=utf-8'
+_CSV = 'text/csv; charset=utf-8'
 _HEADERS = {
   'Cache-Control': 'no-store',
   'Referrer-Policy': 'no-referrer',
@@ -147,6 +148,10 @@ class ReviewServer(ThreadingHTTPServer):
     self.decisions = decisions
     # All there is: a path that is no key is not found, so none leads elsewhere.
     self.pages = {'': report / 'index.html', 'grid.html': report / 'grid.html'}
+    self.pages |= {
+      f'actions/{path.name}': path
+      for path in (report / 'actions').glob('*.csv')
+    }
     try:
       super().__init__((HOST, port), _Handler)
     except (OSError, OverflowError) as error:
@@ -183,6 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
     if path is None or not path.exists():
       self._send(404, 'There is nothing here.')
       return
+    if path.suffix == '.csv':
+      self._send(200, storage.read_bytes(path).decode(), _CSV)
+      return
     # By this the page knows that there is somebody to send decisions to.
     served = '<body data-decisions="decisions">'
     page = storage.read_bytes(path).decode().replace('<body>', served, 1)
@@ -209,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
       return
     try:
       self.server.decisions.change(json.loads(self.rfile.read(int(length))))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
       self._send(400, f'The request is no JSON: {error}')
     except DataDietError as error:
       self._send(400, str(error))
@@ -225,6 +233,10 @@ class _Handler(BaseHTTPRequestHandler):
     # Compared in a time that tells nothing of how much is right.
     if not hmac.compare_digest(token.encode(), self.server.token.encode()):
       self._send(403, 'The address lacks the token that datadiet review says.')
+      return None
+    if self.path.partition('?')[0] == f'/{token}':
+      # Without the slash, the page's own addresses would lack the token.
+      self._send(404, 'The address has to end in a slash.')
       return None
     return rest[0]
 

@@ -85,6 +85,16 @@ def test_a_review_by_keyboard(review, reviewed):
   assert review.errors() == []
 
 
+def test_a_key_held_down_decides_once(review):
+  review.run(
+    'for (const repeat of [false, true, true]) {'
+    '  document.getElementById("review-dialog").dispatchEvent('
+    '    new KeyboardEvent("keydown", { key: "d", repeat, bubbles: true }));'
+    '}'
+  )
+  assert _shown(review) == _suspects(review)[1]
+
+
 def test_undo_and_going_back(review):
   first, second = _suspects(review)[:2]
   _press(review, 'd', 'k')

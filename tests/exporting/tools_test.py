@@ -4,12 +4,14 @@ import json
 import runpy
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.exporting import export_selection
+from datadiet.exporting import export_selection, findings
+from datadiet.results.inspection import Inspection
 from datadiet.workdir import artifacts
 from tests.exporting import conftest
 from tests.results import synthetic
@@ -170,6 +172,27 @@ def test_datalab_opens_it(digits, tmp_path):
   issues = runpy.run_path(str(output / 'datalab.py'))['issues']
   assert len(issues) == len(digits.example_index)
   assert {'label_score', 'outlier_score'} <= {*issues}
+
+
+def test_flags_of_the_inspection_are_exported(digits, tmp_path, monkeypatch):
+  first, second = digits.example_index[:2].tolist()
+  num = digits.results.num_examples
+  rows = [{first: 'dark;blurry'}.get(i, '') for i in range(num)]
+  inspection = Inspection(
+    manifest={'flags': {'dark': 1, 'blurry': 1}},
+    pairs=pd.DataFrame(),
+    groups=pd.DataFrame(
+      {'split': ['train'], 'example_index': [second], 'keep': [0]}
+    ),
+    examples=pd.DataFrame({'flags': rows}),
+    bad_groups=pd.DataFrame(),
+    shortcuts=pd.DataFrame(),
+  )
+  monkeypatch.setattr(findings, 'read_inspection', lambda results: inspection)
+  output = _export(digits, 'coco', tmp_path / 'out')
+  content = json.loads((output / 'annotations.json').read_text())
+  flags = [one['attributes']['flags'] for one in content['annotations']]
+  assert flags[:3] == ['dark;blurry', 'duplicate', '']
 
 
 def test_datalab_needs_something(digits, tmp_path):

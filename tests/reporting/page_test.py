@@ -33,6 +33,24 @@ def _array(text: str, name: str, dtype) -> np.ndarray:
   return np.frombuffer(content, dtype)
 
 
+@pytest.mark.parametrize(
+  ('names', 'keys'),
+  [
+    ('cat dog', '0 1'),
+    ('1 2 3', '1 2 3'),
+    ('0 1', '0 1'),
+    # The first digits that are no class's name.
+    ('0 2 cat dog', '0 2 1 3'),
+  ],
+)
+def test_a_class_called_by_a_digit_has_its_key(names, keys):
+  assert sections.class_keys(names.split()) == keys.split()
+
+
+def test_no_class_has_a_key_where_there_are_many():
+  assert sections.class_keys([str(i) for i in range(11)]) == [''] * 11
+
+
 def test_arrays_come_back_as_they_were():
   array = np.arange(7, dtype='>f4')
   packed = payload.pack(array)

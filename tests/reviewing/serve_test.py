@@ -69,6 +69,35 @@ def test_the_page_knows_where_to_send_decisions(client):
   assert client.ask('decisions') == (200, '{}')
 
 
+def test_what_the_page_links_to_is_served(folder):
+  content = 'example_index,id\n3,"träin, 3"\n'
+  (folder / 'report' / 'actions').mkdir()
+  path = folder / 'report' / 'actions' / 'copies.csv'
+  path.write_bytes(content.encode())
+  with review_server(folder) as server:
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    found = Client(server).ask('actions/copies.csv')
+    missing = Client(server).ask('actions/other.csv')
+    server.shutdown()
+    thread.join()
+  assert found == (200, content)
+  assert missing[0] == 404
+
+
+def test_the_address_needs_its_slash(client):
+  # Decisions would be asked for, and sent, without the token.
+  connection = http.client.HTTPConnection(
+    '127.0.0.1', client.server.server_port, timeout=30
+  )
+  connection.request('GET', f'/{client.server.token}')
+  response = connection.getresponse()
+  assert (response.status, response.read()) == (
+    404,
+    b'The address has to end in a slash.',
+  )
+
+
 def test_every_decision_is_on_disk_before_it_is_answered(
   client, folder, reviewed
 ):

@@ -197,6 +197,8 @@ function onKey(event) {
     : SHORTCUTS[event.key.toLowerCase()];
   if (!action) return;
   event.preventDefault();
+  // A key held down moves, but decides once.
+  if (event.repeat && !event.key.startsWith('Arrow')) return;
   action();
 }
 
