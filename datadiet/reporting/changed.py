@@ -23,10 +23,11 @@ def what_changed(
   Returns:
     None where its labels are not of `datadiet apply`. Else a dict that JSON can
     hold: the review, as `datadiet apply` summed it up; missing, why there is
-    nothing to compare with, or ''; rows, each with name, before and after: the
-    number of suspected label errors, and mean accuracies of the scoring runs at
-    their last step, in [0, 1], on the test split and on the part of it that
-    `_undisputed` leaves; and num_disputed, how many that leaves out.
+    nothing to compare with, or what else differs, or ''; rows, each with name,
+    before and after: the number of suspected label errors, and mean accuracies
+    of the scoring runs at their last step, in [0, 1], on the test split and on
+    the part of it that `_undisputed` leaves; and num_disputed, how many that
+    leaves out.
   """
   review = _review(results)
   if review is None:
@@ -43,6 +44,12 @@ def what_changed(
     if before.dataset.get('fingerprint') != results.dataset.get('fingerprint'):
       raise DataDietError(f'{before.workdir.root} is of other data now')
     changed['rows'] = _rows(both)
+    if len({_parts(one) for one in both}) > 1:
+      changed['missing'] = (
+        'Before and after, networks were trained on other parts of the data '
+        '(train.folds or train.subset_fraction differ): the differences are '
+        'not of the review alone'
+      )
     if dataset is not None:
       _add_undisputed(changed, both, dataset.test.labels)
   except DataDietError as error:
@@ -63,6 +70,12 @@ def _review(results: Results) -> dict[str, Any] | None:
     return None
   labels = results.dataset.get('labels_fingerprint')
   return review if review.get('labels_fingerprint') == labels else None
+
+
+def _parts(results: Results) -> tuple:
+  """The settings that say on which part of the data each run trains."""
+  train = results.config.get('train', {})
+  return train.get('folds', 0), train.get('subset_fraction', 1.0)
 
 
 def _rows(both: tuple[Results, Results]) -> list[dict[str, Any]]:

@@ -163,6 +163,25 @@ def _write(
     artifacts.write_manifest(temporary, stated)
 
 
+def _without_parts(results: Results) -> dict[str, str]:
+  """The settings by which runs train on all that a list of examples names."""
+  train = results.config.get('train', {})
+  settings = {}
+  if train.get('folds'):
+    settings['train.folds'] = '0'
+  if train.get('subset_fraction', 1.0) < 1:
+    settings['train.subset_fraction'] = '1.0'
+  if settings:
+    logging.warning(
+      'A list of examples cannot be trained on in parts (%s): the next audit '
+      'has no networks that did not train on the example. Leave out '
+      'train.subset_path and these settings to keep the parts and the dropped '
+      'examples',
+      ', '.join(settings),
+    )
+  return settings
+
+
 def _tell(out: epath.Path, results: Results, summary: dict[str, Any]) -> None:
   """Logs what was made, and the command that trains on it."""
   logging.info(
@@ -183,6 +202,7 @@ def _tell(out: epath.Path, results: Results, summary: dict[str, Any]) -> None:
     settings['dataset.label_noise.fraction'] = '0'
   if summary['num_kept'] < summary['num_examples']:
     settings['train.subset_path'] = f'{path}/{tables.REVIEWED_KEPT}'
+    settings |= _without_parts(results)
   logging.info(
     'To train on it: datadiet %s',
     shlex.join(

@@ -57,6 +57,16 @@ def _write_predictions(workdir, labels, wrong_by_run, contradicted):
   artifacts.write_npy(path, found.astype(np.int32))
 
 
+def test_trainings_on_other_parts_are_told_of(both):
+  _, before, reviewed, after = both
+  assert what_changed(load_results(after), reviewed)['missing'] == ''
+  config = artifacts.read_json(before.config)
+  config['config']['train']['folds'] = 3
+  artifacts.write_json(before.config, config)
+  changed = what_changed(load_results(after), reviewed)
+  assert changed['rows'] and 'train.folds' in changed['missing']
+
+
 def test_before_and_after(both):
   _, before, data, after = both
   labels = data.test.labels

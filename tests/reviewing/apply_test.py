@@ -97,6 +97,18 @@ def test_the_command_to_go_on_is_logged(tmp_path, workdir, decisions, caplog):
   assert 'labels_order' not in line
 
 
+def test_the_command_trains_in_no_parts(tmp_path, workdir, decisions, caplog):
+  # A list of examples with folds, say, would be refused.
+  config = artifacts.read_json(workdir.config)
+  config['config']['train'] |= {'folds': 3, 'subset_fraction': 1.0}
+  artifacts.write_json(workdir.config, config)
+  with caplog.at_level(logging.INFO, 'absl'):
+    apply_decisions(workdir.root, decisions, tmp_path / 'out')
+  assert ' --config.train.folds=0' in caplog.messages[-1]
+  assert 'subset_fraction' not in caplog.messages[-1]
+  assert 'in parts (train.folds)' in caplog.messages[-2]
+
+
 def test_nothing_is_made_of_nothing(tmp_path, workdir, decisions):
   out = tmp_path / 'out'
   header = decisions.read_text().splitlines()[0]
