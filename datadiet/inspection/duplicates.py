@@ -241,12 +241,13 @@ def best_copies(
   sharpness: np.ndarray,
   agreement: np.ndarray | None = None,
   area: np.ndarray | None = None,
+  is_used: np.ndarray | None = None,
 ) -> np.ndarray:
   """Which image of each group to keep: bool[members].
 
   Where one is a test image, the test images: what a network is judged by must
-  not be among what it learned. Else the one whose neighbours agree with its
-  label, then the largest, then the sharpest, then the first.
+  not be among what it learned. Else one that is trained on, whose neighbours
+  agree with its label, then the largest, then the sharpest, then the first.
 
   Args:
     members: int64[M], counted through train and test.
@@ -255,6 +256,7 @@ def best_copies(
     sharpness: float[N], of all images, higher where sharper.
     agreement: float[num_train], the share of neighbours with the label.
     area: float[N], of the files that images are from, in pixels.
+    is_used: bool[num_train], whether it is trained on; None where all are.
   """
   in_test = members >= num_train
   keys = [members, -sharpness[members]]
@@ -264,6 +266,10 @@ def best_copies(
     doubtful = np.zeros(len(members))
     doubtful[~in_test] = agreement[members[~in_test]] < 0.5
     keys.append(doubtful)
+  if is_used is not None:
+    left_out = np.zeros(len(members), bool)
+    left_out[~in_test] = ~is_used[members[~in_test]]
+    keys.append(left_out)
   order = np.lexsort((*keys, ~in_test, group))
   is_first = np.ones(len(order), bool)
   is_first[1:] = np.diff(group[order]) != 0

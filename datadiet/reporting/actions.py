@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from datadiet.data.dataset import Dataset
-from datadiet.errors import counted
+from datadiet.errors import DataDietError, counted
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
 from datadiet.results import Results
 from datadiet.results.inspection import DUPLICATE, Inspection
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, storage
+from datadiet.workdir.example_lists import read_example_index
 
 # A longer list is not read.
 MAX_ACTIONS = 8
@@ -65,20 +67,37 @@ def find_actions(
 ) -> list[Action]:
   """What to do, the most urgent first; at most `MAX_ACTIONS`.
 
+  Nothing is to be done with examples that `train.subset_path` left out.
+
   Args:
     results: of the workdir.
     audit: of its labels, if there is one.
     inspection: of its images, if there was one.
   """
+  num_examples = results.num_examples or len(results.scores)
+  is_used = _is_used(results, num_examples)
   actions = [
-    *_copies(inspection),
-    *_wrong_labels(audit),
-    *_faulty(inspection),
-    *_small_classes(results),
+    *_copies(inspection, is_used),
+    *_wrong_labels(audit, is_used),
+    *_faulty(inspection, is_used),
+    *_small_classes(results, is_used),
   ]
   return [action for action in actions if len(action.example_index)][
     :MAX_ACTIONS
   ]
+
+
+def _is_used(results: Results, num_examples: int) -> np.ndarray:
+  """Whether `train.subset_path` has an example, bool[N]; all without one."""
+  path = results.config.get('train', {}).get('subset_path')
+  if not path:
+    return np.ones(num_examples, bool)
+  try:
+    subset = read_example_index(path, num_examples)
+  except DataDietError as error:
+    logging.warning('Left-out examples are listed among what to do: %s', error)
+    return np.ones(num_examples, bool)
+  return np.isin(np.arange(num_examples), subset)
 
 
 def nothing_to_do(audit: Audit | None, inspection: Inspection | None) -> str:
@@ -97,16 +116,22 @@ def nothing_to_do(audit: Audit | None, inspection: Inspection | None) -> str:
   return f'Nothing to do: no {found} were found.'
 
 
-def _copies(inspection: Inspection | None) -> list[Action]:
+def _copies(inspection: Inspection | None, is_used: np.ndarray) -> list[Action]:
   """Leaks into the test split, copies to drop, and labels that contradict."""
   if inspection is None:
     return []
   pairs = inspection.pairs
+  is_left_out = np.zeros(len(pairs), bool)
+  for end in 'ab':
+    in_train = pairs[f'split_{end}'].to_numpy() == 'train'
+    index = np.where(in_train, pairs[f'index_{end}'], 0).astype(np.int64)
+    is_left_out |= in_train & ~is_used[index]
+  pairs = pairs[~is_left_out]
   in_test = pairs['split_b'] == 'test'
   contradict = ~in_test & (pairs['label_a'] != pairs['label_b'])
   leaks = _indices(pairs.loc[in_test, 'index_a'])
-  is_copy = inspection.flags().get(DUPLICATE, np.zeros(0, bool))
-  copies = np.setdiff1d(np.flatnonzero(is_copy), leaks)
+  is_copy = inspection.flags().get(DUPLICATE, np.zeros_like(is_used))
+  copies = np.setdiff1d(np.flatnonzero(is_copy & is_used), leaks)
   exact = pairs.loc[pairs['exact'] == 1, ['index_a', 'index_b']]
   word = 'exact cop' if np.isin(copies, _indices(exact)).all() else 'cop'
   settled = _indices(pairs.loc[contradict, ['index_a', 'index_b']])
@@ -134,10 +159,10 @@ def _indices(values: Any) -> np.ndarray:
   return np.unique(np.asarray(values, np.int64))
 
 
-def _wrong_labels(audit: Audit | None) -> list[Action]:
+def _wrong_labels(audit: Audit | None, is_used: np.ndarray) -> list[Action]:
   if audit is None:
     return []
-  suspects = np.flatnonzero(audit.is_issue)
+  suspects = np.flatnonzero(audit.is_issue & is_used)
   suspects = suspects[np.argsort(-audit.suspicion[suspects], kind='stable')]
   expected = audit.probability[suspects]
   found = counted(len(suspects), 'likely wrong label')
@@ -155,11 +180,12 @@ def _wrong_labels(audit: Audit | None) -> list[Action]:
   return [Action('wrong_labels', sentence, suspects)]
 
 
-def _faulty(inspection: Inspection | None) -> list[Action]:
+def _faulty(inspection: Inspection | None, is_used: np.ndarray) -> list[Action]:
   """Images with flags: the most frequent flags apart, the others together."""
   if inspection is None:
     return []
-  flags = {k: v for k, v in inspection.flags().items() if k != DUPLICATE}
+  found = {k: v & is_used for k, v in inspection.flags().items()}
+  flags = {k: v for k, v in found.items() if v.any() and k != DUPLICATE}
   names = sorted(flags, key=lambda name: -flags[name].sum())
   words = [FAULTS.get(name, name.replace('_', ' ')) for name in names]
   actions = []
@@ -181,13 +207,13 @@ def _faulty(inspection: Inspection | None) -> list[Action]:
   return actions
 
 
-def _small_classes(results: Results) -> list[Action]:
+def _small_classes(results: Results, is_used: np.ndarray) -> list[Action]:
   """The class that is short of examples and least known, if there is one."""
   accuracies = analysis.class_accuracies(results)
   if 'train' not in accuracies or not len(results.scores):
     return []
   labels = results.scores['label'].to_numpy()
-  counts = np.bincount(labels, minlength=len(results.class_names))
+  counts = np.bincount(labels[is_used], minlength=len(results.class_names))
   accuracy = accuracies['train'].to_numpy()
   usual = float(np.median(counts))
   mean = float(np.nanmean(accuracy))
@@ -204,7 +230,7 @@ def _small_classes(results: Results) -> list[Action]:
       f'{counts[label]:,} where {usual:,.0f} are usual, and '
       f'{100 * accuracy[label]:.0f} % of its test images are right, '
       f'{100 * mean:.0f} % of all classes on average.',
-      np.flatnonzero(labels == label),
+      np.flatnonzero((labels == label) & is_used),
     )
   ]
 
@@ -245,6 +271,11 @@ def write_actions(
     table = pd.DataFrame({'id': train.ids, 'label': train.labels})
   if table is None:
     return
+  kept = {f'{action.name}.csv' for action in actions}
+  folder = results.workdir.report / 'actions'
+  for path in folder.iterdir() if folder.exists() else ():
+    if path.name not in kept:
+      storage.remove(path)  # Of what has been done since.
   names = results.class_names
   columns = ['example_index', 'id', 'label', 'label_name']
   if audit is not None:

@@ -72,6 +72,13 @@ class Context:
     """
     return inputs.read_subset(self.config, self.dataset)
 
+  @property
+  def is_used(self) -> np.ndarray | None:
+    """bool[N], whether `subset` has an example; None for all."""
+    if self.subset is None:
+      return None
+    return np.isin(np.arange(self.num_examples), self.subset)
+
   @functools.cached_property
   def trained_on(self) -> np.ndarray | None:
     """bool[num_runs, N]: which run trains on which example; None if all do."""

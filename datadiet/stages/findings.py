@@ -142,6 +142,7 @@ def _write_duplicates(material: Material) -> dict[str, Any]:
     facts.properties['sharpness'],
     material.agreement,
     _areas(material.sizes, len(ids)),
+    material.context.is_used,
   )
   artifacts.write_csv(
     material.context.workdir.inspection / tables.DUPLICATE_GROUPS,

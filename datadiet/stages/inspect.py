@@ -53,9 +53,11 @@ def _step(context: Context) -> int:
 
 def _expected(context: Context) -> dict[str, Any]:
   """What the manifest must say for the inspection to be the one wanted."""
+  subset = context.subset
   return {
     'version': datadiet.__version__,
     'labels_fingerprint': context.dataset.labels_fingerprint,
+    'subset': None if subset is None else artifacts.checksum(subset),
     'step': _step(context),
     'map': context.config.inspect.map,
     'num_runs': context.config.train.num_runs,

@@ -170,5 +170,8 @@ def test_the_best_copy_is_kept():
   # Of a group with test images these stay, and nothing else.
   assert kept() == [1, 3, 6, 7]
   assert kept(agreement=agreement) == [2, 3, 6, 7]
+  # Before that counts whether it is trained on.
+  used = np.array([1, 1, 0, 0, 0, 1], bool)
+  assert kept(agreement=agreement, is_used=used) == [0, 3, 6, 7]
   area = np.array([9.0, 1, 1, 1, 9, 1, 0, 0])
   assert kept(agreement=agreement, area=area) == [0, 4, 6, 7]

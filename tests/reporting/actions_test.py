@@ -43,7 +43,7 @@ def _inspection(pairs=(), dropped=(), flags=None):
   rows = [(flags or {}).get(i, '') for i in range(120)]
   return Inspection(
     manifest={'flags': dict.fromkeys(actions.FAULTS, 0)},
-    pairs=pd.DataFrame(list(pairs), columns=columns),
+    pairs=pd.DataFrame(list(pairs), columns=columns).assign(split_a='train'),
     groups=pd.DataFrame(
       [('train', i, 0) for i in dropped],
       columns=['split', 'example_index', 'keep'],
@@ -104,6 +104,31 @@ def test_copies(workdir):
     'Drop 3 copies.',
     'Settle the labels of 2 images that have copies with another label.',
   ]
+
+
+def test_what_was_left_out_is_done_with(workdir, dataset, tmp_path):
+  pairs = [
+    (0, 1, 'train', 3, 1, 1),
+    (5, 1, 'train', 6, 2, 0),
+    (9, 1, 'test', 2, 1, 0),
+    (10, 1, 'test', 3, 1, 0),
+  ]
+  inspection = _inspection(pairs, [3, 9, 10], {20: 'dark', 21: 'dark'})
+  left_out = [3, 6, 9, 20, 119]
+  np.save(tmp_path / 'kept.npy', np.setdiff1d(np.arange(120), left_out))
+  config = artifacts.read_json(workdir.config)
+  config['config']['train']['subset_path'] = str(tmp_path / 'kept.npy')
+  artifacts.write_json(workdir.config, config)
+  found = _found(workdir, _audit(dataset, 3), inspection)
+  assert {name: a.example_index.tolist() for name, a in found.items()} == {
+    'test_copies': [10],
+    'wrong_labels': [118, 117],
+    'dark': [21],
+  }
+  # A list that is gone leaves nothing out.
+  (tmp_path / 'kept.npy').unlink()
+  found = _found(workdir, _audit(dataset, 3), inspection)
+  assert found['copies'].example_index.tolist() == [3]
 
 
 @pytest.mark.parametrize(
@@ -177,9 +202,12 @@ def test_the_report_lists_them_with_files_and_filters(
 ):
   monkeypatch.setattr(figures, 'render_png', lambda spec: b'')
   synthetic.write_audit(workdir, dataset)
+  done = workdir.report / 'actions' / 'copies.csv'
+  artifacts.write_csv(done, ['example_index'], [[1]])
   summary = write_report(workdir, dataset)
   (row,) = summary['actions']
   assert row['name'] == 'wrong_labels' and summary['nothing_to_do'] == ''
+  assert not done.exists()
   saved = json.loads((workdir.report / 'summary.json').read_text())
   assert saved['actions'] == summary['actions']
   page = (workdir.report / 'index.html').read_text()
