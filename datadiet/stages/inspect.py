@@ -27,6 +27,15 @@ from datadiet.workdir import artifacts, checkpoints, storage, tables
 
 # The run whose network gives the features.
 _RUN = 0
+# The files that are there only where there are embeddings.
+_OF_EMBEDDINGS = (
+  tables.EMBEDDINGS,
+  tables.TEST_EMBEDDINGS,
+  tables.NEIGHBOUR_INDEX,
+  tables.NEIGHBOUR_DISTANCE,
+  tables.MAP,
+  tables.BAD_GROUPS,
+)
 # How many nearest neighbours of each example are kept.
 NUM_NEIGHBOURS = 10
 
@@ -156,7 +165,7 @@ def _features(context: Context, variables: Any, split: Split) -> np.ndarray:
 def _write(context: Context, embeddings: Embeddings) -> None:
   """Writes all that is found, then the manifest."""
   folder, neighbours = context.workdir.inspection, None
-  for name in (tables.EMBEDDINGS, tables.NEIGHBOUR_INDEX, tables.BAD_GROUPS):
+  for name in _OF_EMBEDDINGS:
     storage.remove(folder / name)  # Those of other embeddings.
   if embeddings.train is None:
     logging.warning(

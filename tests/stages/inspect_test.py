@@ -109,6 +109,9 @@ def test_own_embeddings_are_taken(own, tmp_path):
     inspect__embeddings_path=_saved(tmp_path / 'a.npy', train + 1),
   )
   assert not inspect.plan(changed).endswith('(done)')
+  # Those of the test split were another network's.
+  inspect.run(changed)
+  assert not (context.workdir.inspection / tables.TEST_EMBEDDINGS).exists()
 
 
 _BROKEN = np.zeros((NUM_TRAIN, 2))
