@@ -265,8 +265,12 @@ def _write_shortcuts(material: Material) -> list[str]:
   """All properties; returns those that predict the label."""
   dataset = material.context.dataset
   properties = dict(material.train.properties)
+  of_classes = {*dataset.class_names}
+  if material.context.config.dataset.name == 'imagenet':
+    # Folders there have the numbers of synsets: train/n01440764/....
+    of_classes |= {str(one).split('/')[1] for one in dataset.train.ids}
   properties |= shortcuts_lib.name_properties(
-    dataset.train.ids, dataset.class_names
+    dataset.train.ids, sorted(of_classes)
   )
   if material.sizes is not None:
     width, height = material.sizes.astype(np.float64).T
