@@ -7,9 +7,9 @@ Makes as many small files as CINIC-10 (270,000 PNGs of 32x32) or ImageNet has
 (1.33 million JPEGs of 40x32 in 1,000 classes, val/ flat), in the official
 layout. Each stage then runs in a process of its own: reading or packing, the
 same from the cache, training of a narrow simple_cnn (CINIC-10 an epoch,
-ImageNet one step), scoring, the audit, selecting, the report. Memory is the
-peak of the largest process. DIR (CINIC-10 2 GB, ImageNet 8 GB) is kept; a
-second start finds the files there.
+ImageNet one step), scoring, inspecting, the audit, selecting, the report.
+Memory is the peak of the largest process. DIR (CINIC-10 2 GB, ImageNet 8 GB) is
+kept; a second start finds the files there.
 """
 
 import argparse
@@ -225,7 +225,7 @@ def run(folder: Path, layout: Layout, share: float, num_devices: int) -> None:
   read = ['-c', _READ, layout.config, *of_data]
   stages = {'read or packed': read, 'read from the cache': read} | {
     stage: [*command, f'--stages={stage}']
-    for stage in ('train', 'score', 'audit', 'select', 'report')
+    for stage in ('train', 'score', 'inspect', 'audit', 'select', 'report')
   }
   for name, stage in stages.items():
     seconds, mib = measure(stage, num_devices)
