@@ -18,6 +18,8 @@ from datadiet.workdir.tables import DECISIONS_COLUMNS, FINGERPRINT
 
 KEEP, RELABEL, DROP, UNSURE = 'keep', 'relabel', 'drop', 'unsure'
 KINDS = (KEEP, RELABEL, DROP, UNSURE)
+# What spreadsheets of some countries write instead of commas.
+_OTHER_SEPARATORS = {';': 'semicolons', '\t': 'tabs'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +144,8 @@ def read_decisions(path: epath.PathLike, reviewed: Reviewed) -> Decisions:
           f'example {index} was decided in line {lines[index]} already; '
           'leave one of both'
         )
-      found[index] = reviewed.decision(index, row['decision'], row['label'])
+      kind = row['decision'].strip().lower()
+      found[index] = reviewed.decision(index, kind, row['label'].strip())
       lines[index] = number
     except DataDietError as error:
       raise DataDietError(f'{where}, line {number}: {error}') from error
@@ -155,8 +158,9 @@ def _rows(where: epath.Path, content: bytes) -> list[tuple[int, dict]]:
   rows = []
   try:
     # Spreadsheets put a mark before the first column's name.
-    text = io.StringIO(content.decode('utf-8-sig'), newline='')
-    reader = csv.reader(text, strict=True)
+    text = content.decode('utf-8-sig')
+    _check_separator(where, text)
+    reader = csv.reader(io.StringIO(text, newline=''), strict=True)
     header = [name.strip() for name in next(reader, [])]
     if not required <= set(header) or sorted(header) != sorted(
       set(header) & set(DECISIONS_COLUMNS)
@@ -167,7 +171,7 @@ def _rows(where: epath.Path, content: bytes) -> list[tuple[int, dict]]:
         f'{FINGERPRINT} may be missing'
       )
     for cells in reader:
-      if not any(cells):
+      if not any(cell.strip() for cell in cells):
         continue
       if len(cells) != len(header):
         raise DataDietError(
@@ -179,6 +183,16 @@ def _rows(where: epath.Path, content: bytes) -> list[tuple[int, dict]]:
   except (UnicodeDecodeError, csv.Error) as error:
     raise DataDietError(f'{where} is not a CSV file ({error})') from error
   return rows
+
+
+def _check_separator(where: epath.Path, text: str) -> None:
+  first = text.partition('\n')[0]
+  for separator, name in _OTHER_SEPARATORS.items():
+    if separator in first and ',' not in first:
+      raise DataDietError(
+        f'{where}, line 1: the columns are separated by {name}; allowed: '
+        'commas, which spreadsheets offer when they save as CSV'
+      )
 
 
 def _example_index(row: Mapping[str, str], reviewed: Reviewed) -> int:
@@ -194,11 +208,15 @@ def _example_index(row: Mapping[str, str], reviewed: Reviewed) -> int:
       f'{row[FINGERPRINT]}; that of the workdir is {expected}'
     )
   text, last = row['example_index'].strip(), len(reviewed.ids) - 1
-  if not (text.isascii() and text.isdigit()) or int(text) > last:
+  # Python reads no number of thousands of digits: those too long are not read.
+  digits = text.lstrip('0') or text[-1:]
+  is_number = digits.isascii() and digits.isdigit()
+  if not is_number or len(digits) > len(str(last)) or int(digits) > last:
+    shown = text if len(text) <= 40 else f'{text[:40]}...'
     raise DataDietError(
-      f'the example_index {text!r} is not allowed; allowed: 0 to {last}'
+      f'the example_index {shown!r} is not allowed; allowed: 0 to {last}'
     )
-  index = int(text)
+  index = int(digits)
   if row['id'] != str(reviewed.ids[index]):
     raise DataDietError(
       f'example {index} has the id {str(reviewed.ids[index])!r}, not '

@@ -33,9 +33,35 @@ def test_what_is_written_is_read_back(tmp_path, reviewed):
 
 def test_a_spreadsheet_may_have_touched_the_file(tmp_path, reviewed):
   path = tmp_path / 'decisions.csv'
-  text = 'id,decision, label,example_index\r\ntrain_2,drop,,2\r\n\r\n'
+  lines = (
+    'id,decision, label,example_index',
+    'train_2,drop,,2',
+    ' ,,\t ,',
+    'train_3,Keep, ,3',
+    'train_4, UNSURE ,,0004',
+    '',
+  )
+  text = '\r\n'.join([*lines, ''])
   path.write_bytes(b'\xef\xbb\xbf' + text.encode())
-  assert read_decisions(path, reviewed) == {2: Decision('drop')}
+  assert read_decisions(path, reviewed) == {
+    2: Decision('drop'),
+    3: Decision('keep'),
+    4: Decision('unsure'),
+  }
+
+
+@pytest.mark.parametrize(
+  ('header', 'name'),
+  [
+    ('example_index;id;decision;label', 'semicolons'),
+    ('"example_index";"id";"decision";"label"', 'semicolons'),
+    ('example_index\tid\tdecision\tlabel', 'tabs'),
+  ],
+)
+def test_other_separators_are_told(tmp_path, reviewed, header, name):
+  told = f'line 1: the columns are separated by {name}; allowed: commas'
+  with pytest.raises(DataDietError, match=told):
+    _read(tmp_path, reviewed, '0;train_0;keep;', header=header)
 
 
 def test_a_label_that_stays_was_found_right(tmp_path, reviewed):
@@ -50,6 +76,8 @@ def test_a_label_that_stays_was_found_right(tmp_path, reviewed):
     ('120,train_120,keep,', "example_index '120' is not allowed; allowed: 0 t"),
     ('-1,train_1,keep,', "example_index '-1' is not allowed"),
     ('1.0,train_1,keep,', "example_index '1.0' is not allowed"),
+    (',train_1,keep,', "example_index '' is not allowed"),
+    (f'{"9" * 5000},train_1,keep,', f"'{'9' * 40}...' is not allowed"),
     ('1,train_2,keep,', "example 1 has the id 'train_1', not 'train_2'"),
     ('1,nobody,keep,', "example 1 has the id 'train_1', not 'nobody'"),
     ('1,train_1,remove,', "decision 'remove' is not allowed; allowed: keep, r"),
