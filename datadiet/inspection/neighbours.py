@@ -41,7 +41,13 @@ def nearest(
   wanted = vectors if queries is None else queries
   wanted = np.ascontiguousarray(wanted, np.float32)
   index = _index(vectors, exact_up_to)
-  _, positions = index.search(wanted, num_neighbours + among_themselves)
+  num_found = num_neighbours + among_themselves
+  _, positions = index.search(wanted, num_found)
+  # Too few vectors may lie in the cells that were looked into.
+  short = np.flatnonzero((positions < 0).any(1))
+  if len(short):
+    index.nprobe = index.nlist
+    positions[short] = index.search(wanted[short], num_found)[1]
   if among_themselves:
     positions = _others(positions)
   return _sorted(vectors, wanted, positions)
@@ -117,8 +123,6 @@ def _sorted(
     distances[rows] = np.sqrt(
       np.einsum('nkd,nkd->nk', gaps, gaps, dtype=np.float64)
     )
-  # An inverted file may find fewer than were asked for.
-  distances[positions < 0] = np.inf
   order = np.lexsort((positions, distances))
   return (
     np.take_along_axis(distances, order, 1),

@@ -1,6 +1,7 @@
 """What the inspection finds, as tables below inspection/."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def write_findings(
   embeddings: np.ndarray | None,
   test_embeddings: np.ndarray | None,
   neighbours: np.ndarray | None,
-) -> dict[str, Any]:
-  """Writes all tables.
+) -> Iterator[tuple[str, Any]]:
+  """Writes all tables, one after the other.
 
   Args:
     context: of the workdir.
@@ -56,8 +57,9 @@ def write_findings(
     test_embeddings: float32[M, d]; likewise.
     neighbours: int[N, k] of each train example; likewise.
 
-  Returns:
-    What the manifest says of them: thresholds, numbers and drift.
+  Yields:
+    After each, what the manifest says of it: a name, and thresholds, numbers
+    or drift.
   """
   split = context.dataset.train
   material = Material(
@@ -71,15 +73,12 @@ def write_findings(
     else outliers.class_agreement(neighbours, split.labels),
     _sizes(context, split),
   )
-  sizes = 'files' if material.sizes is not None else None
-  return {
-    'sizes_of': sizes,
-    'duplicates': _write_duplicates(material),
-    'flags': _write_examples(material),
-    'bad_groups': _write_groups(material),
-    'shortcuts': _write_shortcuts(material),
-    'drift': _drift(material),
-  }
+  yield 'sizes_of', 'files' if material.sizes is not None else None
+  yield 'duplicates', _write_duplicates(material)
+  yield 'flags', _write_examples(material)
+  yield 'bad_groups', _write_groups(material)
+  yield 'shortcuts', _write_shortcuts(material)
+  yield 'drift', _drift(material)
 
 
 def _sizes(context: Context, split: Split) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """The inspection stage: what images are compared by, and what that finds."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from datadiet.stages.context import Context
 from datadiet.stages.network_scores import make_engine
 from datadiet.stages.test_predictions import predict_test
 from datadiet.workdir import artifacts, checkpoints, storage, tables
+from datadiet.workdir.atomic import MANIFEST
 
 # The run whose network gives the features.
 _RUN = 0
@@ -99,10 +101,15 @@ def run(context: Context) -> None:
   embeddings = _embeddings(context)
   test_predictions = predict_test(context)
   if processes.is_lead():
+    # What was there is no longer whole from here on.
+    storage.remove(context.workdir.inspection / MANIFEST)
     if test_predictions is not None:
       path = context.workdir.inspection / tables.TEST_PREDICTIONS
       artifacts.write_npy(path, test_predictions)
-    _write(context, embeddings)
+  # The lead alone works; between two parts all look whether one is to stop.
+  parts = _write(context, embeddings)
+  while processes.broadcast_from_lead(lambda: next(parts, None)):
+    processes.stop_if_any_is_asked_to()
 
 
 def _embeddings(context: Context) -> Embeddings:
@@ -162,8 +169,8 @@ def _features(context: Context, variables: Any, split: Split) -> np.ndarray:
   return features
 
 
-def _write(context: Context, embeddings: Embeddings) -> None:
-  """Writes all that is found, then the manifest."""
+def _write(context: Context, embeddings: Embeddings) -> Iterator[str]:
+  """Writes all that is found, then the manifest; yields what is written."""
   folder, neighbours = context.workdir.inspection, None
   for name in _OF_EMBEDDINGS:
     storage.remove(folder / name)  # Those of other embeddings.
@@ -173,15 +180,20 @@ def _write(context: Context, embeddings: Embeddings) -> None:
     )
   else:
     neighbours = _write_neighbours(context, embeddings.train)
+    yield tables.NEIGHBOUR_INDEX
     artifacts.write_npy(folder / tables.EMBEDDINGS, embeddings.train)
     kind = context.config.inspect.map
     places = embedding_map(kind, embeddings.train)
     artifacts.write_npy(folder / tables.MAP, places)
+    yield tables.MAP
   if embeddings.test is not None:
     artifacts.write_npy(folder / tables.TEST_EMBEDDINGS, embeddings.test)
-  found = findings.write_findings(
+  found = {}
+  for name, value in findings.write_findings(
     context, embeddings.train, embeddings.test, neighbours
-  )
+  ):
+    found[name] = value
+    yield name
   context.write_manifest(
     folder,
     {

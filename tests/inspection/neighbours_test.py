@@ -68,3 +68,10 @@ def test_of_very_many_nearly_all_are_found():
   assert not (found == np.arange(len(vectors))[:, None]).any()
   both = [len({*a} & {*b}) for a, b in zip(exact, found, strict=True)]
   assert np.mean(both) > 9.5
+
+
+def test_none_is_missing_where_few_are_in_the_cells_looked_into():
+  vectors = _vectors(400)
+  distances, positions = nearest(vectors, 150, exact_up_to=0)
+  assert positions.min() == 0 and np.isfinite(distances).all()
+  assert all(len({*row}) == 150 for row in positions.tolist())

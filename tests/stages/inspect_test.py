@@ -11,8 +11,9 @@ from absl import logging as absl_logging
 from datadiet import config as config_lib
 from datadiet import main
 from datadiet.data import load_dataset
-from datadiet.errors import ConfigError, DataDietError
+from datadiet.errors import ConfigError, DataDietError, Preempted
 from datadiet.models import MODELS
+from datadiet.runtime import stopping
 from datadiet.stages import inspect, score
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, tables
@@ -196,3 +197,26 @@ def test_the_map_and_test_predictions_are_written(inspected):
     folder = inspected.workdir.run('train', run)
     stated = artifacts.read_manifest(folder)['test_accuracy']
     assert (found == labels).mean() == pytest.approx(stated, abs=1e-6)
+
+
+def test_a_stop_between_two_parts_leaves_no_manifest(
+  inspected, tmp_path, monkeypatch
+):
+  root = tmp_path / 'workdir'
+  shutil.copytree(inspected.workdir.root, root)
+  # Made with other settings than those of now.
+  monkeypatch.setattr(inspect, 'NUM_NEIGHBOURS', 3)
+  manifest = Workdir.at(root).inspection / 'manifest.json'
+  manifest.write_text(manifest.read_text().replace('"pca"', '"umap"'))
+  pairs = Workdir.at(root).inspection / tables.NEAR_DUPLICATES
+  pairs.unlink()
+  context = _context(root)
+  with monkeypatch.context() as patch:
+    patch.setattr(stopping, 'stop_requested', pairs.exists)
+    with pytest.raises(Preempted):
+      inspect.run(context)
+  assert pairs.exists() and not manifest.exists()
+  inspect.run(context)
+  assert manifest.exists()
+  shape = _read(context, tables.NEIGHBOUR_INDEX).shape
+  assert shape == (NUM_TRAIN, 3)
