@@ -45,6 +45,10 @@ _HEADERS = {
 }
 
 
+class NotSavedError(DataDietError):
+  """Allowed decisions that could not be written: it is worth trying again."""
+
+
 class DecisionsFile:
   """The file of decisions that grows while somebody reviews."""
 
@@ -87,8 +91,8 @@ class DecisionsFile:
         takes one back.
 
     Raises:
-      DataDietError: if they are not allowed, or cannot be written; then
-        nothing is changed.
+      DataDietError: if they are not allowed; then nothing is changed.
+      NotSavedError: if they cannot be written; likewise.
     """
     with self._guard:
       decisions = dict(self._decisions)
@@ -99,11 +103,17 @@ class DecisionsFile:
         decisions.pop(index, None)
         if decision is not None:
           decisions[index] = decision
-      if self._before:
-        artifacts.write_bytes(_free_name(self.path), self._before)
-        self._before = None
-      write_decisions(self.path, decisions, self._reviewed)
+      try:
+        self._write(decisions)
+      except DataDietError as error:
+        raise NotSavedError(error) from error
       self._decisions = decisions
+
+  def _write(self, decisions: Decisions) -> None:
+    if self._before:
+      artifacts.write_bytes(_free_name(self.path), self._before)
+      self._before = None
+    write_decisions(self.path, decisions, self._reviewed)
 
   def _checked(self, change: Any) -> tuple[int, Decision | None]:
     match change:
@@ -219,6 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
       self.server.decisions.change(json.loads(self.rfile.read(int(length))))
     except (ValueError, RecursionError) as error:
       self._send(400, f'The request is no JSON: {error}')
+    except NotSavedError as error:
+      self._send(500, str(error))
     except DataDietError as error:
       self._send(400, str(error))
     else:

@@ -8,6 +8,7 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
+from datadiet.errors import DataDietError
 from datadiet.results import load_results
 from datadiet.reviewing import review_server
 from datadiet.reviewing.decisions import Decision, Reviewed, read_decisions
@@ -174,6 +175,64 @@ def test_a_browser_that_stores_nothing_is_told(review):
   review.run('Storage.prototype.setItem = () => { throw new Error("full") }')
   _press(review, 'd')
   assert 'could not save' in review.find('#review-stored').text
+
+
+@pytest.fixture
+def server(review):
+  """A server of the page, on which nothing is decided, running."""
+  with review_server(review.workdir.root) as server:
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+      review.driver.get(server.address)
+      review.wait('return document.body.dataset.ready === "yes"')
+      review.click('#review-start')
+      yield server
+    finally:
+      server.shutdown()
+      thread.join()
+  server.decisions.path.unlink()
+
+
+def _hit(page, *keys) -> None:
+  """Hits keys at once, so that decisions are sent together."""
+  page.run(
+    'for (const key of arguments) document.getElementById("review-dialog")'
+    '.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }))',
+    *keys,
+  )
+
+
+def _told(page, name: str, text: str) -> None:
+  script = 'return document.getElementById(arguments[0]).textContent.includes('
+  page.wait(f'{script}arguments[1])', name, text)
+
+
+def test_a_refused_decision_stops_no_other(review, server, monkeypatch):
+  suspects = _suspects(review)
+  change = server.decisions.change
+
+  def refusing(changes):
+    if any(kind == 'unsure' for _, kind, _ in changes):
+      raise DataDietError('not allowed here')
+    change(changes)
+
+  monkeypatch.setattr(server.decisions, 'change', refusing)
+  _hit(review, 'd', 'k', 'u', 'd')
+  _told(review, 'review-stored', f'example {suspects[2]} (not allowed here)')
+  review.wait_for(lambda: len(server.decisions) == 3)
+  saved = {str(i) for i in (suspects[0], suspects[1], suspects[3])}
+  assert set(server.decisions.content()) == saved
+  # Decided anew, it is saved like any other.
+  _hit(review, 'ArrowLeft', 'ArrowLeft', 'd')
+  _told(review, 'review-stored', 'Every decision is saved')
+  assert len(server.decisions) == 4
+
+
+def test_what_the_server_has_need_not_be_downloaded(review, server):
+  _hit(review, *['k'] * len(_suspects(review)))
+  _told(review, 'review-said', 'All are decided. They are saved in the workdir')
+  assert len(server.decisions) == len(_suspects(review))
 
 
 def test_the_served_page_saves_as_one_goes(review, reviewed):

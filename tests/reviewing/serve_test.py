@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from datadiet.errors import DataDietError
-from datadiet.reviewing import review_server
+from datadiet.reviewing import review_server, serve
 from datadiet.reviewing.decisions import Decision, read_decisions
 from tests import running
 
@@ -136,6 +136,19 @@ def test_wrong_changes_change_nothing(client, folder, body, told):
   code, text = client.ask('decisions', body)
   assert code == 400 and told in text
   assert path.read_text() == before
+
+
+def test_what_cannot_be_written_is_worth_sending_again(client, monkeypatch):
+  def fail(*unused):
+    raise DataDietError('cannot write decisions.csv: no space left on device')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(serve, 'write_decisions', fail)
+    code, text = client.decide([5, 'drop', -1])
+  # Pages set aside what is answered by 400.
+  assert (code, 'no space left' in text) == (500, True)
+  assert client.ask('decisions') == (200, '{}')
+  assert client.decide([5, 'drop', -1])[0] == 200
 
 
 def test_nobody_else_is_answered(client):

@@ -11,6 +11,10 @@ const storageKey = `datadiet-decisions-${meta?.fingerprint}`;
 const { decisions: served } = document.body.dataset;
 // Changes that the server has not confirmed.
 const unsent = new Map();
+// Changes that the server does not allow: example_index -> why.
+const refused = new Map();
+// Changes a request; one after a refusal, which is of all of a request.
+let batch = Infinity;
 let isSending = false;
 let tellStorage = () => {};
 
@@ -32,7 +36,7 @@ async function loadDecisions() {
       const response = await fetch(served);
       if (!response.ok) throw new Error(response.statusText);
       takeDecisions(await response.json());
-      tellStorage('Every decision is saved in the workdir at once.');
+      tellServed();
     } else {
       takeDecisions(readStored());
       tellStorage('Decisions are saved in this browser; download them to use them.');
@@ -64,11 +68,24 @@ function store(changes) {
   }
 }
 
+function tellServed() {
+  if (!refused.size) {
+    tellStorage('Every decision is saved in the workdir at once.');
+    return;
+  }
+  const indices = [...refused.keys()];
+  const more = indices.length > 10 ? ', ...' : '';
+  tellStorage(
+    `Refused and not saved in the workdir: what was decided on example ${indices.slice(0, 10).join(', ')}${more} (${refused.get(indices[0])}). Decide on it again.`,
+    true,
+  );
+}
+
 async function send() {
   if (isSending || !unsent.size) return;
   isSending = true;
   let isSaved = false;
-  const sent = [...unsent];
+  const sent = [...unsent].slice(0, batch);
   try {
     const response = await fetch(served, {
       method: 'POST',
@@ -77,12 +94,20 @@ async function send() {
         sent.map(([index, value]) => [index, ...(value ?? ['', -1])]),
       ),
     });
-    if (!response.ok) throw new Error(await response.text());
-    for (const [index, value] of sent) {
-      if (unsent.get(index) === value) unsent.delete(index);
+    const isRefused = response.status === 400;
+    const answer = response.ok ? '' : await response.text();
+    if (!response.ok && !isRefused) throw new Error(answer);
+    batch = isRefused ? 1 : batch;
+    if (!isRefused || sent.length === 1) {
+      for (const [index, value] of sent) {
+        if (unsent.get(index) !== value) continue; // Decided anew meanwhile.
+        unsent.delete(index);
+        if (isRefused) refused.set(index, answer);
+      }
+      tellServed();
     }
+    if (!unsent.size) batch = Infinity;
     isSaved = true;
-    tellStorage('Every decision is saved in the workdir at once.');
   } catch (error) {
     tellStorage(
       `${unsent.size} decisions are not saved in the workdir (${error.message}); trying again. Leave this page open, or download them.`,
@@ -91,7 +116,7 @@ async function send() {
     setTimeout(send, 3000);
   }
   isSending = false;
-  if (isSaved) send(); // What was decided meanwhile.
+  if (isSaved) send(); // What was decided meanwhile, or is sent one by one.
 }
 
 // Records decisions: [[index, [kind, label] or null], ...].
@@ -99,6 +124,7 @@ function decide(changes) {
   for (const [index, value] of changes) {
     if (value) decisions.set(index, value);
     else decisions.delete(index);
+    refused.delete(index);
     if (served) unsent.set(index, value);
   }
   if (served) send();
@@ -137,7 +163,7 @@ function startDecisions(tell) {
     if (!served && key === storageKey) takeDecisions(readStored());
   });
   window.addEventListener('beforeunload', (event) => {
-    if (unsent.size) event.preventDefault();
+    if (unsent.size || refused.size) event.preventDefault();
   });
   return loadDecisions();
 }

@@ -121,11 +121,21 @@ function nextUndecided() {
   return -1;
 }
 
+function sayAllDecided() {
+  let todo = 'Close, and download the decisions.';
+  if (served) {
+    todo = unsent.size || refused.size
+      ? 'They are not all saved yet.'
+      : 'They are saved in the workdir. Close.';
+  }
+  say(`All are decided. ${todo}`);
+}
+
 function goOn() {
   const place = nextUndecided();
   if (place < 0) {
     show(review.at);
-    say('All are decided. Close, and download the decisions.');
+    sayAllDecided();
   } else show(place);
 }
 
@@ -252,6 +262,7 @@ async function startReview() {
       part(name).textContent = text;
       part(name).classList.toggle('wrong', isWrong);
     }
+    if (part('said').textContent.startsWith('All are decided.')) sayAllDecided();
   });
   showSection();
 }
