@@ -8,16 +8,13 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from absl import logging
 
-from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError, counted
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
 from datadiet.results import Results
 from datadiet.results.inspection import DUPLICATE, Inspection
-from datadiet.workdir import artifacts, storage
 from datadiet.workdir.example_lists import read_example_index
 
 # A longer list is not read.
@@ -37,29 +34,35 @@ FAULTS = {
   'grey': 'grey',
   'border': 'framed',
 }
+# Shortcuts that are named, the best first.
+_MAX_SHORTCUTS = 3
 # A class needs more examples if it has fewer than this part of the usual number
 # and is right less often than the mean by this much.
 _FEW, _WORSE = 0.5, 0.05
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-  """Something to do with some training examples.
+  """Something to do with some training examples, or with all of the data.
 
   Attributes:
     name: of the file, report/actions/<name>.csv.
     sentence: what to do, for the user.
-    example_index: int64[num_examples], in the order to look at them.
+    example_index: int64[num_examples], in the order to look at them; empty
+      where it is about all of the data.
+    section: anchor of what the page says on it; '' for none.
   """
 
   name: str
   sentence: str
   example_index: np.ndarray
+  section: str = ''
 
   @property
   def file(self) -> str:
-    """The file that lists the examples, below report/."""
-    return f'actions/{self.name}.csv'
+    """The file that lists the examples, below report/; '' without any."""
+    return f'actions/{self.name}.csv' if len(self.example_index) else ''
 
 
 def find_actions(
@@ -79,12 +82,15 @@ def find_actions(
   actions = [
     *_copies(inspection, is_used),
     *_wrong_labels(audit, is_used),
+    *_bad_groups(inspection, is_used),
+    *_shortcuts(inspection, results),
+    *_drift(inspection),
     *_faulty(inspection, is_used),
     *_small_classes(results, is_used),
   ]
-  return [action for action in actions if len(action.example_index)][
-    :MAX_ACTIONS
-  ]
+  # Findings on all of the data have a section and no examples.
+  found = [one for one in actions if len(one.example_index) or one.section]
+  return found[:MAX_ACTIONS]
 
 
 def _is_used(results: Results, num_examples: int) -> np.ndarray:
@@ -104,7 +110,9 @@ def nothing_to_do(audit: Audit | None, inspection: Inspection | None) -> str:
   """The sentence that stands where there are no actions."""
   looked_for = []
   if inspection is not None:
-    looked_for += ['copies', 'faulty images']
+    looked_for += ['copies', 'faulty images', 'shortcuts', 'drift']
+    if inspection.manifest['bad_groups'] is not None:
+      looked_for.append('groups that networks are bad at')
   if audit is not None and audit.manifest.get('noise_rate') is not None:
     looked_for.append('wrong labels')
   if not looked_for:
@@ -180,6 +188,80 @@ def _wrong_labels(audit: Audit | None, is_used: np.ndarray) -> list[Action]:
   return [Action('wrong_labels', sentence, suspects)]
 
 
+def _bad_groups(
+  inspection: Inspection | None, is_used: np.ndarray
+) -> list[Action]:
+  """Groups that networks are bad at; their examples are those on record."""
+  if inspection is None:
+    return []
+  sizes, shown = [], []
+  for group in inspection.bad_groups.itertuples():
+    examples = np.array([int(one) for one in group.examples.split(';')])
+    if is_used[examples].any():
+      sizes.append(int(group.num_examples))
+      shown.extend(examples[is_used[examples]])
+  if not sizes:
+    return []
+  sentence = (
+    f'Look at {counted(len(sizes), "group")} of images that networks are bad '
+    f'at, {counted(sum(sizes), "image")}'
+  )
+  if len(shown) < sum(sizes):
+    verb = 'is' if len(shown) == 1 else 'are'
+    sentence += f' ({len(shown):,} of them {verb} listed)'
+  return [
+    Action('bad_groups', f'{sentence}.', np.array(shown), 'groups-caption')
+  ]
+
+
+def _shortcuts(inspection: Inspection | None, results: Results) -> list[Action]:
+  """What the inspection calls shortcuts, as accuracies by class."""
+  if inspection is None or not inspection.manifest['shortcuts']:
+    return []
+  names = inspection.manifest['shortcuts']
+  told = [name.replace('_', ' ') for name in names[:_MAX_SHORTCUTS]]
+  if rest := names[_MAX_SHORTCUTS:]:
+    told.append(
+      '1 more property' if len(rest) == 1 else f'{len(rest)} more properties'
+    )
+  # The best comes first. What it predicts goes from 0, chance, to 1.
+  table = inspection.shortcuts.set_index('property')['predicts']
+  chance = 1 / _num_classes(results)
+  accuracy = chance + float(table[names[0]]) * (1 - chance)
+  measured = f'(accuracy {accuracy:.2f} where {chance:.2f} is chance)'
+  *first, last = told
+  sentence = (
+    f'The {last} of an image tells its class {measured}: networks may learn it '
+    'in place of what is shown.'
+  )
+  if first:
+    sentence = (
+      f'The {", ".join(first)} and {last} of an image each tell its class, '
+      f'best of all the {told[0]} {measured}: networks may learn them in place '
+      'of what is shown.'
+    )
+  return [Action('shortcuts', sentence, _NONE, 'shortcuts-caption')]
+
+
+def _num_classes(results: Results) -> int:
+  """Classes that have examples; all classes where nothing was scored."""
+  if len(results.scores):
+    return results.scores['label'].nunique()
+  return len(results.class_names)
+
+
+def _drift(inspection: Inspection | None) -> list[Action]:
+  if inspection is None or not inspection.manifest['drift']['found']:
+    return []
+  drift = inspection.manifest['drift']
+  sentence = (
+    'Train and test images differ: a classifier of pixels tells them apart '
+    f'with an accuracy of {drift["accuracy"]:.2f}, where chance is 0.50, most '
+    f'of all by their {drift["property"].replace("_", " ")}.'
+  )
+  return [Action('drift', sentence, _NONE, 'drift-caption')]
+
+
 def _faulty(inspection: Inspection | None, is_used: np.ndarray) -> list[Action]:
   """Images with flags: the most frequent flags apart, the others together."""
   if inspection is None:
@@ -233,63 +315,3 @@ def _small_classes(results: Results, is_used: np.ndarray) -> list[Action]:
       np.flatnonzero((labels == label) & is_used),
     )
   ]
-
-
-def as_rows(actions: list[Action]) -> list[dict[str, Any]]:
-  """Actions as summary.json has them: name, sentence, num_examples, file."""
-  return [
-    {
-      'name': action.name,
-      'sentence': action.sentence,
-      'num_examples': len(action.example_index),
-      'file': action.file,
-    }
-    for action in actions
-  ]
-
-
-def write_actions(
-  results: Results,
-  actions: list[Action],
-  audit: Audit | None,
-  dataset: Dataset | None,
-) -> None:
-  """Writes report/actions/<name>.csv, the examples of each action.
-
-  Columns: example_index, id, label, label_name; with an audit suggested_label,
-  suggested_label_name and probability, empty where there is none.
-
-  Args:
-    results: of the workdir.
-    actions: from `find_actions`.
-    audit: of its labels, if there is one.
-    dataset: gives ids and labels where nothing was scored.
-  """
-  table = results.scores[['id', 'label']] if len(results.scores) else None
-  if table is None and dataset is not None:
-    train = dataset.train
-    table = pd.DataFrame({'id': train.ids, 'label': train.labels})
-  if table is None:
-    return
-  kept = {f'{action.name}.csv' for action in actions}
-  folder = results.workdir.report / 'actions'
-  for path in folder.iterdir() if folder.exists() else ():
-    if path.name not in kept:
-      storage.remove(path)  # Of what has been done since.
-  names = results.class_names
-  columns = ['example_index', 'id', 'label', 'label_name']
-  if audit is not None:
-    columns += ['suggested_label', 'suggested_label_name', 'probability']
-  for action in actions:
-    rows = []
-    for i in action.example_index.tolist():
-      label = int(table['label'][i])
-      row = [i, table['id'][i], label, names[label]]
-      if audit is not None:
-        suggested = int(audit.suggested_labels[i])
-        probability = audit.probability[i]
-        row += [suggested, names[suggested]] if suggested >= 0 else ['', '']
-        row.append(f'{probability:.6g}' if np.isfinite(probability) else '')
-      rows.append(row)
-    path = results.workdir.report / action.file
-    artifacts.write_csv(path, columns, rows)

@@ -6,7 +6,14 @@ import pandas as pd
 
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
-from datadiet.reporting import actions, analysis, figures, grid, page
+from datadiet.reporting import (
+  action_files,
+  actions,
+  analysis,
+  figures,
+  grid,
+  page,
+)
 from datadiet.reporting.advice import advice
 from datadiet.reporting.audit import read_audit
 from datadiet.reporting.changed import what_changed
@@ -35,7 +42,8 @@ def write_report(
   Returns:
     The summary, as from `build_summary` and in report/summary.json, with
     advice, the report's last line; actions, of each name, sentence,
-    num_examples and file (below report/), and nothing_to_do, the sentence that
+    num_examples, file (below report/; '' without examples) and section (an
+    anchor of the page, or ''), and nothing_to_do, the sentence that
     stands where there are none; where labels are of a review with review,
     as from `what_changed`; where
     labels were changed with changed_labels, as from `changed_labels_found`;
@@ -66,8 +74,8 @@ def write_report(
   write_figures(results, summary, dataset)
   audit, inspection = read_audit(results), read_inspection(results)
   todo = actions.find_actions(results, audit, inspection)
-  actions.write_actions(results, todo, audit, dataset)
-  summary['actions'] = actions.as_rows(todo)
+  action_files.write_actions(results, todo, audit, dataset)
+  summary['actions'] = action_files.as_rows(todo)
   summary['nothing_to_do'] = (
     '' if todo else actions.nothing_to_do(audit, inspection)
   )

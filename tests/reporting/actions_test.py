@@ -1,14 +1,10 @@
-"""Tests of the list of what to do, and of the files that go with it."""
-
-import csv
-import io
-import json
+"""Tests of the list of what to do."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from datadiet.reporting import actions, figures, write_report
+from datadiet.reporting import actions
 from datadiet.reporting.audit import Audit
 from datadiet.results import load_results
 from datadiet.results.inspection import Inspection
@@ -31,26 +27,40 @@ def _audit(dataset, num_issues, probability=0.8, manifest=None):
   )
 
 
-def _inspection(pairs=(), dropped=(), flags=None):
+def _inspection(pairs=(), dropped=(), flags=None, groups=(), **manifest):
   """An inspection of 120 examples.
 
   Args:
     pairs: (index_a, label_a, split_b, index_b, label_b, exact).
     dropped: train examples of which another copy is kept.
     flags: of some examples.
+    groups: (num_examples, examples) of those that networks are bad at.
+    **manifest: what else is found; shortcuts predict 0.4, 0.39, ....
   """
   columns = ['index_a', 'label_a', 'split_b', 'index_b', 'label_b', 'exact']
   rows = [(flags or {}).get(i, '') for i in range(120)]
   return Inspection(
-    manifest={'flags': dict.fromkeys(actions.FAULTS, 0)},
+    manifest={
+      'flags': dict.fromkeys(actions.FAULTS, 0),
+      'bad_groups': None,
+      'shortcuts': [],
+      'drift': {'found': False},
+      **manifest,
+    },
     pairs=pd.DataFrame(list(pairs), columns=columns).assign(split_a='train'),
     groups=pd.DataFrame(
       [('train', i, 0) for i in dropped],
       columns=['split', 'example_index', 'keep'],
     ),
     examples=pd.DataFrame({'flags': rows}),
-    bad_groups=pd.DataFrame(),
-    shortcuts=pd.DataFrame(),
+    bad_groups=pd.DataFrame(groups, columns=['num_examples', 'examples']),
+    shortcuts=pd.DataFrame(
+      [
+        (name, 0.4 - 0.01 * place)
+        for place, name in enumerate(manifest.get('shortcuts', ()))
+      ],
+      columns=['property', 'predicts'],
+    ),
   )
 
 
@@ -156,6 +166,98 @@ def test_faulty_images(workdir):
   assert found['other_faults'].example_index.tolist() == [22, 23]
 
 
+@pytest.mark.parametrize(
+  ('groups', 'sentence'),
+  [
+    (
+      [(41, '3;7'), (102, '8;9;11')],
+      'Look at 2 groups of images that networks are bad at, 143 images (5 of '
+      'them are listed).',
+    ),
+    (
+      [(41, '3')],
+      'Look at 1 group of images that networks are bad at, 41 images (1 of '
+      'them is listed).',
+    ),
+    (
+      [(1, '3')],
+      'Look at 1 group of images that networks are bad at, 1 image.',
+    ),
+  ],
+)
+def test_groups_that_networks_are_bad_at(workdir, groups, sentence):
+  (action,) = _found(workdir, None, _inspection(groups=groups)).values()
+  assert action.sentence == sentence
+  listed = ';'.join(examples for _, examples in groups)
+  assert ';'.join(map(str, action.example_index)) == listed
+  assert (action.name, action.section) == ('bad_groups', 'groups-caption')
+
+
+@pytest.mark.parametrize(
+  ('names', 'sentence'),
+  [
+    # 0.4 of the way from a third to 1.
+    (
+      ['dark_end'],
+      'The dark end of an image tells its class (accuracy 0.60 where 0.33 is '
+      'chance): networks may learn it in place of what is shown.',
+    ),
+    (
+      ['brightness', 'file name'],
+      'The brightness and file name of an image each tell its class, best of '
+      'all the brightness (accuracy 0.60 where 0.33 is chance): networks may '
+      'learn them in place of what is shown.',
+    ),
+    (
+      ['red', 'green', 'blue', 'border'],
+      'The red, green, blue and 1 more property of an image each tell its '
+      'class, best of all the red (accuracy 0.60 where 0.33 is chance): '
+      'networks may learn them in place of what is shown.',
+    ),
+    (
+      ['red', 'green', 'blue', 'border', 'chroma'],
+      'The red, green, blue and 2 more properties of an image each tell its '
+      'class, best of all the red (accuracy 0.60 where 0.33 is chance): '
+      'networks may learn them in place of what is shown.',
+    ),
+  ],
+)
+def test_shortcuts(workdir, names, sentence):
+  (action,) = _found(workdir, None, _inspection(shortcuts=names)).values()
+  assert action.sentence == sentence
+  assert (action.section, action.file) == ('shortcuts-caption', '')
+
+
+def test_drift(workdir):
+  drift = {'found': True, 'accuracy': 0.714, 'property': 'bright_end'}
+  (action,) = _found(workdir, None, _inspection(drift=drift)).values()
+  assert action.sentence == (
+    'Train and test images differ: a classifier of pixels tells them apart '
+    'with an accuracy of 0.71, where chance is 0.50, most of all by their '
+    'bright end.'
+  )
+  assert (action.section, action.file) == ('drift-caption', '')
+
+
+def test_findings_on_all_of_the_data_follow_labels_and_copies(workdir, dataset):
+  inspection = _inspection(
+    [(0, 1, 'train', 3, 1, 1)],
+    [3],
+    {20: 'dark'},
+    [(5, '1;2')],
+    shortcuts=['red'],
+    drift={'found': True, 'accuracy': 0.7, 'property': 'red'},
+  )
+  assert list(_found(workdir, _audit(dataset, 3), inspection)) == [
+    'copies',
+    'wrong_labels',
+    'bad_groups',
+    'shortcuts',
+    'drift',
+    'dark',
+  ]
+
+
 def test_a_class_that_is_short_of_images(workdir):
   labels = np.where(np.arange(120) < 10, 2, np.arange(120) % 2)
   for path in (workdir.scores_csv(synthetic.STEPS[-1]), workdir.scores_csv()):
@@ -188,45 +290,11 @@ def test_nothing_to_do(workdir, dataset):
   audit = _audit(dataset, 0, manifest={'noise_rate': 0.0})
   assert not _found(workdir, audit, _inspection())
   assert actions.nothing_to_do(audit, _inspection()) == (
-    'Nothing to do: no copies, faulty images or wrong labels were found.'
+    'Nothing to do: no copies, faulty images, shortcuts, drift or wrong labels '
+    'were found.'
   )
   # Labels that could not be counted are not said to be right.
   audit = _audit(dataset, 0, manifest={'noise_rate': None})
   assert actions.nothing_to_do(audit, _inspection()) == (
-    'Nothing to do: no copies or faulty images were found.'
+    'Nothing to do: no copies, faulty images, shortcuts or drift were found.'
   )
-
-
-def test_the_report_lists_them_with_files_and_filters(
-  workdir, dataset, monkeypatch
-):
-  monkeypatch.setattr(figures, 'render_png', lambda spec: b'')
-  synthetic.write_audit(workdir, dataset)
-  done = workdir.report / 'actions' / 'copies.csv'
-  artifacts.write_csv(done, ['example_index'], [[1]])
-  summary = write_report(workdir, dataset)
-  (row,) = summary['actions']
-  assert row['name'] == 'wrong_labels' and summary['nothing_to_do'] == ''
-  assert not done.exists()
-  saved = json.loads((workdir.report / 'summary.json').read_text())
-  assert saved['actions'] == summary['actions']
-  page = (workdir.report / 'index.html').read_text()
-  assert row['sentence'] in page
-  assert f'href="{row["file"]}"' in page
-  assert 'data-array="action-0"' in page and '<select name="action">' in page
-  # Before all other sections.
-  assert page.index('id="actions"') < page.index('id="summary"')
-  content = (workdir.report / row['file']).read_text()
-  listed = list(csv.DictReader(io.StringIO(content)))
-  assert len(listed) == row['num_examples']
-  issues = load_results(workdir).label_issues
-  expected = issues.index[issues['is_issue']].tolist()
-  assert [int(line['example_index']) for line in listed] == expected
-  for line in listed:
-    i = int(line['example_index'])
-    assert line['id'] == dataset.train.ids[i]
-    assert line['label_name'] == dataset.class_names[dataset.train.labels[i]]
-    assert line['suggested_label'] == str(issues['suggested_label'][i])
-    assert float(line['probability']) == pytest.approx(
-      issues['probability'][i], rel=1e-5
-    )

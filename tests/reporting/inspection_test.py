@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datadiet.errors import DataDietError
-from datadiet.reporting import page
+from datadiet.reporting import figures, page, write_report
 from datadiet.reporting.payload import build_payload
 from datadiet.reporting.summary import build_summary
 from datadiet.results import load_results
@@ -115,6 +115,29 @@ def test_flags_groups_shortcuts_and_drift_are_told(workdir, dataset):
   assert '<strong>brightness</strong>: tells the label' in section
   assert 'accuracy of 81.0 %, most of all by sharpness' in section
   assert 'sizes of the files are not known' in section
+
+
+def test_what_to_do_leads_to_the_findings(workdir, dataset, monkeypatch):
+  monkeypatch.setattr(figures, 'render_png', lambda spec: b'')
+  rows = {one['name']: one for one in write_report(workdir, dataset)['actions']}
+  group, shortcut = rows['bad_groups'], rows['shortcuts']
+  assert group['num_examples'] == 3 and not shortcut['num_examples']
+  files = {path.name for path in (workdir.report / 'actions').iterdir()}
+  assert {f'actions/{file}' for file in files} == {
+    one['file'] for one in rows.values() if one['file']
+  }
+  listed = (workdir.report / group['file']).read_text().splitlines()[1:]
+  assert [line.split(',')[0] for line in listed] == ['11', '12', '13']
+  text = (workdir.report / 'index.html').read_text()
+  todo = _section(text, 'actions')
+  for row in (group, shortcut, rows['drift']):
+    assert f'href="#{row["section"]}"' in todo
+    assert f'<h3 id="{row["section"]}">' in _section(text, 'images')
+  # A filter of no examples is no filter; places stay those of the list.
+  assert '>shortcuts</option>' not in text
+  place = list(rows).index('dark')
+  assert f'<option value="{place}">dark</option>' in text
+  assert todo.count('data-show=') == len(files) == todo.count('>CSV</a>')
 
 
 def test_flags_are_bits_that_the_gallery_filters_by(workdir, dataset):
