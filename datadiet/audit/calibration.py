@@ -11,7 +11,6 @@ right one lies, as many are.
 import dataclasses
 
 import numpy as np
-from scipy import optimize
 
 from datadiet.audit.noise import noise_matrix, odds_of_labels
 
@@ -186,6 +185,9 @@ def _mixture(
   noise_rate = float(min(1.0, above[best] / wrong_above[best]))
   # Groups without a label in use count with the next below.
   weights = np.maximum(in_group, 1e-9)
+  # Imported late: it takes 60 MB, and every start imports this room.
+  from scipy import optimize
+
   fitted = optimize.isotonic_regression(
     noise_rate * wrong_in_group / weights, weights=weights
   )

@@ -130,6 +130,7 @@ def test_every_named_set_is_known():
     'cifar100',
     'cinic10',
     'image_folder',
+    'imagenet',
     'arrays',
     'hugging_face',
   }
