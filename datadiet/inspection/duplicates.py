@@ -6,6 +6,7 @@ can be laid over the other's (`registration`).
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,8 @@ _NUM_SAMPLED, _USUAL = 100, 6
 # few pixels than this part of the usual distance there: what was compressed
 # hard has lost its details. Measured on CIFAR-10 (docs/inspection.md).
 _COARSE_FRACTION, _NEAR, _NEAREST, _CLOSE = 0.85, 0.24, 0.72, 0.23
+# Images that are worked on at once; bounds the memory.
+_BLOCK = 16_384
 # By what a pair was found.
 EXACT, EMBEDDING, PIXELS, BOTH = 'exact', 'embedding', 'pixels', 'both'
 
@@ -131,6 +134,14 @@ def _as_pairs(queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
   return np.stack([np.minimum(own, others), np.maximum(own, others)], 1)
 
 
+def _in_blocks(
+  function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray
+) -> np.ndarray:
+  """What a function makes of rows, a part at a time: bounds the memory."""
+  starts = range(0, len(rows), _BLOCK)
+  return np.concatenate([function(rows[i : i + _BLOCK]) for i in starts])
+
+
 def _pixel_candidates(
   grey: np.ndarray, can_be_seen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -144,7 +155,9 @@ def _pixel_candidates(
   num = min(_BY_PIXELS, len(seen) - 1)
   if num < 1:
     return np.zeros((0, 2), np.int64), np.zeros(0), 0.0
-  small = squeezed(grey[seen].astype(np.float32), _EDGE)
+  small = _in_blocks(
+    lambda rows: squeezed(grey[rows].astype(np.float32), _EDGE), seen
+  )
   compared, mirrored = (
     directions(flat - flat.mean(1, keepdims=True))
     for flat in (
@@ -175,7 +188,9 @@ def _confirmed(
   """
   if not len(candidates):
     return candidates, np.zeros(0), 0.0
-  halves = registration.halved(registration.detail(grey))
+  halves = _in_blocks(
+    lambda images: registration.halved(registration.detail(images)), grey
+  )
   coarse = registration.coarse_distance(halves, *candidates.T)
   sampled, image = _sample(candidates)
   usual = _usual_distance(coarse[sampled], image)
