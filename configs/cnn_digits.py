@@ -2,7 +2,7 @@
 
 python -m datadiet.main --config=configs/cnn_digits.py --workdir=DIR
 
-Cost: 43 s on two CPU cores, 1.41 GB. Result to expect: full data 98.3 %, half
+Cost: 48 s on two CPU cores, 1.41 GB. Result to expect: full data 98.3 %, half
 kept by EL2N 97.9 %, at random 96.4 %.
 """
 

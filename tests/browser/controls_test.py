@@ -66,8 +66,12 @@ def _prepare(page, control, name: str) -> None:
     page.click('#map-view')
   elif name == 'review-download':
     _review(page, 'u', Keys.ESCAPE)
-  elif name in ('review-undo', 'review-before'):
+  elif name == 'review-undo':
     _review(page, 'u')
+  elif name in ('review-before', 'review-after', 'review-next'):
+    # There may be a single suspect, which has nothing before and after it.
+    page.click('#review-gallery')
+    ActionChains(page.driver).send_keys('u').perform()
   elif page.run('return !!arguments[0].closest("#review-dialog")', control):
     _review(page)
 

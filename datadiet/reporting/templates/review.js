@@ -72,7 +72,7 @@ function showProgress() {
   part('undo').disabled = !review.undo.length;
   part('before').disabled = review.at === 0;
   part('after').disabled = review.at === total - 1;
-  part('next').disabled = done === total;
+  part('next').disabled = [-1, review.at].includes(nextUndecided());
 }
 
 function show(at) {
