@@ -60,7 +60,10 @@ SLOW = (
   'importing/import_test.py::test_the_other_stages',
   'importing/torch_test.py::test_a_training',
   'inspection/duplicates_test.py',
+  'inspection/embedding_map_test.py::test_groups_lie_together',
+  'models/batch_norm_test.py::test_it_is_flaxs',
   'models/efficientnet_test.py',
+  'models/layers_test.py',
   'models/models_test.py::test_networks_have_as_many',
   'models/models_test.py::test_what_is_dropped',
   'models/resnet_test.py',
@@ -77,6 +80,7 @@ SLOW = (
   'reporting/audit_test.py::test_suspects_without',
   'reporting/audit_test.py::test_the_confusion_is',
   'reporting/audit_test.py::test_the_page_says',
+  'reporting/changed_test.py::test_the_page',
   'reporting/charts_test.py',
   'reporting/figures_test.py',
   'reporting/grid_test.py',
@@ -113,6 +117,8 @@ SLOW = (
   'training/stream_test.py',
   'training/trainable_test.py',
   'training/trainer_test.py',
+  'training/vector_test.py::test_a_state_is',
+  'training/vector_test.py::test_the_vector',
 )
 
 # Fast, though their folder is slow.
