@@ -11,7 +11,7 @@ dropped.csv and summary.json. Exit codes: 0 done, 1 failed, 2 a wrong flag.
 
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from datadiet.errors import DataDietError, report
 from datadiet.runtime import extras
@@ -25,8 +25,6 @@ except DataDietError as _error:
 
 from datadiet.config import command_line
 from datadiet.reviewing import apply_decisions
-from datadiet.runtime import ending
-from datadiet.workdir import storage
 
 _DECISIONS = flags.DEFINE_string(
   'decisions', None, 'The CSV file of what was decided.'
@@ -47,12 +45,7 @@ def _main(argv: list[str]) -> int:
 
 def main() -> None:
   """Runs the program on the command line and exits."""
-  app.run(
-    ending.guarded(_main, storage.as_store_error),
-    flags_parser=ending.parse_or_exit(
-      lambda argv: command_line.parse_command(argv, __doc__)
-    ),
-  )
+  command_line.run_command(_main, __doc__)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ Exit codes: 0 done, 1 failed, 2 a wrong flag.
 
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from datadiet.errors import ConfigError, DataDietError, report
 from datadiet.runtime import extras
@@ -22,8 +22,6 @@ except DataDietError as _error:
 
 from datadiet.config import command_line
 from datadiet.exporting import EXPORTS, export_selection
-from datadiet.runtime import ending
-from datadiet.workdir import storage
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results are.')
 _SELECTION = flags.DEFINE_string(
@@ -66,12 +64,7 @@ def _main(argv: list[str]) -> int:
 
 def main() -> None:
   """Runs the program on the command line and exits."""
-  app.run(
-    ending.guarded(_main, storage.as_store_error),
-    flags_parser=ending.parse_or_exit(
-      lambda argv: command_line.parse_command(argv, __doc__)
-    ),
-  )
+  command_line.run_command(_main, __doc__)
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ decided. Exit codes: 0 done, 1 failed, 2 a wrong flag.
 import signal
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from datadiet.errors import ConfigError, DataDietError, report
 from datadiet.runtime import extras
@@ -25,7 +25,6 @@ except DataDietError as _error:
 
 from datadiet.config import command_line
 from datadiet.reviewing import serve_review
-from datadiet.runtime import ending
 from datadiet.workdir import storage
 
 _PORT = flags.DEFINE_integer('port', 0, 'The port; 0 for any that is free.')
@@ -50,12 +49,7 @@ def _main(argv: list[str]) -> int:
 
 def main() -> None:
   """Runs the program on the command line and exits."""
-  app.run(
-    ending.guarded(_main, storage.as_store_error),
-    flags_parser=ending.parse_or_exit(
-      lambda argv: command_line.parse_command(argv, __doc__)
-    ),
-  )
+  command_line.run_command(_main, __doc__)
 
 
 if __name__ == '__main__':

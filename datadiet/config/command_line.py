@@ -2,13 +2,15 @@
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from absl import flags
+from absl import app, flags
 
 from datadiet.config import FIELDS
 from datadiet.errors import ConfigError
+from datadiet.runtime import ending
 from datadiet.settings import closest
+from datadiet.workdir import storage
 
 _HELP = re.compile('--?(help|helpfull|helpshort|h)(=true)?')
 _WRONG_VALUE = re.compile(r'^flag --([\w.]+)=(.*?): (.*)$', re.DOTALL)
@@ -60,6 +62,21 @@ def parse_command(argv: Sequence[str], summary: str) -> list[str]:
     raise ConfigError(unknown_flag(error.flagname)) from error
   except flags.IllegalFlagValueError as error:
     raise ConfigError(wrong_value(error, None)) from error
+
+
+def run_command(main: Callable[[list[str]], int], summary: str) -> None:
+  """Runs a command that takes no settings, and exits.
+
+  Args:
+    main: takes what `parse_command` leaves and returns the exit code.
+    summary: of the command, for --help.
+  """
+  app.run(
+    ending.guarded(main, storage.as_store_error),
+    flags_parser=ending.parse_or_exit(
+      lambda argv: parse_command(argv, summary)
+    ),
+  )
 
 
 def only_argument(argv: Sequence[str], name: str) -> str:

@@ -47,7 +47,7 @@ def findings(subset: Subset) -> pd.DataFrame:
     table['suggested_label_name'] = named.mask(suggested.isna())
   inspection = read_inspection(results)
   if inspection is not None:
-    table['flags'] = _joined(inspection.flags(), len(table))
+    table['flags'] = _joined(inspection.flags, len(table))
   return table
 
 

@@ -13,27 +13,15 @@ from absl import logging
 from datadiet.errors import DataDietError, counted
 from datadiet.reporting import analysis
 from datadiet.reporting.audit import Audit
+from datadiet.reporting.faults import fault
 from datadiet.results import Results
 from datadiet.results.inspection import DUPLICATE, Inspection
-from datadiet.workdir.example_lists import read_example_index
+from datadiet.results.reading import trained_on
 
 # A longer list is not read.
 MAX_ACTIONS = 8
 # Kinds of faulty images that get a line of their own, the most frequent ones.
 _MAX_FLAGS = 3
-# Flags of the inspection, as they stand before "images".
-FAULTS = {
-  'outlier': 'unusual',
-  'class_agreement': 'untypical',
-  'dark': 'dark',
-  'bright': 'too bright',
-  'blurry': 'blurred',
-  'low_information': 'nearly empty',
-  'odd_size': 'oddly sized',
-  'odd_aspect_ratio': 'oddly shaped',
-  'grey': 'grey',
-  'border': 'framed',
-}
 # Shortcuts that are named, the best first.
 _MAX_SHORTCUTS = 3
 # A class needs more examples if it has fewer than this part of the usual number
@@ -95,11 +83,8 @@ def find_actions(
 
 def _is_used(results: Results, num_examples: int) -> np.ndarray:
   """Whether `train.subset_path` has an example, bool[N]; all without one."""
-  path = results.config.get('train', {}).get('subset_path')
-  if not path:
-    return np.ones(num_examples, bool)
   try:
-    subset = read_example_index(path, num_examples)
+    subset = trained_on(results.config, num_examples)
   except DataDietError as error:
     logging.warning('Left-out examples are listed among what to do: %s', error)
     return np.ones(num_examples, bool)
@@ -138,7 +123,7 @@ def _copies(inspection: Inspection | None, is_used: np.ndarray) -> list[Action]:
   in_test = pairs['split_b'] == 'test'
   contradict = ~in_test & (pairs['label_a'] != pairs['label_b'])
   leaks = _indices(pairs.loc[in_test, 'index_a'])
-  is_copy = inspection.flags().get(DUPLICATE, np.zeros_like(is_used))
+  is_copy = inspection.flags.get(DUPLICATE, np.zeros_like(is_used))
   copies = np.setdiff1d(np.flatnonzero(is_copy & is_used), leaks)
   exact = pairs.loc[pairs['exact'] == 1, ['index_a', 'index_b']]
   word = 'exact cop' if np.isin(copies, _indices(exact)).all() else 'cop'
@@ -266,10 +251,10 @@ def _faulty(inspection: Inspection | None, is_used: np.ndarray) -> list[Action]:
   """Images with flags: the most frequent flags apart, the others together."""
   if inspection is None:
     return []
-  found = {k: v & is_used for k, v in inspection.flags().items()}
+  found = {k: v & is_used for k, v in inspection.flags.items()}
   flags = {k: v for k, v in found.items() if v.any() and k != DUPLICATE}
   names = sorted(flags, key=lambda name: -flags[name].sum())
-  words = [FAULTS.get(name, name.replace('_', ' ')) for name in names]
+  words = [fault(name).adjective for name in names]
   actions = []
   for name, word in zip(names[:_MAX_FLAGS], words, strict=False):
     chosen = np.flatnonzero(flags[name])

@@ -9,26 +9,14 @@ import pandas as pd
 from PIL import Image
 
 from datadiet.data.dataset import Dataset
+from datadiet.reporting.faults import fault
 from datadiet.reporting.figures import encode_png, to_rgb
 from datadiet.reporting.material import Material, Values
+from datadiet.results.inspection import DUPLICATE
 
 _MAX_PAIRS, _MAX_GROUPS = 48, 12
 # Images of a group that are shown.
 _PER_GROUP = 6
-
-# What a flag says of an image.
-FLAG_TEXTS = {
-  'duplicate': 'a copy of another, which is kept',
-  'outlier': 'unlike all other images',
-  'dark': 'nearly black',
-  'bright': 'nearly white',
-  'blurry': 'without a sharp edge',
-  'low_information': 'nearly of one tone',
-  'grey': 'grey, where others are coloured',
-  'border': 'framed by one colour',
-  'odd_aspect_ratio': 'a file three times as long as wide, or more',
-  'odd_size': 'a file four times as large or small as usual, or more',
-}
 
 
 def duplicates_context(material: Material) -> Values:
@@ -95,13 +83,13 @@ def images_context(material: Material) -> Values:
   inspection = material.inspection
   if inspection is None:
     return {'flags': []}
-  flags = inspection.flags()
+  flags = inspection.flags
   groups = inspection.bad_groups
   return {
     'flags': [
-      (name, FLAG_TEXTS.get(name, ''), int(one.sum()))
+      (name, fault(name).text, int(one.sum()))
       for name, one in flags.items()
-      if name != 'duplicate'
+      if name != DUPLICATE
     ],
     'groups': [_group(row) for row in groups.head(_MAX_GROUPS).itertuples()],
     'num_groups': len(groups),

@@ -79,7 +79,7 @@ def _flags(
   inspection: Inspection | None,
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
   """Names and numbers of flags, and for each example a bit of each."""
-  flags = {} if inspection is None else inspection.flags()
+  flags = {} if inspection is None else inspection.flags
   if not flags:
     return [], {}
   bits = [one.astype(np.int32) << n for n, one in enumerate(flags.values())]

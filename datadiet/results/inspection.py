@@ -1,6 +1,7 @@
 """Reads what the inspection found."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class Inspection:
   bad_groups: pd.DataFrame
   shortcuts: pd.DataFrame
 
+  @functools.cached_property
   def flags(self) -> dict[str, np.ndarray]:
     """Name of a flag -> bool[N]; those that no example has are left out."""
     listed = self.examples['flags'].str.split(';')

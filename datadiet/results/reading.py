@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from etils import epath
 
 from datadiet.errors import DataDietError
 from datadiet.workdir import artifacts, storage
+from datadiet.workdir.example_lists import read_example_index
 from datadiet.workdir.tables import is_history_column
 
 # Sources of any data: these names say how it is stored, not what it is.
@@ -30,6 +32,22 @@ def own_name(
   if settings.get('name') in _NAMED_BY_FOLDER and name:
     return name.removesuffix('.npz')
   return description.get('name')
+
+
+def trained_on(config: Mapping[str, Any], num_examples: int) -> np.ndarray:
+  """The examples that networks of a workdir may have seen, int64, ascending.
+
+  Args:
+    config: the content of config.json.
+    num_examples: N; all of them without `train.subset_path`.
+
+  Raises:
+    DataDietError: if that file is missing, damaged or of other data.
+  """
+  path = config.get('train', {}).get('subset_path')
+  if not path:
+    return np.arange(num_examples)
+  return np.sort(read_example_index(path, num_examples))
 
 
 def read_json(path: epath.Path) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from etils import epath
 
 from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.results import Results, load_results
+from datadiet.results.reading import trained_on
 from datadiet.reviewing import decisions as decisions_lib
 from datadiet.reviewing.decisions import DROP, RELABEL, Decisions, Reviewed
 from datadiet.workdir import artifacts, storage, tables
 from datadiet.workdir.atomic import atomic_folder
-from datadiet.workdir.example_lists import read_example_index
 
 _LABELS_COLUMNS = ('id', 'label', 'label_name')
 _DROPPED_COLUMNS = ('example_index', *_LABELS_COLUMNS)
@@ -59,7 +59,7 @@ def apply_decisions(
   for index, decision in decided.items():
     if decision.kind == RELABEL:
       labels[index] = decision.label
-  before = _trained_on(results, len(labels))
+  before = trained_on(results.config, len(labels))
   dropped = np.array([i for i, d in decided.items() if d.kind == DROP], int)
   kept = np.setdiff1d(before, dropped)
   if not len(kept):
@@ -107,14 +107,6 @@ def _absolute(path: str | os.PathLike) -> str:
 def _is_noise_planted(results: Results) -> bool:
   noise = results.config.get('dataset', {}).get('label_noise', {})
   return noise.get('fraction', 0) > 0
-
-
-def _trained_on(results: Results, num_examples: int) -> np.ndarray:
-  """The examples that the networks of a workdir may have seen, ascending."""
-  path = results.config.get('train', {}).get('subset_path')
-  if not path:
-    return np.arange(num_examples)
-  return np.sort(read_example_index(path, num_examples))
 
 
 def _counts(decided: Decisions, reviewed: Reviewed) -> dict[str, Any]:

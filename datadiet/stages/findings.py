@@ -14,6 +14,7 @@ from datadiet.inspection import duplicates, groups, outliers, quality
 from datadiet.inspection import shortcuts as shortcuts_lib
 from datadiet.inspection.pixels import PixelFacts, read_facts, squeezed
 from datadiet.stages.context import Context
+from datadiet.stages.label_evidence import all_runs_have, scored_step
 from datadiet.workdir import artifacts, storage, tables
 
 # Pixels a side of the grey copies by which splits are told apart.
@@ -246,13 +247,12 @@ def _is_right(context: Context) -> np.ndarray | None:
 
   By networks that did not train on the example where there are such.
   """
-  step, labels = context.config.score.steps[-1], context.dataset.train.labels
+  step, labels = scored_step(context), context.dataset.train.labels
   path = context.workdir.scores(None, step) / 'pred_probs.npy'
   if path.exists():
     probs = artifacts.read_npy(path, context.num_examples)
     return probs.argmax(1) == labels
-  folders = [context.workdir.scores(run, step) for run in context.runs]
-  if not all((folder / 'prediction.npy').exists() for folder in folders):
+  if not all_runs_have(context, 'prediction'):
     return None
   right = [
     context.run_array(run, step, 'prediction') == labels for run in context.runs

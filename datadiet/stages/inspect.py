@@ -9,11 +9,10 @@ from absl import logging
 
 import datadiet
 from datadiet.data import Split
-from datadiet.errors import Preempted
 from datadiet.inspection.embedding_map import embedding_map
 from datadiet.inspection.neighbours import cosine_neighbours
 from datadiet.models.settings import make_network
-from datadiet.runtime import processes, stopping
+from datadiet.runtime import processes
 from datadiet.runtime.mesh import flat_mesh
 from datadiet.runtime.progress import progress
 from datadiet.scoring import aggregate
@@ -22,10 +21,10 @@ from datadiet.scoring.features import HOW, sows_features
 from datadiet.scoring.passes import FEATURES
 from datadiet.stages import findings, train
 from datadiet.stages.context import Context
+from datadiet.stages.label_evidence import scored_step
 from datadiet.stages.network_scores import make_engine
 from datadiet.stages.test_predictions import predict_test
 from datadiet.workdir import artifacts, checkpoints, storage, tables
-from datadiet.workdir.atomic import MANIFEST
 
 # The run whose network gives the features.
 _RUN = 0
@@ -57,11 +56,6 @@ class Embeddings:
   test: np.ndarray | None = None
 
 
-def _step(context: Context) -> int:
-  """The step of the network: the last one that is scored."""
-  return context.config.score.steps[-1]
-
-
 def _expected(context: Context) -> dict[str, Any]:
   """What the manifest must say for the inspection to be the one wanted."""
   subset = context.subset
@@ -69,7 +63,7 @@ def _expected(context: Context) -> dict[str, Any]:
     'version': datadiet.__version__,
     'labels_fingerprint': context.dataset.labels_fingerprint,
     'subset': None if subset is None else artifacts.checksum(subset),
-    'step': _step(context),
+    'step': scored_step(context),
     'map': context.config.inspect.map,
     'num_runs': context.config.train.num_runs,
     'own_embeddings': [
@@ -102,7 +96,7 @@ def run(context: Context) -> None:
   test_predictions = predict_test(context)
   if processes.is_lead():
     # What was there is no longer whole from here on.
-    storage.remove(context.workdir.inspection / MANIFEST)
+    storage.remove(context.workdir.inspection / artifacts.MANIFEST)
     if test_predictions is not None:
       path = context.workdir.inspection / tables.TEST_PREDICTIONS
       artifacts.write_npy(path, test_predictions)
@@ -120,7 +114,7 @@ def _embeddings(context: Context) -> Embeddings:
   own_train, own_test = context.own_embeddings
   if own_train is not None:
     return Embeddings('config.inspect.embeddings_path', own_train, own_test)
-  config, dataset, step = context.config, context.dataset, _step(context)
+  config, dataset, step = context.config, context.dataset, scored_step(context)
   source = f'features of run {_RUN} at step {step}'
   stored = context.workdir.scores(_RUN, step) / f'{FEATURES}.npy'
   has_stored = processes.broadcast_from_lead(stored.exists)
@@ -158,8 +152,7 @@ def _features(context: Context, variables: Any, split: Split) -> np.ndarray:
 
     def on_chunk(partial: Partial) -> None:
       shown.advance(partial.num_done - shown.done)
-      if processes.any_process(stopping.stop_requested()):
-        raise Preempted
+      processes.stop_if_any_is_asked_to()
 
     features = engine.score(variables, on_chunk=on_chunk)[FEATURES]
   features = features.reshape(len(features), -1).astype(np.float32)

@@ -82,13 +82,13 @@ def read_predictions(context: Context) -> Predictions:
     path = context.workdir.scores(None, step) / 'pred_probs.npy'
     probs = artifacts.read_npy(path, num_examples)
     return Predictions(OUT_OF_SAMPLE, probs, audit.most_probable(probs))
-  if _all_runs_have(context, 'pred_probs'):
+  if all_runs_have(context, 'pred_probs'):
     total: Any = 0.0  # Then an array of the predictions' own type.
     for run_number in context.runs:
       total += context.run_array(run_number, step, 'pred_probs')
     probs = total / len(context.runs)
     return Predictions(IN_SAMPLE, probs, audit.most_probable(probs))
-  if _all_runs_have(context, 'prediction'):
+  if all_runs_have(context, 'prediction'):
     votes = np.stack(
       [
         context.run_array(run_number, step, 'prediction')
@@ -99,7 +99,8 @@ def read_predictions(context: Context) -> Predictions:
   return Predictions()
 
 
-def _all_runs_have(context: Context, name: str) -> bool:
+def all_runs_have(context: Context, name: str) -> bool:
+  """Whether the score stage stored an array for every run."""
   folders = [
     context.workdir.scores(r, scored_step(context)) for r in context.runs
   ]
@@ -131,7 +132,7 @@ def find_evidence(
     and out_of_sample is not None
     and inside is not None
     and name in audit.OF_ONE_NETWORK
-    and _all_runs_have(context, 'pred_probs')
+    and all_runs_have(context, 'pred_probs')
   ):
     probs = _probs_in_sample(context, inside, out_of_sample)
     evidence['in-sample predictions'] = audit.odds_against_labels(

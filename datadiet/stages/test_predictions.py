@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from datadiet.errors import Preempted
-from datadiet.runtime import processes, stopping
+from datadiet.runtime import processes
 from datadiet.runtime.mesh import flat_mesh
 from datadiet.runtime.progress import progress
 from datadiet.scoring.engine import Partial
@@ -47,8 +46,7 @@ def predict_test(context: Context) -> np.ndarray | None:
 
       def on_chunk(partial: Partial, start: int = start) -> None:
         shown.advance(start + partial.num_done - shown.done)
-        if processes.any_process(stopping.stop_requested()):
-          raise Preempted
+        processes.stop_if_any_is_asked_to()
 
       variables = checkpoints.load_variables(folder, config.num_steps)
       scores = engine.score(variables, on_chunk=on_chunk)

@@ -6,6 +6,7 @@ import pytest
 
 from datadiet.reporting import actions
 from datadiet.reporting.audit import Audit
+from datadiet.reporting.faults import FAULTS
 from datadiet.results import load_results
 from datadiet.results.inspection import Inspection
 from datadiet.workdir import artifacts
@@ -41,7 +42,7 @@ def _inspection(pairs=(), dropped=(), flags=None, groups=(), **manifest):
   rows = [(flags or {}).get(i, '') for i in range(120)]
   return Inspection(
     manifest={
-      'flags': dict.fromkeys(actions.FAULTS, 0),
+      'flags': dict.fromkeys(FAULTS, 0),
       'bad_groups': None,
       'shortcuts': [],
       'drift': {'found': False},

@@ -119,7 +119,7 @@ def _flat_labels(
     file = _beside(above, name)
     if file is None:
       continue
-    stems = [path.rpartition('/')[2].partition('.')[0] for path in paths]
+    stems = [_stem(path) for path in paths]
     try:
       synset_of = read(file, stems, sorted(synsets))
     except (ValueError, IndexError, KeyError) as error:
@@ -137,6 +137,11 @@ def _flat_labels(
     f'{root}/val has no class folders, and {above} no file that says which '
     f'class each image is of; allowed: {", ".join(_LABEL_FILES)}'
   )
+
+
+def _stem(path: str) -> str:
+  """A file's name without folders and ending."""
+  return path.rpartition('/')[2].partition('.')[0]
 
 
 def _beside(above: epath.Path, name: str) -> epath.Path | None:
@@ -176,10 +181,7 @@ def _from_caffe(file: epath.Path, stems: list[str], synsets: list[str]):
   """'ILSVRC2012_val_00000001.JPEG 65', by the place of the synset."""
   del stems
   rows = [line.rsplit(maxsplit=1) for line in _lines(file)]
-  return {
-    name.rpartition('/')[2].partition('.')[0]: synsets[_number(label)]
-    for name, label in rows
-  }
+  return {_stem(name): synsets[_number(label)] for name, label in rows}
 
 
 def _number(text: str) -> int:
