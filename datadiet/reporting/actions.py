@@ -54,7 +54,10 @@ class Action:
 
 
 def find_actions(
-  results: Results, audit: Audit | None, inspection: Inspection | None
+  results: Results,
+  audit: Audit | None,
+  inspection: Inspection | None,
+  subset: np.ndarray | None = None,
 ) -> list[Action]:
   """What to do, the most urgent first; at most `MAX_ACTIONS`.
 
@@ -64,9 +67,10 @@ def find_actions(
     results: of the workdir.
     audit: of its labels, if there is one.
     inspection: of its images, if there was one.
+    subset: the examples of `train.subset_path`, if they were read before.
   """
   num_examples = results.num_examples or len(results.scores)
-  is_used = _is_used(results, num_examples)
+  is_used = _is_used(results, num_examples, subset)
   actions = [
     *_copies(inspection, is_used),
     *_wrong_labels(audit, is_used),
@@ -81,10 +85,13 @@ def find_actions(
   return found[:MAX_ACTIONS]
 
 
-def _is_used(results: Results, num_examples: int) -> np.ndarray:
+def _is_used(
+  results: Results, num_examples: int, subset: np.ndarray | None
+) -> np.ndarray:
   """Whether `train.subset_path` has an example, bool[N]; all without one."""
   try:
-    subset = trained_on(results.config, num_examples)
+    if subset is None:
+      subset = trained_on(results.config, num_examples)
   except DataDietError as error:
     logging.warning('Left-out examples are listed among what to do: %s', error)
     return np.ones(num_examples, bool)

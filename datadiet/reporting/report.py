@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from datadiet.data.dataset import Dataset
@@ -30,7 +31,9 @@ _GRID_IMAGES = 10
 
 
 def write_report(
-  workdir: artifacts.Workdir, dataset: Dataset | None
+  workdir: artifacts.Workdir,
+  dataset: Dataset | None,
+  subset: np.ndarray | None = None,
 ) -> dict[str, Any]:
   """Writes the report of a workdir, finished or not.
 
@@ -38,6 +41,7 @@ def write_report(
     workdir: has the artifacts; report/ is written there.
     dataset: gives the images; without it the galleries are left out and the
       page says so.
+    subset: the examples of `train.subset_path`, if they were read before.
 
   Returns:
     The summary, as from `build_summary` and in report/summary.json, with
@@ -73,7 +77,7 @@ def write_report(
   summary['advice'] = advice(results, summary)
   write_figures(results, summary, dataset)
   audit, inspection = read_audit(results), read_inspection(results)
-  todo = actions.find_actions(results, audit, inspection)
+  todo = actions.find_actions(results, audit, inspection, subset)
   action_files.write_actions(results, todo, audit, dataset)
   summary['actions'] = action_files.as_rows(todo)
   summary['nothing_to_do'] = (

@@ -65,7 +65,9 @@ def run(context: Context) -> None:
     summary = artifacts.read_json(context.workdir.report / 'summary.json')
   else:
     made_from = _made_from(context)
-    summary = _reporting().write_report(context.workdir, context.dataset)
+    summary = _reporting().write_report(
+      context.workdir, context.dataset, context.subset
+    )
     artifacts.write_manifest(
       context.workdir.report,
       {

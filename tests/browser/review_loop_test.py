@@ -64,7 +64,8 @@ def _decide(page, truth, number: int) -> int:
     key = 'k' if is_right else str(truth[index])
     ActionChains(page.driver).send_keys(key).perform()
     decided += 1
-    if page.find('#review-next').get_property('disabled'):
+    bar = page.find('#review-bar')
+    if bar.get_property('value') == bar.get_property('max'):
       break
   ActionChains(page.driver).send_keys(Keys.ESCAPE).perform()
   return decided
