@@ -44,8 +44,9 @@ def _decoding(num_images: int, size: int) -> dict[str, tuple[float, float]]:
     folder = Path(scratch)
     paths = _write_images(folder / 'images', num_images, size)
 
+    images = np.empty((num_images, size, size, 3), np.uint8)
     wall, processor = time.monotonic(), time.process_time()
-    decode_worker.decode_chunk(paths, size, size, 0)
+    decode_worker.decode_chunk(images, paths, 0)
     wall = time.monotonic() - wall
     processor = time.process_time() - processor
     rates['one process'] = num_images / wall, num_images / processor

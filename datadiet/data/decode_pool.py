@@ -1,13 +1,18 @@
 """Worker processes that decode images in parallel."""
 
+import math
+import mmap
 import os
 import pickle
 import queue
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
+
+import numpy as np
 
 from datadiet.data import decode_worker
 from datadiet.errors import DataDietError
@@ -15,58 +20,107 @@ from datadiet.errors import DataDietError
 
 @contextmanager
 def decoders(num_workers: int) -> Iterator[Callable]:
-  """A thread-safe `decode_chunk` that spreads calls over worker processes."""
-  if num_workers == 1:
-    yield decode_worker.decode_chunk
-    return
-  # Threads of linear algebra libraries would only take memory there.
-  environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
-  workers: list[subprocess.Popen[bytes]] = []
-  free: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+  """A thread-safe `decode_chunk` that spreads calls over worker processes.
 
-  def decode_chunk(*request: Any) -> Any:
+  It takes the images' height and width, and what `decode_worker.decode_chunk`
+  takes after `images`; it returns the images, and what that returns.
+  """
+  if num_workers == 1:
+    yield _decode_chunk
+    return
+  workers: list[_Worker] = []
+  free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+
+  def decode_chunk(*request: Any) -> tuple:
     worker = free.get()
-    stdin, stdout = _pipes(worker)
     try:
-      pickle.dump(request, stdin, pickle.HIGHEST_PROTOCOL)
-      stdin.flush()
-      return pickle.load(stdout)
-    except (OSError, EOFError, pickle.UnpicklingError) as error:
-      raise DataDietError(
-        'a process that decodes images ended unexpectedly (exit code '
-        f'{worker.poll()}); the machine may be out of memory'
-      ) from error
+      return worker.decode_chunk(*request)
     finally:
       free.put(worker)
 
   try:
     for _ in range(num_workers):
-      # -P: this folder must not hide modules of the standard library.
-      worker = subprocess.Popen(
-        [sys.executable, '-P', decode_worker.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-      )
-      workers.append(worker)
-      free.put(worker)
+      workers.append(_Worker())
+      free.put(workers[-1])
     yield decode_chunk
   finally:
     for worker in workers:
       worker.kill()
     for worker in workers:
-      worker.wait()
-      stdin, stdout = _pipes(worker)
-      stdout.close()
-      # Data still buffered for a dead worker is dropped.
-      with suppress(BrokenPipeError):
-        stdin.close()
+      worker.close()
 
 
-def _pipes(worker: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-  """What a worker reads requests from, and what it writes its replies to."""
-  assert worker.stdin is not None and worker.stdout is not None
-  return worker.stdin, worker.stdout
+def _decode_chunk(
+  height: int, width: int, contents: list, *options: Any
+) -> tuple:
+  images = np.empty((len(contents), height, width, 3), np.uint8)
+  return images, *decode_worker.decode_chunk(images, contents, *options)
+
+
+class _Worker:
+  """A process that decodes, and a file by which it hands over the pixels.
+
+  Through a pipe they would be copied four times.
+  """
+
+  def __init__(self) -> None:
+    # In memory where the system has such files.
+    self._shared: IO[bytes] = (
+      os.fdopen(os.memfd_create('pixels'), 'r+b')
+      if hasattr(os, 'memfd_create')
+      else tempfile.TemporaryFile()
+    )
+    self._pixels = np.empty(0, np.uint8)
+    number = self._shared.fileno()
+    # -P: this folder must not hide modules of the standard library.
+    self._process = subprocess.Popen(
+      [sys.executable, '-P', decode_worker.__file__, str(number)],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      # Threads of linear algebra libraries would only take memory there.
+      env={**os.environ, 'OPENBLAS_NUM_THREADS': '1'},
+      pass_fds=(number,),
+    )
+
+  def decode_chunk(
+    self, height: int, width: int, contents: list, *options: Any
+  ) -> tuple:
+    """As `_decode_chunk`, for one thread at a time."""
+    shape = (len(contents), height, width, 3)
+    num_bytes = math.prod(shape)
+    stdin, stdout = self._process.stdin, self._process.stdout
+    assert stdin is not None and stdout is not None
+    try:
+      if len(self._pixels) < num_bytes:
+        self._shared.truncate(num_bytes)
+        memory = mmap.mmap(self._shared.fileno(), num_bytes)
+        self._pixels = np.frombuffer(memory, np.uint8)
+      request = (shape, contents, *options)
+      pickle.dump(request, stdin, pickle.HIGHEST_PROTOCOL)
+      stdin.flush()
+      errors, all_notes = pickle.load(stdout)
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
+      raise DataDietError(
+        'a process that decodes images ended unexpectedly (exit code '
+        f'{self._process.poll()}); the machine may be out of memory'
+      ) from error
+    images = self._pixels[:num_bytes].reshape(shape)
+    return images.copy(), errors, all_notes
+
+  def kill(self) -> None:
+    """Ends the process, without waiting for it."""
+    self._process.kill()
+
+  def close(self) -> None:
+    """Waits for the end of the process and closes its files."""
+    self._process.wait()
+    assert self._process.stdin is not None
+    assert self._process.stdout is not None
+    self._process.stdout.close()
+    # Data still buffered for a dead worker is dropped.
+    with suppress(BrokenPipeError):
+      self._process.stdin.close()
+    self._shared.close()
 
 
 def num_cores() -> int:

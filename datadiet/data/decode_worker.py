@@ -7,6 +7,8 @@ callers whose main module cannot be imported again.
 
 import errno
 import io
+import math
+import mmap
 import os
 import pickle
 import signal
@@ -175,7 +177,7 @@ def _to_rgb(image: Image.Image, background: str) -> tuple[Image.Image, Notes]:
     kind = 'integer' if image.mode == 'I' else 'floating-point'
     raise ValueError(f'it has 32-bit {kind} pixels; allowed: up to 16 bits')
   if not image.has_transparency_data:
-    return image.convert('RGB'), Notes()
+    return image if image.mode == 'RGB' else image.convert('RGB'), Notes()
   with_alpha = image.convert('RGBA')
   alpha = with_alpha.getchannel('A')
   if alpha.getextrema()[0] == 255:
@@ -208,11 +210,10 @@ def shift_for(maximum: int) -> int:
 
 
 def _resize(image: Image.Image, image_size: int, mode: str) -> Image.Image:
-  square = (image_size, image_size)
-  if image.size == square:
+  if image.size == (image_size, image_size):
     return image
   if mode == 'squash':
-    return image.resize(square, Image.Resampling.BILINEAR)
+    return image.resize((image_size, image_size), Image.Resampling.BILINEAR)
   if mode == 'shorter_side':
     shorter = min(image.size)
     size = tuple(image_size * side // shorter for side in image.size)
@@ -247,38 +248,34 @@ def resize(
   resized = np.zeros((len(images), *shape), np.uint8)
   for position, pixels in enumerate(images):
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-    resized[position] = np.asarray(_resize(image, image_size, mode)).reshape(
-      shape
-    )
+    pixels = np.asarray(_resize(image, image_size, mode))
+    resized[position] = pixels.reshape(shape)
   return resized
 
 
 def decode_chunk(
+  images: np.ndarray,
   contents: list[str | bytes],
-  height: int,
-  width: int,
   image_size: int,
   background: str = 'white',
   mode: str = 'squash',
-) -> tuple[np.ndarray, list[tuple[int, str, str]], list[tuple[int, tuple]]]:
+) -> tuple[list[tuple[int, str, str]], list[tuple[int, tuple]]]:
   """Decodes images that must all have one size.
 
   Args:
+    images: uint8[num, height, width, 3], is filled.
     contents: a path or the bytes of a file each.
-    height: of the decoded images.
-    width: likewise.
     image_size: height and width to resize to; 0 to leave the size.
     background: see `decode`.
     mode: see `decode`.
 
   Returns:
-    uint8[num, height, width, 3]; what went wrong: position, UNREADABLE,
-    NOT_READ or OTHER_SIZE, and a reason, the image being black then; and the
-    fields of `Notes` of positions of which there is something to say.
+    What went wrong: position, UNREADABLE, NOT_READ or OTHER_SIZE, and a reason,
+    the image being black; and positions' `Notes` of which there is any to make.
   """
-  images = np.zeros((len(contents), height, width, 3), np.uint8)
   errors, all_notes = [], []
   for position, content in enumerate(contents):
+    images[position] = 0
     try:
       image, notes = decode(content, image_size, background, mode)
     # Broken files make Pillow raise OSError, SyntaxError, ValueError, struct's
@@ -286,15 +283,15 @@ def decode_chunk(
     except Exception as error:
       errors.append((position, kind(error), reason(error)))
       continue
+    height, width, _ = image.shape
     if image.shape != images.shape[1:]:
-      found = f'{image.shape[1]}x{image.shape[0]}'
-      errors.append((position, OTHER_SIZE, found))
+      errors.append((position, OTHER_SIZE, f'{width}x{height}'))
       continue
     images[position] = image
     if notes != Notes():
       # As tuples: the process that reads them has another class `Notes`.
       all_notes.append((position, tuple(notes)))
-  return images, errors, all_notes
+  return errors, all_notes
 
 
 def kind(error: Exception) -> str:
@@ -320,8 +317,12 @@ def reason(error: Exception) -> str:
   return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def serve() -> None:
-  """Answers requests on stdin, each the arguments of `decode_chunk`."""
+def serve(shared: int) -> None:
+  """Answers requests on stdin: the images' shape, and for `decode_chunk`.
+
+  Args:
+    shared: the number of a file, large enough, that starts with the images.
+  """
   # The parent handles stops; when it ends, stdin closes.
   for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)
@@ -329,14 +330,21 @@ def serve() -> None:
   replies = os.fdopen(os.dup(1), 'wb')
   # Output printed by libraries must not mix with the replies.
   os.dup2(2, 1)
+  pixels = np.empty(0, np.uint8)
   while True:
     try:
-      request = pickle.load(requests)
+      shape, *request = pickle.load(requests)
     except EOFError:
       return
-    pickle.dump(decode_chunk(*request), replies, pickle.HIGHEST_PROTOCOL)
+    # Mapped anew only when it grows: first touches of pages are slow.
+    if len(pixels) < math.prod(shape):
+      pixels = np.frombuffer(mmap.mmap(shared, 0), np.uint8)
+    images = pixels[: math.prod(shape)].reshape(shape)
+    pickle.dump(
+      decode_chunk(images, *request), replies, pickle.HIGHEST_PROTOCOL
+    )
     replies.flush()
 
 
 if __name__ == '__main__':
-  serve()
+  serve(int(sys.argv[1]))

@@ -236,7 +236,7 @@ class _Decoder:
       try:
         for chunk in _chunks(encoded, num_images):
           contents = [image.content for image in chunk]
-          request = (contents, height, width, *self._options)
+          request = (height, width, contents, *self._options)
           waiting.append((chunk, threads.submit(decode_chunk, *request)))
           # No more in flight than keeps the workers busy, to bound memory.
           if len(waiting) > 2 * num_workers:

@@ -144,7 +144,7 @@ def decoded(images: PackedImages, position: np.ndarray) -> np.ndarray:
   def work(number: int) -> None:
     chunk = chunks[number]
     contents = _reader(images.path).read(chunk.tolist())
-    pixels, errors, _ = decode(contents, *images.shape[1:3], *images.options)
+    pixels, errors, _ = decode(*images.shape[1:3], contents, *images.options)
     for row, _, reason in errors:
       raise DataDietError(
         f'{images.path}: image {chunk[row]} cannot be decoded any more '
