@@ -26,7 +26,15 @@ from datadiet.runtime.memory import host_memory
 from datadiet.settings import closest
 from datadiet.workdir import storage
 
-__all__ = ['DATASETS', 'TFDS', 'Dataset', 'Source', 'Split', 'load_dataset']
+__all__ = [
+  'DATASETS',
+  'TFDS',
+  'TFDS_PHOTOGRAPHS',
+  'Dataset',
+  'Source',
+  'Split',
+  'load_dataset',
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +49,8 @@ class Source:
       `name` and `data_dir`. Others are refused with this source, and the
       decoded cache knows what it holds by these.
     encoded: whether it has files of encoded images, which can be streamed.
+    num_images: (`config.dataset`, what `files` gives) -> the number of these;
+      None where each file holds one.
     is_tree: whether it takes all that lies in `data_dir` for data, so that no
       workdir may lie there.
   """
@@ -49,6 +59,7 @@ class Source:
   files: Callable[[DatasetSettings], epath.Path] | None = None
   settings: tuple[str, ...] = ()
   encoded: bool = False
+  num_images: Callable[[DatasetSettings, epath.Path], int] | None = None
   is_tree: bool = False
 
 
@@ -59,8 +70,19 @@ def _folder_files(settings: DatasetSettings) -> epath.Path:
 _SPLITS = ('train_splits', 'test_split', 'test_fraction')
 _PICTURES = ('image_size', 'resize', 'background', 'skip_unreadable')
 _TFDS_SETTINGS = ('label_key', 'id_key', *_SPLITS, 'image_size', 'background')
-# Any other name is looked for in TensorFlow Datasets.
+# Any other name is looked for in TensorFlow Datasets. TensorFlow decodes and
+# resizes JPEGs to other bits than `decoding`, so what it decodes cannot be
+# streamed.
 TFDS = Source(tfds.load_tfds, tfds.ensure_prepared, _TFDS_SETTINGS)
+# Before, TensorFlow decoded these too: the further settings are in the key of
+# the cache, so that pixels of then are not taken for those of now.
+TFDS_PHOTOGRAPHS = Source(
+  tfds.load_photographs,
+  tfds.ensure_prepared,
+  ('label_key', 'id_key', *_SPLITS, *_PICTURES),
+  encoded=True,
+  num_images=tfds.num_images,
+)
 _CIFAR = Source(cifar.load_cifar, cifar.cifar_files, _TFDS_SETTINGS)
 DATASETS: dict[str, Source] = {
   'digits': Source(load_digits),
@@ -128,7 +150,10 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
     DataDietError: if it is unknown, missing or damaged, or if the settings'
       labels do not fit it.
   """
-  source = DATASETS.get(settings.name, TFDS)
+  source = DATASETS.get(settings.name)
+  if source is None:
+    differ = _found(tfds.has_photographs, settings)
+    source = TFDS_PHOTOGRAPHS if differ else TFDS
   _check_settings(source, settings)
   if source.files is None:
     dataset = source.load(_Declared(source, settings))
@@ -140,7 +165,7 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
     files = _found(source.files, settings)
     found = identity.source_identity(files)
     what = {**options, 'files': found}
-    is_stream = _is_stream(source, settings, found[0])
+    is_stream = _is_stream(source, settings, files, found[0])
     if is_stream:
       what['placement'] = STREAM
     place = (settings.name, what)
@@ -180,10 +205,14 @@ def _check_settings(source: Source, settings: DatasetSettings) -> None:
   """Refuses settings that the source would silently ignore."""
   if settings.placement == STREAM and not source.encoded:
     known = ', '.join(name for name, one in DATASETS.items() if one.encoded)
+    why = 'are no files of their own'
+    if source is TFDS:
+      why = 'have one size, and are decoded by TensorFlow to its own pixels'
     raise ConfigError(
       f'config.dataset.placement: {STREAM!r} is not allowed with '
-      f'{settings.name}, whose images are no files of their own; allowed: '
-      f'{", ".join(PLACEMENTS[:-1])}, or a data set of {known}'
+      f'{settings.name}, whose images {why}; allowed: '
+      f'{", ".join(PLACEMENTS[:-1])}, or a data set of {known}, or one of '
+      'TensorFlow Datasets with images of several sizes'
     )
   used = {*_ALWAYS, *source.settings}
   if source.files is not None:
@@ -198,11 +227,11 @@ def _check_settings(source: Source, settings: DatasetSettings) -> None:
 
 
 def _found(
-  files: Callable[[DatasetSettings], epath.Path], settings: DatasetSettings
-) -> epath.Path:
-  """The source's files; an unknown name gets the known ones in its error."""
+  look: Callable[[DatasetSettings], Any], settings: DatasetSettings
+) -> Any:
+  """What is there; an unknown name gets the known ones in its error."""
   try:
-    return files(settings)
+    return look(settings)
   except DataDietError as error:
     if settings.name in DATASETS:
       raise
@@ -214,20 +243,21 @@ def _found(
 
 
 def _is_stream(
-  source: Source, settings: DatasetSettings, num_files: int
+  source: Source, settings: DatasetSettings, files: epath.Path, num_files: int
 ) -> bool:
   """Whether images stay encoded: as asked for, or if they would fill memory."""
   if settings.placement == STREAM:
     return True
   if settings.placement != 'auto' or not source.encoded:
     return False
-  num_bytes, memory = num_files * settings.image_size**2 * 3, host_memory()
+  num = source.num_images(settings, files) if source.num_images else num_files
+  num_bytes, memory = num * settings.image_size**2 * 3, host_memory()
   if num_bytes <= memory:
     return False
   logging.info(
     'Images stay encoded and are decoded when they are needed: %d files of '
     '%dx%d pixels are %.0f GB, and this host has %.0f GB of memory',
-    num_files,
+    num,
     settings.image_size,
     settings.image_size,
     num_bytes / 1e9,

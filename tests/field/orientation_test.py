@@ -72,9 +72,9 @@ WAYS = {
 }
 
 
-def _content(way, orientation):
+def _content(way, orientation, pixels=PIXELS):
   form, options = WAYS[way](orientation)
-  return formats.encode(Image.fromarray(PIXELS), form, **options)
+  return formats.encode(Image.fromarray(pixels), form, **options)
 
 
 @pytest.mark.parametrize('orientation', list(MEANT))
@@ -138,24 +138,28 @@ def test_damaged_blocks_are_counted(tmp_path, caplog, monkeypatch):
   assert '4 images have a damaged EXIF block: taken as they lie' in caplog.text
 
 
-def _tfds(folder, contents, **settings):
+def _tfds(folder, contents, size):
   labels = np.arange(len(contents)) % 3
   tfds_test.write_set(
     folder / 'tiny/1.0.0',
     {'train': (contents, labels), 'test': (contents, labels)},
-    size=settings.pop('size', None),
+    size=size,
   )
-  return load_dataset(formats.settings('tiny', folder, **settings))
+  return load_dataset(formats.settings('tiny', folder))
 
 
-def test_orientation_is_followed_in_sets_of_tensorflow(tmp_path):
+@pytest.mark.parametrize('size', [6, None])
+def test_orientation_is_followed_in_sets_of_tensorflow(tmp_path, size):
+  """Decoded by TensorFlow, and as photographs of differing sizes."""
   ways = ('JPEG EXIF', 'JPEG XMP', 'PNG eXIf', 'PNG raw profile', 'PNG XMP')
-  contents = [_content(way, n) for way in ways for n in (1, 6, 3, 7)]
+  square = PIXELS[:, :6]
+  contents = [_content(way, n, square) for way in ways for n in (1, 6, 3, 7)]
   plain = [
-    _content(way, 1) for way in ('JPEG EXIF', 'JPEG EXIF', *['PNG XMP'] * 3)
+    _content(way, 1, square)
+    for way in ('JPEG EXIF', 'JPEG EXIF', *['PNG XMP'] * 3)
   ]
-  images = _tfds(tmp_path, contents, image_size=12).train.images
-  upright = _tfds(tmp_path / 'plain', plain, image_size=12).train.images
+  images = _tfds(tmp_path, contents, size).train.images
+  upright = _tfds(tmp_path / 'plain', plain, size).train.images
   for i, image in enumerate(upright):
     np.testing.assert_array_equal(images[4 * i], image)
     np.testing.assert_array_equal(images[4 * i + 1], np.rot90(image, -1))

@@ -1,10 +1,16 @@
 """Image classification sets of TensorFlow Datasets, by name.
 
+Those of one size are decoded by TensorFlow, so that their pixels are the
+official ones; photographs, which differ in size, as those of any other source.
 TensorFlow is imported inside the functions, since the import takes seconds and
 later starts read the cache.
 """
 
+import json
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -14,9 +20,11 @@ from datadiet.data import splitting
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
+  Split,
   in_memory,
   make_dataset,
 )
+from datadiet.data.decoding import Listing, decoded_dataset
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources.tfds_reader import Reader, import_tensorflow
 from datadiet.errors import ConfigError, DataDietError
@@ -84,24 +92,11 @@ def ensure_prepared(settings: DatasetSettings) -> epath.Path:
     ConfigError: if the set is unknown, or not prepared in `data_dir`.
     DataDietError: if it cannot be downloaded.
   """
-  name, data_dir = settings.name, settings.data_dir
-  folder = prepared_folder(name, data_dir)
+  name = settings.name
+  folder = prepared_folder(name, settings.data_dir)
   if folder is not None:
     return folder
-  if data_dir:
-    raise ConfigError(
-      f'config.dataset.data_dir: {data_dir} holds no prepared {name!r}; make '
-      f'it by `python -m tensorflow_datasets build {name} '
-      f'--data_dir={data_dir}`, or leave data_dir empty to have it downloaded '
-      'to the default folder'
-    )
-  _, tfds = import_tensorflow()
-  try:
-    builder = tfds.builder(name, try_gcs=False)
-  except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-    raise ConfigError(
-      f'config.dataset.name: TensorFlow Datasets has no set {name!r}'
-    ) from error
+  builder = _builder(settings)
   try:
     builder.download_and_prepare()
   except Exception as error:  # Network, checksum and disk errors of many kinds.
@@ -113,16 +108,123 @@ def ensure_prepared(settings: DatasetSettings) -> epath.Path:
   return epath.Path(builder.data_dir)
 
 
+def _builder(settings: DatasetSettings) -> Any:
+  """What downloads and prepares a set that is not prepared."""
+  name, data_dir = settings.name, settings.data_dir
+  if data_dir:
+    raise ConfigError(
+      f'config.dataset.data_dir: {data_dir} holds no prepared {name!r}; make '
+      f'it by `python -m tensorflow_datasets build {name} '
+      f'--data_dir={data_dir}`, or leave data_dir empty to have it downloaded '
+      'to the default folder'
+    )
+  _, tfds = import_tensorflow()
+  try:
+    return tfds.builder(name, try_gcs=False)
+  except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+    raise ConfigError(
+      f'config.dataset.name: TensorFlow Datasets has no set {name!r}'
+    ) from error
+
+
+def has_photographs(settings: DatasetSettings) -> bool:
+  """Whether a set's images differ in size, without downloading it.
+
+  TensorFlow is only imported for a set that is not prepared.
+
+  Args:
+    settings: `config.dataset`; uses `name` and `data_dir`.
+
+  Raises:
+    ConfigError: as `ensure_prepared`.
+    DataDietError: if the prepared set is damaged.
+  """
+  folder = prepared_folder(settings.name, settings.data_dir)
+  if folder is not None:
+    features = _read_json(folder / 'features.json')
+    # As TFDS has written them, since version 4.4 and before.
+    known = features.get('featuresDict', {}).get('features')
+    image = (known or features.get('content', {})).get('image', {})
+    shape = image.get('image', image.get('content', {})).get('shape', [])
+    sides = shape.get('dimensions', []) if isinstance(shape, dict) else shape
+    return any(side in (None, '-1') for side in sides[:2])
+  feature = _builder(settings).info.features.get('image')
+  _, tfds = import_tensorflow()
+  return isinstance(feature, tfds.features.Image) and None in feature.shape[:2]
+
+
+def num_images(settings: DatasetSettings, folder: epath.Path) -> int:
+  """The number of images in those splits of a prepared set that are used.
+
+  Args:
+    settings: `config.dataset`; uses `train_splits` and `test_split`.
+    folder: of `ensure_prepared`.
+  """
+  counts = {
+    split['name']: sum(map(int, split['shardLengths']))
+    for split in _read_json(folder / _INFO)['splits']
+  }
+  train, test = _chosen(counts, settings, folder)
+  return sum(counts[name] for name in (*train, *([test] if test else [])))
+
+
+def _read_json(path: epath.Path) -> dict:
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise DataDietError(f'{path} is missing or damaged ({error})') from error
+
+
+def _chosen(
+  known: Iterable[str], settings: DatasetSettings, folder: epath.Path
+) -> tuple[tuple[str, ...], str | None]:
+  return splitting.choose_splits(
+    known, settings.train_splits, settings.test_split, os.fspath(folder)
+  )
+
+
+@contextmanager
+def _opened(
+  settings: DatasetSettings,
+) -> Iterator[tuple[Reader, dict[str, dict[str, np.ndarray]]]]:
+  """A set's reader, and which records of its splits make up train and test."""
+  folder = ensure_prepared(settings)
+  tf, tfds = import_tensorflow()
+  logging.info('Reading %s from %s', settings.name, folder)
+  builder = tfds.builder_from_directory(folder)
+  reader = Reader(builder, settings)
+  train_splits, test = _chosen(builder.info.splits, settings, folder)
+  train = '+'.join(train_splits)
+  try:
+    if test is None:
+      labels = reader.labels(train)
+      names, where = reader.class_names, os.fspath(folder)
+      fraction = settings.test_fraction
+      parts = {
+        train: splitting.stratified_split(labels, fraction, names, where)
+      }
+    else:
+      parts = {
+        split: {name: np.arange(reader.num_examples(split))}
+        for name, split in (('train', train), ('test', test))
+      }
+    yield reader, parts
+  except tf.errors.OpError as error:
+    raise DataDietError(
+      f'{folder} cannot be read: {error.message.splitlines()[0][:200]}'
+    ) from error
+
+
 def load_tfds(
   settings: DatasetSettings, allocate: Allocate = in_memory
 ) -> Dataset:
-  """Reads a TFDS set; its record order is the canonical order.
+  """Reads a TFDS set of one size; its record order is the canonical order.
 
   Args:
     settings: `config.dataset`; uses `name`, `data_dir` (of TFDS; '' for its
       default folder, where a missing set is downloaded), `label_key`,
       `id_key`, `train_splits`, `test_split`, `test_fraction`, `image_size`
-      (images of other sizes are resized to it; 0 to leave them) and
+      (TensorFlow resizes images of another size to it; 0 to leave them) and
       `background`.
     allocate: for the decoded images.
 
@@ -130,42 +232,56 @@ def load_tfds(
     DataDietError: if the set is unknown, not prepared in `data_dir`, cannot
       be downloaded, is damaged, or has no images or labels.
   """
-  folder = ensure_prepared(settings)
-  tf, tfds = import_tensorflow()
-  logging.info('Reading %s from %s', settings.name, folder)
-  builder = tfds.builder_from_directory(folder)
-  reader = Reader(builder, settings)
-  train_splits, test_split = splitting.choose_splits(
-    builder.info.splits,
-    settings.train_splits,
-    settings.test_split,
-    os.fspath(folder),
-  )
-  train = '+'.join(train_splits)
-  names = reader.class_names
-  try:
-    if test_split is None:
-      records = splitting.stratified_split(
-        reader.labels(train), settings.test_fraction, names, os.fspath(folder)
-      )
-      splits = reader.read(train, records, allocate)
-    else:
-      splits = {}
-      for name, split in (('train', train), ('test', test_split)):
-        records = {name: np.arange(reader.num_examples(split))}
-        splits |= reader.read(split, records, allocate)
-  except tf.errors.OpError as error:
-    raise DataDietError(
-      f'{folder} cannot be read: {error.message.splitlines()[0][:200]}'
-    ) from error
+  splits: dict[str, Split] = {}
+  with _opened(settings) as (reader, parts):
+    for split, records in parts.items():
+      splits |= reader.read(split, records, allocate)
   base, _, _ = settings.name.partition(':')
   mean, std = STATISTICS.get(base, (None, None))
   return make_dataset(
     settings.name,
     splits['train'],
     splits['test'],
-    names,
+    reader.class_names,
     mean=mean,
     std=std,
-    source=os.fspath(folder),
+    source=reader.folder,
   )
+
+
+def load_photographs(
+  settings: DatasetSettings, allocate: Allocate = in_memory
+) -> Dataset:
+  """Reads a TFDS set whose images differ in size; see `has_photographs`.
+
+  The order is that of the records. TensorFlow takes the encoded images out of
+  them, and they are decoded as those of other sources are.
+
+  Args:
+    settings: `config.dataset`; as `load_tfds`, and `resize` and
+      `skip_unreadable`.
+    allocate: for the images.
+
+  Raises:
+    DataDietError: as `load_tfds`, and as `decoded_dataset`.
+  """
+  with _opened(settings) as (reader, parts):
+    listings = {
+      name: Listing([''] * len(numbers), np.zeros(len(numbers), np.int32))
+      for records in parts.values()
+      for name, numbers in records.items()
+    }
+    encoded = (
+      image
+      for split, records in parts.items()
+      for image in reader.encoded(split, records, listings)
+    )
+    return decoded_dataset(
+      settings.name,
+      listings,
+      encoded,
+      reader.class_names,
+      settings=settings,
+      allocate=allocate,
+      source=reader.folder,
+    )

@@ -1,12 +1,14 @@
 """Reads a prepared set of TensorFlow Datasets, by TensorFlow."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from datadiet.data import splitting
 from datadiet.data.dataset import Allocate, Split
+from datadiet.data.decoding import EncodedImage, Listing
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import tfds_pixels
 from datadiet.errors import ConfigError, DataDietError
@@ -17,6 +19,8 @@ from datadiet.runtime.progress import progress
 _BATCH_BYTES = 2**24
 # What TFDS calls the ids that it makes of file names and positions.
 _TFDS_ID = 'tfds_id'
+# Records that are read from an ArrayRecord at a time.
+_ROWS = 64
 
 
 def import_tensorflow() -> tuple[Any, Any]:
@@ -36,7 +40,7 @@ def import_tensorflow() -> tuple[Any, Any]:
 
 
 class Reader:
-  """Decodes the splits of one prepared set."""
+  """Reads the splits of one prepared set."""
 
   def __init__(self, builder: Any, settings: DatasetSettings):
     """Checks the features that are to be read.
@@ -51,7 +55,7 @@ class Reader:
     _, tfds = import_tensorflow()
     self._builder = builder
     self._label_key = label_key = settings.label_key or 'label'
-    self._image_size = image_size = settings.image_size
+    self._image_size = settings.image_size
     self._background = settings.background
     features = builder.info.features
     self._id_key = _find_id_key(builder, settings.id_key)
@@ -67,12 +71,20 @@ class Reader:
         f'{builder.name}: the feature {label_key!r} is not the label of a '
         'class; set config.dataset.label_key to one that is'
       )
-    tfds_pixels.check_dtype(features['image'], builder.name)
-    if not image_size and None in features['image'].shape:
+    shape = features['image'].shape
+    self._is_file = isinstance(features['image'], tfds.features.Image)
+    if not self._is_file and (len(shape) != 3 or None in shape):
       raise DataDietError(
-        f'{builder.name}: its images differ in size; set '
-        'config.dataset.image_size to resize them to one'
+        f"{builder.name}: its feature 'image' is of the kind "
+        f'{type(features["image"]).__name__}, of shape {shape}; allowed: '
+        'Image, which are PNG or JPEG files, or Tensor of one height and width'
       )
+    tfds_pixels.check_dtype(features['image'], builder.name)
+
+  @property
+  def folder(self) -> str:
+    """Of the prepared set."""
+    return os.fspath(self._builder.data_dir)
 
   @property
   def class_names(self) -> tuple[str, ...]:
@@ -86,12 +98,41 @@ class Reader:
 
   def labels(self, split: str) -> np.ndarray:
     """Reads the int32 labels of all records, without decoding images."""
-    _, tfds = import_tensorflow()
-    decoders = {'image': tfds.decode.SkipDecoding()}
-    records = self._records(split, decoders)
-    key = self._label_key
-    labels = records.map(lambda example: example[key]).batch(1000)
-    return np.concatenate(list(labels.as_numpy_iterator())).astype(np.int32)
+    labels = self._records(split).map(lambda record: record['label'])
+    batches = labels.batch(1000).as_numpy_iterator()
+    return np.concatenate(list(batches)).astype(np.int32)
+
+  def encoded(
+    self,
+    split: str,
+    records: Mapping[str, np.ndarray],
+    listings: Mapping[str, Listing],
+  ) -> Iterator[EncodedImage]:
+    """The images of all records of a split as they are, in order.
+
+    Args:
+      split: of TFDS.
+      records: the record numbers of each split to be made.
+      listings: of each split to be made; their labels and ids are filled in
+        with the images, so that files are read once.
+    """
+    num_examples, found = self.num_examples(split), 0
+    names, of_split = list(records), np.zeros(num_examples, np.int8)
+    for number, name in enumerate(names):
+      of_split[records[name]] = number
+    taken = dict.fromkeys(names, 0)
+    for record in self._records(split).prefetch(_ROWS).as_numpy_iterator():
+      if found < num_examples:
+        name = names[of_split[found]]
+        listing, position = listings[name], taken[name]
+        taken[name] += 1
+        text = self._text_of(record['id'])
+        listing.labels[position] = int(record['label'])
+        listing.ids[position] = text
+        where = f'{self.folder}, {text}'
+        yield EncodedImage(name, position, record['image'], where)
+      found += 1
+    self._check_complete(split, found)
 
   def read(
     self, split: str, records: dict[str, np.ndarray], allocate: Allocate
@@ -123,16 +164,19 @@ class Reader:
         ids.extend(map(self._text_of, batch['id'].tolist()))
         bar.advance(end - start)
         stopping.raise_if_requested()
-    if len(ids) != num_examples:
-      raise DataDietError(
-        f'{self._builder.data_dir}: the split {split} has {len(ids)} records '
-        f'where dataset_info.json says {num_examples}; the files are not '
-        'complete'
-      )
+    self._check_complete(split, len(ids))
     return {
       name: Split(images[name], labels[numbers], np.array(ids)[numbers])
       for name, numbers in records.items()
     }
+
+  def _check_complete(self, split: str, found: int) -> None:
+    if found != self.num_examples(split):
+      raise DataDietError(
+        f'{self.folder}: the split {split} has {found} records '
+        f'where dataset_info.json says {self.num_examples(split)}; the files '
+        'are not complete'
+      )
 
   def _text_of(self, name: bytes | int) -> str:
     """An id, which the records have as a text or a number."""
@@ -140,53 +184,104 @@ class Reader:
       text = name.decode() if isinstance(name, bytes) else str(name)
     except UnicodeDecodeError as error:
       raise DataDietError(
-        f'{self._builder.data_dir}: the id {name!r} is not UTF-8'
+        f'{self.folder}: the id {name!r} is not UTF-8'
       ) from error
     if not text:
       raise DataDietError(
-        f'{self._builder.data_dir}: a record has no {self._id_key!r}; set '
+        f'{self.folder}: a record has no {self._id_key!r}; set '
         "config.dataset.id_key to another feature, or to 'none' for TFDS's own"
       )
     return text
 
-  def _records(self, split: str, decoders: dict | None = None):
-    _, tfds = import_tensorflow()
-    return self._builder.as_dataset(
-      split=split,
-      shuffle_files=False,
-      decoders=decoders,
-      # One file at a time, in order: the canonical order is the records'.
-      read_config=tfds.ReadConfig(
-        interleave_cycle_length=1,
-        add_tfds_id=self._id_key == _TFDS_ID,
-        try_autocache=False,
-      ),
+  def _records(self, split: str) -> Any:
+    """A tf.data.Dataset of encoded images, labels and ids, in order."""
+    tf, tfds = import_tensorflow()
+    builder, id_key = self._builder, self._id_key
+    wanted = {'image', self._label_key, id_key} - {_TFDS_ID}
+    # Of sets with further images and boxes, only what is needed.
+    partial = tfds.decode.PartialDecoding(
+      dict.fromkeys(wanted, True), {'image': tfds.decode.SkipDecoding()}
+    )
+    if builder.info.file_format.value == 'array_record':
+      extras.require('reading ArrayRecord files of a set', 'array_record')
+      features = partial.extract_features(builder.info.features)
+
+      def decode(content, name):
+        example = features.deserialize_example(
+          content, decoders=partial.decoders
+        )
+        return {**example, _TFDS_ID: name}
+
+      records = tf.data.Dataset.from_generator(
+        lambda: _array_records(builder, split),
+        output_signature=(tf.TensorSpec([None], tf.string),) * 2,
+      )
+      records = records.unbatch().map(decode)
+    else:
+      records = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders=partial,
+        # One file at a time, in order: the canonical order is the records'.
+        read_config=tfds.ReadConfig(
+          interleave_cycle_length=1,
+          add_tfds_id=id_key == _TFDS_ID,
+          try_autocache=False,
+        ),
+      )
+    return records.map(
+      lambda example: {
+        'image': example['image'],
+        'label': example[self._label_key],
+        'id': example[id_key],
+      }
     )
 
   def _batches(self, split: str) -> Iterator[dict]:
-    tf, tfds = import_tensorflow()
+    """Decoded images, their files, labels and ids, some records at a time."""
+    tf, _ = import_tensorflow()
     size = self._image_size
     feature = self._builder.info.features['image']
 
-    def pick(example):
-      encoded = example['image']
-      image = feature.decode_example(encoded)
+    def decode(record):
+      image = feature.decode_example(record['image'])
       image = tfds_pixels.opaque(tf, image, self._background)
       if size:
         image = tf.image.resize(image, (size, size), antialias=True)
         image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
-      label, name = example[self._label_key], example[self._id_key]
-      return {'image': image, 'encoded': encoded, 'label': label, 'id': name}
+      encoded = record['image'] if self._is_file else b''
+      return {**record, 'image': image, 'encoded': encoded}
 
     height, width = (size, size) if size else feature.shape[:2]
     batch_size = max(1, min(1000, _BATCH_BYTES // (height * width * 3)))
     yield from (
-      self._records(split, {'image': tfds.decode.SkipDecoding()})
-      .map(pick, num_parallel_calls=tf.data.AUTOTUNE)
+      self._records(split)
+      .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
       .batch(batch_size)
       .prefetch(2)
       .as_numpy_iterator()
     )
+
+
+def _array_records(
+  builder: Any, split: str
+) -> Iterator[tuple[list[bytes], list[str]]]:
+  """Serialized records of ArrayRecord files, in order, and TFDS's own ids.
+
+  `as_dataset` does not read such files.
+  """
+  _, tfds = import_tensorflow()
+  source = builder.as_data_source(
+    split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+  )
+  ids = [
+    f'{os.path.basename(file.filename)}__{number}'
+    for file in builder.info.splits[split].file_instructions
+    for number in range(file.examples_in_shard)
+  ]
+  for start in range(0, len(source), _ROWS):
+    rows = range(start, min(start + _ROWS, len(source)))
+    yield source.__getitems__(list(rows)), ids[start : rows.stop]
 
 
 def _find_id_key(builder: Any, id_key: str) -> str:

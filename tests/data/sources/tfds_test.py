@@ -1,5 +1,6 @@
 """Tests of TensorFlow Datasets: a small set, and the real CIFAR-10."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -25,10 +26,29 @@ def _feature(name, **content):
   return {'pythonClassName': f'{path}.{name}', **content}
 
 
-def write_set(folder, splits, size=8, with_id=True, channels=3, dtype='uint8'):
+def _writer(path, file_format):
+  if file_format == 'array_record':
+    from array_record.python import array_record_module
+
+    writer = array_record_module.ArrayRecordWriter(str(path), 'group_size:1')
+    return contextlib.closing(writer)
+  import tensorflow as tf
+
+  return tf.io.TFRecordWriter(str(path))
+
+
+def write_set(
+  folder,
+  splits,
+  size=8,
+  with_id=True,
+  channels=3,
+  dtype='uint8',
+  file_format='tfrecord',
+):
   """Writes a prepared set; `splits` maps a name to images and labels.
 
-  Images are pixels or the bytes of files.
+  Images are pixels or the bytes of files; `size` None says that they differ.
   """
   import tensorflow as tf
 
@@ -58,7 +78,7 @@ def write_set(folder, splits, size=8, with_id=True, channels=3, dtype='uint8'):
   )
   (folder / 'features.json').write_text(json.dumps(described))
   (folder / 'label.labels.txt').write_text('\n'.join(NAMES) + '\n')
-  info = {'name': 'tiny', 'version': '1.0.0', 'fileFormat': 'tfrecord'}
+  info = {'name': 'tiny', 'version': '1.0.0', 'fileFormat': file_format}
   info |= {'moduleName': '__main__', 'splits': []}
   for split, (images, labels) in splits.items():
     info['splits'].append(
@@ -69,8 +89,8 @@ def write_set(folder, splits, size=8, with_id=True, channels=3, dtype='uint8'):
         'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}',
       }
     )
-    path = folder / f'tiny-{split}.tfrecord-00000-of-00001'
-    with tf.io.TFRecordWriter(str(path)) as writer:
+    path = folder / f'tiny-{split}.{file_format}-00000-of-00001'
+    with _writer(path, file_format) as writer:
       for i, (image, label) in enumerate(zip(images, labels)):
         if not isinstance(image, bytes):
           image = formats.encode(image)
@@ -207,9 +227,9 @@ def test_faults_are_named(tmp_path):
     load_dataset(formats.settings('cifar_100', tmp_path))
   with pytest.raises(DataDietError, match='did you mean cinic10'):
     load_dataset(formats.settings('CINIC-10', tmp_path))
-  content = {'train': _content(6, 0), 'test': _content(6, 1)}
+  content = {'train': _content(6, 0), 'test': _content(6, 1, size=9)}
   write_set(tmp_path / 'tiny/1.0.0', content, size=None)
-  with pytest.raises(DataDietError, match='dataset.image_size'):
+  with pytest.raises(DataDietError, match='test_00000 has 9x9.*image_size'):
     load_dataset(formats.settings('tiny', tmp_path))
   with pytest.raises(DataDietError, match="no feature 'kind', it has id"):
     load_dataset(formats.settings('tiny', tmp_path, label_key='kind'))
