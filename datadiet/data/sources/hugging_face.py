@@ -27,6 +27,7 @@ from datadiet.errors import ConfigError, DataDietError
 
 _ROWS = 256
 _STATE, _SPLITS = 'state.json', 'dataset_dict.json'
+_PARQUET = '.parquet'
 
 
 def load_hugging_face(
@@ -210,9 +211,9 @@ def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
       f'allowed: {", ".join(str(root / path) for path in below[_SPLITS])}'
     )
   saved = below[_STATE]
-  parquet = [
-    path.removesuffix('.parquet') for path in found if path.endswith('.parquet')
-  ]
+  parquet = [path for path in found if _is_parquet(path)]
+  # Names twice, with endings of another case, are refused by `group_files`.
+  stems = [path[: -len(_PARQUET)] for path in parquet]
   if saved and not parquet:
     groups = group_files(saved, os.fspath(root))
     return {
@@ -224,10 +225,15 @@ def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
       f'{root} holds neither what save_to_disk writes ({_SPLITS} or {_STATE}) '
       'nor .parquet files'
     )
+  paths = dict(zip(stems, parquet, strict=True))
   return {
-    split: [root / f'{name}.parquet' for name in names]
-    for split, names in group_files(parquet, os.fspath(root)).items()
+    split: [root / paths[stem] for stem in group]
+    for split, group in group_files(stems, os.fspath(root)).items()
   }
+
+
+def _is_parquet(path: str) -> bool:
+  return path.lower().endswith(_PARQUET)
 
 
 def _saved_files(folder: epath.Path) -> list[epath.Path]:
@@ -255,7 +261,7 @@ def _tables(path: epath.Path, columns: Sequence[str]) -> Iterator:
   pyarrow = import_pyarrow()
   try:
     with path.open('rb') as file:
-      if path.name.endswith('.parquet'):
+      if _is_parquet(path.name):
         table = pyarrow.parquet.ParquetFile(file)
         yield from table.iter_batches(_ROWS, columns=columns)
         return
@@ -271,7 +277,7 @@ def _schema(path: epath.Path) -> Any:
   pyarrow = import_pyarrow()
   try:
     with path.open('rb') as file:
-      if path.name.endswith('.parquet'):
+      if _is_parquet(path.name):
         return pyarrow.parquet.read_schema(file)
       return pyarrow.ipc.open_stream(file).schema
   except (pyarrow.ArrowException, OSError) as error:

@@ -103,6 +103,7 @@ def test_single_dataset_saved_to_disk_is_divided(tmp_path, pyarrow):
 _LAYOUTS = {
   'shards': 'data/{split}-{i:05d}-of-00002.parquet',
   'folders': 'default/{split}/{i:04d}.parquet',
+  'capitals': 'data/{split}-{i:05d}-of-00002.PARQUET',
 }
 
 
@@ -122,6 +123,14 @@ def test_parquet_files(tmp_path, pyarrow, layout):
   _check(dataset.test, *validation, 'test')
   joined = _load(tmp_path, train_splits=('train', 'validation'))
   assert joined.train.num_examples + joined.test.num_examples == 18
+
+
+def test_files_of_one_name_and_two_endings_are_named(tmp_path, pyarrow):
+  table = _table(pyarrow, _records(12, 0)[1])
+  for name in ('train.parquet', 'train.Parquet', 'test.parquet'):
+    pyarrow.parquet.write_table(table, tmp_path / name)
+  with pytest.raises(DataDietError, match='are the same part of one split'):
+    _load(tmp_path)
 
 
 def test_a_table_of_another_writer_and_one_with_two_images(tmp_path, pyarrow):
