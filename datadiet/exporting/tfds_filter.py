@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from datadiet.data import DATASETS
-from datadiet.data.sources.tfds import prepared_folder
+from datadiet.data.sources.tfds import is_array_record, prepared_folder
 from datadiet.errors import DataDietError
 from datadiet.exporting import lists
 from datadiet.exporting.subset import Subset
@@ -44,7 +44,7 @@ def write_tfds(subset: Subset, folder: Path, final: Path) -> None:
     final: the folder's name when it is complete.
 
   Raises:
-    DataDietError: if the data is none of TFDS.
+    DataDietError: if the data is none of TFDS, or in ArrayRecord files.
   """
   name, settings = subset.dataset.name, subset.settings
   if name in DATASETS and name not in ('cifar10', 'cifar100'):
@@ -54,7 +54,13 @@ def write_tfds(subset: Subset, folder: Path, final: Path) -> None:
   has_tfds_ids = all(map(_TFDS_ID.fullmatch, subset.ids))
   data_dir = None
   # CIFAR's ids are the same where its archive was read, and not TFDS's copy.
-  if settings.data_dir and prepared_folder(name, settings.data_dir):
+  prepared = prepared_folder(name, settings.data_dir)
+  if prepared and is_array_record(prepared):
+    raise DataDietError(
+      f'the format tfds filters by tf.data, which does not read {prepared}, '
+      'whose files are ArrayRecords; allowed: any other format'
+    )
+  if settings.data_dir and prepared:
     data_dir = settings.data_dir
     if not storage.is_remote(data_dir):
       data_dir = os.path.abspath(os.path.expanduser(data_dir))

@@ -31,6 +31,20 @@ def test_the_filter_gives_the_same_images_in_order(
   assert found == labels[subset.example_index].tolist()
 
 
+def test_a_set_that_its_filter_could_not_read(make_subset, tmp_path):
+  pytest.importorskip('tensorflow_datasets')
+  splits = {
+    name: (formats.random_images(20, 8), np.arange(20) % 3)
+    for name in ('train', 'test')
+  }
+  folder = tmp_path / 'tfds' / 'tiny' / '1.0.0'
+  tfds_test.write_set(folder, splits, file_format='array_record')
+  subset = make_subset(formats.settings('tiny', tmp_path / 'tfds'))
+  root = subset.results.workdir.root
+  with pytest.raises(DataDietError, match='tiny/1.0.0, whose files are ArrayR'):
+    export_selection(root, 'some', 'tfds', tmp_path / 'out')
+
+
 def test_cifar_read_from_its_archive_has_the_same_ids(cifar, tmp_path):
   root = cifar.results.workdir.root
   output = export_selection(root, 'some', 'tfds', tmp_path / 'out')

@@ -130,7 +130,7 @@ def _builder(settings: DatasetSettings) -> Any:
 def has_photographs(settings: DatasetSettings) -> bool:
   """Whether a set's images differ in size, without downloading it.
 
-  TensorFlow is only imported for a set that is not prepared.
+  TensorFlow is only imported for a set that is not prepared, or was long ago.
 
   Args:
     settings: `config.dataset`; uses `name` and `data_dir`.
@@ -141,16 +141,17 @@ def has_photographs(settings: DatasetSettings) -> bool:
   """
   folder = prepared_folder(settings.name, settings.data_dir)
   if folder is not None:
-    features = _read_json(folder / 'features.json')
-    # As TFDS has written them, since version 4.4 and before.
-    known = features.get('featuresDict', {}).get('features')
-    image = (known or features.get('content', {})).get('image', {})
-    shape = image.get('image', image.get('content', {})).get('shape', [])
-    sides = shape.get('dimensions', []) if isinstance(shape, dict) else shape
-    return any(side in (None, '-1') for side in sides[:2])
-  feature = _builder(settings).info.features.get('image')
+    described = _read_json(folder / 'features.json').get('featuresDict')
+    if described:
+      image = described['features'].get('image', {}).get('image', {})
+      return '-1' in image.get('shape', {}).get('dimensions', [])[:2]
   _, tfds = import_tensorflow()
-  return isinstance(feature, tfds.features.Image) and None in feature.shape[:2]
+  if folder is None:
+    features = _builder(settings).info.features
+  else:  # Described as older versions of TFDS did.
+    features = tfds.features.FeatureConnector.from_config(folder)
+  image = features['image'] if 'image' in features else None
+  return isinstance(image, tfds.features.Image) and None in image.shape[:2]
 
 
 def num_images(settings: DatasetSettings, folder: epath.Path) -> int:
@@ -173,6 +174,11 @@ def _read_json(path: epath.Path) -> dict:
     return json.loads(path.read_text())
   except (OSError, ValueError) as error:
     raise DataDietError(f'{path} is missing or damaged ({error})') from error
+
+
+def is_array_record(folder: epath.Path) -> bool:
+  """Whether the records of a prepared set lie in ArrayRecord files."""
+  return _read_json(folder / _INFO).get('fileFormat') == 'array_record'
 
 
 def _chosen(

@@ -263,3 +263,43 @@ def test_a_damaged_description_is_named(tmp_path):
   (tmp_path / 'tiny/1.0.0/features.json').write_text('{')
   with pytest.raises(DataDietError, match='features.json is missing or damag'):
     _load(tmp_path)
+
+
+@pytest.mark.parametrize('sides', [[8, 8], [None, None]])
+def test_descriptions_of_long_ago_are_understood(tmp_path, sides):
+  content = (formats.random_images(6, 8), np.arange(6) % 3)
+  _write(tmp_path, {'train': content, 'test': content}, with_id=False)
+  path = tmp_path / 'tiny/1.0.0/features.json'
+  features = 'tensorflow_datasets.core.features'
+  image = {'shape': [*sides, 3], 'dtype': 'uint8', 'encoding_format': 'png'}
+  described = {
+    'image': {'type': f'{features}.image_feature.Image', 'content': image},
+    'label': {
+      'type': f'{features}.class_label_feature.ClassLabel',
+      'content': {'num_classes': 3},
+    },
+  }
+  path.write_text(
+    json.dumps(
+      {
+        'type': f'{features}.features_dict.FeaturesDict',
+        'content': described,
+      }
+    )
+  )
+  settings = formats.settings('tiny', tmp_path)
+  assert tfds.has_photographs(settings) == (sides[0] is None)
+  images = load_dataset(settings).train.images
+  np.testing.assert_array_equal(images, content[0])
+
+
+def test_what_is_refused_is_known_before_the_download(tmp_path, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+  found = {
+    name: tfds.has_photographs(formats.settings(name, ''))
+    for name in ('imagenette', 'imagenet2012', 'svhn_cropped', 'mnist')
+  }
+  assert [*found.values()] == [True, True, False, False]
+  settings = formats.settings('svhn_cropped', '', placement='stream')
+  with pytest.raises(ConfigError, match='svhn_cropped, whose images have one'):
+    load_dataset(settings)
