@@ -216,9 +216,10 @@ def _opened(
       }
     yield reader, parts
   except tf.errors.OpError as error:
-    raise DataDietError(
-      f'{folder} cannot be read: {error.message.splitlines()[0][:200]}'
-    ) from error
+    # Without the names of TensorFlow's functions, as in '{{node}} x [Op:y]'.
+    reason = error.message.splitlines()[0].rpartition('}} ')[2]
+    reason = reason.partition(' [Op:')[0]
+    raise DataDietError(f'{folder} cannot be read: {reason[:200]}') from error
 
 
 def load_tfds(

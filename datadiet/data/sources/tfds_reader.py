@@ -19,8 +19,8 @@ from datadiet.runtime.progress import progress
 _BATCH_BYTES = 2**24
 # What TFDS calls the ids that it makes of file names and positions.
 _TFDS_ID = 'tfds_id'
-# Records that are read from an ArrayRecord at a time.
-_ROWS = 64
+# Encoded images held at a time: few, as photographs may be large.
+_ROWS = 16
 
 
 def import_tensorflow() -> tuple[Any, Any]:
@@ -116,23 +116,21 @@ class Reader:
       listings: of each split to be made; their labels and ids are filled in
         with the images, so that files are read once.
     """
-    num_examples, found = self.num_examples(split), 0
-    names, of_split = list(records), np.zeros(num_examples, np.int8)
+    names = list(records)
+    of_split = np.zeros(self.num_examples(split), np.int8)
     for number, name in enumerate(names):
       of_split[records[name]] = number
     taken = dict.fromkeys(names, 0)
-    for record in self._records(split).prefetch(_ROWS).as_numpy_iterator():
-      if found < num_examples:
-        name = names[of_split[found]]
-        listing, position = listings[name], taken[name]
-        taken[name] += 1
-        text = self._text_of(record['id'])
-        listing.labels[position] = int(record['label'])
-        listing.ids[position] = text
-        where = f'{self.folder}, {text}'
-        yield EncodedImage(name, position, record['image'], where)
-      found += 1
-    self._check_complete(split, found)
+    found = self._records(split).prefetch(_ROWS).as_numpy_iterator()
+    for which, record in zip(of_split, found, strict=True):
+      name = names[which]
+      listing, position = listings[name], taken[name]
+      taken[name] += 1
+      text = self._text_of(record['id'])
+      listing.labels[position] = int(record['label'])
+      listing.ids[position] = text
+      where = f'{self.folder}, {text}'
+      yield EncodedImage(name, position, record['image'], where)
 
   def read(
     self, split: str, records: dict[str, np.ndarray], allocate: Allocate
@@ -155,28 +153,18 @@ class Reader:
           for name, numbers in records.items():
             images[name] = allocate(name, (len(numbers), *shape))
         start, end = len(ids), len(ids) + len(batch['label'])
-        if end <= num_examples:
-          upright = tfds_pixels.upright(
-            batch['image'], batch['encoded'], self._builder.name
-          )
-          splitting.scatter(images, records, start, upright)
-          labels[start:end] = batch['label']
+        upright = tfds_pixels.upright(
+          batch['image'], batch['encoded'], self._builder.name
+        )
+        splitting.scatter(images, records, start, upright)
+        labels[start:end] = batch['label']
         ids.extend(map(self._text_of, batch['id'].tolist()))
         bar.advance(end - start)
         stopping.raise_if_requested()
-    self._check_complete(split, len(ids))
     return {
       name: Split(images[name], labels[numbers], np.array(ids)[numbers])
       for name, numbers in records.items()
     }
-
-  def _check_complete(self, split: str, found: int) -> None:
-    if found != self.num_examples(split):
-      raise DataDietError(
-        f'{self.folder}: the split {split} has {found} records '
-        f'where dataset_info.json says {self.num_examples(split)}; the files '
-        'are not complete'
-      )
 
   def _text_of(self, name: bytes | int) -> str:
     """An id, which the records have as a text or a number."""
@@ -194,7 +182,11 @@ class Reader:
     return text
 
   def _records(self, split: str) -> Any:
-    """A tf.data.Dataset of encoded images, labels and ids, in order."""
+    """A tf.data.Dataset of encoded images, labels and ids, in order.
+
+    It raises an error of TensorFlow where files have another number of records
+    than dataset_info.json says.
+    """
     tf, tfds = import_tensorflow()
     builder, id_key = self._builder, self._id_key
     wanted = {'image', self._label_key, id_key} - {_TFDS_ID}

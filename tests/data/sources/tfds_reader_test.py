@@ -174,8 +174,33 @@ def test_files_of_photographs_cut_short_are_named(tmp_path, file_format):
   first = int.from_bytes(whole[:8], 'little') + 16
   for length in (first, first + 99) if file_format == 'tfrecord' else (2000,):
     path.write_bytes(whole[:length])
-    with pytest.raises(DataDietError, match=r'tiny/1\.0\.0.*(1 rec|be read)'):
+    with pytest.raises(DataDietError, match=r'tiny/1\.0\.0 cannot be read: '):
       _load(tmp_path)
+
+
+@pytest.mark.parametrize('size', [8, None])
+@pytest.mark.parametrize('said', [5, 7])
+def test_other_numbers_of_records_than_are_said(tmp_path, size, said):
+  content = (formats.random_images(6, 8), np.arange(6) % 3)
+  tfds_test.write_set(tmp_path / 'tiny/1.0.0', {'train': content}, size=size)
+  path = tmp_path / 'tiny/1.0.0/dataset_info.json'
+  info = json.loads(path.read_text())
+  info['splits'][0]['shardLengths'] = [str(said)]
+  path.write_text(json.dumps(info))
+  message = f'tiny/1.0.0 cannot be read: .*expected to contain {said} elem.* 6'
+  with pytest.raises(DataDietError, match=message) as error:
+    load_dataset(formats.settings('tiny', tmp_path))
+  assert '{{' not in str(error.value) and '[Op' not in str(error.value)
+  # With a test split, for which labels are not read before.
+  info['splits'].append({**info['splits'][0], 'name': 'test'})
+  path.write_text(json.dumps(info))
+  train, test = (
+    path.parent / f'tiny-{name}.tfrecord-00000-of-00001'
+    for name in ('train', 'test')
+  )
+  test.write_bytes(train.read_bytes())
+  with pytest.raises(DataDietError, match=message):
+    load_dataset(formats.settings('tiny', tmp_path))
 
 
 def test_auto_streams_photographs_that_would_fill_the_memory(

@@ -215,7 +215,7 @@ def test_files_cut_short_are_named(tmp_path, cut):
   # A record: length, its checksum, the data, its checksum.
   first = int.from_bytes(whole[:8], 'little') + 16
   path.write_bytes(whole[: first if cut == 'between records' else first + 99])
-  message = r'tiny/1\.0\.0.*(1 records where|cannot be read)'
+  message = r'tiny/1\.0\.0 cannot be read: '
   with pytest.raises(DataDietError, match=message):
     load_dataset(formats.settings('tiny', tmp_path))
 
