@@ -1,5 +1,6 @@
 """Which labels are probably wrong, from scores and predictions."""
 
+from datadiet.audit.blocks import PredProbs, blocks
 from datadiet.audit.calibration import (
   ENOUGH_SEPARATION,
   Calibration,
@@ -34,7 +35,9 @@ __all__ = [
   'NUM_DRAWS',
   'OF_ONE_NETWORK',
   'Calibration',
+  'PredProbs',
   'best_score',
+  'blocks',
   'calibrate',
   'confident_issues',
   'draw_threshold_samples',

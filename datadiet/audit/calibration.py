@@ -9,9 +9,11 @@ right one lies, as many are.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
+from datadiet.audit.blocks import PredProbs, blocks
 from datadiet.audit.noise import noise_matrix, odds_of_labels
 
 # Wrong labels are counted in as many groups of equal size by their log odds,
@@ -22,6 +24,7 @@ _NUM_GROUPS, _MIN_GROUPS = 40, 4
 _SHARE_IN_COMMON = 0.5
 # Log odds are told apart in such steps between these ends.
 _GRID = np.linspace(-16, 16, 3201)
+_EDGES = np.concatenate([[-np.inf], _GRID, [np.inf]])
 _BLOCK = 20_000
 # Of labels in use, so many look less suspicious than one that is wrong on
 # purpose where networks learnt anything (docs/audit.md).
@@ -66,7 +69,7 @@ class Calibration:
     return self.probabilities[group].astype(np.float32)
 
 
-def calibrate(pred_probs: np.ndarray, labels: np.ndarray) -> Calibration:
+def calibrate(pred_probs: PredProbs, labels: np.ndarray) -> Calibration:
   """Learns from labels changed on purpose how probable wrong ones are.
 
   The share of wrong labels is the best bin estimate of Garg et al. 2021 (arXiv
@@ -115,7 +118,7 @@ def _any_pair(num_classes: int, noise_rate: float) -> np.ndarray:
 
 
 def _counted(
-  pred_probs: np.ndarray,
+  pred_probs: PredProbs,
   labels: np.ndarray,
   noise: np.ndarray,
   as_predicted: bool = False,
@@ -135,22 +138,41 @@ def _counted(
   """
   log_odds = np.empty(len(labels))
   in_use, wrong = np.zeros((2, len(_GRID) + 1))
-  for start in range(0, len(labels), _BLOCK):
-    probs = pred_probs[start : start + _BLOCK]
-    given = labels[start : start + _BLOCK]
+  found = (
+    _as_predicted(pred_probs)
+    if as_predicted
+    else odds_of_labels(pred_probs, noise, _BLOCK)
+  )
+  for examples, odds, weights in found:
+    given = labels[examples]
     rows = np.arange(len(given))
-    if as_predicted:
-      probs = np.clip(np.asarray(probs, np.float64), 1e-7, 1 - 1e-7)
-      odds, weights = np.log1p(-probs) - np.log(probs), np.ones(probs.shape)
-    else:
-      odds, weights = odds_of_labels(probs, noise)
-    log_odds[start : start + _BLOCK] = own = odds[rows, given]
-    in_use += np.bincount(np.digitize(own, _GRID), minlength=len(in_use))
+    log_odds[examples] = own = odds[rows, given]
+    in_use += np.bincount(_cells(own), minlength=len(in_use))
     # The label in use is not one that was changed.
     weights[rows, given] = 0
-    cells = np.digitize(odds, _GRID).ravel()
+    cells = _cells(odds).ravel()
     wrong += np.bincount(cells, weights.ravel(), minlength=len(wrong))
   return log_odds, in_use, wrong
+
+
+def _as_predicted(
+  pred_probs: PredProbs,
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+  """As `odds_of_labels`, of noise that gives all labels equally often."""
+  for rows in blocks(pred_probs, _BLOCK):
+    probs = np.asarray(pred_probs[rows], np.float64)
+    probs = np.clip(probs, 1e-7, 1 - 1e-7)
+    yield rows, np.log1p(-probs) - np.log(probs), np.ones(probs.shape)
+
+
+def _cells(odds: np.ndarray) -> np.ndarray:
+  """As np.digitize(odds, _GRID), in less time since its steps are equal."""
+  steps = (odds - _GRID[0]) * ((len(_GRID) - 1) / (_GRID[-1] - _GRID[0]))
+  cells = np.clip(steps + 1, 0, len(_GRID)).astype(np.int64)
+  # Rounding may have led to the next one.
+  cells -= odds < _EDGES[cells]
+  cells += odds >= _EDGES[cells + 1]
+  return cells
 
 
 def _mixture(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from datadiet.audit.blocks import PredProbs
+
 # Probabilities are kept this far from 0 and 1, where float32 has no digits.
 _TINY = 1e-7
 # Visits from which on what happened in all of training says more than what the
@@ -74,7 +76,7 @@ def best_score(names: Iterable[str], num_visits: float) -> str | None:
   return next((name for name in order if name in names), None)
 
 
-def of_predictions(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def of_predictions(pred_probs: PredProbs, labels: np.ndarray) -> np.ndarray:
   """How sure the predictions are that the labels are wrong, float64[N].
 
   Args:

@@ -11,6 +11,7 @@ and one that they reject.
 
 import numpy as np
 
+from datadiet.audit.blocks import PredProbs
 from datadiet.audit.evidence import odds_against, of_predictions
 from datadiet.audit.threshold import two_groups
 
@@ -41,7 +42,7 @@ def enough_accuracy(labels: np.ndarray) -> float:
   return max(ENOUGH_ACCURACY, (1 + most_frequent) / 2)
 
 
-def groups_are_apart(pred_probs: np.ndarray, labels: np.ndarray) -> bool:
+def groups_are_apart(pred_probs: PredProbs, labels: np.ndarray) -> bool:
   """Whether predictions confirm some labels and clearly reject others.
 
   Args:
@@ -70,7 +71,7 @@ def too_little_known(
   accuracy: float,
   labels: np.ndarray,
   of_what: str,
-  pred_probs: np.ndarray | None = None,
+  pred_probs: PredProbs | None = None,
 ) -> str | None:
   """A warning if networks know too little to count wrong labels, or None.
 

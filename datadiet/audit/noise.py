@@ -6,7 +6,13 @@ shows in the images that look least like a dog of those that are taken for cats:
 whatever share of these is called dogs even so is a wrong label.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+
+from datadiet.audit.blocks import PredProbs, blocks
+from datadiet.audit.rates import for_products
 
 # Labels of the two classes that a rate is counted of at least, and of the wrong
 # one below which a pair's own rate is not looked for.
@@ -16,7 +22,7 @@ _TINY = 1e-7
 
 
 def noise_matrix(
-  pred_probs: np.ndarray, labels: np.ndarray, noise_rate: float
+  pred_probs: PredProbs, labels: np.ndarray, noise_rate: float
 ) -> np.ndarray:
   """The probability of each label, given the true class.
 
@@ -41,16 +47,23 @@ def noise_matrix(
   everywhere = noise_rate / max(num_classes - 1, 1)
   rates = np.full((num_classes, num_classes), everywhere)
   odds = np.full((num_classes, num_classes), everywhere)
+  order = np.argsort(predicted, kind='stable')
+  ends = np.cumsum(counts.sum(1))
   for true, label in np.argwhere(counts >= _MIN_WRONG):
     if true != label:
-      members = np.flatnonzero(predicted == true)
-      odds[true, label] = _odds(
-        pred_probs[members], labels[members], true, label
+      members = order[ends[true] - counts[true].sum() : ends[true]]
+      likeness = pred_probs[members, label] / np.maximum(
+        pred_probs[members, true], _TINY
       )
+      odds[true, label] = _odds(likeness, labels[members], true, label)
   np.fill_diagonal(odds, 1.0)
   noise = odds / odds.sum(1, keepdims=True)
   # Networks mix up classes themselves, the more the less they know.
-  known = true_classes(pred_probs, noise).max(1).mean()
+  factor = for_products(noise, pred_probs)
+  sure = [
+    true_classes(pred_probs[rows], factor).max(1) for rows in blocks(pred_probs)
+  ]
+  known = np.concatenate(sure).mean()
   rates += known * np.maximum(noise - everywhere, 0)
   np.fill_diagonal(rates, 0)
   # A class that is wrong more often than right would change names.
@@ -60,19 +73,19 @@ def noise_matrix(
 
 
 def _odds(
-  pred_probs: np.ndarray, labels: np.ndarray, true: int, label: int
+  likeness: np.ndarray, labels: np.ndarray, true: int, label: int
 ) -> float:
   """How many are labelled `label` for one that is labelled `true`.
 
   Of those that look least like `label`, as many as make that least.
 
   Args:
-    pred_probs: float[n, num_classes], of the examples predicted `true`.
+    likeness: float[n], how much more probable `label` is than `true`, of the
+      examples predicted `true`.
     labels: int[n].
     true: the class.
     label: another.
   """
-  likeness = pred_probs[:, label] / np.maximum(pred_probs[:, true], _TINY)
   is_either = (labels == true) | (labels == label)
   order = np.argsort(likeness[is_either], kind='stable')
   is_wrong = labels[is_either][order] == label
@@ -86,7 +99,7 @@ def _odds(
   return float(share / max(1 - share, _TINY))
 
 
-def true_classes(pred_probs: np.ndarray, noise: np.ndarray) -> np.ndarray:
+def true_classes(pred_probs: np.ndarray, noise: Any) -> np.ndarray:
   """What predictions of labels say of the true classes, float64[N, classes].
 
   A few steps of expectation maximisation from the predictions, towards classes
@@ -95,7 +108,7 @@ def true_classes(pred_probs: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
   Args:
     pred_probs: float[N, num_classes].
-    noise: from `noise_matrix`.
+    noise: from `noise_matrix`, or what `for_products` makes of it.
   """
   predicted = np.maximum(np.asarray(pred_probs, np.float64), _TINY)
   classes = predicted / predicted.sum(1, keepdims=True)
@@ -106,28 +119,33 @@ def true_classes(pred_probs: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def odds_of_labels(
-  pred_probs: np.ndarray, noise: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+  pred_probs: PredProbs, noise: np.ndarray, most: int | None = None
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
   """How likely each label would be wrong, if it were given.
 
   Args:
     pred_probs: float[N, num_classes].
     noise: from `noise_matrix`.
+    most: examples at a time, as of `blocks`.
 
-  Returns:
-    log odds that the label is wrong, and the probability that the example is
-    given that label by mistake, taken for the most probable class: float64[N,
-    num_classes] each.
+  Yields:
+    For one block of n examples after the other: which these are; log odds that
+    the label is wrong, and the probability that the example is given that label
+    by mistake, taken for the most probable class: float64[n, num_classes] each.
   """
-  classes = true_classes(pred_probs, noise)
   right = np.diag(noise)
-  by_mistake = classes @ (noise - np.diag(right))
-  log_odds = np.log(by_mistake + _TINY) - np.log(classes * right + _TINY)
-  return log_odds, (noise - np.diag(right))[classes.argmax(1)]
+  mistakes = noise - np.diag(right)
+  of_noise = for_products(noise, pred_probs)
+  of_mistakes = for_products(mistakes, pred_probs)
+  for rows in blocks(pred_probs, most):
+    classes = true_classes(pred_probs[rows], of_noise)
+    by_mistake = np.log(classes @ of_mistakes + _TINY)
+    log_odds = by_mistake - np.log(classes * right + _TINY)
+    yield rows, log_odds, mistakes[classes.argmax(1)]
 
 
 def odds_against_labels(
-  pred_probs: np.ndarray, labels: np.ndarray, noise: np.ndarray
+  pred_probs: PredProbs, labels: np.ndarray, noise: np.ndarray
 ) -> np.ndarray:
   """The log odds that the labels in use are wrong, float64[N].
 
@@ -136,5 +154,8 @@ def odds_against_labels(
     labels: int[N].
     noise: from `noise_matrix`.
   """
-  log_odds, _ = odds_of_labels(pred_probs, noise)
-  return log_odds[np.arange(len(labels)), labels]
+  found = np.empty(len(labels))
+  for rows, log_odds, _ in odds_of_labels(pred_probs, noise):
+    given = labels[rows]
+    found[rows] = log_odds[np.arange(len(given)), given]
+  return found

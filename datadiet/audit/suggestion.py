@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from datadiet.audit.blocks import PredProbs
 
-def most_probable(pred_probs: np.ndarray) -> np.ndarray:
+
+def most_probable(pred_probs: PredProbs) -> np.ndarray:
   """The class of the largest probability, int32[N].
 
   Args:

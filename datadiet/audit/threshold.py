@@ -9,11 +9,13 @@ import dataclasses
 
 import numpy as np
 
+from datadiet.audit.blocks import PredProbs, blocks
+
 # Steps of expectation maximisation, and when it has arrived.
 _MAX_STEPS, _TOLERANCE = 200, 1e-6
 
 
-def confident_issues(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def confident_issues(pred_probs: PredProbs, labels: np.ndarray) -> np.ndarray:
   """Labels against which a prediction is confident (confident learning).
 
   A prediction is confident of a class if its probability is at least the mean
@@ -40,8 +42,13 @@ def confident_issues(pred_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
   means = np.maximum(sums / np.maximum(counts, 1), 1 / num_classes)
   # A class that no example has cannot be judged: none is confident of it.
   thresholds = np.where(counts > 0, means, np.inf)
-  confident = np.where(pred_probs >= thresholds, pred_probs, -1.0)
-  return (confident.max(1) >= 0) & (confident.argmax(1) != labels)
+  is_issue = np.empty(len(labels), bool)
+  for rows in blocks(pred_probs):
+    probs = pred_probs[rows]
+    confident = np.where(probs >= thresholds, probs, -1.0)
+    is_other = confident.argmax(1) != labels[rows]
+    is_issue[rows] = (confident.max(1) >= 0) & is_other
+  return is_issue
 
 
 @dataclasses.dataclass(frozen=True)

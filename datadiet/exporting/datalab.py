@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datadiet.errors import DataDietError
+from datadiet.errors import DataDietError, counted
 from datadiet.exporting import lists
 from datadiet.exporting.subset import Subset
-from datadiet.workdir import artifacts, tables
+from datadiet.workdir import artifacts, tables, top_probs
 
 _CODE = """\
 import cleanlab
@@ -23,6 +23,8 @@ lab.find_issues(
 # The examples in the order of ids.txt and indices.npy.
 issues = lab.get_issues()
 """
+# What predictions may take that are made whole from the most probable ones.
+_MAX_BYTES = 2**31
 _GIVEN = "  {name}=np.load(f'{{folder}}/{name}.npy'),"
 
 
@@ -40,31 +42,44 @@ def write_datalab(subset: Subset, folder: Path, final: Path) -> None:
     final: the folder's name when it is complete.
 
   Raises:
-    DataDietError: if the workdir has neither.
+    DataDietError: if the workdir has neither, or predictions would take too
+      much memory.
   """
   results, kept = subset.results, subset.example_index
   workdir, num_examples = results.workdir, results.num_examples
-  sources = {'features': workdir.inspection / tables.EMBEDDINGS}
+  arrays, path = {}, workdir.inspection / tables.EMBEDDINGS
+  if path.exists():
+    arrays['features'] = artifacts.read_npy(path, num_examples)[kept]
   for step in results.steps[-1:] if subset.step is None else [subset.step]:
-    sources['pred_probs'] = workdir.scores(None, step) / 'pred_probs.npy'
-  arrays = {
-    name: artifacts.read_npy(path, num_examples)[kept]
-    for name, path in sources.items()
-    if path.exists()
-  }
+    if top_probs.are_in(workdir.scores(None, step)):
+      arrays['pred_probs'] = _pred_probs(subset, step)
   if not arrays:
     raise DataDietError(
       f'{workdir.root} has neither predictions by networks that did not train '
       'on the example nor embeddings; train by folds (config.train.folds), or '
       'run the stage inspect'
     )
-  if 'pred_probs' in arrays:
-    present = np.unique(subset.dataset.train.labels[kept])
-    probs = arrays['pred_probs'][:, present]
-    arrays['pred_probs'] = probs / probs.sum(1, keepdims=True)
   lists.write_lists(subset, folder, final)
   for name, array in arrays.items():
     np.save(folder / f'{name}.npy', array)
   given = '\n'.join(_GIVEN.format(name=name) for name in arrays)
   code = _CODE.format(folder=os.fspath(final), given=given)
   (folder / 'datalab.py').write_text(code)
+
+
+def _pred_probs(subset: Subset, step: int) -> np.ndarray:
+  """float32[num_kept, num_present], as `write_datalab` writes them."""
+  results, kept = subset.results, subset.example_index
+  num_classes = subset.dataset.num_classes
+  folder = results.workdir.scores(None, step)
+  probs = top_probs.read(folder, results.num_examples, num_classes)
+  num_bytes = 4 * len(kept) * num_classes
+  if isinstance(probs, top_probs.TopProbs) and num_bytes > _MAX_BYTES:
+    raise DataDietError(
+      f'Datalab takes predictions of all classes, {num_bytes / 1e9:.2g} GB for '
+      f'{counted(len(kept), "example")} of {num_classes} classes; allowed: up '
+      f'to {_MAX_BYTES / 1e9:.2g} GB, so export a smaller selection'
+    )
+  present = np.unique(subset.dataset.train.labels[kept])
+  rows = probs[kept][:, present]
+  return rows / rows.sum(1, keepdims=True)

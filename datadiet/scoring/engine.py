@@ -76,7 +76,7 @@ class ScoringEngine:
       placements: of this start; None to place the split for this engine.
       precision: of all products, one of `PRECISIONS`; by default what is usual
         on the mesh's devices. The model's own dtype is left as it is.
-      keep: with forward scores, also 'pred_probs' and 'features'.
+      keep: with forward scores, also what `make_score_step` can keep.
       gradient: of the gradient pass.
       trainable: what gradients are of, see `trainable.is_trained`.
     """

@@ -16,6 +16,7 @@ from datadiet.scoring.score import (
   PREDECESSOR,
   Score,
 )
+from datadiet.workdir import top_probs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,21 @@ def make_outputs(
     error=jnp.where(is_label, -rest, others),
     features=features,
   )
+
+
+def most_probable(probs: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """What `TopProbs` keeps of each example.
+
+  Args:
+    probs: float32[batch, num_classes].
+
+  Returns:
+    int16 or int32[batch, k], the most probable classes; float32[batch, k].
+  """
+  num_classes = probs.shape[-1]
+  num_kept = min(top_probs.NUM_KEPT, num_classes)
+  kept, classes = jax.lax.top_k(probs, num_kept)
+  return classes.astype(top_probs.class_type(num_classes)), kept
 
 
 def el2n(outputs: Outputs) -> jax.Array:

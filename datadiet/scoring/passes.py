@@ -14,9 +14,11 @@ from datadiet.scoring import features, forward, registry
 from datadiet.scoring.gradient import make_gradient_step
 from datadiet.scoring.settings import GradientSettings
 from datadiet.training.steps import apply_model
+from datadiet.workdir import top_probs
 
 # The arrays that a forward pass can return beside scores.
-PREDICTION, PRED_PROBS, FEATURES = 'prediction', 'pred_probs', 'features'
+PREDICTION, FEATURES = 'prediction', 'features'
+PRED_PROBS, TOP_PROBS = top_probs.WHOLE, top_probs.PROBS
 
 
 def make_score_step(
@@ -37,7 +39,8 @@ def make_score_step(
     names: scores; all 'forward' and 'data', or all 'gradient'.
     mean: float32[channels], for normalisation.
     std: float32[channels].
-    keep: with forward scores, also 'pred_probs' and 'features'.
+    keep: with forward scores, also 'pred_probs', 'features', and 'top_probs',
+      which comes with 'top_classes'.
     gradient: of the gradient pass.
     trainable: what gradients are of, see `trainable.is_trained`.
     platform: what it is to run on; that of JAX's devices if None.
@@ -72,6 +75,9 @@ def make_score_step(
       scores[PREDICTION] = logits.argmax(-1).astype('int32')
       if PRED_PROBS in keep:
         scores[PRED_PROBS] = outputs.probs
+      if TOP_PROBS in keep:
+        kept = forward.most_probable(outputs.probs)
+        scores |= dict(zip(top_probs.TOP_ARRAYS, kept, strict=True))
       if FEATURES in keep:
         scores[FEATURES] = sown
     return scores

@@ -126,7 +126,7 @@ def class_errors(
     labels: int[N].
     num_classes: number of classes; 0 for one without examples.
   """
-  wrong = np.asarray(pred_probs).argmax(axis=1) != labels
+  wrong = pred_probs.argmax(axis=1) != labels
   counts = np.bincount(labels, minlength=num_classes)
   return np.bincount(labels, wrong, num_classes) / np.maximum(counts, 1)
 

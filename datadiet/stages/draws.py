@@ -22,7 +22,7 @@ from datadiet.selection.budgets import (
   class_difficulties,
   class_errors,
 )
-from datadiet.stages import due
+from datadiet.stages import due, pred_probs
 from datadiet.stages.context import Context
 from datadiet.stages.selections import PlannedSelection
 from datadiet.training.settings import OUT_OF_SAMPLE
@@ -126,23 +126,23 @@ def class_weights(
     end = higher_is(context, selection)
     return class_difficulties(scores, end, labels, num_classes)
   if selection.budget == WORST_CLASS:
-    folder = predictions_folder(context, step)
-    path = folder / 'pred_probs.npy'
+    run = predictions_run(context)
     probs = context.once(
-      path, lambda: artifacts.read_npy(path, context.num_examples)
+      f'predictions of {run} at {step}',
+      lambda: pred_probs.read(context, run, step),
     )
     return class_errors(probs, labels, num_classes)
   return None
 
 
-def predictions_folder(context: Context, step: int) -> epath.Path:
-  """Where the predictions lie by which the worst class is told.
+def predictions_run(context: Context) -> int | None:
+  """The run by whose predictions the worst class is told; None for the mean.
 
-  Those by networks that did not train on the example, where there are any.
+  That is by networks that did not train on the example, where there are any.
   """
   train = context.config.train
   unseen = train.leaves_out or train.imported == OUT_OF_SAMPLE
-  return context.workdir.scores(None if unseen else 0, step)
+  return None if unseen else 0
 
 
 def _checksums(
@@ -165,8 +165,8 @@ def _checksums(
   if 'features' in found and context.embedding_file is not None:
     found['features'] = context.embedding_file.checksum
   if selection.budget == WORST_CLASS:
-    path = predictions_folder(context, step) / 'pred_probs.npy'
-    weights = class_weights(context, selection) if path.exists() else None
+    are_there = pred_probs.are_there(context, predictions_run(context), step)
+    weights = class_weights(context, selection) if are_there else None
     found['class_errors'] = (
       None if weights is None else artifacts.checksum(weights)
     )

@@ -9,14 +9,15 @@ from datadiet.errors import ConfigError
 from datadiet.models.settings import make_network
 from datadiet.scoring import features, registry
 from datadiet.scoring.gradient import LAYERS, leaf_names, subset_paths
+from datadiet.selection.budgets import WORST_CLASS
 from datadiet.stages.context import Context
 from datadiet.stages.selections import PlannedSelection, network_arrays
 from datadiet.training.initial import read_checkpoint
 from datadiet.training.state import variable_shapes
 from datadiet.training.trainable import ALL, is_trained
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, top_probs
 
-# What in-sample predictions of one network at one step may take on disk.
+# What predictions of one network at one step may take on disk to be kept whole.
 _MAX_PRED_PROBS_BYTES = 2**28
 
 
@@ -53,18 +54,28 @@ def runs_of(context: Context, name: str, step: int) -> list[int]:
 def extra_arrays(context: Context) -> tuple[str, ...]:
   """The arrays that a forward pass stores in addition to scores.
 
-  Predictions are for the label audit: out-of-sample ones are always stored,
-  in-sample ones where they are small. Policies look at those and at features.
+  Predictions are for the label audit, and for budgets by class: whole where
+  they are small, else the most probable classes of each example. Policies look
+  at whole ones and at features.
   """
   config = context.config
   names = {*config.score.keep, *network_arrays(config.select)}
-  num_bytes = 4 * context.num_examples * context.dataset.num_classes
-  if config.train.leaves_out or (
-    registry.of_kind(config.score.names, registry.FORWARD)
-    and num_bytes <= _MAX_PRED_PROBS_BYTES
+  if top_probs.WHOLE not in names and (
+    config.train.leaves_out
+    or config.select.budget == WORST_CLASS
+    or registry.of_kind(config.score.names, registry.FORWARD)
   ):
-    names.add('pred_probs')
+    names |= {*top_probs.TOP_ARRAYS} if _are_many(context) else {'pred_probs'}
   return tuple(sorted(names))
+
+
+def _pred_probs_bytes(context: Context) -> int:
+  return 4 * context.num_examples * context.dataset.num_classes
+
+
+def _are_many(context: Context) -> bool:
+  """Whether whole predictions of a run are too many to be kept unasked."""
+  return _pred_probs_bytes(context) > _MAX_PRED_PROBS_BYTES
 
 
 def settings_of(config: Config, name: str) -> dict[str, Any]:
@@ -139,7 +150,12 @@ def lacks_extra_arrays(context: Context, run: int, step: int) -> bool:
   folder = context.workdir.scores(run, step)
   if names and not context.manifest(folder):
     return True
-  return not all(_exists(folder, name) for name in names)
+  # Whole predictions of an earlier start say more than the most probable.
+  has_whole = _exists(folder, top_probs.WHOLE)
+  return not all(
+    _exists(folder, name) or (has_whole and name in top_probs.TOP_ARRAYS)
+    for name in names
+  )
 
 
 def _exists(folder, name: str) -> bool:
@@ -155,8 +171,8 @@ def check_due(context: Context, stages: Sequence[str]) -> None:
 
   Raises:
     ConfigError: if a score to select by is not defined at its step, the model
-      sows no features that are needed, or train.trainable or grand_subset
-      match no parameters.
+      sows no features that are needed, a policy needs predictions that are
+      too many, or train.trainable or grand_subset match no parameters.
     DataDietError: if train.init_from is no checkpoint of the network.
   """
   if {'train', 'score', 'retrain'} & {*stages}:
@@ -167,8 +183,10 @@ def check_due(context: Context, stages: Sequence[str]) -> None:
   if {'train', 'score'} & {*stages}:
     _check_features(context)
     _check_grand_subset(context)
-  if {'select', 'retrain'} & {*stages} and context.score_file is None:
-    _check_selected(context)
+  if {'select', 'retrain'} & {*stages}:
+    _check_whole_predictions(context)
+    if context.score_file is None:
+      _check_selected(context)
 
 
 def _check_selected(context: Context) -> None:
@@ -186,6 +204,22 @@ def _check_selected(context: Context) -> None:
         f'on ({context.steps_per_epoch} steps), of windows from '
         f'train.dynamics_window = {config.train.dynamics_window} epochs on, '
         'none of dynamics with train.subset_path'
+      )
+
+
+def _check_whole_predictions(context: Context) -> None:
+  """Refuses policies that look at predictions too many to be kept whole."""
+  if top_probs.WHOLE in context.config.score.keep or not _are_many(context):
+    return
+  for one in context.selections:
+    folder = context.workdir.scores(0, one.read_step)
+    if top_probs.WHOLE in one.needs and not _exists(folder, top_probs.WHOLE):
+      raise ConfigError(
+        f'config.select.policies: {one.policy!r} looks at the predictions of '
+        f'all classes, which take {_pred_probs_bytes(context) / 1e9:.2g} GB a '
+        f'run, more than the {_MAX_PRED_PROBS_BYTES / 1e9:.2g} GB up to which '
+        'they are kept; allowed: another policy, or score.keep=pred_probs to '
+        'keep them all the same'
       )
 
 

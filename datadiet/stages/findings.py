@@ -13,6 +13,7 @@ from datadiet.data import Split
 from datadiet.inspection import duplicates, groups, outliers, quality
 from datadiet.inspection import shortcuts as shortcuts_lib
 from datadiet.inspection.pixels import PixelFacts, read_facts, squeezed
+from datadiet.stages import pred_probs
 from datadiet.stages.context import Context
 from datadiet.stages.label_evidence import all_runs_have, scored_step
 from datadiet.workdir import artifacts, storage, tables
@@ -248,10 +249,8 @@ def _is_right(context: Context) -> np.ndarray | None:
   By networks that did not train on the example where there are such.
   """
   step, labels = scored_step(context), context.dataset.train.labels
-  path = context.workdir.scores(None, step) / 'pred_probs.npy'
-  if path.exists():
-    probs = artifacts.read_npy(path, context.num_examples)
-    return probs.argmax(1) == labels
+  if pred_probs.are_there(context, None, step):
+    return pred_probs.read(context, None, step).argmax(1) == labels
   if not all_runs_have(context, 'prediction'):
     return None
   right = [

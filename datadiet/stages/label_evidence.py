@@ -1,17 +1,16 @@
 """What speaks for wrong labels: predictions, a score, and how they are read."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from datadiet import audit
 from datadiet.errors import DataDietError
 from datadiet.scoring import aggregate
-from datadiet.stages import due, train
+from datadiet.stages import due, pred_probs, train
 from datadiet.stages.context import Context
 from datadiet.training.settings import IN_SAMPLE, OUT_OF_SAMPLE
-from datadiet.workdir import artifacts
+from datadiet.workdir.top_probs import PredProbs
 
 # What the predictions are.
 VOTES = 'votes'
@@ -28,12 +27,13 @@ class Predictions:
 
   Attributes:
     kind: OUT_OF_SAMPLE, IN_SAMPLE, VOTES, or None where nothing was kept.
-    pred_probs: float32[N, num_classes], the mean over runs; None with VOTES.
+    pred_probs: float32[N, num_classes], the mean over runs, or what makes its
+      rows; None with VOTES.
     suggested: int32[N]; None where nothing was kept.
   """
 
   kind: str | None = None
-  pred_probs: np.ndarray | None = None
+  pred_probs: PredProbs | None = None
   suggested: np.ndarray | None = None
 
 
@@ -77,16 +77,11 @@ def _best_score(context: Context) -> str | None:
 def read_predictions(context: Context) -> Predictions:
   """Reads the best predictions that the score stage stored."""
   step = scored_step(context)
-  num_examples = context.num_examples
   if _predicts_unseen(context):
-    path = context.workdir.scores(None, step) / 'pred_probs.npy'
-    probs = artifacts.read_npy(path, num_examples)
+    probs = pred_probs.read(context, None, step)
     return Predictions(OUT_OF_SAMPLE, probs, audit.most_probable(probs))
-  if all_runs_have(context, 'pred_probs'):
-    total: Any = 0.0  # Then an array of the predictions' own type.
-    for run_number in context.runs:
-      total += context.run_array(run_number, step, 'pred_probs')
-    probs = total / len(context.runs)
+  if pred_probs.all_runs_have(context, step):
+    probs = pred_probs.mean_of_all(context, step)
     return Predictions(IN_SAMPLE, probs, audit.most_probable(probs))
   if all_runs_have(context, 'prediction'):
     votes = np.stack(
@@ -132,9 +127,11 @@ def find_evidence(
     and out_of_sample is not None
     and inside is not None
     and name in audit.OF_ONE_NETWORK
-    and all_runs_have(context, 'pred_probs')
+    and pred_probs.all_runs_have(context, scored_step(context))
   ):
-    probs = _probs_in_sample(context, inside, out_of_sample)
+    probs = pred_probs.mean_of_trained_on(
+      context, scored_step(context), inside, out_of_sample
+    )
     evidence['in-sample predictions'] = audit.odds_against_labels(
       probs, context.dataset.train.labels, calibration.noise
     )
@@ -148,24 +145,6 @@ def find_evidence(
   if calibration is not None:
     evidence['out-of-sample predictions'] = calibration.log_odds
   return evidence
-
-
-def _probs_in_sample(
-  context: Context, inside: np.ndarray, otherwise: np.ndarray
-) -> np.ndarray:
-  """Mean predictions of the runs that trained on the example, [N, classes].
-
-  Args:
-    context: of the workdir.
-    inside: bool[num_runs, N], whether they did.
-    otherwise: float32[N, num_classes], where none did.
-  """
-  total = np.zeros(otherwise.shape, np.float32)
-  for run, trained_on in zip(context.runs, inside, strict=True):
-    probs = context.run_array(run, scored_step(context), 'pred_probs')
-    total[trained_on] += probs[trained_on]
-  counts = inside.sum(0)[:, None]
-  return np.where(counts > 0, total / np.maximum(counts, 1), otherwise)
 
 
 def _mean_in_sample(context: Context, name: str) -> np.ndarray:

@@ -11,10 +11,11 @@ from datadiet.scoring.loss_trajectories import (
   correlation_of_differences,
 )
 from datadiet.scoring.tracin import doubts, tracin_self
-from datadiet.stages import due
+from datadiet.stages import due, pred_probs
 from datadiet.stages.context import Context
 from datadiet.training.optimizer import make_schedule
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, top_probs
+from datadiet.workdir.top_probs import PredProbs
 
 
 def write_trajectories(context: Context) -> None:
@@ -115,8 +116,8 @@ def write_means(context: Context, step: int) -> None:
     statements[name] = stated
     stability[name] = aggregate.rank_stability(by_run)
   if inside is not None:
-    held_out = _held_out(context, step, inside)
-    artifacts.write_npy(folder / 'pred_probs.npy', held_out.pop('pred_probs'))
+    probs, held_out = _held_out(context, step, inside)
+    top_probs.write(folder, probs)
     for name, values in held_out.items():
       means[name] = values
       artifacts.write_npy(folder / f'{name}.npy', values)
@@ -185,16 +186,15 @@ def _by_run(
 
 def _held_out(
   context: Context, step: int, inside: np.ndarray
-) -> dict[str, np.ndarray]:
-  """Predictions by the runs that did not train on each example."""
-  runs = context.runs
+) -> tuple[PredProbs, dict[str, np.ndarray]]:
+  """Predictions by the runs that did not train on each example, and scores."""
   labels = context.dataset.train.labels
-  probs = [context.run_array(run, step, 'pred_probs') for run in runs]
-  held_out = {'pred_probs': aggregate.out_of_sample_mean(probs, inside)}
+  probs = [pred_probs.read(context, run, step) for run in context.runs]
+  held_out = {}
   if 'memorization' in context.config.score.names:
     right = np.stack([each.argmax(-1) == labels for each in probs])
     held_out['memorization'] = aggregate.memorization(right, inside)
-  return held_out
+  return pred_probs.mean(probs, inside), held_out
 
 
 def write_table(

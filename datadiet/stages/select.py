@@ -187,11 +187,9 @@ def _quotas(context: Context, selection: PlannedSelection) -> np.ndarray | None:
   """How many of each class a selection keeps; None for as the policy does."""
   if not selection.budget:
     return None
-  dataset, step = context.dataset, selection.read_step
+  dataset = context.dataset
   if selection.budget == WORST_CLASS:
-    if draws.predictions_folder(context, step) == (
-      context.workdir.scores(0, step)
-    ):
+    if draws.predictions_run(context) is not None:
       logging.warning(
         '%s goes by predictions on the examples that the network trained on, '
         'which are too good; train.folds gives others',

@@ -18,7 +18,7 @@ from datadiet.selection import (
   num_kept,
   selection_name,
 )
-from datadiet.selection.budgets import BALANCED, DIFFICULTY, WORST_CLASS
+from datadiet.selection.budgets import BALANCED, DIFFICULTY
 from datadiet.selection.recommended import AUTO, recommended_options
 from datadiet.selection.settings import SelectSettings, methods_of
 from datadiet.workdir.tables import SELECTION_FACTS
@@ -82,8 +82,6 @@ def network_arrays(select: SelectSettings) -> set[str]:
   }
   if select.embeddings_path:
     names.discard('features')
-  if select.budget == WORST_CLASS:
-    names.add('pred_probs')
   return names & {'features', 'pred_probs'}
 
 

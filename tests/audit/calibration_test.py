@@ -123,7 +123,7 @@ def test_odds_and_mistakes_of_every_label():
   noise = _noise('uniform', 0.3)
   probs = np.full((2, CLASSES), 1 / CLASSES)
   probs[:, 4] += 1e-6
-  log_odds, by_mistake = odds_of_labels(probs, noise)
+  ((_, log_odds, by_mistake),) = odds_of_labels(probs, noise)
   # Nothing is known: as many are wrong as by the noise.
   np.testing.assert_allclose(log_odds, np.log(0.3 / 0.7), atol=1e-3)
   np.testing.assert_allclose(by_mistake, [[0.06] * 4 + [0, 0.06]] * 2)

@@ -10,9 +10,9 @@ from PIL import Image
 
 from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.exporting import export_selection, findings
+from datadiet.exporting import datalab, export_selection, findings
 from datadiet.results.inspection import Inspection
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, top_probs
 from tests.exporting import conftest
 from tests.results import synthetic
 
@@ -158,6 +158,23 @@ def test_datalab(digits, tmp_path):
   np.testing.assert_array_equal(
     found.argmax(1), probs[kept][:, present].argmax(1)
   )
+
+
+def test_datalab_of_the_most_probable_classes(digits, tmp_path, monkeypatch):
+  probs = _with_predictions(digits)
+  labels = digits.dataset.train.labels
+  monkeypatch.setattr(top_probs, 'NUM_KEPT', 5)
+  top = top_probs.keep_most_probable([probs])
+  top_probs.write(digits.results.workdir.scores(None, conftest.STEP), top)
+  output = _export(digits, 'datalab', tmp_path / 'out')
+  kept = digits.example_index
+  rows = top[kept][:, np.unique(labels[kept])]
+  np.testing.assert_allclose(
+    np.load(output / 'pred_probs.npy'), rows / rows.sum(1, keepdims=True)
+  )
+  monkeypatch.setattr(datalab, '_MAX_BYTES', 100)
+  with pytest.raises(DataDietError, match='export a smaller selection'):
+    _export(digits, 'datalab', tmp_path / 'other')
 
 
 @pytest.mark.filterwarnings('ignore')

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from datadiet.scoring import forward
+from datadiet.workdir import top_probs
 
 _NUM_CLASSES = 10
 
@@ -133,3 +134,14 @@ def test_grand_last_is_the_gradient_of_the_last_layer():
   np.testing.assert_allclose(
     forward.grand_last(outputs), expected, rtol=1e-4, atol=1e-6
   )
+
+
+def test_the_most_probable_classes_are_those_that_numpy_keeps(monkeypatch):
+  monkeypatch.setattr(top_probs, 'NUM_KEPT', 3)
+  rng = np.random.default_rng(0)
+  probs = rng.dirichlet(np.ones(_NUM_CLASSES), 50).astype(np.float32)
+  classes, kept = jax.jit(forward.most_probable)(probs)
+  expected = top_probs.keep_most_probable([probs])
+  assert classes.dtype == expected.classes.dtype == np.int16
+  np.testing.assert_array_equal(classes, expected.classes)
+  np.testing.assert_array_equal(kept, expected.probs)
