@@ -142,19 +142,30 @@ def place(
   if isinstance(split.images, PackedImages):
     return HostPlacement(split)
   if placement == 'auto':
-    num_bytes, memory = split.images.nbytes, _device_memory(sharding)
-    lacks = processes.any_process(num_bytes > _MEMORY_SHARE * memory)
-    placement = 'host' if lacks else 'device'
-    logging.info(
-      'Pixels of %d images on the %s: %.3g GB, and a device has %.3g GB',
-      split.num_examples,
-      placement,
-      num_bytes / 1e9,
-      memory / 1e9,
-    )
+    placement = choose(split, _device_memory(sharding))
   if placement == 'host':
     return HostPlacement(split)
   return DevicePlacement.of(split, sharding)
+
+
+def choose(split: Split, memory: float) -> str:
+  """What 'auto' stands for: 'device' or 'host', the same in every process.
+
+  Args:
+    split: the examples.
+    memory: bytes that a device has for everything.
+  """
+  num_bytes = split.images.nbytes
+  lacks = processes.any_process(num_bytes > _MEMORY_SHARE * memory)
+  placement = 'host' if lacks else 'device'
+  logging.info(
+    'Pixels of %d images on the %s: %.3g GB, and a device has %.3g GB',
+    split.num_examples,
+    placement,
+    num_bytes / 1e9,
+    memory / 1e9,
+  )
+  return placement
 
 
 class Placements:

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -12,8 +13,15 @@ import numpy as np
 
 from datadiet.config import Config
 from datadiet.data.dataset import Dataset, Split, with_crop
+from datadiet.data.packed import PackedImages
 from datadiet.errors import ConfigError
-from datadiet.feeding.placement import DevicePlacement, Placements
+from datadiet.feeding.placement import (
+  DevicePlacement,
+  HostPlacement,
+  Placement,
+  Placements,
+  choose,
+)
 from datadiet.runtime.mesh import RunMesh, flat_mesh
 from datadiet.scoring.engine import ScoringEngine
 from datadiet.scoring.passes import pass_groups
@@ -123,10 +131,25 @@ class Program:
 class ShapePlacements(Placements):
   """Places splits by their shapes alone, on devices that are not there."""
 
-  def of(
-    self, split: Split, sharding: jax.sharding.Sharding
-  ) -> DevicePlacement:
+  def __init__(self, placement: str, memory: float):
+    """Places nothing.
+
+    Args:
+      placement: `config.dataset.placement`.
+      memory: bytes that a device has.
+    """
+    super().__init__(placement)
+    self._memory = memory
+
+  def of(self, split: Split, sharding: jax.sharding.Sharding) -> Placement:
     """The placement that a split has on the devices of a sharding."""
+    placement = self._placement
+    if placement == 'auto':
+      placement = choose(split, self._memory)
+    if placement != 'device':
+      # Never opened: the shape of what would be sent is enough.
+      images: Any = PackedImages('', split.images.shape, ())
+      return HostPlacement(dataclasses.replace(split, images=images))
     num, *shape = split.images.shape
     resident = {
       'image': jax.ShapeDtypeStruct(
@@ -134,19 +157,26 @@ class ShapePlacements(Placements):
       ),
       'label': jax.ShapeDtypeStruct((num,), jnp.int32, sharding=sharding),
     }
-    return DevicePlacement(resident, tuple(shape))
+    return DevicePlacement(resident, tuple(shape), split.crop_size)
 
 
+@dataclasses.dataclass(frozen=True)
 class ShapeContext(Context):
-  """The context of stages that are only compiled: no data, no workdir."""
+  """The context of stages that are only compiled: no data, no workdir.
+
+  Attributes:
+    memory: bytes that a device has.
+  """
+
+  memory: float = math.inf
 
   # The user's file, which is of data that is not there.
   subset = None
 
   @functools.cached_property
   def placements(self) -> ShapePlacements:
-    """The shapes of the data on the devices."""
-    return ShapePlacements()
+    """The shapes of the data, on the devices or on the host."""
+    return ShapePlacements(self.config.dataset.placement, self.memory)
 
 
 def programs(
@@ -154,6 +184,7 @@ def programs(
   shape: DataShape,
   devices: list[Any],
   stages: Collection[str] = ('train', 'score'),
+  memory: float = math.inf,
 ) -> Iterator[Program]:
   """The programs of training and scoring, as the stages run them.
 
@@ -162,9 +193,10 @@ def programs(
     shape: of the data.
     devices: to compile for.
     stages: whose programs; of other stages than these two there are none.
+    memory: bytes that a device has, which decide where pixels are.
   """
   dataset = with_crop(shape.dataset(), config.dataset.crop_size)
-  context = ShapeContext(config, Workdir.at('.'), dataset)
+  context = ShapeContext(config, Workdir.at('.'), dataset, memory=memory)
   if 'train' in stages:
     yield from _training(context, devices)
   if 'score' in stages:
@@ -175,12 +207,15 @@ def _training(context: Context, devices: list[Any]) -> Iterator[Program]:
   config, train = context.config, context.config.train
   plan, run_mesh = train_stage.plan_and_mesh(config, devices)
   trainer = Trainer(context.dataset, plan, run_mesh, context.placements)
+  place = context.placements.of(context.dataset.train, run_mesh.replicated)
+  is_sent = isinstance(place, HostPlacement)
   per_call = trainer.plan.steps_per_call
   waves = -(-train.num_runs // run_mesh.num_slots)
   at_once = min(train.num_runs, run_mesh.num_slots)
   yield Program(
     f'train{run_mesh.describe(train.num_runs)}, '
-    f'batch {train.batch_size}, {config.model.dtype}, {per_call} steps a call',
+    f'batch {train.batch_size}, {config.model.dtype}, {per_call} steps a call'
+    f'{", pixels sent by the host" if is_sent else ""}',
     trainer.lower_steps,
     per_call,
     waves * -(-train.num_steps // per_call),

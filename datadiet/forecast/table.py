@@ -80,9 +80,10 @@ def forecast(
   resolved = choose_dtypes(
     config_lib.resolve(config, per_epoch), None, machine.devices
   )
+  memory = machine.chip.memory * machine.chip.share
   rows = [
     row
-    for program in programs(resolved, shape, machine.devices, stages)
+    for program in programs(resolved, shape, machine.devices, stages, memory)
     for row in _rows(program, machine)
   ]
   text = _text(rows, machine, asked.price or machine.chip.price or 0.0)

@@ -50,6 +50,46 @@ def test_every_program_compiles_and_tells_its_memory(found):
     assert 0 < read.arguments < read.total, program.name
 
 
+@pytest.mark.parametrize(
+  'placement, memory, is_sent',
+  [
+    ('auto', 4 * 1437 * 64, False),
+    ('auto', 4 * 1437 * 64 - 1, True),
+    ('host', 1e12, True),
+    ('stream', 1e12, True),
+    ('device', 1, False),
+  ],
+)
+def test_pixels_are_sent_or_resident_as_in_a_run(placement, memory, is_sent):
+  config = _config(dataset__placement=placement, score__names=('el2n',))
+  shape = programs.shape_of('digits', ())
+  listed = programs.programs(config, shape, jax.devices(), memory=memory)
+  for program in listed:
+    if program.name == 'evaluate':
+      continue  # Of the test split, which takes a quarter.
+    pixels = [
+      info.shape
+      for info in jax.tree.leaves(program.lower().args_info)
+      if info.dtype == np.uint8
+    ]
+    assert len(pixels) == 1
+    assert (pixels[0] == (1437, 64)) != is_sent
+    assert (pixels[0][-3:] == (8, 8, 1)) == is_sent
+
+
+def test_evaluation_sees_what_is_cut_out():
+  """Of 8 x 8 pixels that are kept the network sees 6 x 6."""
+  shape = programs.shape_of('digits', ())
+  flops = []
+  for crop_size in (0, 6):
+    config = _config(
+      dataset__crop_size=crop_size, train__augmentation='resized_crop_flip'
+    )
+    _, evaluate, *_ = programs.programs(config, shape, jax.devices())
+    flops.append(evaluate.lower().cost_analysis()['flops'])
+  assert flops[1] < 0.7 * flops[0]
+
+
 def test_calls_are_those_of_the_whole_experiment(found):
   config, listed = found
   train, _, el2n, _ = listed
