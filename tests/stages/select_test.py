@@ -222,7 +222,13 @@ def test_budgets_by_class_go_by_scores_or_predictions(own):
     weighted_quotas(60, sizes, errors).tolist()
   )
   # Other predictions: another budget.
-  np.save(path, np.eye(10, dtype=np.float32)[(labels + (labels < 3)) % 10])
+  others = np.eye(10, dtype=np.float32)[(labels + (labels < 3)) % 10]
+  np.save(path, others)
+  with pytest.raises(DataDietError, match='pred_probs.npy is damaged'):
+    select.plan(_looking(own, policies=('random',), budget='worst_class'))
+  manifest = artifacts.read_manifest(path.parent)
+  manifest['checksums']['pred_probs'] = artifacts.checksum(others)
+  artifacts.write_manifest(path.parent, manifest)
   assert select.plan(
     _looking(own, policies=('random',), budget='worst_class')
   ) == ('1 subsets (0 done)')
