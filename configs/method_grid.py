@@ -13,7 +13,8 @@ time and steps; --config.dataset.extra_tests.NAME=PATH adds test splits
 Cost, computed and not run yet: 384 retrainings of 1,560 steps of 128 images are
 77 million images, 27 hours at 780 images/s on two cores; selecting takes up to
 minutes a method. --config.select.fractions="(0.5, 0.1)" and
---config.retrain.num_runs=2 are two fifths and two thirds of it.
+--config.retrain.num_runs=2 are two fifths and two thirds of it;
+method_grid_small.py is a size that was run.
 """
 
 from datadiet.configs import simple_cnn_cifar10

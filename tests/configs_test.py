@@ -231,7 +231,9 @@ def test_a_folder_of_unequal_classes_gets_its_report(env, tmp_path):
   assert (workdir / 'report' / 'index.html').exists()
 
 
-@pytest.mark.parametrize('name', ['method_grid', 'resnet18_w16_cifar10'])
+@pytest.mark.parametrize(
+  'name', ['method_grid', 'method_grid_small', 'resnet18_w16_cifar10']
+)
 def test_configs_of_hours_fit_together(name):
   """They are opened alone: running them takes hours, even made small."""
   config = importlib.import_module(f'configs.{name}').get_config()
