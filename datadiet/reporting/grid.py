@@ -13,6 +13,8 @@ from datadiet.results import Results
 
 # Of tests that a difference is no chance, after Holm's correction.
 LEVEL = 0.05
+# Methods that a verdict names.
+_MAX_NAMED = 4
 COLUMNS = (
   'method',
   'selection',
@@ -213,7 +215,10 @@ def _verdict(
       f'Best: {first["method"]}, above all others beyond chance '
       f'({first["num_runs"]} runs each).'
     )
+  named = '; '.join(alike[:_MAX_NAMED])
+  if len(alike) > _MAX_NAMED:
+    named += f' and {len(alike) - _MAX_NAMED} more'
   return None, (
     f'No best method: {first["method"]} has the highest accuracy, but within '
-    f'what runs differ by of {"; ".join(alike)}.'
+    f'what runs differ by of {named}.'
   )

@@ -81,6 +81,15 @@ def test_none_is_named_within_what_runs_differ_by(workdir, dataset, accuracies):
     assert name in group['verdict']
 
 
+def test_of_many_within_chance_a_few_are_named(workdir, dataset):
+  for number in range(6):
+    _add_method(workdir, dataset, f'ccs{number}', [0.93, 0.97, 0.99])
+  (group,) = _grid(workdir)
+  end = group['verdict'].rpartition('differ by of ')[2]
+  # All are: the leader's seven others.
+  assert end.count(';') == 3 and end.endswith(' and 3 more.')
+
+
 def test_one_run_each_tells_nothing(workdir, dataset):
   _add_method(workdir, dataset, 'ccs', [0.99])
   (group,) = _grid(workdir)
