@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datadiet.data import checks, pixels
-from datadiet.data.pixels import channel_statistics, chunks
+from datadiet.data import checks
+from datadiet.data.pixels import Survey, chunks
 from datadiet.errors import ConfigError, DataDietError
 
 # (split name, shape) -> uint8 array to decode into: in memory or, with the
@@ -220,7 +220,7 @@ def make_dataset(
   Raises:
     DataDietError: for labels out of range, duplicate ids, different image
       shapes, an empty split, fewer than two classes, or images without content
-      (`pixels.check`).
+      (`Survey.check`).
   """
   checks.check_class_names(class_names, source or name)
   for split_name, split in (('train', train), ('test', test)):
@@ -233,11 +233,13 @@ def make_dataset(
       f'{source or name}: train images have shape {train.images.shape[1:]}, '
       f'test images {test.images.shape[1:]}; they must be the same'
     )
+  digest, surveys = hashlib.sha256(), {}
   for split_name, split in (('train', train), ('test', test)):
-    where = f'{source or name}, {split_name}'
-    pixels.check(split.images, split.ids, where)
+    surveys[split_name] = survey = Survey(split.images)
+    _digest(digest, split, survey.add)
+    survey.check(split.ids, f'{source or name}, {split_name}')
   if mean is None or std is None:
-    mean, std = channel_statistics(train.images)
+    mean, std = surveys['train'].statistics()
   return Dataset(
     name=name,
     train=train,
@@ -245,7 +247,7 @@ def make_dataset(
     class_names=tuple(class_names),
     mean=np.asarray(mean, np.float32),
     std=np.asarray(std, np.float32),
-    fingerprint=fingerprint(train, test),
+    fingerprint=digest.hexdigest()[:16],
     skipped=tuple(skipped),
   )
 
@@ -275,9 +277,18 @@ def fingerprint(train: Split, test: Split) -> str:
   """A hash of the pixels, ids and labels of both splits, in order."""
   digest = hashlib.sha256()
   for split in (train, test):
-    digest.update(repr(split.images.shape).encode())
-    for chunk in chunks(split.images):
-      digest.update(np.ascontiguousarray(chunk))
-    digest.update(split.labels.astype('<i4').tobytes())
-    digest.update('\0'.join(split.ids.tolist()).encode())
+    _digest(digest, split)
   return digest.hexdigest()[:16]
+
+
+def _digest(
+  digest: Any, split: Split, look: Callable[[np.ndarray], None] | None = None
+) -> None:
+  """Puts a split into a hash; `look` gets each part of its images, once."""
+  digest.update(repr(split.images.shape).encode())
+  for chunk in chunks(split.images):
+    digest.update(np.ascontiguousarray(chunk))
+    if look is not None:
+      look(chunk)
+  digest.update(split.labels.astype('<i4').tobytes())
+  digest.update('\0'.join(split.ids.tolist()).encode())

@@ -66,7 +66,7 @@ def _load(
       f'{dataset.name} {list(dataset.image_shape)}; they must be the same'
     )
   checks.check_range(split.labels, split.ids, dataset.num_classes, what)
-  pixels.check(split.images, split.ids, what)
+  pixels.survey(split.images).check(split.ids, what)
   return split
 
 

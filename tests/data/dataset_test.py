@@ -72,13 +72,14 @@ def test_classes_without_examples_are_told_of(caplog):
 @pytest.mark.parametrize('chunk_bytes', [1, 100, 2**24])
 def test_statistics_are_exact_in_chunks(monkeypatch, chunk_bytes):
   monkeypatch.setattr(pixels, '_CHUNK_BYTES', chunk_bytes)
-  images = formats.random_images(50, 6)
-  mean, std = dataset_lib.channel_statistics(images)
+  # An odd number of pixels.
+  images = formats.random_images(51, 7)
+  mean, std = pixels.survey(images).statistics()
   scaled = images.astype(np.float64) / 255
   np.testing.assert_allclose(mean, scaled.mean((0, 1, 2)), rtol=1e-6)
   np.testing.assert_allclose(std, scaled.std((0, 1, 2)), rtol=1e-6)
   constant = np.full((2, 4, 4, 3), 7, np.uint8)
-  assert dataset_lib.channel_statistics(constant)[1].tolist() == [1, 1, 1]
+  assert pixels.survey(constant).statistics()[1].tolist() == [1, 1, 1]
 
 
 def test_fingerprint_depends_on_pixels_ids_labels_and_order(monkeypatch):
