@@ -5,6 +5,7 @@ import mmap
 import os
 import pickle
 import queue
+import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,10 @@ import numpy as np
 from datadiet.data import decode_worker
 from datadiet.errors import DataDietError
 
+# Pipes, the file of pixels and its map, and files that are read for a worker;
+# hosts of 200 cores would pass the usual limit of 1,024.
+_FILES_A_WORKER, _OTHER_FILES = 8, 256
+
 
 @contextmanager
 def decoders(num_workers: int) -> Iterator[Callable]:
@@ -28,6 +33,7 @@ def decoders(num_workers: int) -> Iterator[Callable]:
   if num_workers == 1:
     yield _decode_chunk
     return
+  _allow_files(num_workers)
   workers: list[_Worker] = []
   free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
@@ -64,12 +70,7 @@ class _Worker:
   """
 
   def __init__(self) -> None:
-    # In memory where the system has such files.
-    self._shared: IO[bytes] = (
-      os.fdopen(os.memfd_create('pixels'), 'r+b')
-      if hasattr(os, 'memfd_create')
-      else tempfile.TemporaryFile()
-    )
+    self._shared = _shared_file()
     self._pixels = np.empty(0, np.uint8)
     number = self._shared.fileno()
     # -P: this folder must not hide modules of the standard library.
@@ -90,11 +91,8 @@ class _Worker:
     num_bytes = math.prod(shape)
     stdin, stdout = self._process.stdin, self._process.stdout
     assert stdin is not None and stdout is not None
+    self._share(num_bytes)
     try:
-      if len(self._pixels) < num_bytes:
-        self._shared.truncate(num_bytes)
-        memory = mmap.mmap(self._shared.fileno(), num_bytes)
-        self._pixels = np.frombuffer(memory, np.uint8)
       request = (shape, contents, *options)
       pickle.dump(request, stdin, pickle.HIGHEST_PROTOCOL)
       stdin.flush()
@@ -106,6 +104,21 @@ class _Worker:
       ) from error
     images = self._pixels[:num_bytes].reshape(shape)
     return images.copy(), errors, all_notes
+
+  def _share(self, num_bytes: int) -> None:
+    """Makes the file of pixels so large at least."""
+    if len(self._pixels) >= num_bytes:
+      return
+    try:
+      self._shared.truncate(num_bytes)
+      memory = mmap.mmap(self._shared.fileno(), num_bytes)
+    except OSError as error:
+      raise DataDietError(
+        f'{num_bytes / 1e6:.0f} MB of memory cannot be shared with a process '
+        f'that decodes images ({error.strerror}); free memory, or allow this '
+        'process more open files (ulimit -n)'
+      ) from error
+    self._pixels = np.frombuffer(memory, np.uint8)
 
   def kill(self) -> None:
     """Ends the process, without waiting for it."""
@@ -121,6 +134,23 @@ class _Worker:
     with suppress(BrokenPipeError):
       self._process.stdin.close()
     self._shared.close()
+
+
+def _shared_file() -> IO[bytes]:
+  """A file without a name: in memory, where the system has and allows such."""
+  try:
+    return os.fdopen(os.memfd_create('pixels'), 'r+b')
+  except (AttributeError, OSError):
+    return tempfile.TemporaryFile()
+
+
+def _allow_files(num_workers: int) -> None:
+  """Raises the number of files that this process may open, if need be."""
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  needed = _FILES_A_WORKER * num_workers + _OTHER_FILES
+  if soft not in (hard, resource.RLIM_INFINITY) and soft < needed:
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def num_cores() -> int:

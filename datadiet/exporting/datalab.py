@@ -81,5 +81,6 @@ def _pred_probs(subset: Subset, step: int) -> np.ndarray:
       f'to {_MAX_BYTES / 1e9:.2g} GB, so export a smaller selection'
     )
   present = np.unique(subset.dataset.train.labels[kept])
-  rows = probs[kept][:, present]
+  # Of an example whose most probable classes are all absent nothing is known.
+  rows = np.maximum(probs[kept][:, present], np.finfo(np.float32).tiny)
   return rows / rows.sum(1, keepdims=True)

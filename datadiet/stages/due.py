@@ -75,7 +75,8 @@ def _pred_probs_bytes(context: Context) -> int:
 
 def _are_many(context: Context) -> bool:
   """Whether whole predictions of a run are too many to be kept unasked."""
-  return _pred_probs_bytes(context) > _MAX_PRED_PROBS_BYTES
+  is_less = top_probs.is_less_than_whole(context.dataset.num_classes)
+  return is_less and _pred_probs_bytes(context) > _MAX_PRED_PROBS_BYTES
 
 
 def settings_of(config: Config, name: str) -> dict[str, Any]:
@@ -183,10 +184,10 @@ def check_due(context: Context, stages: Sequence[str]) -> None:
   if {'train', 'score'} & {*stages}:
     _check_features(context)
     _check_grand_subset(context)
-  if {'select', 'retrain'} & {*stages}:
+  if {'score', 'select'} & {*stages}:
     _check_whole_predictions(context)
-    if context.score_file is None:
-      _check_selected(context)
+  if {'select', 'retrain'} & {*stages} and context.score_file is None:
+    _check_selected(context)
 
 
 def _check_selected(context: Context) -> None:

@@ -115,9 +115,10 @@ def write_means(context: Context, step: int) -> None:
     artifacts.write_npy(folder / f'{name}_stderr.npy', spread['stderr'])
     statements[name] = stated
     stability[name] = aggregate.rank_stability(by_run)
+  of_predictions = {}
   if inside is not None:
     probs, held_out = _held_out(context, step, inside)
-    top_probs.write(folder, probs)
+    of_predictions = top_probs.write(folder, probs)
     for name, values in held_out.items():
       means[name] = values
       artifacts.write_npy(folder / f'{name}.npy', values)
@@ -131,9 +132,8 @@ def write_means(context: Context, step: int) -> None:
       'runs': list(context.runs),
       'over': _averaged_over(context),
       'scores': statements,
-      'checksums': {
-        name: artifacts.checksum(values) for name, values in means.items()
-      },
+      'checksums': of_predictions
+      | {name: artifacts.checksum(values) for name, values in means.items()},
       # Spearman correlation between the means of k runs and of k others, out
       # of sample of k repeats of all folds.
       'rank_stability': stability,

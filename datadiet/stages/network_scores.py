@@ -25,7 +25,7 @@ from datadiet.scoring.passes import pass_groups
 from datadiet.scoring.precision import PRECISIONS
 from datadiet.stages import chunks, due, train
 from datadiet.stages.context import Context
-from datadiet.workdir import artifacts, checkpoints, storage
+from datadiet.workdir import artifacts, checkpoints, storage, top_probs
 
 # Seconds between two saves of partial scores.
 _PARTIAL_INTERVAL = 20.0
@@ -281,12 +281,17 @@ def write_scores(
         aggregate.check_finite(values, name=name, where=where)
     artifacts.write_npy(folder / f'{name}.npy', values)
   before = context.manifest(folder) or {}
+  known = {**before.get('checksums', {}), **checksums}
+  # Predictions of an earlier pass, kept in the other way.
+  for name in top_probs.others(scores):
+    storage.remove(folder / f'{name}.npy')
+    known.pop(name, None)
   manifest = {
     **context.provenance(step),
     'kind': 'scores of one network',
     'run': run,
     'scores': {**before.get('scores', {}), **statements},
-    'checksums': {**before.get('checksums', {}), **checksums},
+    'checksums': known,
   }
   if layers is not None or 'layers' in before:
     manifest['layers'] = layers or before['layers']

@@ -4,7 +4,7 @@ Whole, those of 1.28 million examples and 1,000 classes would take 5 GB a run;
 these take 154 MB.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,20 @@ def keep_most_probable(rows: Iterable[np.ndarray]) -> TopProbs:
   return TopProbs(classes, probs, num_classes)
 
 
+def is_less_than_whole(num_classes: int) -> bool:
+  """Whether the most probable classes take fewer bytes than all do."""
+  kept = min(NUM_KEPT, num_classes)
+  a_class = np.dtype(class_type(num_classes)).itemsize + 4
+  return kept * a_class < 4 * num_classes
+
+
+def others(names: Collection[str]) -> tuple[str, ...]:
+  """The arrays of predictions that take the place of none of these arrays."""
+  if WHOLE in names:
+    return TOP_ARRAYS
+  return (WHOLE,) if PROBS in names else ()
+
+
 def are_in(folder: epath.Path) -> bool:
   """Whether a folder of scores has predictions, whole or not."""
   return any((folder / f'{name}.npy').exists() for name in (WHOLE, PROBS))
@@ -147,8 +161,12 @@ def read(
   return TopProbs(array(CLASSES), array(PROBS), num_classes)
 
 
-def write(folder: epath.Path, pred_probs: PredProbs) -> None:
-  """Writes predictions; removes those of the other kind."""
+def write(folder: epath.Path, pred_probs: PredProbs) -> dict[str, int]:
+  """Writes predictions; removes those of the other kind.
+
+  Returns:
+    The checksum of each array, for the manifest.
+  """
   if isinstance(pred_probs, TopProbs):
     arrays = {CLASSES: pred_probs.classes, PROBS: pred_probs.probs}
     others: tuple[str, ...] = (WHOLE,)
@@ -158,3 +176,4 @@ def write(folder: epath.Path, pred_probs: PredProbs) -> None:
     storage.remove(folder / f'{name}.npy')
   for name, array in arrays.items():
     artifacts.write_npy(folder / f'{name}.npy', array)
+  return {name: artifacts.checksum(array) for name, array in arrays.items()}

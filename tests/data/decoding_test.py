@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet.data import decode_worker, decoding, load_dataset
+from datadiet.data import decode_pool, decode_worker, decoding, load_dataset
 from datadiet.errors import DataDietError, Preempted
 from datadiet.runtime import stopping
 from tests.data import formats
@@ -39,6 +39,29 @@ def test_pixels_of_unknown_range_are_refused(dtype):
   Image.fromarray(np.full((8, 8), 200, dtype)).save(content, 'TIFF')
   with pytest.raises(ValueError, match='32-bit .* allowed: up to 16 bits'):
     decode_worker.decode(content.getvalue(), 0)
+
+
+def test_systems_without_files_in_memory_have_others(monkeypatch):
+  image = formats.random_images(1)[0]
+
+  def refused(name):
+    raise PermissionError(13, 'Permission denied')
+
+  monkeypatch.setattr(os, 'memfd_create', refused, raising=False)
+  with decode_pool.decoders(2) as decode_chunk:
+    pixels, errors, _ = decode_chunk(32, 32, [formats.encode(image)], 0)
+  assert not errors
+  np.testing.assert_array_equal(pixels[0], image)
+
+
+def test_memory_that_cannot_be_shared_is_said(monkeypatch):
+  def full(number, length):
+    raise OSError(12, 'Cannot allocate memory')
+
+  monkeypatch.setattr(decode_pool.mmap, 'mmap', full)
+  with decode_pool.decoders(2) as decode_chunk:
+    with pytest.raises(DataDietError, match='0 MB of memory cannot be shared'):
+      decode_chunk(32, 32, [b''], 0)
 
 
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from datadiet.reporting import audit as reading
 from datadiet.results import load_results
 from datadiet.stages import audit, report, threshold_trainings
 from datadiet.stages.context import Context
-from datadiet.workdir import artifacts, checkpoints
+from datadiet.workdir import artifacts, checkpoints, top_probs
 from datadiet.workdir.artifacts import Workdir
 from tests import running
 
@@ -415,7 +415,9 @@ def test_nothing_is_said_of_untrained_networks(own):
 def _with_predictions(context, probs) -> None:
   """As if the networks had predicted something else."""
   folder = context.workdir.scores(None, STEP)
-  artifacts.write_npy(folder / 'pred_probs.npy', probs.astype(np.float32))
+  manifest = artifacts.read_manifest(folder)
+  manifest['checksums'] |= top_probs.write(folder, probs.astype(np.float32))
+  artifacts.write_manifest(folder, manifest)
 
 
 def _assert_ranked_but_not_counted(context, words):

@@ -99,3 +99,15 @@ def test_files_are_read_back_and_take_each_others_place(given, tmp_path):
 def test_types_of_class_numbers():
   assert top_probs.class_type(2**15 - 1) == np.int16
   assert top_probs.class_type(2**15) == np.int32
+
+
+def test_the_most_probable_are_kept_where_that_takes_less():
+  sizes = [num for num in range(1, 2_000) if top_probs.is_less_than_whole(num)]
+  # Six bytes for each of 20 classes, in place of four for each of all.
+  assert sizes == list(range(31, 2_000))
+
+
+def test_predictions_of_the_other_kind_are_known():
+  assert top_probs.others(['el2n']) == ()
+  assert top_probs.others(['el2n', *top_probs.TOP_ARRAYS]) == ('pred_probs',)
+  assert top_probs.others(['pred_probs']) == top_probs.TOP_ARRAYS

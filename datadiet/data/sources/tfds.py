@@ -162,8 +162,9 @@ def num_images(settings: DatasetSettings, folder: epath.Path) -> int:
     folder: of `ensure_prepared`.
   """
   counts = {
-    split['name']: sum(map(int, split['shardLengths']))
-    for split in _read_json(folder / _INFO)['splits']
+    # An empty list is left out of the file.
+    split['name']: sum(map(int, split.get('shardLengths', ())))
+    for split in _read_json(folder / _INFO).get('splits', ())
   }
   train, test = _chosen(counts, settings, folder)
   return sum(counts[name] for name in (*train, *([test] if test else [])))
@@ -217,7 +218,8 @@ def _opened(
     yield reader, parts
   except tf.errors.OpError as error:
     # Without the names of TensorFlow's functions, as in '{{node}} x [Op:y]'.
-    reason = error.message.splitlines()[0].rpartition('}} ')[2]
+    reason = (error.message or type(error).__name__).splitlines()[0]
+    reason = reason.rpartition('}} ')[2]
     reason = reason.partition(' [Op:')[0]
     raise DataDietError(f'{folder} cannot be read: {reason[:200]}') from error
 

@@ -185,7 +185,7 @@ class Reader:
     """A tf.data.Dataset of encoded images, labels and ids, in order.
 
     It raises an error of TensorFlow where files have another number of records
-    than dataset_info.json says.
+    than dataset_info.json says, of ArrayRecord files where they have fewer.
     """
     tf, tfds = import_tensorflow()
     builder, id_key = self._builder, self._id_key
