@@ -169,10 +169,9 @@ def write(folder: epath.Path, pred_probs: PredProbs) -> dict[str, int]:
   """
   if isinstance(pred_probs, TopProbs):
     arrays = {CLASSES: pred_probs.classes, PROBS: pred_probs.probs}
-    others: tuple[str, ...] = (WHOLE,)
   else:
-    arrays, others = {WHOLE: pred_probs}, TOP_ARRAYS
-  for name in others:
+    arrays = {WHOLE: pred_probs}
+  for name in others(arrays):
     storage.remove(folder / f'{name}.npy')
   for name, array in arrays.items():
     artifacts.write_npy(folder / f'{name}.npy', array)

@@ -1,5 +1,6 @@
 """Tests the review in a browser: keys, undo, reload, download, a server."""
 
+import contextlib
 import csv
 import threading
 import time
@@ -177,20 +178,32 @@ def test_a_browser_that_stores_nothing_is_told(review):
   assert 'could not save' in review.find('#review-stored').text
 
 
+def _start(page, server) -> None:
+  """Opens the served page and starts its review."""
+  page.driver.get(server.address)
+  page.wait('return document.body.dataset.ready === "yes"')
+  page.click('#review-start')
+
+
+@contextlib.contextmanager
+def _running(page, server):
+  """The server at work, and its page at the start of the review."""
+  thread = threading.Thread(target=server.serve_forever)
+  thread.start()
+  try:
+    _start(page, server)
+    yield
+  finally:
+    server.shutdown()
+    thread.join()
+
+
 @pytest.fixture
 def server(review):
   """A server of the page, on which nothing is decided, running."""
   with review_server(review.workdir.root) as server:
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-      review.driver.get(server.address)
-      review.wait('return document.body.dataset.ready === "yes"')
-      review.click('#review-start')
+    with _running(review, server):
       yield server
-    finally:
-      server.shutdown()
-      thread.join()
   server.decisions.path.unlink()
 
 
@@ -238,24 +251,14 @@ def test_what_the_server_has_need_not_be_downloaded(review, server):
 def test_the_served_page_saves_as_one_goes(review, reviewed):
   page, suspects = review, _suspects(review)
   with review_server(page.workdir.root) as server:
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-      page.driver.get(server.address)
-      page.wait('return document.body.dataset.ready === "yes"')
-      page.click('#review-start')
+    with _running(page, server):
       _press(page, 'd', 'k', 's', 'z')
       page.wait_for(lambda: len(server.decisions) == 2)
       # Another start of the page goes on.
-      page.driver.get(server.address)
-      page.wait('return document.body.dataset.ready === "yes"')
-      page.click('#review-start')
+      _start(page, server)
       assert _shown(page) == suspects[2]
       assert page.run('return JSON.stringify(localStorage)') == '{}'
       assert page.errors() == []
-    finally:
-      server.shutdown()
-      thread.join()
     # Nobody is there any more: the page says so, and keeps trying.
     server.server_close()
     _press(page, 'u')
