@@ -10,11 +10,17 @@ from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
 from datadiet.selection import SelectionInputs, select_examples
+from datadiet.selection.zcore import zcore
 from tests.selection.embedded import by_class, gradients
 from tests.selection.gradient_matching_test import _slow_glister, _slow_pursuit
 from tests.selection.k_center_test import _apart, _slow
-from tests.selection.neighbours_test import _neighbours, _slow_d2
+from tests.selection.neighbours_test import (
+  _neighbours,
+  _slow_d2,
+  _slow_infomax,
+)
 from tests.selection.submodular_test import SLOW
+from tests.selection.zcore_test import _slow_zcore
 
 DIGITS = (3, 5, 8)
 NUM_EXAMPLES = 150
@@ -87,7 +93,24 @@ def test_policies_over_all_classes_equal_their_definitions(inputs, num_keep):
     'contextual_diversity': _slow(apart, start, num_keep),
     'cal': np.argsort(differs)[::-1][:num_keep].tolist(),
     'd2': _slow_d2(inputs, num_keep, 10, 1.0, 0.1),
+    'infomax': _slow_infomax(inputs, num_keep, 5, 0.3, 20),
   }
   for policy, slow in expected.items():
     kept = select_examples(policy, inputs, num_keep)
     assert kept.tolist() == sorted(slow), policy
+
+
+def test_zcore_equals_its_definition_with_the_same_draws(inputs):
+  options = {'num_neighbours': 100, 'exponent': 4.0}
+  for num_keep in (15, 60, 120):
+    kept = zcore(
+      inputs,
+      num_keep,
+      rng=np.random.default_rng(3),
+      draws_per_example=20,
+      **options,
+    )
+    slow = _slow_zcore(
+      inputs.features, num_keep, np.random.default_rng(3), 20, **options
+    )
+    assert kept.tolist() == slow

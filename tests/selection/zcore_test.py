@@ -23,6 +23,24 @@ def _slow(plane, points, num_neighbours, exponent):
   return scores
 
 
+def _slow_zcore(features, num_keep, rng, draws, num_neighbours, exponent):
+  """The highest sums over the planes that are drawn, 256 points in each."""
+  features = features.astype(float)
+  scores = rng.uniform(size=len(features))
+  low, high = features.min(0), features.max(0)
+  middle = np.median(features, 0)
+  num_left = draws * len(features)
+  while num_left:
+    axes = rng.choice(np.flatnonzero(low < high), 2, replace=False)
+    num_points = min(256, num_left)
+    num_left -= num_points
+    points = rng.triangular(
+      low[axes], middle[axes], high[axes], (num_points, 2)
+    )
+    scores += _slow(features[:, axes], points, num_neighbours, exponent)
+  return sorted(np.argsort(-scores, kind='stable')[:num_keep].tolist())
+
+
 def test_points_of_a_plane_add_coverage_and_take_redundancy():
   rng = np.random.default_rng(0)
   for num_neighbours in (1, 5, 29):
