@@ -15,6 +15,7 @@ import numpy as np
 
 from datadiet.audit.blocks import PredProbs, blocks
 from datadiet.audit.noise import noise_matrix, odds_of_labels
+from datadiet.errors import DataDietError
 
 # Wrong labels are counted in as many groups of equal size by their log odds,
 # and the share of wrong ones by at least so many of these.
@@ -80,6 +81,9 @@ def calibrate(pred_probs: PredProbs, labels: np.ndarray) -> Calibration:
     pred_probs: float[N, num_classes], of networks that did not train on the
       example.
     labels: int[N], in use.
+
+  Raises:
+    DataDietError: if a prediction is not finite.
   """
   num_classes = pred_probs.shape[1]
   any_pair = _any_pair(num_classes, 0.5)
@@ -161,6 +165,13 @@ def _as_predicted(
   """As `odds_of_labels`, of noise that gives all labels equally often."""
   for rows in blocks(pred_probs, _BLOCK):
     probs = np.asarray(pred_probs[rows], np.float64)
+    is_finite = np.isfinite(probs).all(axis=1)
+    if not is_finite.all():
+      example = int(is_finite.argmin())
+      raise DataDietError(
+        'predictions have to be finite, but those of example_index '
+        f'{rows.start + example} are {probs[example].tolist()!s:.80}'
+      )
     probs = np.clip(probs, 1e-7, 1 - 1e-7)
     yield rows, np.log1p(-probs) - np.log(probs), np.ones(probs.shape)
 

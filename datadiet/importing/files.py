@@ -12,6 +12,7 @@ from datadiet.workdir import artifacts, storage
 
 # How far probabilities of an example may be from a sum of 1, as float16 ones.
 _SUM_ERROR = 0.01
+_LARGEST = np.finfo(np.float32).max
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +135,9 @@ class Rows:
     self, rows: np.ndarray, path: str, flag: str, of_what: str = ''
   ) -> np.ndarray:
     """Rows in canonical order, once their values are checked."""
-    wrong, allowed = ~np.isfinite(rows), 'finite numbers'
+    # Scores are computed in float32.
+    wrong = ~((rows >= -_LARGEST) & (rows <= _LARGEST))
+    allowed = f'finite numbers, up to {_LARGEST:.2g}'
     if flag == 'losses':
       wrong |= rows < 0
       allowed = 'cross-entropies, 0 or more'

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from datadiet.errors import DataDietError
+from datadiet.errors import DataDietError, counted
 
 # Random splits of the runs into disjoint halves that stability averages over.
 _NUM_SPLITS = 10
@@ -22,16 +22,18 @@ def check_finite(
   where: str,
   advice: str = 'the network may have diverged',
 ) -> None:
-  """Refuses NaN and infinite scores; `advice` ends the sentence.
+  """Refuses NaN and infinite values, [N, ...]; `advice` ends the sentence.
 
   Raises:
     DataDietError: names the score, the run and the first such example.
   """
   bad = ~np.isfinite(scores)
   if bad.any():
+    first = np.unravel_index(np.argmax(bad), bad.shape)
+    num_bad = int(bad.reshape(len(bad), -1).any(axis=1).sum())
     raise DataDietError(
-      f'{where}: {name} of example_index {int(np.argmax(bad))} is '
-      f'{scores[np.argmax(bad)]} ({int(bad.sum())} such examples); {advice}'
+      f'{where}: {name} of example_index {first[0]} is {scores[first]} '
+      f'({counted(num_bad, "such example")}); {advice}'
     )
 
 

@@ -30,13 +30,25 @@ def read(context: Context, run: int | None, step: int) -> PredProbs:
   """Predictions of a run, or the mean over runs (None), [N, num_classes].
 
   Raises:
-    DataDietError: if they are missing, damaged or of the wrong length.
+    DataDietError: if they are missing, damaged, of the wrong length or not
+      finite.
   """
   folder = context.workdir.scores(run, step)
   checksums = (context.manifest(folder) or {}).get('checksums', {})
-  return top_probs.read(
+  found = top_probs.read(
     folder, context.num_examples, context.dataset.num_classes, checksums
   )
+  if isinstance(found, TopProbs):
+    file, values = top_probs.PROBS, found.probs
+  else:
+    file, values = top_probs.WHOLE, found
+  aggregate.check_finite(
+    values,
+    name='the prediction',
+    where=str(folder / f'{file}.npy'),
+    advice='allowed: probabilities, from 0 to 1',
+  )
+  return found
 
 
 def mean(by_run: Sequence[PredProbs], trained_on: np.ndarray) -> PredProbs:
@@ -63,7 +75,7 @@ def mean_of_all(context: Context, step: int) -> PredProbs:
   if _all_are_whole(context, step):
     total: Any = 0.0  # Then an array of the predictions' own type.
     for run in context.runs:
-      total += context.run_array(run, step, top_probs.WHOLE)
+      total += read(context, run, step)
     return total / len(context.runs)
   by_run = [read(context, run, step) for run in context.runs]
   nothing = np.zeros((len(by_run), context.num_examples), bool)
@@ -86,7 +98,7 @@ def mean_of_trained_on(
     return mean(by_run, ~inside)
   total = np.zeros(otherwise.shape, np.float32)
   for run, trained_on in zip(context.runs, inside, strict=True):
-    probs = context.run_array(run, step, top_probs.WHOLE)
+    probs = read(context, run, step)
     total[trained_on] += probs[trained_on]
   counts = inside.sum(0)[:, None]
   return np.where(counts > 0, total / np.maximum(counts, 1), otherwise)

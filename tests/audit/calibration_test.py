@@ -5,6 +5,7 @@ import pytest
 
 from datadiet import audit
 from datadiet.audit.noise import noise_matrix, odds_of_labels, true_classes
+from datadiet.errors import DataDietError
 
 NUM, CLASSES = 20_000, 6
 
@@ -127,6 +128,17 @@ def test_odds_and_mistakes_of_every_label():
   # Nothing is known: as many are wrong as by the noise.
   np.testing.assert_allclose(log_odds, np.log(0.3 / 0.7), atol=1e-3)
   np.testing.assert_allclose(by_mistake, [[0.06] * 4 + [0, 0.06]] * 2)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_predictions_have_to_be_finite(value):
+  probs, labels, _ = _networks('uniform', 0.3)
+  # In the second block.
+  probs = np.concatenate([probs, probs])
+  probs[NUM + 5, 2] = value
+  message = f'have to be finite.* example_index {NUM + 5} are .*, {value}'
+  with pytest.raises(DataDietError, match=message):
+    audit.calibrate(probs, np.concatenate([labels, labels]))
 
 
 def test_networks_at_chance_tell_nothing_apart():

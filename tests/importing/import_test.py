@@ -235,7 +235,27 @@ def _damaged(logits, position, value):
       lambda x: _damaged(x, (3, 7, 0), np.nan),
       '1 row of epoch 3 not allowed, the first row 7.*finite',
     ),
+    (
+      'logits',
+      lambda x: _damaged(x, (3, 7, 0), -1e39),
+      r'first row 7: .*-1e\+39.*allowed: finite numbers, up to 3.4e\+38',
+    ),
     ('logits', lambda x: x.astype(str), 'allowed: numbers'),
+    (
+      'probs',
+      lambda x: _damaged(_softmax(x), (3, 7, 0), np.nan),
+      '1 row of epoch 3 not allowed, the first row 7.*nan.*sum to 1',
+    ),
+    (
+      'held_out_probs',
+      lambda x: _damaged(_softmax(x[0]), (7, 0), np.nan),
+      '1 row not allowed, the first row 7.*nan.*sum to 1',
+    ),
+    (
+      'losses',
+      lambda x: _damaged(x[..., 0] ** 2, (3, 7), np.nan),
+      'the first row 7: nan; allowed: cross-entropies, 0 or more',
+    ),
     ('probs', lambda x: x, 'probabilities that sum to 1'),
     ('losses', lambda x: x[..., 0], 'cross-entropies, 0 or more'),
     ('features', lambda x: x[0, :5], r'\[5, 10\]; allowed: \[1437, d\]'),

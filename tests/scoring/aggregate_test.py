@@ -75,3 +75,10 @@ def test_rank_stability_is_that_of_disjoint_halves():
     assert abs(value - spearman) < 0.03
   assert aggregate.rank_stability(runs) == found
   assert aggregate.rank_stability(runs[:1]) == {}
+
+
+def test_values_of_several_columns_are_named_by_their_example():
+  probs = np.zeros((5, 4), np.float32)
+  probs[[2, 3], 1:] = np.nan
+  with pytest.raises(DataDietError, match='example_index 2 is nan .2 such'):
+    aggregate.check_finite(probs, name='the prediction', where='here')

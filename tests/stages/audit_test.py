@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import logging
+import re
 import shutil
 
 import numpy as np
@@ -323,6 +324,22 @@ def test_damaged_predictions_are_named(own):
   assert not context.workdir.audit.exists()
 
 
+@pytest.mark.parametrize('run', [None, 1])
+def test_predictions_that_are_no_numbers_are_named(own, run):
+  context = own()
+  folder = context.workdir.scores(run, STEP)
+  probs = artifacts.read_npy(folder / 'pred_probs.npy')
+  probs[[7, 9], 3] = np.nan
+  _with_predictions(context, probs, run)
+  message = (
+    f'{folder}/pred_probs.npy: the prediction of example_index 7 is nan '
+    '(2 such examples); allowed: probabilities, from 0 to 1'
+  )
+  with pytest.raises(DataDietError, match=re.escape(message)):
+    audit.run(context)
+  assert not context.workdir.audit.exists()
+
+
 @pytest.mark.parametrize('num_steps', [STEP, 5 * STEP])
 def test_threshold_samples_warn_of_few_epochs(
   own, caplog, monkeypatch, num_steps
@@ -412,9 +429,9 @@ def test_nothing_is_said_of_untrained_networks(own):
   assert not context.workdir.audit.exists()
 
 
-def _with_predictions(context, probs) -> None:
-  """As if the networks had predicted something else."""
-  folder = context.workdir.scores(None, STEP)
+def _with_predictions(context, probs, run=None) -> None:
+  """As if the networks, or that of a run, had predicted something else."""
+  folder = context.workdir.scores(run, STEP)
   manifest = artifacts.read_manifest(folder)
   manifest['checksums'] |= top_probs.write(folder, probs.astype(np.float32))
   artifacts.write_manifest(folder, manifest)
