@@ -183,7 +183,4 @@ def _write(
     if imported.dynamics:
       path = artifacts.dynamics_file(context.workdir.run('train', run), step)
       artifacts.write_npz(path, imported.dynamics)
-  mean_scores.write_means(context, step)
-  if held_out_probs is not None:
-    folder = context.workdir.scores(None, step)
-    artifacts.write_npy(folder / 'pred_probs.npy', held_out_probs)
+  mean_scores.write_means(context, step, held_out_probs)

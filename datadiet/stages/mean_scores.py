@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
+from etils import epath
 
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.loss_trajectories import (
@@ -79,12 +80,15 @@ def _tracin_steps(context: Context) -> list[int]:
   return [step for step in context.config.score.steps if step > 0]
 
 
-def write_means(context: Context, step: int) -> None:
+def write_means(
+  context: Context, step: int, out_of_sample: PredProbs | None = None
+) -> None:
   """Writes the mean over runs of every score of a step, and the table.
 
   With runs that train on subsets, scores are averaged over the runs that
   trained on the example; with folds, those of a forward pass over the runs that
-  did not.
+  did not. `out_of_sample` are imported predictions, [N, num_classes], by
+  networks that did not train on the example.
   """
   # Where all runs share a subset, no example is held out by some only.
   inside = context.held_out
@@ -103,27 +107,24 @@ def write_means(context: Context, step: int) -> None:
         logging.info('Left out at step %d: %s', step, left_out[name])
       continue
     try:
-      spread = aggregate.mean_and_spread(by_run, name=name)
+      means[name] = _write_mean(folder, name, by_run)
     except aggregate.Unseen as error:
       # What was trained and scored is not to be lost for it.
       left_out[name] = str(error)
       logging.warning('Left out at step %d: %s', step, error)
       continue
-    means[name] = spread['mean']
-    artifacts.write_npy(folder / f'{name}.npy', spread['mean'])
-    artifacts.write_npy(folder / f'{name}_std.npy', spread['std'])
-    artifacts.write_npy(folder / f'{name}_stderr.npy', spread['stderr'])
     statements[name] = stated
     stability[name] = aggregate.rank_stability(by_run)
-  of_predictions = {}
   if inside is not None:
-    probs, held_out = _held_out(context, step, inside)
-    of_predictions = top_probs.write(folder, probs)
+    out_of_sample, held_out = _held_out(context, step, inside)
     for name, values in held_out.items():
       means[name] = values
       artifacts.write_npy(folder / f'{name}.npy', values)
       stated = due.statement(context.config, name)
       statements[name] = {**stated, 'runs': list(context.runs)}
+  checksums = {name: artifacts.checksum(each) for name, each in means.items()}
+  if out_of_sample is not None:
+    checksums |= top_probs.write(folder, out_of_sample)
   context.write_manifest(
     folder,
     {
@@ -132,8 +133,7 @@ def write_means(context: Context, step: int) -> None:
       'runs': list(context.runs),
       'over': _averaged_over(context),
       'scores': statements,
-      'checksums': of_predictions
-      | {name: artifacts.checksum(values) for name, values in means.items()},
+      'checksums': checksums,
       # Spearman correlation between the means of k runs and of k others, out
       # of sample of k repeats of all folds.
       'rank_stability': stability,
@@ -141,6 +141,16 @@ def write_means(context: Context, step: int) -> None:
     },
   )
   write_table(context, step, means)
+
+
+def _write_mean(
+  folder: epath.Path, name: str, by_run: list[np.ndarray]
+) -> np.ndarray:
+  """Writes a score's mean over runs, which it gives, and its spread."""
+  spread = aggregate.mean_and_spread(by_run, name=name)
+  for what, ending in (('mean', ''), ('std', '_std'), ('stderr', '_stderr')):
+    artifacts.write_npy(folder / f'{name}{ending}.npy', spread[what])
+  return spread['mean']
 
 
 def _averaged_over(context: Context) -> str:
@@ -190,7 +200,7 @@ def _held_out(
   """Predictions by the runs that did not train on each example, and scores."""
   labels = context.dataset.train.labels
   probs = [pred_probs.read(context, run, step) for run in context.runs]
-  held_out = {}
+  held_out: dict[str, np.ndarray] = {}
   if 'memorization' in context.config.score.names:
     right = np.stack([each.argmax(-1) == labels for each in probs])
     held_out['memorization'] = aggregate.memorization(right, inside)

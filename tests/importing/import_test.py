@@ -8,11 +8,14 @@ import sys
 import numpy as np
 import pytest
 
+from datadiet import config as config_lib
 from datadiet import main
 from datadiet.config import stored
 from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.importing import Given, import_training
+from datadiet.stages import pred_probs
+from datadiet.stages.context import Context
 from datadiet.workdir.artifacts import Workdir
 from tests import running
 
@@ -209,6 +212,32 @@ def test_the_other_stages_run_without_any_training(recorded, tmp_path):
   assert 'el2n' in page
   summary = json.loads((root.report / 'summary.json').read_text())
   assert summary
+
+
+def test_what_was_changed_since_the_import_is_refused(recorded, tmp_path):
+  labels, _, logits = recorded
+  root = _import(
+    tmp_path,
+    logits=logits[-1],
+    features=np.random.default_rng(2).normal(size=(len(labels), 6)),
+    held_out_probs=_softmax(logits[-1]),
+  )
+  config = config_lib.resolve(stored.get_config(str(root.config)))
+  (step,) = config.score.steps
+  dataset = load_dataset(config.dataset)
+  for run, name, read in (
+    (None, 'pred_probs', lambda one: pred_probs.read(one, None, step)),
+    (None, 'el2n', lambda one: one.mean_score('el2n', step)),
+    (0, 'pred_probs', lambda one: pred_probs.read(one, 0, step)),
+    (0, 'features', lambda one: one.run_array(0, step, 'features')),
+  ):
+    path = root.scores(run, step) / f'{name}.npy'
+    read(Context(config, root, dataset))
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataDietError, match=f'{path} is damaged .its values'):
+      read(Context(config, root, dataset))
 
 
 def test_held_out_predictions_alone_will_do(recorded, tmp_path):
