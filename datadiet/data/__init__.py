@@ -119,6 +119,7 @@ DATASETS: dict[str, Source] = {
     _folder_files,
     ('label_key', 'id_key', *_SPLITS, *_PICTURES),
     encoded=True,
+    num_images=hugging_face.num_images,
     is_tree=True,
   ),
 }
@@ -255,7 +256,7 @@ def _is_stream(
   if num_bytes <= memory:
     return False
   logging.info(
-    'Images stay encoded and are decoded when they are needed: %d files of '
+    'Images stay encoded and are decoded when they are needed: %d images of '
     '%dx%d pixels are %.0f GB, and this host has %.0f GB of memory',
     num,
     settings.image_size,

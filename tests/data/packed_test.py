@@ -147,7 +147,9 @@ def test_auto_streams_what_would_fill_the_memory(folder, monkeypatch, caplog):
     monkeypatch.setattr('datadiet.data.host_memory', lambda m=memory: m)
     with caplog.at_level('INFO'):
       assert isinstance(load(folder, 'auto').train.images, kind)
-  assert 'decoded when they are needed: 24 files of 32x32 pixels' in caplog.text
+  assert (
+    'decoded when they are needed: 24 images of 32x32 pixels' in caplog.text
+  )
 
 
 def test_images_out_of_order_are_refused(tmp_path):

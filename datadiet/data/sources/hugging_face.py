@@ -5,29 +5,21 @@ copy Parquet files to a cache of its own first, take the class names of the
 first file for those of all, and not notice that one is missing.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from absl import logging
 from etils import epath
 
-from datadiet.data import splitting, tree
+from datadiet.data import splitting
 from datadiet.data.dataset import ROW, Allocate, Dataset, in_memory
 from datadiet.data.decoding import EncodedImage, Listing, decoded_dataset
 from datadiet.data.settings import DatasetSettings
-from datadiet.data.shards import group_files
 from datadiet.data.sources import hugging_face_columns as columns_lib
+from datadiet.data.sources import hugging_face_files as files_lib
 from datadiet.data.sources.hugging_face_columns import Columns, import_pyarrow
 from datadiet.data.sources.image_folder import require_folder
-from datadiet.data.splitting import canonical_split
-from datadiet.errors import ConfigError, DataDietError
-
-_ROWS = 256
-_STATE, _SPLITS = 'state.json', 'dataset_dict.json'
-_PARQUET = '.parquet'
 
 
 def load_hugging_face(
@@ -52,9 +44,11 @@ def load_hugging_face(
   import_pyarrow()
   root = require_folder(settings.data_dir, 'hugging_face')
   source = os.fspath(root)
-  chosen, prefix = _chosen_files(root, settings)
+  chosen, prefix, unused = files_lib.chosen_files(root, settings)
+  if unused:
+    logging.warning('%s: its splits %s are not used', source, ', '.join(unused))
   columns = {
-    path: columns_lib.find_columns(_schema(path), settings, str(path))
+    path: columns_lib.find_columns(files_lib.schema(path), settings, str(path))
     for paths in chosen.values()
     for path in paths
   }
@@ -93,27 +87,21 @@ def load_hugging_face(
   )
 
 
-def _chosen_files(
-  root: epath.Path, settings: DatasetSettings
-) -> tuple[dict[str, list[epath.Path]], str]:
-  """The files of 'train' and, where there is one, 'test'; train's name."""
-  source = os.fspath(root)
-  files = find_files(root)
-  if len(files) == 1 and not {'test', 'validation'} & {*files}:
-    files = {'train': next(iter(files.values()))}
-  train_splits, test_split = splitting.choose_splits(
-    files,
-    tuple(map(canonical_split, settings.train_splits)),
-    canonical_split(settings.test_split),
-    source,
+def num_images(settings: DatasetSettings, root: epath.Path) -> int:
+  """The number of records in those splits that are used, as of `num_rows`.
+
+  Args:
+    settings: `config.dataset`; uses `train_splits` and `test_split`.
+    root: the folder, local or remote.
+
+  Raises:
+    DataDietError: as `load_hugging_face`.
+  """
+  import_pyarrow()
+  chosen, *_ = files_lib.chosen_files(root, settings)
+  return sum(
+    files_lib.num_rows(path) for paths in chosen.values() for path in paths
   )
-  unused = sorted(set(files) - {*train_splits, test_split})
-  if unused:
-    logging.warning('%s: its splits %s are not used', source, ', '.join(unused))
-  chosen = {'train': [path for name in train_splits for path in files[name]]}
-  if test_split is not None:
-    chosen['test'] = files[test_split]
-  return chosen, '_'.join(train_splits)
 
 
 def train_files(settings: DatasetSettings) -> tuple[list[str], str]:
@@ -122,9 +110,11 @@ def train_files(settings: DatasetSettings) -> tuple[list[str], str]:
   `Split.columns['row']` counts through all of them.
   """
   root = require_folder(settings.data_dir, 'hugging_face')
-  paths = _chosen_files(root, settings)[0]['train']
+  paths = files_lib.chosen_files(root, settings)[0]['train']
   first = paths[0]
-  columns = columns_lib.find_columns(_schema(first), settings, str(first))
+  columns = columns_lib.find_columns(
+    files_lib.schema(first), settings, str(first)
+  )
   return list(map(os.fspath, paths)), columns.image
 
 
@@ -180,122 +170,11 @@ def _listing(
   )
 
 
-def find_files(root: epath.Path) -> dict[str, list[epath.Path]]:
-  """The files of each split, in order; the name '' where it has no name.
-
-  Raises:
-    DataDietError: if there are none, if some are missing, or if they are those
-      of several sets.
-  """
-  if (root / _SPLITS).exists():
-    names = list(map(str, _read_json(root / _SPLITS, 'splits')))
-    if len(set(map(canonical_split, names))) < len(names):
-      raise DataDietError(
-        f'{root} has two splits for one purpose: {", ".join(names)}; rename one'
-      )
-    return {canonical_split(name): _saved_files(root / name) for name in names}
-  if (root / _STATE).exists():
-    return {'': _saved_files(root)}
-  found = tree.walk(root).files
-  below = {
-    name: [
-      path.removesuffix(f'/{name}')
-      for path in found
-      if path.endswith(f'/{name}')
-    ]
-    for name in (_STATE, _SPLITS)
-  }
-  if below[_SPLITS]:
-    raise ConfigError(
-      f'config.dataset.data_dir: {root} is not itself what save_to_disk wrote; '
-      f'allowed: {", ".join(str(root / path) for path in below[_SPLITS])}'
-    )
-  saved = below[_STATE]
-  parquet = [path for path in found if _is_parquet(path)]
-  # Names twice, with endings of another case, are refused by `group_files`.
-  stems = [path[: -len(_PARQUET)] for path in parquet]
-  if saved and not parquet:
-    groups = group_files(saved, os.fspath(root))
-    return {
-      split: [path for name in names for path in _saved_files(root / name)]
-      for split, names in groups.items()
-    }
-  if not parquet:
-    raise DataDietError(
-      f'{root} holds neither what save_to_disk writes ({_SPLITS} or {_STATE}) '
-      'nor .parquet files'
-    )
-  paths = dict(zip(stems, parquet, strict=True))
-  return {
-    split: [root / paths[stem] for stem in group]
-    for split, group in group_files(stems, os.fspath(root)).items()
-  }
-
-
-def _is_parquet(path: str) -> bool:
-  return path.lower().endswith(_PARQUET)
-
-
-def _saved_files(folder: epath.Path) -> list[epath.Path]:
-  path = folder / _STATE
-  files, state = _read_json(path, '_data_files'), _read_json(path)
-  if state.get('_indices_data_files') or state.get('_indices_files'):
-    raise DataDietError(
-      f'{folder} was saved with a selection beside it; load it with the '
-      'library datasets and save flatten_indices() of it'
-    )
-  return [folder / entry['filename'] for entry in files]
-
-
-def _read_json(path: epath.Path, key: str = '') -> Any:
-  """A JSON file, or one of its fields."""
-  try:
-    content = json.loads(path.read_text())
-    return content[key] if key else content
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise DataDietError(f'{path} is missing or damaged ({error})') from error
-
-
-def _tables(path: epath.Path, columns: Sequence[str]) -> Iterator:
-  """Record batches of one file, with some columns."""
-  pyarrow = import_pyarrow()
-  try:
-    with path.open('rb') as file:
-      if _is_parquet(path.name):
-        table = pyarrow.parquet.ParquetFile(file)
-        yield from table.iter_batches(_ROWS, columns=columns)
-        return
-      for batch in pyarrow.ipc.open_stream(file):
-        picked = batch.select(columns)
-        for start in range(0, picked.num_rows, _ROWS):
-          yield picked.slice(start, _ROWS)
-  except (pyarrow.ArrowException, OSError, KeyError) as error:
-    raise _damaged(path, error) from error
-
-
-def _schema(path: epath.Path) -> Any:
-  pyarrow = import_pyarrow()
-  try:
-    with path.open('rb') as file:
-      if _is_parquet(path.name):
-        return pyarrow.parquet.read_schema(file)
-      return pyarrow.ipc.open_stream(file).schema
-  except (pyarrow.ArrowException, OSError) as error:
-    raise _damaged(path, error) from error
-
-
-def _damaged(path: epath.Path, error: Exception) -> DataDietError:
-  text = str(error.args[0] if error.args else error).splitlines()
-  return DataDietError(
-    f'{path} is missing, cut short or damaged ({text[0] if text else ""})'
-  )
-
-
 def _values(path: epath.Path, columns: Columns) -> tuple[list, list]:
   """The labels of a file, as they are, and its ids; [] if it has none."""
   labels, ids = [], []
   wanted = [columns.label, *([columns.id] if columns.id else [])]
-  for batch in _tables(path, wanted):
+  for batch in files_lib.tables(path, wanted):
     labels.extend(batch.column(columns.label).to_pylist())
     if columns.id:
       ids.extend(batch.column(columns.id).to_pylist())
@@ -312,7 +191,7 @@ def _encoded(
   """The images of records, each with the split and row it belongs to."""
   record = 0
   for path in files:
-    for batch in _tables(path, [column]):
+    for batch in files_lib.tables(path, [column]):
       for value in batch.column(column).to_pylist():
         name = f'{path}, record {record}'
         yield EncodedImage(*rows[record], _content(value, source), name)
@@ -324,7 +203,7 @@ def encoded_images(
 ) -> Iterator[str | bytes]:
   """The images in the files of `train_files`: bytes, or paths of files."""
   for path in files:
-    for batch in _tables(epath.Path(path), [column]):
+    for batch in files_lib.tables(epath.Path(path), [column]):
       for value in batch.column(column).to_pylist():
         yield _content(value, root)
 

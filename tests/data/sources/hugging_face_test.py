@@ -5,8 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from etils import epath
 
 from datadiet.data import load_dataset
+from datadiet.data.packed import PackedImages
+from datadiet.data.sources.hugging_face_files import num_rows
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
@@ -251,3 +254,58 @@ def test_files_of_the_library_itself(tmp_path):
     np.testing.assert_array_equal(dataset.test.images, images[8:])
     assert dataset.train.labels.tolist() == columns['label'][:8]
     assert dataset.class_names == tuple(NAMES)
+
+
+@pytest.mark.parametrize('kind', ['parquet', 'saved'])
+def test_auto_streams_records_that_would_fill_the_memory(
+  tmp_path, pyarrow, monkeypatch, caplog, kind
+):
+  pytest.importorskip('array_record')
+  root = tmp_path / 'set'
+  splits = {'train': 12, 'test': 6, 'unused': 5}
+  for seed, (split, num) in enumerate(splits.items()):
+    table = _table(pyarrow, _records(num, seed)[1])
+    if kind == 'saved':
+      _save_to_disk(pyarrow, root / split, table)
+    else:
+      root.mkdir(exist_ok=True)
+      pyarrow.parquet.write_table(table, root / f'{split}.parquet')
+  if kind == 'saved':
+    names = json.dumps({'splits': [*splits]})
+    (root / 'dataset_dict.json').write_text(names)
+  num_bytes = 18 * 16 * 16 * 3
+  changes = {'placement': 'auto', 'image_size': 16}
+  for memory, images in (
+    (num_bytes, np.ndarray),
+    (num_bytes - 1, PackedImages),
+  ):
+    monkeypatch.setattr('datadiet.data.host_memory', lambda m=memory: m)
+    caplog.clear()
+    with caplog.at_level('INFO'):
+      dataset = _load(root, cache_dir=str(tmp_path / 'cache'), **changes)
+    assert isinstance(dataset.train.images, images)
+  assert 'needed: 18 images of 16x16 pixels' in caplog.text
+  assert caplog.text.count('its splits unused are not used') == 1
+
+
+@pytest.mark.parametrize('num_batches', [0, 1, 5])
+def test_rows_of_a_stream_are_counted(tmp_path, pyarrow, num_batches):
+  columns = _records(7, 0)[1]
+  columns['kind'] = pyarrow.array(['a', 'b', 'c', 'a', 'b', 'c', 'a'])
+  table = pyarrow.table(columns)
+  # Its values are in a message of their own.
+  kinds = table['kind'].dictionary_encode()
+  table = table.set_column(table.schema.get_field_index('kind'), 'kind', kinds)
+  path = epath.Path(tmp_path / 'a.arrow')
+  with pyarrow.OSFile(str(path), 'wb') as file:
+    with pyarrow.ipc.new_stream(file, table.schema) as writer:
+      for _ in range(num_batches):
+        writer.write_table(table, max_chunksize=3)
+  assert num_rows(path) == 7 * num_batches
+  content = path.read_bytes()
+  # Without the mark of its end, as one that a program broke off.
+  path.write_bytes(content[:-8])
+  assert num_rows(path) == 7 * num_batches
+  path.write_bytes(content[:11])
+  with pytest.raises(DataDietError, match='missing, cut short or damaged'):
+    num_rows(path)

@@ -213,7 +213,9 @@ def test_auto_streams_photographs_that_would_fill_the_memory(
     monkeypatch.setattr('datadiet.data.host_memory', lambda m=memory: m)
     with caplog.at_level('INFO'):
       assert isinstance(_load(tmp_path).train.images, kind)
-  assert 'decoded when they are needed: 18 files of 32x32 pixels' in caplog.text
+  assert (
+    'decoded when they are needed: 18 images of 32x32 pixels' in caplog.text
+  )
 
 
 @pytest.mark.parametrize(
