@@ -31,8 +31,6 @@ def check_together(config: Config, stages: Collection[str] = STAGES) -> None:
   for rule, of_stages in _RULES:
     if {*of_stages} & {*stages}:
       rule(config)
-  for selected in config.select.all_scores:
-    _check_is_known(selected)
 
 
 def check_steps(config: Config, stages: Collection[str] = STAGES) -> None:
@@ -189,22 +187,22 @@ def _check_scores(config: Config) -> None:
     )
 
 
-def _check_is_known(selected: str) -> None:
+def _check_are_known(config: Config) -> None:
   """Refuses an item of select.scores that names no score."""
-  score, _ = registry.split_step(selected)
   known = registry.SCORES
-  if score not in known:
-    raise ConfigError(
-      f'config.select.scores: {selected!r} is not allowed; allowed: one of '
-      f'{", ".join(known)}, or one with its step such as el2n@7800'
-      f'{closest(score, known)}'
-    )
+  for selected in config.select.all_scores:
+    score, _ = registry.split_step(selected)
+    if score not in known:
+      raise ConfigError(
+        f'config.select.scores: {selected!r} is not allowed; allowed: one of '
+        f'{", ".join(known)}, or one with its step such as el2n@7800'
+        f'{closest(score, known)}'
+      )
 
 
 def _check_selection(config: Config) -> None:
   scored = config.score.names
   for selected in config.select.all_scores:
-    _check_is_known(selected)
     score, _ = registry.split_step(selected)
     if score not in scored and not config.select.scores_path:
       raise ConfigError(
@@ -330,5 +328,6 @@ _RULES: _Rules = (
   (_check_weights, (*_NETWORKS, 'retrain')),
   (_check_schedule, (*_NETWORKS, 'retrain')),
   (_check_scores, _NETWORKS),
+  (_check_are_known, STAGES),
   (_check_selection, _SUBSETS),
 )
