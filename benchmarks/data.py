@@ -18,7 +18,8 @@ from PIL import Image
 
 from benchmarks import timing
 from datadiet.configs import base
-from datadiet.data import decode_worker, load_dataset
+from datadiet.data import load_dataset
+from datadiet.decoders.worker import decode_chunk
 
 
 def _write_images(folder: Path, num_images: int, size: int) -> list[str]:
@@ -46,7 +47,7 @@ def _decoding(num_images: int, size: int) -> dict[str, tuple[float, float]]:
 
     images = np.empty((num_images, size, size, 3), np.uint8)
     wall, processor = time.monotonic(), time.process_time()
-    decode_worker.decode_chunk(images, paths, 0)
+    decode_chunk(images, paths, 0)
     wall = time.monotonic() - wall
     processor = time.process_time() - processor
     rates['one process'] = num_images / wall, num_images / processor

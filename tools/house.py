@@ -32,7 +32,7 @@ FLOORS = (
   ('feeding',),
   ('data', 'models'),
   ('workdir', 'gradient_norms'),
-  ('runtime', 'settings'),
+  ('decoders', 'runtime', 'settings'),
   ('errors',),
 )
 

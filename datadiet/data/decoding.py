@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from datadiet.data import checks, decode_worker
+from datadiet.data import checks
 from datadiet.data.dataset import Allocate, Dataset, Split, make_dataset
-from datadiet.data.decode_pool import decoders, num_cores
-from datadiet.data.decode_worker import Notes
 from datadiet.data.findings import Findings
 from datadiet.data.packed import PackedImages, PackedWriter
 from datadiet.data.settings import DatasetSettings
+from datadiet.decoders import worker
+from datadiet.decoders.images import decode
+from datadiet.decoders.pool import decoders, num_cores
 from datadiet.errors import DataDietError, counted
 from datadiet.runtime import stopping
 from datadiet.runtime.progress import Progress, progress
@@ -205,7 +206,7 @@ class _Decoder:
   ):
     self._counts = counts
     self._allocate = allocate
-    # As `decode_worker.decode` takes them.
+    # As `decode` takes them.
     self._options = (settings.image_size, settings.background, settings.resize)
     self._background = settings.background
     self._skip_unreadable = settings.skip_unreadable
@@ -257,11 +258,9 @@ class _Decoder:
     for image in encoded:
       seen.append(image)
       try:
-        height, width, _ = decode_worker.decode(image.content, *self._options)[
-          0
-        ].shape
+        height, width, _ = decode(image.content, *self._options)[0].shape
       except Exception as error:
-        kind, reason = decode_worker.kind(error), decode_worker.reason(error)
+        kind, reason = worker.kind(error), worker.reason(error)
         self._refuse(image, kind, reason)
         continue
       return height, width, itertools.chain(seen, encoded)
@@ -274,7 +273,7 @@ class _Decoder:
     images, errors, all_notes = future.result()
     bad = {position for position, _, _ in errors}
     for position, kind, reason in errors:
-      if kind == decode_worker.OTHER_SIZE:
+      if kind == worker.OTHER_SIZE:
         height, width = images.shape[1:3]
         raise DataDietError(
           f'{chunk[position].name} has {reason} pixels where others have '
@@ -284,7 +283,7 @@ class _Decoder:
       self._refuse(chunk[position], kind, reason)
     for position, notes in all_notes:
       image = chunk[position]
-      self._findings.add(image.split_name, image.position, Notes(*notes))
+      self._findings.add(image.split_name, image.position, notes)
     for split_name, destination in self.images.items():
       rows = [i for i, image in enumerate(chunk) if image[0] == split_name]
       if isinstance(destination, PackedWriter):
@@ -297,7 +296,7 @@ class _Decoder:
 
   def _refuse(self, image: EncodedImage, kind: str, reason: str) -> None:
     # A file without read permission may be a good picture.
-    if self._skip_unreadable and kind != decode_worker.NOT_READ:
+    if self._skip_unreadable and kind != worker.NOT_READ:
       self.skipped[image.split_name].add(image.position)
     else:
       self._refused[image.name] = reason

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from datadiet.data.decode_worker import Notes, shift_for
+from datadiet.decoders.images import Notes, shift_for
 from datadiet.errors import DataDietError
 
 # Colour images of 16 bits whose upper 8 stay below this hold 14 bits or fewer.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from datadiet.data import decode_pool
+from datadiet.decoders import pool
 from datadiet.errors import DataDietError
 from datadiet.runtime import extras
 
@@ -36,7 +36,7 @@ class PackedImages:
   Attributes:
     path: of the file.
     shape: (num, height, width, 3).
-    options: how to decode, as `decode_worker.decode` takes them: image size,
+    options: how to decode, as `images.decode` takes them: image size,
       background, mode.
   """
 
@@ -170,9 +170,9 @@ def _reader(path: str) -> Any:
 @functools.cache
 def _decoders() -> tuple[Any, ThreadPoolExecutor]:
   """`decode_chunk` in worker processes, and a thread for each of them."""
-  num_workers = decode_pool.num_cores()
+  num_workers = pool.num_cores()
   stack = contextlib.ExitStack()
-  decode = stack.enter_context(decode_pool.decoders(num_workers))
+  decode = stack.enter_context(pool.decoders(num_workers))
   threads = ThreadPoolExecutor(num_workers, 'decode')
   stack.callback(threads.shutdown, cancel_futures=True)
   atexit.register(stack.close)

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from datadiet.data.decode_worker import RESIZES
 from datadiet.data.label_arrays import ORDERS
 from datadiet.data.label_columns import READINGS
 from datadiet.data.labels import LabelNoiseSettings
+from datadiet.decoders.images import RESIZES
 from datadiet.settings import Check, checks, section, setting
 
 STREAM = 'stream'

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from datadiet.data.dataset import ROW
-from datadiet.data.decode_worker import DEPTHS
 from datadiet.data.sources.arrays import array_expression
 from datadiet.data.sources.hugging_face import encoded_images, train_files
+from datadiet.decoders.images import DEPTHS
 from datadiet.errors import DataDietError
 from datadiet.exporting import lists
 from datadiet.exporting.subset import Subset

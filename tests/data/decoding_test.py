@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet.data import decode_pool, decode_worker, decoding, load_dataset
+from datadiet.data import decoding, load_dataset
+from datadiet.decoders import pool
+from datadiet.decoders.images import decode
+from datadiet.decoders.worker import decode_chunk
 from datadiet.errors import DataDietError, Preempted
 from datadiet.runtime import stopping
 from tests.data import formats
@@ -38,7 +41,7 @@ def test_pixels_of_unknown_range_are_refused(dtype):
   content = io.BytesIO()
   Image.fromarray(np.full((8, 8), 200, dtype)).save(content, 'TIFF')
   with pytest.raises(ValueError, match='32-bit .* allowed: up to 16 bits'):
-    decode_worker.decode(content.getvalue(), 0)
+    decode(content.getvalue(), 0)
 
 
 def test_systems_without_files_in_memory_have_others(monkeypatch):
@@ -48,7 +51,7 @@ def test_systems_without_files_in_memory_have_others(monkeypatch):
     raise PermissionError(13, 'Permission denied')
 
   monkeypatch.setattr(os, 'memfd_create', refused, raising=False)
-  with decode_pool.decoders(2) as decode_chunk:
+  with pool.decoders(2) as decode_chunk:
     pixels, errors, _ = decode_chunk(32, 32, [formats.encode(image)], 0)
   assert not errors
   np.testing.assert_array_equal(pixels[0], image)
@@ -58,18 +61,17 @@ def test_memory_that_cannot_be_shared_is_said(monkeypatch):
   def full(number, length):
     raise OSError(12, 'Cannot allocate memory')
 
-  monkeypatch.setattr(decode_pool.mmap, 'mmap', full)
-  with decode_pool.decoders(2) as decode_chunk:
+  monkeypatch.setattr(pool.mmap, 'mmap', full)
+  with pool.decoders(2) as decode_chunk:
     with pytest.raises(DataDietError, match='0 MB of memory cannot be shared'):
       decode_chunk(32, 32, [b''], 0)
 
 
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
   formats.write_image_folder(tmp_path, _TWO_CLASSES)
-  dying = tmp_path / 'dying.py'
-  dying.write_text('import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n')
+  dying = 'import os, signal\nos.kill(os.getpid(), signal.SIGKILL)'
   monkeypatch.setattr(decoding, 'num_cores', lambda: 2)
-  monkeypatch.setattr(decode_worker, '__file__', str(dying))
+  monkeypatch.setattr(pool, '_PROGRAM', dying)
   with pytest.raises(DataDietError, match='ended unexpectedly'):
     load_dataset(formats.settings('image_folder', tmp_path))
 
@@ -89,7 +91,7 @@ def test_rate_on_one_core():
   best = 0.0
   for _ in range(5):
     start = time.process_time()
-    errors, _ = decode_worker.decode_chunk(decoded, contents, 0)
+    errors, _ = decode_chunk(decoded, contents, 0)
     best = max(best, len(contents) / (time.process_time() - start))
   assert not errors
   assert best > 1500

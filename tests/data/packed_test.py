@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet.data import decode_pool, load_dataset, packed
+from datadiet.data import load_dataset, packed
 from datadiet.data.packed import PackedImages
+from datadiet.decoders import pool
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
@@ -48,7 +49,7 @@ def load(folder, placement, **changes):
 def test_pixels_statistics_and_fingerprint_are_those_of_arrays(
   folder, monkeypatch, resize, num_cores
 ):
-  monkeypatch.setattr(decode_pool, 'num_cores', lambda: num_cores)
+  monkeypatch.setattr(pool, 'num_cores', lambda: num_cores)
   packed._decoders.cache_clear()
   arrays = load(folder, 'host', resize=resize)
   for _ in ('packed', 'read from the cache'):

@@ -5,7 +5,7 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from datadiet.data import load_dataset
-from datadiet.data.decode_worker import decode
+from datadiet.decoders.images import decode
 from tests.data import formats
 from tests.data.sources import tfds_test
 

@@ -8,7 +8,7 @@ from PIL import Image, PngImagePlugin
 
 from datadiet.data import decoding, load_dataset
 from datadiet.data.dataset import Split, make_dataset
-from datadiet.data.decode_worker import decode
+from datadiet.decoders.images import decode
 from datadiet.errors import DataDietError
 from tests.data import formats
 from tests.data.sources import tfds_test

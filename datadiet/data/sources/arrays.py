@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from etils import epath
 
-from datadiet.data import checks, decode_worker, splitting
+from datadiet.data import checks, splitting
 from datadiet.data.dataset import (
   ROW,
   Allocate,
@@ -22,6 +22,7 @@ from datadiet.data.dataset import (
   make_dataset,
 )
 from datadiet.data.settings import DatasetSettings
+from datadiet.decoders.images import resize
 from datadiet.errors import ConfigError, DataDietError, counted
 
 _PARTS = ('images', 'labels', 'ids')
@@ -232,7 +233,7 @@ def _read_images(
   start = 0
   for chunk in chunks(array):
     images = chunk if chunk.ndim == 4 else chunk[..., None]
-    images = decode_worker.resize(images, settings.image_size)
+    images = resize(images, settings.image_size)
     splitting.scatter(destinations, records, start, images)
     start += len(images)
   return destinations

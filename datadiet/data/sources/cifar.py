@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from datadiet.data import archives, decode_worker, pickles, splitting
+from datadiet.data import archives, pickles, splitting
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -22,6 +22,7 @@ from datadiet.data.dataset import (
 )
 from datadiet.data.settings import DatasetSettings
 from datadiet.data.sources import tfds
+from datadiet.decoders.images import resize
 from datadiet.errors import ConfigError, DataDietError
 
 _IMAGE_SHAPE = (32, 32, 3)
@@ -167,7 +168,7 @@ def _load_batches(
     for file_name in files:
       where = archive / file_name
       pixels = _pixels(batches[file_name], where, expected)
-      images.append(decode_worker.resize(pixels, settings.image_size))
+      images.append(resize(pixels, settings.image_size))
       labels.extend(_value(batches[file_name], labels_key, where))
     splits[split_name] = _split(split_name, images, labels, allocate, archive)
   mean, std = tfds.STATISTICS[settings.name]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from etils import epath
 
-from datadiet.data import archives, decode_worker, splitting
+from datadiet.data import archives, splitting
 from datadiet.data.dataset import (
   Allocate,
   Dataset,
@@ -26,6 +26,7 @@ from datadiet.data.sources import (
   folder_layout,
   image_folder,
 )
+from datadiet.decoders.images import resize
 from datadiet.errors import ConfigError, DataDietError
 
 ARCHIVE = 'CINIC-10.tar.gz'
@@ -169,9 +170,7 @@ def _load_arrays(
     position = 0
     for part, _ in parts.values():
       for chunk in chunks(part):
-        resized = decode_worker.resize(
-          chunk, settings.image_size, settings.resize
-        )
+        resized = resize(chunk, settings.image_size, settings.resize)
         images[position : position + len(chunk)] = resized
         position += len(chunk)
     ids = [f'{n}_{i:05d}' for n, (x, _) in parts.items() for i in range(len(x))]

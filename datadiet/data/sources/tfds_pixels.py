@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import ImageColor
 
-from datadiet.data import decode_worker
+from datadiet.decoders.images import noted_orientation, turn
 from datadiet.errors import DataDietError
 
 
@@ -66,9 +66,9 @@ def upright(
   """
   turned = {}
   for i, content in enumerate(encoded):
-    orientation = decode_worker.noted_orientation(content)
+    orientation = noted_orientation(content)
     if orientation > 1:
-      turned[i] = decode_worker.turn(images[i], orientation)
+      turned[i] = turn(images[i], orientation)
       if turned[i].shape != images[i].shape:
         raise DataDietError(
           f'{where}: images lie on their sides, and differ in size once they '

@@ -9,9 +9,9 @@ from PIL import ExifTags, Image
 
 from datadiet import data
 from datadiet.data import cache, identity, load_dataset
-from datadiet.data.decode_worker import decode
 from datadiet.data.packed import PackedImages
 from datadiet.data.sources import tfds
+from datadiet.decoders.images import decode
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 from tests.data.sources import tfds_test

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet.data import decode_worker, load_dataset
+from datadiet.data import load_dataset
+from datadiet.decoders import images
+from datadiet.decoders.images import RESIZES
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
@@ -21,7 +23,7 @@ def encoded(width, height, kind='PNG'):
 
 
 def decode(content, size, mode):
-  return decode_worker.decode(content, size, mode=mode)[0]
+  return images.decode(content, size, mode=mode)[0]
 
 
 @pytest.mark.parametrize('width, height', [(120, 60), (60, 120), (90, 60)])
@@ -49,7 +51,7 @@ def test_squashing_changes_the_shape():
   np.testing.assert_allclose(np.diff(found[..., 0], axis=0)[1:-1], 2, atol=1)
 
 
-@pytest.mark.parametrize('mode', decode_worker.RESIZES)
+@pytest.mark.parametrize('mode', RESIZES)
 def test_a_square_of_that_size_stays_as_it_is(mode):
   content = encoded(32, 32)
   np.testing.assert_array_equal(

@@ -1,27 +1,12 @@
-"""Decodes images to RGB; also a process of its own that does so on request.
+"""Decodes images of all kinds to RGB."""
 
-`datadiet.data.decoding` starts it as a script, so it imports nothing of the
-project: a worker starts in a fraction of a second, without JAX, and serves
-callers whose main module cannot be imported again.
-"""
-
-import errno
 import io
-import math
-import mmap
-import os
-import pickle
-import signal
-import sys
 import warnings
 from typing import NamedTuple, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageColor
 
-# What can be wrong with an image: its content, its size, or that the system
-# does not allow reading it, which says nothing about its content.
-UNREADABLE, OTHER_SIZE, NOT_READ = 'unreadable', 'other size', 'not read'
 # JPEGs are decoded at a fraction of their size if that leaves this many times
 # the pixels needed along each side.
 _SHRINK_GAP = 2
@@ -251,100 +236,3 @@ def resize(
     pixels = np.asarray(_resize(image, image_size, mode))
     resized[position] = pixels.reshape(shape)
   return resized
-
-
-def decode_chunk(
-  images: np.ndarray,
-  contents: list[str | bytes],
-  image_size: int,
-  background: str = 'white',
-  mode: str = 'squash',
-) -> tuple[list[tuple[int, str, str]], list[tuple[int, tuple]]]:
-  """Decodes images that must all have one size.
-
-  Args:
-    images: uint8[num, height, width, 3], is filled.
-    contents: a path or the bytes of a file each.
-    image_size: height and width to resize to; 0 to leave the size.
-    background: see `decode`.
-    mode: see `decode`.
-
-  Returns:
-    What went wrong: position, UNREADABLE, NOT_READ or OTHER_SIZE, and a reason,
-    the image being black; and positions' `Notes` of which there is any to make.
-  """
-  errors, all_notes = [], []
-  for position, content in enumerate(contents):
-    images[position] = 0
-    try:
-      image, notes = decode(content, image_size, background, mode)
-    # Broken files make Pillow raise OSError, SyntaxError, ValueError, struct's
-    # and zlib's errors and its own; each is told to the user.
-    except Exception as error:
-      errors.append((position, kind(error), reason(error)))
-      continue
-    height, width, _ = image.shape
-    if image.shape != images.shape[1:]:
-      errors.append((position, OTHER_SIZE, f'{width}x{height}'))
-      continue
-    images[position] = image
-    if notes != Notes():
-      # As tuples: the process that reads them has another class `Notes`.
-      all_notes.append((position, tuple(notes)))
-  return errors, all_notes
-
-
-def kind(error: Exception) -> str:
-  """Whether an image is damaged or missing, or the system cannot read it."""
-  # Pillow's own errors of damaged files have no number.
-  number = error.errno if isinstance(error, OSError) else None
-  missing = (None, errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
-  return UNREADABLE if number in missing else NOT_READ
-
-
-def reason(error: Exception) -> str:
-  """Why an image cannot be read, without the name of the file."""
-  if isinstance(error, Image.UnidentifiedImageError):
-    return 'not an image of a known format'
-  if isinstance(error, Image.DecompressionBombError):
-    limit = Image.MAX_IMAGE_PIXELS or 0  # With None it raises no such error.
-    return (
-      f'it has more than {2 * limit:,} pixels, where Pillow '
-      'suspects an attack: save it smaller'
-    )
-  if isinstance(error, OSError) and error.strerror:
-    return error.strerror
-  return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def serve(shared: int) -> None:
-  """Answers requests on stdin: the images' shape, and for `decode_chunk`.
-
-  Args:
-    shared: the number of a file, large enough, that starts with the images.
-  """
-  # The parent handles stops; when it ends, stdin closes.
-  for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, signal.SIG_IGN)
-  requests = sys.stdin.buffer
-  replies = os.fdopen(os.dup(1), 'wb')
-  # Output printed by libraries must not mix with the replies.
-  os.dup2(2, 1)
-  pixels = np.empty(0, np.uint8)
-  while True:
-    try:
-      shape, *request = pickle.load(requests)
-    except EOFError:
-      return
-    # Mapped anew only when it grows: first touches of pages are slow.
-    if len(pixels) < math.prod(shape):
-      pixels = np.frombuffer(mmap.mmap(shared, 0), np.uint8)
-    images = pixels[: math.prod(shape)].reshape(shape)
-    pickle.dump(
-      decode_chunk(images, *request), replies, pickle.HIGHEST_PROTOCOL
-    )
-    replies.flush()
-
-
-if __name__ == '__main__':
-  serve(int(sys.argv[1]))

@@ -11,13 +11,25 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from datadiet.data import decode_worker
+from datadiet.decoders import worker
 from datadiet.errors import DataDietError
 
+# Takes the package from where it is here, whatever else is installed, and of it
+# only what decodes: a worker starts in a fraction of a second.
+_FOLDER = str(Path(__file__).parents[2])
+_PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import datadiet
+del sys.path[0]
+from datadiet.decoders.worker import serve
+serve(int(sys.argv[2]))
+"""
 # Pipes, the file of pixels and its map, and files that are read for a worker;
 # hosts of 200 cores would pass the usual limit of 1,024.
 _FILES_A_WORKER, _OTHER_FILES = 8, 256
@@ -27,7 +39,7 @@ _FILES_A_WORKER, _OTHER_FILES = 8, 256
 def decoders(num_workers: int) -> Iterator[Callable]:
   """A thread-safe `decode_chunk` that spreads calls over worker processes.
 
-  It takes the images' height and width, and what `decode_worker.decode_chunk`
+  It takes the images' height and width, and what `worker.decode_chunk`
   takes after `images`; it returns the images, and what that returns.
   """
   if num_workers == 1:
@@ -60,7 +72,7 @@ def _decode_chunk(
   height: int, width: int, contents: list, *options: Any
 ) -> tuple:
   images = np.empty((len(contents), height, width, 3), np.uint8)
-  return images, *decode_worker.decode_chunk(images, contents, *options)
+  return images, *worker.decode_chunk(images, contents, *options)
 
 
 class _Worker:
@@ -73,9 +85,9 @@ class _Worker:
     self._shared = _shared_file()
     self._pixels = np.empty(0, np.uint8)
     number = self._shared.fileno()
-    # -P: this folder must not hide modules of the standard library.
+    # -P: the folder we are in must not hide modules of the standard library.
     self._process = subprocess.Popen(
-      [sys.executable, '-P', decode_worker.__file__, str(number)],
+      [sys.executable, '-P', '-c', _PROGRAM, _FOLDER, str(number)],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       # Threads of linear algebra libraries would only take memory there.

@@ -1,0 +1,1 @@
+"""Decoding of images, in processes that import little."""
