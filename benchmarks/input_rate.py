@@ -3,11 +3,11 @@
     python -m benchmarks.input_rate [--num_images=512] [--repeats=5]
 
 JPEGs of 500 x 375 pixels, cut out of scikit-image's photographs (astronaut,
-chelsea, coffee, rocket; quality 90), give crops of 224. All three
-take two processes or threads and their turns in one process. Ours is a stream
-that is decoded, resized and batched; the crop and the flip are of the train
-step, on the device, and timed with it here by itself. Needs torch, torchvision
-and scikit-image.
+chelsea, coffee, rocket; quality 90), give crops of 224. All three take two
+processes or threads and their turns in one process. Ours streams files that are
+cut as they are decoded ('photo_crop_flip'), as the other two do, or decoded
+to 256 pixels, which the train step cuts on the device ('resized_crop_flip');
+mirroring is always of the device. Needs torch, torchvision and scikit-image.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from PIL import Image
 from benchmarks import timing
 from datadiet.configs import base
 from datadiet.data import load_dataset
+from datadiet.data.packed import PackedImages, cropped
+from datadiet.decoders.crops import Crops
 from datadiet.feeding.augmentation import Augmentation
 
 _SIZE = (500, 375)
@@ -54,29 +56,47 @@ def write_photographs(folder: Path, num_images: int) -> list[str]:
   return paths[:num_images]
 
 
-def _ours(folder: Path, crops: bool) -> Callable[[], float]:
+def _ours(folder: Path) -> PackedImages:
   settings = base.get_config().dataset
   settings.name, settings.data_dir = 'image_folder', str(folder)
   settings.cache_dir = str(folder.parent / 'cache')
   settings.placement = 'stream'
   settings.image_size, settings.resize = 256, 'shorter_side'
-  images = load_dataset(settings).train.images
+  return load_dataset(settings).train.images
+
+
+def _read(
+  images: PackedImages, read: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[], float]:
+  """An epoch of batches, two at a time as in training."""
   rng = np.random.default_rng(0)
-  augment = jax.jit(Augmentation('resized_crop_flip', size=_CROP))
-  key = jax.random.key(0)
 
   def epoch() -> float:
     order = rng.permutation(len(images))
     parts = [order[i : i + _BATCH] for i in range(0, len(order), _BATCH)]
     start = time.perf_counter()
-    # Two feeds at a time, as in training.
     with ThreadPoolExecutor(2) as threads:
-      for batch in threads.map(images.__getitem__, parts):
-        if crops:
-          augment(batch, key).block_until_ready()
+      for _ in threads.map(read, parts):
+        pass
     return len(order) / (time.perf_counter() - start)
 
   return epoch
+
+
+def _cropped(images: PackedImages) -> Callable[[], float]:
+  rng = np.random.default_rng(0)
+
+  def read(part: np.ndarray) -> np.ndarray:
+    seeds = rng.integers(2**64, size=len(part), dtype=np.uint64)
+    return cropped(images, part, Crops(seeds, _CROP, 0.08))
+
+  return _read(images, read)
+
+
+def _decoded(images: PackedImages) -> Callable[[], float]:
+  augment = jax.jit(Augmentation('resized_crop_flip', size=_CROP))
+  key = jax.random.key(0)
+  return _read(images, lambda part: augment(images[part], key))
 
 
 def _torchvision(folder: Path) -> Callable[[], float]:
@@ -148,10 +168,12 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as scratch:
     folder = Path(scratch) / 'photographs'
     paths = write_photographs(folder, options.num_images)
+    images = _ours(folder)
     rates = timing.take_turns(
       {
-        'ours, decoded to 256': _ours(folder, crops=False),
-        'ours, and cropped on this CPU': _ours(folder, crops=True),
+        'ours, cut as it is decoded': _cropped(images),
+        'ours, decoded to 256': _read(images, images.__getitem__),
+        'ours, and cut on this CPU': _decoded(images),
         'torchvision': _torchvision(folder),
         'tf.data': _tf_data(paths),
       },

@@ -36,7 +36,7 @@ def get_config():
   config.optimizer.nesterov = False
   config.optimizer.decay_fractions = (30 / 90, 60 / 90, 80 / 90)
   config.optimizer.decay_factor = 0.1
-  config.train.augmentation = 'resized_crop_flip'
+  config.train.augmentation = 'photo_crop_flip'
   config.train.batch_size = 256
   config.train.num_runs = 2
   config.train.num_steps = 20 * STEPS_PER_EPOCH

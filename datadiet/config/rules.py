@@ -4,7 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from datadiet.config.sections import Config
+from datadiet.data.settings import STREAM
 from datadiet.errors import ConfigError, DataDietError
+from datadiet.feeding.augmentation import PHOTO_CROP_FLIP
 from datadiet.feeding.order import enough_runs
 from datadiet.models import model_options
 from datadiet.scoring import registry
@@ -128,6 +130,17 @@ def _check_weights(config: Config) -> None:
     raise ConfigError(
       f'config.train.init_from: {config.train.init_from!r} is not allowed with '
       'model.weights; allowed: one of the two'
+    )
+
+
+def _check_photo_crops(config: Config) -> None:
+  data, name = config.dataset, config.train.augmentation
+  has_size = data.crop_size or data.image_size
+  if name == PHOTO_CROP_FLIP and not (data.placement == STREAM and has_size):
+    raise ConfigError(
+      f'config.train.augmentation: {name!r} cuts squares out of encoded files; '
+      f'allowed: with dataset.placement={STREAM} and dataset.crop_size or '
+      "dataset.image_size, or 'resized_crop_flip'"
     )
 
 
@@ -326,6 +339,7 @@ _RULES: _Rules = (
   (_check_left_out, STAGES),
   (_check_model, (*_NETWORKS, 'retrain')),
   (_check_weights, (*_NETWORKS, 'retrain')),
+  (_check_photo_crops, ('train', 'retrain')),
   (_check_schedule, (*_NETWORKS, 'retrain')),
   (_check_scores, _NETWORKS),
   (_check_are_known, STAGES),

@@ -228,7 +228,7 @@ class _Decoder:
       1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (height * width * 3))
     )
     num_workers = max(1, min(num_cores(), total // _IMAGES_A_WORKER))
-    waiting: deque[tuple[list[EncodedImage], Future]] = deque()
+    waiting: deque[tuple[list[EncodedImage], np.ndarray, Future]] = deque()
     with (
       decoders(num_workers) as decode_chunk,
       ThreadPoolExecutor(num_workers) as threads,
@@ -237,8 +237,10 @@ class _Decoder:
       try:
         for chunk in _chunks(encoded, num_images):
           contents = [image.content for image in chunk]
-          request = (height, width, contents, *self._options)
-          waiting.append((chunk, threads.submit(decode_chunk, *request)))
+          pixels = np.empty((len(chunk), height, width, 3), np.uint8)
+          request = (pixels, contents, *self._options)
+          found = threads.submit(decode_chunk, *request)
+          waiting.append((chunk, pixels, found))
           # No more in flight than keeps the workers busy, to bound memory.
           if len(waiting) > 2 * num_workers:
             self._store(*waiting.popleft(), bar)
@@ -268,9 +270,13 @@ class _Decoder:
     raise DataDietError(f'{source} holds no image that can be read')
 
   def _store(
-    self, chunk: list[EncodedImage], future: Future, bar: Progress
+    self,
+    chunk: list[EncodedImage],
+    images: np.ndarray,
+    found: Future,
+    bar: Progress,
   ) -> None:
-    images, errors, all_notes = future.result()
+    errors, all_notes = found.result()
     bad = {position for position, _, _ in errors}
     for position, kind, reason in errors:
       if kind == worker.OTHER_SIZE:

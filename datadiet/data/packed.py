@@ -8,7 +8,6 @@ import atexit
 import contextlib
 import functools
 import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,18 +15,17 @@ from typing import Any
 import numpy as np
 
 from datadiet.decoders import pool
+from datadiet.decoders.crops import Crops
+from datadiet.decoders.records import Records
 from datadiet.errors import DataDietError
 from datadiet.runtime import extras
 
 # Files end so; `cache` tells by it what it holds.
 ENDING = 'array_record'
-# A record a group: images are read one by one. A reader without threads of its
-# own costs little memory; threads here read and decode side by side.
+# A record a group: images are read one by one.
 _WRITER_OPTIONS = 'group_size:1'
-_READER_OPTIONS = 'readahead_buffer_size:0,max_parallelism:0'
 # Images that a worker decodes at a time: few, so that none waits for the last.
 _CHUNK = 8
-_THREADS = threading.local()
 
 
 class PackedImages:
@@ -137,39 +135,66 @@ def decoded(images: PackedImages, position: np.ndarray) -> np.ndarray:
   """
   position = np.asarray(position)
   rows, places = np.unique(position.reshape(-1), return_inverse=True)
-  chunks = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
-  decode, threads = _decoders()
-  found = np.empty((len(rows), *images.shape[1:]), np.uint8)
-
-  def work(number: int) -> None:
-    chunk = chunks[number]
-    contents = _reader(images.path).read(chunk.tolist())
-    pixels, errors, _ = decode(*images.shape[1:3], contents, *images.options)
-    for row, _, reason in errors:
-      raise DataDietError(
-        f'{images.path}: image {chunk[row]} cannot be decoded any more '
-        f'({reason}); delete the folder to have it packed anew'
-      )
-    found[number * _CHUNK : number * _CHUNK + len(chunk)] = pixels
-
-  if len(chunks) == 1:
-    work(0)
-  else:
-    list(threads.map(work, range(len(chunks))))
+  found = _read(images, rows, images.shape[1:])
   return found[places].reshape(*position.shape, *images.shape[1:])
 
 
-def _reader(path: str) -> Any:
-  """A reader for this thread alone."""
-  readers = _THREADS.__dict__.setdefault('readers', {})
-  if path not in readers:
-    readers[path] = _array_record().ArrayRecordReader(path, _READER_OPTIONS)
-  return readers[path]
+def cropped(
+  images: PackedImages, position: np.ndarray, crops: Crops
+) -> np.ndarray:
+  """Cuts a random rectangle out of each image, in parallel.
+
+  Args:
+    images: of a split.
+    position: int[...], rows.
+    crops: with seeds of the same shape.
+
+  Returns:
+    uint8[..., size, size, 3].
+
+  Raises:
+    DataDietError: as `decoded`.
+  """
+  rows, seeds = np.ravel(position), np.ravel(crops.seeds)
+  shape = (crops.size, crops.size, 3)
+  found = _read(images, rows, shape, crops._replace(seeds=seeds))
+  return found.reshape(*np.shape(position), *shape)
+
+
+def _read(
+  images: PackedImages,
+  rows: np.ndarray,
+  shape: tuple[int, ...],
+  crops: Crops | None = None,
+) -> np.ndarray:
+  """Some images, uint8[num, *shape], decoded by all workers."""
+  decode, threads = _decoders()
+  found = np.empty((len(rows), *shape), np.uint8)
+
+  def work(start: int) -> None:
+    part = slice(start, start + _CHUNK)
+    request = [found[part], Records(images.path, rows[part].tolist())]
+    request += images.options
+    if crops is not None:
+      request.append(crops._replace(seeds=crops.seeds[part]))
+    errors, _ = decode(*request)
+    for row, _, reason in errors:
+      raise DataDietError(
+        f'{images.path}: image {rows[part][row]} cannot be decoded any more '
+        f'({reason}); delete the folder to have it packed anew'
+      )
+
+  if len(rows) <= _CHUNK:
+    work(0)
+  else:
+    list(threads.map(work, range(0, len(rows), _CHUNK)))
+  return found
 
 
 @functools.cache
 def _decoders() -> tuple[Any, ThreadPoolExecutor]:
   """`decode_chunk` in worker processes, and a thread for each of them."""
+  _array_record()
   num_workers = pool.num_cores()
   stack = contextlib.ExitStack()
   decode = stack.enter_context(pool.decoders(num_workers))

@@ -18,6 +18,8 @@ DEPTHS = (8, 10, 12, 14, 16)
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 # Metadata blocks in which files store the orientation.
 _MARKS = (b'Exif', b'eXIf', b'EXIF', b'exif', b'rientation')
+# The marker of a JPEG after which its pixels come.
+_START_OF_SCAN = 0xDA
 # How to turn an image upright, by EXIF's orientation number.
 _TURNS = {
   2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -116,7 +118,8 @@ def _orientation(image: Image.Image) -> tuple[int, bool]:
 def noted_orientation(content: bytes) -> int:
   """EXIF's orientation number; 1 (upright) if the file has none."""
   # Most files have no orientation, and need not be opened.
-  if not any(mark in content for mark in _MARKS):
+  metadata = _jpeg_metadata(content)
+  if not any(mark in metadata for mark in _MARKS):
     return 1
   try:
     with Image.open(io.BytesIO(content)) as image:
@@ -124,6 +127,19 @@ def noted_orientation(content: bytes) -> int:
   # Unreadable images are reported where they are decoded.
   except Exception:
     return 1
+
+
+def _jpeg_metadata(content: bytes) -> bytes:
+  """What stands before the pixels of a JPEG; all of any other file."""
+  position = 2 if content.startswith(b'\xff\xd8') else len(content)
+  while position < len(content) and content[position] == 0xFF:
+    marker = content[position + 1 : position + 4]
+    if len(marker) < 3 or marker[0] in (0x00, 0xFF):
+      break
+    if marker[0] == _START_OF_SCAN:
+      return content[:position]
+    position += 2 + int.from_bytes(marker[1:], 'big')
+  return content
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Worker processes that decode images in parallel."""
 
-import math
 import mmap
 import os
 import pickle
@@ -39,22 +38,21 @@ _FILES_A_WORKER, _OTHER_FILES = 8, 256
 def decoders(num_workers: int) -> Iterator[Callable]:
   """A thread-safe `decode_chunk` that spreads calls over worker processes.
 
-  It takes the images' height and width, and what `worker.decode_chunk`
-  takes after `images`; it returns the images, and what that returns.
+  It takes and returns what `worker.decode_chunk` does.
   """
   if num_workers == 1:
-    yield _decode_chunk
+    yield worker.decode_chunk
     return
   _allow_files(num_workers)
   workers: list[_Worker] = []
   free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
   def decode_chunk(*request: Any) -> tuple:
-    worker = free.get()
+    one = free.get()
     try:
-      return worker.decode_chunk(*request)
+      return one.decode_chunk(*request)
     finally:
-      free.put(worker)
+      free.put(one)
 
   try:
     for _ in range(num_workers):
@@ -62,17 +60,10 @@ def decoders(num_workers: int) -> Iterator[Callable]:
       free.put(workers[-1])
     yield decode_chunk
   finally:
-    for worker in workers:
-      worker.kill()
-    for worker in workers:
-      worker.close()
-
-
-def _decode_chunk(
-  height: int, width: int, contents: list, *options: Any
-) -> tuple:
-  images = np.empty((len(contents), height, width, 3), np.uint8)
-  return images, *worker.decode_chunk(images, contents, *options)
+    for one in workers:
+      one.kill()
+    for one in workers:
+      one.close()
 
 
 class _Worker:
@@ -95,27 +86,24 @@ class _Worker:
       pass_fds=(number,),
     )
 
-  def decode_chunk(
-    self, height: int, width: int, contents: list, *options: Any
-  ) -> tuple:
-    """As `_decode_chunk`, for one thread at a time."""
-    shape = (len(contents), height, width, 3)
-    num_bytes = math.prod(shape)
+  def decode_chunk(self, images: np.ndarray, *request: Any) -> tuple:
+    """As `worker.decode_chunk`, for one thread at a time."""
+    num_bytes = images.nbytes
     stdin, stdout = self._process.stdin, self._process.stdout
     assert stdin is not None and stdout is not None
     self._share(num_bytes)
     try:
-      request = (shape, contents, *options)
-      pickle.dump(request, stdin, pickle.HIGHEST_PROTOCOL)
+      asked = (images.shape, *request)
+      pickle.dump(asked, stdin, pickle.HIGHEST_PROTOCOL)
       stdin.flush()
-      errors, all_notes = pickle.load(stdout)
+      found = pickle.load(stdout)
     except (OSError, EOFError, pickle.UnpicklingError) as error:
       raise DataDietError(
         'a process that decodes images ended unexpectedly (exit code '
         f'{self._process.poll()}); the machine may be out of memory'
       ) from error
-    images = self._pixels[:num_bytes].reshape(shape)
-    return images.copy(), errors, all_notes
+    images[:] = self._pixels[:num_bytes].reshape(images.shape)
+    return found
 
   def _share(self, num_bytes: int) -> None:
     """Makes the file of pixels so large at least."""

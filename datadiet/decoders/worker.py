@@ -7,11 +7,14 @@ import os
 import pickle
 import signal
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
+from datadiet.decoders.crops import Crops, crop
 from datadiet.decoders.images import Notes, decode
+from datadiet.decoders.records import Records
 
 # What can be wrong with an image: its content, its size, or that the system
 # does not allow reading it, which says nothing about its content.
@@ -20,29 +23,41 @@ UNREADABLE, OTHER_SIZE, NOT_READ = 'unreadable', 'other size', 'not read'
 
 def decode_chunk(
   images: np.ndarray,
-  contents: list[str | bytes],
+  contents: Sequence[str | bytes] | Records,
   image_size: int,
   background: str = 'white',
   mode: str = 'squash',
+  crops: Crops | None = None,
 ) -> tuple[list[tuple[int, str, str]], list[tuple[int, Notes]]]:
   """Decodes images that must all have one size.
 
   Args:
     images: uint8[num, height, width, 3], is filled.
-    contents: a path or the bytes of a file each.
+    contents: a path or the bytes of a file each, or records that hold them.
     image_size: height and width to resize to; 0 to leave the size.
     background: see `decode`.
     mode: see `decode`.
+    crops: random rectangles to cut out of them, one seed an image; None to
+      decode whole images.
 
   Returns:
     What went wrong: position, UNREADABLE, NOT_READ or OTHER_SIZE, and a reason,
     the image being black; and positions' `Notes` of which there is any to make.
   """
   errors, all_notes = [], []
+  if isinstance(contents, Records):
+    try:
+      contents = contents.read()
+    # The errors of ArrayRecord, of files that are damaged or were deleted.
+    except Exception as error:
+      return [(row, NOT_READ, reason(error)) for row in range(len(images))], []
   for position, content in enumerate(contents):
     images[position] = 0
     try:
-      image, notes = decode(content, image_size, background, mode)
+      if crops is None:
+        image, notes = decode(content, image_size, background, mode)
+      else:
+        image, notes = crop(content, crops, position, background), Notes()
     # Broken files make Pillow raise OSError, SyntaxError, ValueError, struct's
     # and zlib's errors and its own; each is told to the user.
     except Exception as error:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-# Rectangles that are drawn for a crop, of which some do not fit.
-_NUM_DRAWS = 10
+from datadiet.decoders.crops import NUM_DRAWS, rectangles
 
 
 def normalise(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
@@ -98,9 +97,7 @@ def random_resized_crop(
 ) -> jax.Array:
   """Cuts a rectangle out of each image and resizes it to a square.
 
-  Its area is uniform and the logarithm of its shape too, from 3:4 to 4:3; of
-  ten draws the first that fits is taken, else the whole image (Szegedy et al.
-  2014, arXiv 1409.4842). Resized bilinearly, smoothed where it shrinks.
+  Which one `rectangles` says. Resized bilinearly, smoothed where it shrinks.
 
   Args:
     images: uint8[batch, height, width, channels].
@@ -114,23 +111,12 @@ def random_resized_crop(
   """
   batch, height, width, channels = images.shape
   draws = _own_share(
-    lambda total: jax.random.uniform(rng, (total, _NUM_DRAWS, 4)),
+    lambda total: jax.random.uniform(rng, (total, NUM_DRAWS, 4)),
     batch,
     data_axis,
   )
-  area = height * width * (min_area + (1.0 - min_area) * draws[..., 0])
-  shape = jnp.exp((2.0 * draws[..., 1] - 1.0) * jnp.log(4.0 / 3.0))
-  tall, wide = jnp.sqrt(area / shape), jnp.sqrt(area * shape)
-  fits = (tall <= height) & (wide <= width)
-  chosen = jnp.argmax(fits, -1)[:, None]
-  tall, wide, down, right = (
-    jnp.take_along_axis(values, chosen, -1)[:, 0]
-    for values in (tall, wide, draws[..., 2], draws[..., 3])
-  )
-  tall = jnp.where(fits.any(-1), tall, height)
-  wide = jnp.where(fits.any(-1), wide, width)
-  scale = size / jnp.stack([tall, wide], -1)
-  corner = jnp.stack([(height - tall) * down, (width - wide) * right], -1)
+  corner, sides = rectangles(draws, height, width, min_area, jnp)
+  scale = size / sides
   return jax.vmap(
     lambda image, scale, shift: jax.image.scale_and_translate(
       image, (size, size, channels), (0, 1), scale, shift, 'linear'
@@ -258,10 +244,13 @@ def _none(how, images, rng, data_axis):
   return centre_crop(images, how.size)
 
 
+# Cuts rectangles out of encoded images, which arrive here as they were cut.
+PHOTO_CROP_FLIP = 'photo_crop_flip'
 # (how, uint8 images, rng, data_axis) -> images.
 AUGMENTATIONS: dict[str, Callable] = {
   'crop_flip': _crop_flip,
   'resized_crop_flip': _resized_crop_flip,
+  PHOTO_CROP_FLIP: _flip,
   'crop': _crop,
   'flip': _flip,
   'none': _none,

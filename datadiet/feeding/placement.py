@@ -15,7 +15,8 @@ import numpy as np
 from absl import logging
 
 from datadiet.data.dataset import Split
-from datadiet.data.packed import PackedImages, decoded
+from datadiet.data.packed import PackedImages, cropped, decoded
+from datadiet.decoders.crops import Crops
 from datadiet.feeding.augmentation import centre_crop
 from datadiet.runtime import processes
 from datadiet.runtime.late import LateArray
@@ -57,13 +58,26 @@ class DevicePlacement:
     }
     return cls(resident, images.shape[1:], split.crop_size)
 
+  @property
+  def input_size(self) -> int:
+    """Height of what networks see of an image."""
+    return self.crop_size or self.image_shape[0]
+
   def with_labels(self, labels: np.ndarray) -> 'DevicePlacement':
     """The same pixels, not placed again, with int32[N] other labels."""
     label = _put(labels, self.resident['image'].sharding)
     return dataclasses.replace(self, resident={**self.resident, 'label': label})
 
-  def feed(self, example_index: np.ndarray) -> dict[str, np.ndarray]:
-    """What to send for int32[...] indices; -1 stands for padding."""
+  def feed(
+    self, example_index: np.ndarray, crops: Crops | None = None
+  ) -> dict[str, np.ndarray]:
+    """What to send for int32[...] indices; -1 stands for padding.
+
+    Args:
+      example_index: int32[...].
+      crops: None, as no images are encoded here.
+    """
+    assert crops is None
     return {'example_index': example_index}
 
   def gather(
@@ -101,15 +115,29 @@ class HostPlacement:
   split: Split
   resident: tuple = ()
 
+  @property
+  def input_size(self) -> int:
+    """As `DevicePlacement.input_size`."""
+    return self.split.crop_size or self.split.images.shape[1]
+
   def with_labels(self, labels: np.ndarray) -> 'HostPlacement':
     """The same pixels with int32[N] other labels."""
     return HostPlacement(dataclasses.replace(self.split, labels=labels))
 
-  def feed(self, example_index: np.ndarray) -> dict[str, np.ndarray]:
-    """As `DevicePlacement.feed`, with the pixels and labels themselves."""
+  def feed(
+    self, example_index: np.ndarray, crops: Crops | None = None
+  ) -> dict[str, np.ndarray]:
+    """As `DevicePlacement.feed`, with the pixels and labels themselves.
+
+    Args:
+      example_index: int32[...].
+      crops: rectangles to cut out of images, which must be encoded, with seeds
+        uint64[...]; None for whole images.
+    """
+    assert crops is None or isinstance(self.split.images, PackedImages)
     position = np.maximum(example_index, 0)
     return {
-      'image': _rows(self.split.images, position),
+      'image': _rows(self.split.images, position, crops),
       'label': self.split.labels[position],
       'example_index': example_index,
     }
@@ -219,24 +247,32 @@ def _readers() -> ThreadPoolExecutor:
 
 
 class _DecodedRows(LateArray):
-  """Images of rows of a split, decoded when they are sent."""
+  """Images of rows of a split, or parts of them, decoded when they are sent."""
 
-  def __init__(self, images: PackedImages, position: np.ndarray):
-    self._images, self._position = images, position
-    self.shape = (*position.shape, *images.shape[1:])
+  def __init__(
+    self, images: PackedImages, position: np.ndarray, crops: Crops | None
+  ):
+    self._images, self._position, self._crops = images, position, crops
+    height, width = images.shape[1:3] if crops is None else (crops.size,) * 2
+    self.shape = (*position.shape, height, width, 3)
     self.dtype = images.dtype
 
   def __getitem__(self, index: Any) -> np.ndarray:
-    own = self._position[index[: self._position.ndim]]
-    return decoded(self._images, own)
+    own = index[: self._position.ndim]
+    if self._crops is None:
+      return decoded(self._images, self._position[own])
+    crops = self._crops._replace(seeds=self._crops.seeds[own])
+    return cropped(self._images, self._position[own], crops)
 
 
 def _rows(
-  images: np.ndarray | PackedImages, position: np.ndarray
+  images: np.ndarray | PackedImages,
+  position: np.ndarray,
+  crops: Crops | None = None,
 ) -> np.ndarray | LateArray:
   """`images[position]`, as soon as possible or as late."""
   if isinstance(images, PackedImages):
-    return _DecodedRows(images, position)
+    return _DecodedRows(images, position, crops)
   return _gather_rows(images, position)
 
 

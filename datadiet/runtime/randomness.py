@@ -19,6 +19,7 @@ ROUND_STREAM = 4
 PRUNING_STREAM = 5
 THRESHOLD_SAMPLE_STREAM = 6
 FOLD_STREAM = 7
+CROP_STREAM = 8
 
 # Streams of `run_key`, on the devices.
 INIT_STREAM = 1
@@ -29,7 +30,7 @@ MODEL_STREAM = 3
 def generator(
   seed: int, run: int, stream: int, epoch: int = 0
 ) -> np.random.Generator:
-  """A numpy generator of its own for (seed, run, stream, epoch)."""
+  """A numpy generator of its own for (seed, run, stream, epoch or step)."""
   return np.random.default_rng([seed, run, stream, epoch])
 
 

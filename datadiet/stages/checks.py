@@ -10,6 +10,7 @@ from datadiet import config as config_lib
 from datadiet.config import Config
 from datadiet.data.label_files import file_and_key
 from datadiet.errors import ConfigError, counted
+from datadiet.feeding.augmentation import PHOTO_CROP_FLIP
 from datadiet.feeding.order import steps_per_epoch
 from datadiet.runtime import extras
 from datadiet.selection import POLICIES, num_kept
@@ -36,8 +37,12 @@ def check_libraries(config: Config, stage_names: Sequence[str]) -> None:
     extras.require('--stages: inspect', 'faiss', 'sklearn', 'threadpoolctl')
     if config.inspect.map == 'umap':
       extras.require("config.inspect.map: 'umap'", 'umap')
-  if config.train.color_jitter and {'train', 'retrain'} & {*stage_names}:
-    extras.require('config.train.color_jitter', 'dm_pix')
+  if {'train', 'retrain'} & {*stage_names}:
+    if config.train.color_jitter:
+      extras.require('config.train.color_jitter', 'dm_pix')
+    if config.train.augmentation == PHOTO_CROP_FLIP:
+      augmentation = f'config.train.augmentation: {PHOTO_CROP_FLIP}'
+      extras.require(augmentation, 'cv2', 'simplejpeg')
   selects = 'select' in stage_names or 'retrain' in stage_names
   for policy in config.select.policy_names if selects else ():
     libraries = POLICIES[policy].libraries

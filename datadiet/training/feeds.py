@@ -55,10 +55,11 @@ def _planned(
 ) -> Iterator[Feed]:
   blocks = trainer.index_blocks(jobs, step)
 
-  def make(indices: list[np.ndarray]) -> dict[str, jax.Array]:
+  def make(indices: list[np.ndarray], first: int) -> dict[str, jax.Array]:
+    crops = trainer.crops(jobs, range(first, first + len(indices)))
     # JAX's transfer guards are per thread: the loop's does not apply here.
     with jax.transfer_guard('disallow'):
-      return trainer.make_feed(indices)
+      return trainer.make_feed(indices, crops=crops)
 
   waiting: deque[tuple[int, Future]] = deque()
   with ThreadPoolExecutor(_FEEDS_AT_ONCE, 'feed') as threads:
@@ -66,7 +67,7 @@ def _planned(
       while step < plan.num_steps and len(waiting) < _FEEDS_AT_ONCE:
         count = plan.steps_until_event(step)
         indices = [next(blocks) for _ in range(count)]
-        waiting.append((count, threads.submit(make, indices)))
+        waiting.append((count, threads.submit(make, indices, step)))
         step += count
       count, feed = waiting.popleft()
       yield count, feed.result()
@@ -99,7 +100,9 @@ class FeedsByLoss:
     count = min(self._plan.steps_until_event(step), left)
     steps = range(step, step + count)
     feed = self._trainer.make_feed(
-      [self._block(0, at) for at in steps], [self._block(1, at) for at in steps]
+      [self._block(0, at) for at in steps],
+      [self._block(1, at) for at in steps],
+      self._trainer.crops(self._jobs, steps),
     )
     return state, count, feed
 

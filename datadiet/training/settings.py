@@ -44,7 +44,11 @@ class TrainSettings:
     free=True,
   )
   augmentation: str = setting(
-    'crop_flip', checks.one_of(AUGMENTATIONS), 'How images vary in training.'
+    'crop_flip',
+    checks.one_of(AUGMENTATIONS),
+    "How images vary in training. 'resized_crop_flip' and 'photo_crop_flip' "
+    'cut random rectangles out and resize them: of the pixels that are kept, '
+    'and of the files themselves as they are decoded.',
   )
   crop_padding: int = setting(
     4, checks.integer(), 'Pixels by which crops may shift.'
@@ -52,7 +56,8 @@ class TrainSettings:
   min_crop_area: float = setting(
     0.08,
     checks.fraction,
-    "For 'resized_crop_flip', the smallest share of an image that is cut out.",
+    "For 'resized_crop_flip' and 'photo_crop_flip', the smallest share of an "
+    'image that is cut out.',
   )
   color_jitter: float = setting(
     0.0,

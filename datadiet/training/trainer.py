@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -12,7 +12,9 @@ import numpy as np
 import optax
 
 from datadiet.data.dataset import Dataset
+from datadiet.decoders.crops import Crops
 from datadiet.feeding import order
+from datadiet.feeding.augmentation import PHOTO_CROP_FLIP
 from datadiet.feeding.placement import Placements
 from datadiet.models import over_data_axis
 from datadiet.models.settings import make_network
@@ -190,7 +192,7 @@ class Trainer:
     """Lowers `run_steps` for the mesh's devices, which need not exist."""
     mesh, slots = self.run_mesh, (self.run_mesh.num_slots,)
     steps = (*slots, self.plan.steps_per_call, self.plan.train.batch_size)
-    feed = self._placement.feed(np.zeros(steps, np.int32))
+    feed = self._placement.feed(np.zeros(steps, np.int32), self.crops([], ()))
     return self._steps.lower(
       self.abstract_state(),
       mesh.abstract(feed, mesh.batch_sharding(2)),
@@ -228,10 +230,31 @@ class Trainer:
     while True:
       yield np.stack([next(stream) for stream in streams])
 
+  def crops(self, jobs: Sequence[Job], steps: Iterable[int]) -> Crops | None:
+    """The rectangles of some steps, for `make_feed`; None if none are cut.
+
+    The seeds are uint64[num_steps, slots, batch_size].
+    """
+    train = self.plan.train
+    if train.augmentation != PHOTO_CROP_FLIP:
+      return None
+    seeds = [
+      [
+        randomness.generator(
+          train.data_seed, job.run, randomness.CROP_STREAM, step
+        ).integers(2**64, size=train.batch_size, dtype=np.uint64)
+        for job in jobs
+      ]
+      for step in steps
+    ]
+    size = self._placement.input_size
+    return Crops(np.array(seeds), size, train.min_crop_area)
+
   def make_feed(
     self,
     blocks: Sequence[np.ndarray],
     weights: Sequence[np.ndarray] = (),
+    crops: Crops | None = None,
   ) -> dict[str, jax.Array]:
     """Transfers the batches of some steps to the devices, for `run_steps`.
 
@@ -239,8 +262,11 @@ class Trainer:
       blocks: the example indices of each step, int32[slots, batch_size].
       weights: the weights of the losses at each step, float32[slots,
         batch_size]; () to weight all losses equally.
+      crops: of `crops`, for the same steps.
     """
-    feed = self._placement.feed(self._stack(blocks))
+    if crops is not None:
+      crops = crops._replace(seeds=self._stack(crops.seeds))
+    feed = self._placement.feed(self._stack(blocks), crops)
     if weights:
       feed['weight'] = self._stack(weights)
     return self.run_mesh.put(feed, self.run_mesh.batch_sharding(2))

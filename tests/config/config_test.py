@@ -263,6 +263,17 @@ def test_missing_fields_are_named():
       "config.select.scores: 'el2m@7800' .* one of el2n, .*did you mean el2n",
     ),
     (
+      {'train.augmentation': 'photo_crop_flip', 'dataset.crop_size': 24},
+      "config.train.augmentation: 'photo_crop_flip' .*placement=stream",
+    ),
+    (
+      {
+        'train.augmentation': 'photo_crop_flip',
+        'dataset.placement': 'stream',
+      },
+      "config.train.augmentation: 'photo_crop_flip' .*dataset.crop_size or",
+    ),
+    (
       {'model.options': {'depth': 3}},
       "'resnet18_lowres' has no option 'depth'; its options: none",
     ),

@@ -52,7 +52,8 @@ def test_systems_without_files_in_memory_have_others(monkeypatch):
 
   monkeypatch.setattr(os, 'memfd_create', refused, raising=False)
   with pool.decoders(2) as decode_chunk:
-    pixels, errors, _ = decode_chunk(32, 32, [formats.encode(image)], 0)
+    pixels = np.empty((1, 32, 32, 3), np.uint8)
+    errors, _ = decode_chunk(pixels, [formats.encode(image)], 0)
   assert not errors
   np.testing.assert_array_equal(pixels[0], image)
 
@@ -64,7 +65,7 @@ def test_memory_that_cannot_be_shared_is_said(monkeypatch):
   monkeypatch.setattr(pool.mmap, 'mmap', full)
   with pool.decoders(2) as decode_chunk:
     with pytest.raises(DataDietError, match='0 MB of memory cannot be shared'):
-      decode_chunk(32, 32, [b''], 0)
+      decode_chunk(np.empty((1, 32, 32, 3), np.uint8), [b''], 0)
 
 
 def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):

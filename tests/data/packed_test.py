@@ -9,6 +9,7 @@ from PIL import Image
 from datadiet.data import load_dataset, packed
 from datadiet.data.packed import PackedImages
 from datadiet.decoders import pool
+from datadiet.decoders.records import Records
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
@@ -94,7 +95,7 @@ def test_it_is_indexed_as_an_array_is(folder):
 
 def test_the_files_stay_as_they_are(folder):
   images = load(folder, 'stream').train.images
-  contents = packed._reader(images.path).read_all()
+  contents = Records(images.path, list(range(len(images)))).read()
   paths = sorted((folder / 'train').rglob('*.*'))
   assert contents == [path.read_bytes() for path in paths]
 
