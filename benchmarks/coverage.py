@@ -6,14 +6,17 @@
 Half of N examples of 10 classes is kept, by features of 512 numbers in clusters
 and by gradients of a last layer. Each line is measured in a process of its own,
 whose largest memory is told. DIR is a clone of PatrickZH/DeepCore, which runs
-the same policy on the same arrays; it needs torch. What takes longer than
---limit seconds is cut off, and its ratio is a lower bound.
+the same policy on the same arrays, between two turns of this project's; it
+needs torch. What takes longer than --limit seconds, or than --times as long as
+this project, is cut off, and its ratio is a lower bound.
 """
 
 import argparse
+import functools
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -57,7 +60,7 @@ def _gradients(inputs: SelectionInputs) -> np.ndarray:
 
 
 def _prepare(folder: str) -> None:
-  """Makes DeepCore's functions importable, without its networks."""
+  """Imports DeepCore's functions, without its networks."""
   np.in1d = np.isin  # Of older versions of NumPy.
   for name in ('deepcore', 'deepcore.methods'):
     package = types.ModuleType(name)  # Whose own imports do not run.
@@ -67,11 +70,13 @@ def _prepare(folder: str) -> None:
     sys.modules[name] = types.ModuleType(name)
   sys.modules['deepcore.nets.nets_utils'].MyDataParallel = object
   sys.modules['torchvision'].transforms = None
+  from deepcore.methods import gradmatch, kcentergreedy, methods_utils
+
+  del gradmatch, kcentergreedy, methods_utils  # Kept by sys.modules.
 
 
-def _deepcore(folder: str, policy: str, inputs: SelectionInputs) -> np.ndarray:
+def _deepcore(policy: str, inputs: SelectionInputs) -> np.ndarray:
   """The examples that DeepCore's functions keep, half of each class."""
-  _prepare(folder)
   import torch
   from deepcore.methods import methods_utils
   from deepcore.methods.gradmatch import GradMatch
@@ -128,14 +133,31 @@ def _deepcore(folder: str, policy: str, inputs: SelectionInputs) -> np.ndarray:
   return np.concatenate(kept)
 
 
+class _CutOff(Exception):
+  """It took too long."""
+
+
+def _cut_off(signum: int, frame: types.FrameType | None) -> None:
+  del signum, frame
+  raise _CutOff
+
+
 def measure(options: argparse.Namespace) -> None:
   """Measures one line, and prints it for the process that asked."""
   inputs = make_inputs(options.one_size)
-  start = time.perf_counter()
+  num_keep = inputs.num_examples // 2
+  choose = functools.partial(select_examples, options.one, inputs, num_keep)
   if options.deepcore:
-    kept = _deepcore(options.deepcore, options.one, inputs)
-  else:
-    kept = select_examples(options.one, inputs, inputs.num_examples // 2)
+    _prepare(options.deepcore)
+    choose = functools.partial(_deepcore, options.one, inputs)
+  signal.signal(signal.SIGALRM, _cut_off)
+  start = time.perf_counter()
+  try:
+    signal.setitimer(signal.ITIMER_REAL, options.limit)
+    kept = choose()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+  except _CutOff:
+    kept = np.empty(0, np.int64)
   seconds = time.perf_counter() - start
   # In units of 1024 bytes on Linux, of bytes on macOS.
   unit = 1 if sys.platform == 'darwin' else 1024
@@ -144,18 +166,13 @@ def measure(options: argparse.Namespace) -> None:
   print('\n' + json.dumps(line))
 
 
-def _line(
-  policy: str, size: int, limit: float | None = None, deepcore: str = ''
-) -> dict:
-  """What `measure` finds in a process of its own."""
+def _line(policy: str, size: int, limit: float, deepcore: str = '') -> dict:
+  """What `measure` finds in a process of its own; it keeps [] if cut off."""
   command = [sys.executable, '-m', 'benchmarks.coverage', '--one', policy]
   command += ['--one_size', str(size), '--deepcore', deepcore]
+  command += ['--limit', str(limit)]
   try:
-    done = subprocess.run(
-      command, capture_output=True, text=True, check=True, timeout=limit
-    )
-  except subprocess.TimeoutExpired:
-    return {'seconds': limit, 'bytes': 0, 'kept': []}
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
   except subprocess.CalledProcessError as error:
     raise SystemExit(error.stderr) from error
   return json.loads(done.stdout.splitlines()[-1])
@@ -171,17 +188,25 @@ def table(options: argparse.Namespace) -> None:
   print('| --- ' * (header.count('|') - 1) + '|', flush=True)
   for policy in options.policies:
     for size in options.sizes:
-      ours = _line(policy, size)
-      row = f'| {policy} | {size:,} | {ours["seconds"]:.1f} '
-      row += f'| {ours["bytes"] / 1e6:,.0f} |'
+      turns = [_line(policy, size, options.limit)]
+      row = ''
       if options.deepcore:
-        theirs = _line(policy, size, options.limit, options.deepcore)
+        limit = min(options.limit, options.times * turns[0]['seconds'])
+        theirs = _line(policy, size, limit, options.deepcore)
+        turns.append(_line(policy, size, options.limit))
+        slower = max(ours['seconds'] for ours in turns)
         more = '' if theirs['kept'] else 'over '
-        both = len({*ours['kept']} & {*theirs['kept']}) / (size // 2)
-        row += f' {more}{theirs["seconds"]:.1f} | {theirs["bytes"] / 1e6:,.0f} '
-        row += f'| {more}{theirs["seconds"] / ours["seconds"]:.1f} '
+        both = len({*turns[0]['kept']} & {*theirs['kept']}) / (size // 2)
+        row += f' {more}{theirs["seconds"]:.1f} '
+        row += f'| {more}{theirs["bytes"] / 1e6:,.0f} '
+        row += f'| {more}{theirs["seconds"] / slower:.1f} '
         row += f'| {f"{100 * both:.1f} %" if theirs["kept"] else ""} |'
-      print(row, flush=True)
+      seconds = ', '.join(f'{ours["seconds"]:.1f}' for ours in turns)
+      peak = max(ours['bytes'] for ours in turns)
+      print(
+        f'| {policy} | {size:,} | {seconds} | {peak / 1e6:,.0f} |{row}',
+        flush=True,
+      )
 
 
 def main() -> None:
@@ -195,7 +220,13 @@ def main() -> None:
   )
   parser.add_argument('--deepcore', default='', help='a clone of DeepCore')
   parser.add_argument(
-    '--limit', type=float, default=1800.0, help='seconds for one of its lines'
+    '--limit', type=float, default=1800.0, help='seconds for one line'
+  )
+  parser.add_argument(
+    '--times',
+    type=float,
+    default=float('inf'),
+    help="of this project's seconds, for one of DeepCore's lines",
   )
   parser.add_argument('--one', default='', help=argparse.SUPPRESS)
   parser.add_argument('--one_size', type=int, help=argparse.SUPPRESS)

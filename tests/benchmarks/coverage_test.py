@@ -6,7 +6,9 @@ from benchmarks import coverage
 
 
 def test_the_table_has_a_line_for_each_size(capsys):
-  options = argparse.Namespace(policies=['craig'], sizes=[60, 80], deepcore='')
+  options = argparse.Namespace(
+    policies=['craig'], sizes=[60, 80], deepcore='', limit=60.0
+  )
   coverage.table(options)
   lines = capsys.readouterr().out.splitlines()
   assert lines[2:4] == ['| policy | N | seconds | MB |', '| --- ' * 4 + '|']
@@ -14,6 +16,11 @@ def test_the_table_has_a_line_for_each_size(capsys):
     ['| craig', '60'],
     ['| craig', '80'],
   ]
+
+
+def test_what_takes_too_long_is_cut_off():
+  line = coverage._line('k_center', 2000, limit=1e-3)
+  assert line['kept'] == [] and line['bytes'] > 1e6
 
 
 def test_examples_are_right_more_often_than_not():
