@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from etils import epath
 
-from datadiet.data import load_dataset
+from datadiet.data import DATASETS, TFDS, load_dataset
 from datadiet.data.sources import tfds
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
-from tests.data.sources import tfds_test
+from tests.data.sources import hugging_face_test, tfds_test
 from tests.storage import stores
 
 NUM = 12
@@ -51,7 +52,33 @@ def _tfds(folder):
   return 'tiny'
 
 
-WRITERS = [_image_folder, _npz, _npy, _tfds]
+def _hugging_face_tables():
+  """What the library `datasets` would write, by split."""
+  return {
+    split: hugging_face_test._table(
+      pytest.importorskip('pyarrow'),
+      hugging_face_test._records(NUM, seed)[1],
+    )
+    for seed, split in enumerate(('train', 'test'))
+  }
+
+
+def _parquet(folder):
+  parquet = pytest.importorskip('pyarrow.parquet')
+  for split, table in _hugging_face_tables().items():
+    parquet.write_table(table, folder / f'{split}.parquet')
+  return 'hugging_face'
+
+
+def _saved(folder):
+  pyarrow = pytest.importorskip('pyarrow')
+  for split, table in _hugging_face_tables().items():
+    hugging_face_test._save_to_disk(pyarrow, folder / split, table)
+  (folder / 'dataset_dict.json').write_text('{"splits": ["train", "test"]}')
+  return 'hugging_face'
+
+
+WRITERS = [_image_folder, _npz, _npy, _tfds, _parquet, _saved]
 
 
 @pytest.mark.parametrize('write', WRITERS)
@@ -71,10 +98,13 @@ def test_data_is_read_as_from_the_local_disk(store, tmp_path, write):
     for field, value in dataclasses.asdict(
       getattr(expected, split_name)
     ).items():
-      np.testing.assert_array_equal(found[field], value)
+      np.testing.assert_equal(found[field], value)
   # The decoded arrays stay, the copies do not.
   (kept,) = cache_dir.glob('[!.]*')
   assert not list(cache_dir.glob('.*.tmp'))
+  if num_images := DATASETS.get(name, TFDS).num_images:
+    root = epath.Path(settings.data_dir)
+    assert num_images(settings, root) == 2 * NUM
   uncached = load_dataset(formats.settings(name, f'{store.root}/{target}'))
   assert uncached.fingerprint == expected.fingerprint
   # Later starts only look whether the objects are the same.
