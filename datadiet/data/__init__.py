@@ -166,9 +166,9 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
     files = _found(source.files, settings)
     found = identity.source_identity(files)
     what = {**options, 'files': found}
-    is_stream = _is_stream(source, settings, files, found[0])
-    if is_stream:
-      what['placement'] = STREAM
+    stays_encoded = _stays_encoded(source, settings, files, found[0])
+    if stays_encoded:
+      what['placement'] = 'auto' if callable(stays_encoded) else STREAM
     place = (settings.name, what)
 
     def load(allocate: Allocate) -> Dataset:
@@ -178,7 +178,7 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
       with remote.local_copy(settings, files, scratch) as copied:
         return source.load(_Declared(source, copied), allocate)
 
-    dataset = cache.cached(*place, load, settings.cache_dir, is_stream)
+    dataset = cache.cached(*place, load, settings.cache_dir, stays_encoded)
   dataset = with_extra_tests(with_crop(dataset, settings.crop_size), settings)
   return labels.apply_labels(dataset, settings)
 
@@ -243,28 +243,34 @@ def _found(
     raise type(error)(f'{error}{known}{hint}') from error
 
 
-def _is_stream(
+def _stays_encoded(
   source: Source, settings: DatasetSettings, files: epath.Path, num_files: int
-) -> bool:
+) -> cache.StaysEncoded:
   """Whether images stay encoded: as asked for, or if they would fill memory."""
   if settings.placement == STREAM:
     return True
   if settings.placement != 'auto' or not source.encoded:
     return False
   num = source.num_images(settings, files) if source.num_images else num_files
-  num_bytes, memory = num * settings.image_size**2 * 3, host_memory()
-  if num_bytes <= memory:
-    return False
-  logging.info(
-    'Images stay encoded and are decoded when they are needed: %d images of '
-    '%dx%d pixels are %.0f GB, and this host has %.0f GB of memory',
-    num,
-    settings.image_size,
-    settings.image_size,
-    num_bytes / 1e9,
-    memory / 1e9,
-  )
-  return True
+
+  def would_fill_memory(height: int, width: int) -> bool:
+    num_bytes, memory = num * height * width * 3, host_memory()
+    if num_bytes <= memory:
+      return False
+    logging.info(
+      'Images stay encoded and are decoded when they are needed: %d images of '
+      '%dx%d pixels are %.0f GB, and this host has %.0f GB of memory',
+      num,
+      width,
+      height,
+      num_bytes / 1e9,
+      memory / 1e9,
+    )
+    return True
+
+  # Images that are left as they are have one size, which the first one tells.
+  size = settings.image_size
+  return would_fill_memory(size, size) if size else would_fill_memory
 
 
 def _plain(value: object) -> object:

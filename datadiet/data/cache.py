@@ -36,6 +36,9 @@ DEFAULT_CACHE_DIR = '~/.cache/datadiet'
 # Increase it when the meaning of the cached arrays changes.
 _FORMAT = 4
 _SPLITS = ('train', 'test')
+# Whether images are packed as they are, or whether they are to be where all
+# have a height and a width, which a first read tells.
+StaysEncoded = bool | Callable[[int, int], bool]
 
 
 def cached(
@@ -43,7 +46,7 @@ def cached(
   identity: dict,
   load: Callable[[Allocate], Dataset],
   cache_dir: str = '',
-  stays_encoded: bool = False,
+  stays_encoded: StaysEncoded = False,
 ) -> Dataset:
   """The data set in the cache, or what `load` decodes into it.
 
@@ -52,7 +55,8 @@ def cached(
     identity: everything the arrays depend on, as JSON-able values.
     load: decodes the source, its images into arrays of the given allocator.
     cache_dir: '' for the default, 'none' for no cache at all.
-    stays_encoded: whether images are packed as they are.
+    stays_encoded: see `StaysEncoded`; a function is asked where images are read
+      into the cache, and nowhere else.
 
   Returns:
     The data set; its images are memory-mapped or `PackedImages`, read-only.
@@ -62,7 +66,7 @@ def cached(
       is none to pack into.
   """
   if cache_dir == 'none':
-    if stays_encoded:
+    if stays_encoded is True:
       raise ConfigError(
         "config.dataset.cache_dir: 'none' is not allowed with "
         "dataset.placement='stream', which packs images into it; allowed: a "
@@ -121,7 +125,7 @@ def scratch_folder(name: str, identity: dict, cache_dir: str) -> epath.Path:
 class _Writer:
   """A cache folder in the making, under a temporary name."""
 
-  def __init__(self, folder: epath.Path, stays_encoded: bool):
+  def __init__(self, folder: epath.Path, stays_encoded: StaysEncoded):
     self._folder = folder
     self._stays_encoded = stays_encoded
     self._temporary = atomic.temporary_beside(folder)
@@ -136,6 +140,8 @@ class _Writer:
     A writer of encoded images, to be decoded with `options`, where they are to
     stay so.
     """
+    if options and callable(self._stays_encoded):
+      self._stays_encoded = self._stays_encoded(*shape[1:3])
     if self._stays_encoded and options:
       self._temporary.mkdir(parents=True, exist_ok=True)
       path = packed.path_in(self._temporary, split_name)

@@ -1,5 +1,6 @@
 """Tests of images that stay encoded: the same pixels, and what is refused."""
 
+import functools
 import os
 
 import numpy as np
@@ -152,6 +153,34 @@ def test_auto_streams_what_would_fill_the_memory(folder, monkeypatch, caplog):
   assert (
     'decoded when they are needed: 24 images of 32x32 pixels' in caplog.text
   )
+
+
+def test_auto_takes_the_size_of_all_from_the_first_image(
+  folder, monkeypatch, caplog
+):
+  """The size of images that are left as they are is not known before."""
+  for path in folder.rglob('*.*g'):
+    Image.open(path).resize((24, 16)).save(path)
+  num_bytes = 4 * len(SIZES) * 24 * 16 * 3
+  load_auto = functools.partial(load, folder, 'auto', image_size=0)
+  arrays = load(folder, 'host', image_size=0)
+  for memory, kind in ((num_bytes, np.ndarray), (num_bytes - 1, PackedImages)):
+    monkeypatch.setattr('datadiet.data.host_memory', lambda m=memory: m)
+    with caplog.at_level('INFO'):
+      found = load_auto(cache_dir=f'{folder.parent}/{memory}')
+    assert isinstance(found.train.images, kind)
+    assert isinstance(found.test.images, kind)
+    assert found.image_shape == (16, 24, 3)
+    assert found.fingerprint == arrays.fingerprint
+  assert caplog.text.count('needed: 24 images of 24x16 pixels') == 1
+  # What is in the cache stays as it is, and is not decoded for it once more.
+  monkeypatch.setattr('datadiet.data.host_memory', lambda: num_bytes)
+  cache_dir = f'{folder.parent}/{num_bytes - 1}'
+  found = load_auto(cache_dir=cache_dir)
+  assert isinstance(found.train.images, PackedImages)
+  # Asked for by name it is decoded.
+  found = load(folder, 'host', image_size=0, cache_dir=cache_dir)
+  assert isinstance(found.train.images, np.ndarray)
 
 
 def test_images_out_of_order_are_refused(tmp_path):
