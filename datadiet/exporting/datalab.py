@@ -72,8 +72,8 @@ def _pred_probs(subset: Subset, step: int) -> np.ndarray:
   results, kept = subset.results, subset.example_index
   num_classes = subset.dataset.num_classes
   folder = results.workdir.scores(None, step)
-  checksums = (artifacts.read_manifest(folder) or {}).get('checksums', {})
-  probs = top_probs.read(folder, results.num_examples, num_classes, checksums)
+  manifest = artifacts.read_manifest(folder)
+  probs = top_probs.read(folder, results.num_examples, num_classes, manifest)
   num_bytes = 4 * len(kept) * num_classes
   if isinstance(probs, top_probs.TopProbs) and num_bytes > _MAX_BYTES:
     raise DataDietError(

@@ -11,7 +11,7 @@ from etils import epath
 from datadiet.errors import DataDietError
 from datadiet.results import label_issues, reading
 from datadiet.results.selection import Selection
-from datadiet.workdir import artifacts, storage, tables
+from datadiet.workdir import artifacts, score_arrays, storage, tables
 
 
 class Results:
@@ -109,13 +109,13 @@ class Results:
       )
     folder = self.workdir.scores(None, step)
     # Scores alone: data sets may have columns of their own beside them.
-    names = self.score_info(step)
+    manifest = self._manifest(folder)
+    names = manifest.get('scores', {})
     known = {'id', 'label', *names}
     table = table[[name for name in table.columns if name in known]].copy()
     for name in names:
-      table[name] = artifacts.read_npy(folder / f'{name}.npy', len(table))
-    scores = table.columns.difference(['id', 'label'])
-    return table.astype({'label': np.int32} | dict.fromkeys(scores, np.float32))
+      table[name] = score_arrays.read(folder, name, len(table), manifest)
+    return table.astype({'label': np.int32} | dict.fromkeys(names, np.float32))
 
   def score_info(self, step: int | None = None) -> dict[str, dict[str, Any]]:
     """Score name -> its definition, as the manifest of a step states it."""
@@ -147,9 +147,10 @@ class Results:
     columns: dict[int, np.ndarray] = {}
     for run in self.score_runs(checked):
       assert checked is not None  # Else there are no runs.
-      path = self.workdir.scores(run, checked) / f'{score}.npy'
-      if path.exists():
-        columns[run] = artifacts.read_npy(path, self.num_examples)
+      folder = self.workdir.scores(run, checked)
+      if (folder / f'{score}.npy').exists():
+        manifest, num = self._manifest(folder), self.num_examples
+        columns[run] = score_arrays.read(folder, score, num, manifest)
     return pd.DataFrame(columns).rename_axis('example_index')
 
   def predictions(self, step: int | None = None) -> pd.DataFrame:

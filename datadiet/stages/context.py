@@ -22,7 +22,7 @@ from datadiet.settings import to_values
 from datadiet.stages import inputs, selections
 from datadiet.training.dynamics import DynamicsSettings
 from datadiet.training.plan import TrainingPlan
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, score_arrays
 from datadiet.workdir.artifacts import Workdir
 
 # The user's files, which do not depend on other settings.
@@ -274,9 +274,8 @@ class Context:
 
   def _array(self, folder: Any, name: str) -> np.ndarray:
     """An array of a folder of scores, checked against the folder's manifest."""
-    checksums = (self.manifest(folder) or {}).get('checksums', {})
-    path = folder / f'{name}.npy'
-    return artifacts.read_npy(path, self.num_examples, checksums.get(name))
+    manifest = self.manifest(folder)
+    return score_arrays.read(folder, name, self.num_examples, manifest)
 
 
 def training_plan(

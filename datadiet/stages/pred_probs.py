@@ -34,9 +34,9 @@ def read(context: Context, run: int | None, step: int) -> PredProbs:
       finite.
   """
   folder = context.workdir.scores(run, step)
-  checksums = (context.manifest(folder) or {}).get('checksums', {})
+  num_classes = context.dataset.num_classes
   found = top_probs.read(
-    folder, context.num_examples, context.dataset.num_classes, checksums
+    folder, context.num_examples, num_classes, context.manifest(folder)
   )
   if isinstance(found, TopProbs):
     file, values = top_probs.PROBS, found.probs

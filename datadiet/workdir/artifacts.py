@@ -23,6 +23,9 @@ from datadiet.errors import DataDietError
 from datadiet.workdir import storage, tables
 from datadiet.workdir.atomic import MANIFEST, write_bytes
 
+# What helps against a damaged file that a stage writes.
+MAKE_ANEW = 'delete it to make it anew'
+
 
 @dataclasses.dataclass(frozen=True)
 class Workdir:
@@ -165,7 +168,7 @@ def read_json(path: epath.PathLike) -> Any:
     return json.loads(storage.read_bytes(path))
   except ValueError as error:  # Not JSON, or not even text.
     raise DataDietError(
-      f'{path} is damaged (not valid JSON: {error}); delete it to make it anew'
+      f'{path} is damaged (not valid JSON: {error}); {MAKE_ANEW}'
     ) from error
 
 
@@ -196,6 +199,7 @@ def read_npy(
   expected_checksum: int | None = None,
   *,
   from_user: bool = False,
+  remedy: str = MAKE_ANEW,
 ):
   """Reads a .npy file; checks its length and checksum if they are given.
 
@@ -205,12 +209,13 @@ def read_npy(
     expected_checksum: the `checksum` it must have.
     from_user: whether the file is the user's own, and not one that a stage
       writes and would write again if it were deleted.
+    remedy: what to do if it is damaged, where it is not the user's own.
 
   Raises:
     DataDietError: if the file is missing, damaged or of another length.
   """
   path = epath.Path(path)
-  remedy = '' if from_user else '; delete it to make it anew'
+  remedy = '' if from_user else f'; {remedy}'
   content = read_bytes(path)
   try:
     # np.load would also open archives, of .npz and of torch.save.
@@ -264,7 +269,7 @@ def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
       return dict(archive)
   except Exception as error:  # zipfile, zlib and numpy each raise their own.
     raise DataDietError(
-      f'{path} is damaged (not a readable .npz file); delete it to make it anew'
+      f'{path} is damaged (not a readable .npz file); {MAKE_ANEW}'
     ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from datadiet.workdir import artifacts, storage
+from datadiet.workdir import artifacts, score_arrays, storage
 
 # Classes that are kept of each example.
 NUM_KEPT = 20
@@ -137,7 +137,7 @@ def read(
   folder: epath.Path,
   num_examples: int | None,
   num_classes: int,
-  checksums: Mapping[str, int] | None = None,
+  manifest: Mapping[str, Any] | None = None,
 ) -> PredProbs:
   """Reads the predictions of a folder of scores, whole where they are there.
 
@@ -145,16 +145,14 @@ def read(
     folder: of `Workdir.scores`.
     num_examples: N; None to take any.
     num_classes: of the data set.
-    checksums: of its manifest.
+    manifest: of the folder.
 
   Raises:
     DataDietError: if they are missing, damaged or of another length.
   """
-  known = checksums or {}
 
   def array(name: str) -> np.ndarray:
-    path = folder / f'{name}.npy'
-    return artifacts.read_npy(path, num_examples, known.get(name))
+    return score_arrays.read(folder, name, num_examples, manifest)
 
   if are_whole_in(folder) or not are_in(folder):
     return array(WHOLE)

@@ -236,8 +236,11 @@ def test_what_was_changed_since_the_import_is_refused(recorded, tmp_path):
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(DataDietError, match=f'{path} is damaged .its values'):
+    with pytest.raises(DataDietError, match=f'{path} is damaged .its') as error:
       read(Context(config, root, dataset))
+    # No stage makes it anew if it is deleted.
+    assert 'import it anew into another folder' in str(error.value)
+    assert 'delete' not in str(error.value)
 
 
 def test_held_out_predictions_alone_will_do(recorded, tmp_path):

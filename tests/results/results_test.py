@@ -173,6 +173,26 @@ def test_a_damaged_table_is_named(workdir):
     _ = load_results(workdir).scores
 
 
+@pytest.mark.parametrize('run', [0, None])
+def test_a_flipped_byte_in_a_score_is_noticed(workdir, run):
+  folder = workdir.scores(run, 60)
+  path = folder / 'el2n.npy'
+  manifest = artifacts.read_manifest(folder)
+  checksums = {'el2n': artifacts.checksum(artifacts.read_npy(path))}
+  artifacts.write_manifest(folder, manifest | {'checksums': checksums})
+
+  def read():
+    results = load_results(workdir)
+    return results.scores if run is None else results.run_scores('el2n')
+
+  read()
+  content = bytearray(path.read_bytes())
+  content[-1] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(DataDietError, match='el2n.npy is damaged'):
+    read()
+
+
 def test_reading_needs_no_jax():
   import subprocess
   import sys

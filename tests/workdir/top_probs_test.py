@@ -79,11 +79,12 @@ def test_files_are_read_back_and_take_each_others_place(given, tmp_path):
   top_probs.write(folder, kept)
   assert top_probs.are_in(folder) and not top_probs.are_whole_in(folder)
   checksums = {'top_classes': artifacts.checksum(kept.classes)}
-  again = top_probs.read(folder, NUM, CLASSES, checksums)
+  again = top_probs.read(folder, NUM, CLASSES, {'checksums': checksums})
   assert isinstance(again, TopProbs)
   np.testing.assert_array_equal(again[:], kept[:])
   with pytest.raises(DataDietError, match='top_classes.npy is damaged'):
-    top_probs.read(folder, NUM, CLASSES, {'top_classes': 1})
+    manifest = {'checksums': {'top_classes': 1}}
+    top_probs.read(folder, NUM, CLASSES, manifest)
   with pytest.raises(DataDietError, match='has 299 examples'):
     top_probs.read(folder, NUM - 1, CLASSES)
   top_probs.write(folder, whole)
