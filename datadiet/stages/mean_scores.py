@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
-from etils import epath
 
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.loss_trajectories import (
@@ -15,7 +14,7 @@ from datadiet.scoring.tracin import doubts, tracin_self
 from datadiet.stages import due, pred_probs
 from datadiet.stages.context import Context
 from datadiet.training.optimizer import make_schedule
-from datadiet.workdir import artifacts, top_probs
+from datadiet.workdir import artifacts, score_arrays, top_probs
 from datadiet.workdir.top_probs import PredProbs
 
 
@@ -93,7 +92,8 @@ def write_means(
   # Where all runs share a subset, no example is held out by some only.
   inside = context.held_out
   means, statements, stability = {}, {}, {}
-  left_out = {}
+  left_out: dict[str, str] = {}
+  checksums: dict[str, int] = {}
   folder = context.workdir.scores(None, step)
   for name in context.config.score.names:
     by_run, stated = _by_run(context, name, step, inside)
@@ -107,22 +107,23 @@ def write_means(
         logging.info('Left out at step %d: %s', step, left_out[name])
       continue
     try:
-      means[name] = _write_mean(folder, name, by_run)
+      arrays = _with_spread(name, by_run)
     except aggregate.Unseen as error:
       # What was trained and scored is not to be lost for it.
       left_out[name] = str(error)
       logging.warning('Left out at step %d: %s', step, error)
       continue
+    means[name] = arrays[name]
+    checksums |= score_arrays.write(folder, arrays)
     statements[name] = stated
     stability[name] = aggregate.rank_stability(by_run)
   if inside is not None:
     out_of_sample, held_out = _held_out(context, step, inside)
-    for name, values in held_out.items():
-      means[name] = values
-      artifacts.write_npy(folder / f'{name}.npy', values)
+    means |= held_out
+    checksums |= score_arrays.write(folder, held_out)
+    for name in held_out:
       stated = due.statement(context.config, name)
       statements[name] = {**stated, 'runs': list(context.runs)}
-  checksums = {name: artifacts.checksum(each) for name, each in means.items()}
   if out_of_sample is not None:
     checksums |= top_probs.write(folder, out_of_sample)
   context.write_manifest(
@@ -143,14 +144,11 @@ def write_means(
   write_table(context, step, means)
 
 
-def _write_mean(
-  folder: epath.Path, name: str, by_run: list[np.ndarray]
-) -> np.ndarray:
-  """Writes a score's mean over runs, which it gives, and its spread."""
+def _with_spread(name: str, by_run: list[np.ndarray]) -> dict[str, np.ndarray]:
+  """A score's mean over runs and its spread, by the names of their files."""
   spread = aggregate.mean_and_spread(by_run, name=name)
-  for what, ending in (('mean', ''), ('std', '_std'), ('stderr', '_stderr')):
-    artifacts.write_npy(folder / f'{name}{ending}.npy', spread[what])
-  return spread['mean']
+  endings = {'mean': '', 'std': '_std', 'stderr': '_stderr'}
+  return {f'{name}{ending}': spread[what] for what, ending in endings.items()}
 
 
 def _averaged_over(context: Context) -> str:

@@ -25,7 +25,13 @@ from datadiet.scoring.passes import pass_groups
 from datadiet.scoring.precision import PRECISIONS
 from datadiet.stages import chunks, due, train
 from datadiet.stages.context import Context
-from datadiet.workdir import artifacts, checkpoints, storage, top_probs
+from datadiet.workdir import (
+  artifacts,
+  checkpoints,
+  score_arrays,
+  storage,
+  top_probs,
+)
 
 # Seconds between two saves of partial scores.
 _PARTIAL_INTERVAL = 20.0
@@ -271,15 +277,13 @@ def write_scores(
   folder = context.workdir.scores(run, step)
   where = f'run {run} at step {step}'
   statements = {}
-  checksums = {}
   for name, values in scores.items():
-    checksums[name] = artifacts.checksum(values)
     if name in registry.SCORES:
       statements[name] = due.statement(context.config, name)
       # A run has no dynamics of examples it did not train on.
       if registry.SCORES[name].kind != registry.DYNAMICS:
         aggregate.check_finite(values, name=name, where=where)
-    artifacts.write_npy(folder / f'{name}.npy', values)
+  checksums = score_arrays.write(folder, scores)
   before = context.manifest(folder) or {}
   known = {**before.get('checksums', {}), **checksums}
   # Predictions of an earlier pass, kept in the other way.

@@ -1,4 +1,4 @@
-"""Arrays in a folder of scores, checked against the folder's manifest."""
+"""Arrays in a folder of scores, and their checksums in its manifest."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,3 +45,20 @@ def read(
     known.get('checksums', {}).get(name),
     remedy=_IMPORT_ANEW if is_imported else artifacts.MAKE_ANEW,
   )
+
+
+def write(
+  folder: epath.Path, arrays: Mapping[str, np.ndarray]
+) -> dict[str, int]:
+  """Writes arrays into a folder of scores, whose manifest comes after them.
+
+  Args:
+    folder: of `Workdir.scores`.
+    arrays: [N, ...] by name.
+
+  Returns:
+    The checksum of each, for the manifest.
+  """
+  for name, array in arrays.items():
+    artifacts.write_npy(folder / f'{name}.npy', array)
+  return {name: artifacts.checksum(array) for name, array in arrays.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from datadiet.workdir import artifacts, score_arrays, storage
+from datadiet.workdir import score_arrays, storage
 
 # Classes that are kept of each example.
 NUM_KEPT = 20
@@ -171,6 +171,4 @@ def write(folder: epath.Path, pred_probs: PredProbs) -> dict[str, int]:
     arrays = {WHOLE: pred_probs}
   for name in others(arrays):
     storage.remove(folder / f'{name}.npy')
-  for name, array in arrays.items():
-    artifacts.write_npy(folder / f'{name}.npy', array)
-  return {name: artifacts.checksum(array) for name, array in arrays.items()}
+  return score_arrays.write(folder, arrays)

@@ -21,7 +21,7 @@ from datadiet.scoring.engine import ScoringEngine
 from datadiet.stages import due, mean_scores, score
 from datadiet.stages.network_scores import NetworkScorer
 from datadiet.training.steps import apply_model, per_example_loss
-from datadiet.workdir import artifacts, checkpoints
+from datadiet.workdir import artifacts, checkpoints, score_arrays
 from tests import running
 
 
@@ -279,6 +279,18 @@ def test_a_changed_byte_in_a_score_is_named(own):
   path.write_bytes(content)
   with pytest.raises(DataDietError, match='its values are not those'):
     own.mean_score('el2n', 44)
+
+
+@pytest.mark.parametrize('ending', ['', '_std', '_stderr'])
+def test_means_and_spreads_have_checksums(own, ending):
+  folder = own.workdir.scores(None, 44)
+  name, manifest = f'el2n{ending}', artifacts.read_manifest(folder)
+  score_arrays.read(folder, name, 1437, manifest)
+  content = bytearray((folder / f'{name}.npy').read_bytes())
+  content[-3] ^= 0x40
+  (folder / f'{name}.npy').write_bytes(content)
+  with pytest.raises(DataDietError, match=f'{name}.npy is damaged .its values'):
+    score_arrays.read(folder, name, 1437, manifest)
 
 
 def test_layers_may_be_asked_for_later(own):
