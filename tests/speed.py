@@ -21,6 +21,7 @@ SLOW = (
   'data/sources/hugging_face_test.py',
   'data/sources/tfds_reader_test.py',
   'data/sources/tfds_test.py',
+  'decoders/worker_test.py::test_rate',
   'examples_test.py',
   'exporting/formats_test.py',
   'exporting/libraries_test.py',

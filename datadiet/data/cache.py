@@ -143,7 +143,6 @@ class _Writer:
     if options and callable(self._stays_encoded):
       self._stays_encoded = self._stays_encoded(*shape[1:3])
     if self._stays_encoded and options:
-      self._temporary.mkdir(parents=True, exist_ok=True)
       path = packed.path_in(self._temporary, split_name)
       return packed.PackedWriter(path, shape, options)
     if not self._usable or 0 in shape:

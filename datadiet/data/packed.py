@@ -8,7 +8,7 @@ import atexit
 import contextlib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -81,7 +81,7 @@ class PackedWriter:
   """Writes a `PackedImages`, image after image."""
 
   def __init__(self, path: str, shape: Sequence[int], options: Sequence[Any]):
-    """Creates the file.
+    """Creates the file, and its folder.
 
     Args:
       path: of the file.
@@ -90,10 +90,14 @@ class PackedWriter:
 
     Raises:
       MissingLibraryError: if ArrayRecord is not installed.
+      DataDietError: if the folder cannot be made.
     """
     self._of = (path, shape, options)
     self._position, self._num = -1, 0
-    self._writer = _array_record().ArrayRecordWriter(path, _WRITER_OPTIONS)
+    library = _array_record()
+    with _writing(path):
+      os.makedirs(os.path.dirname(path), exist_ok=True)
+      self._writer = library.ArrayRecordWriter(path, _WRITER_OPTIONS)
 
   def append(self, position: int, content: str | bytes) -> None:
     """Adds the next image.
@@ -101,6 +105,10 @@ class PackedWriter:
     Args:
       position: its row in the listing; must rise.
       content: a path, or the bytes of a file.
+
+    Raises:
+      DataDietError: if images came out of order, or an earlier one could not
+        be written.
     """
     if position <= self._position:
       raise DataDietError(
@@ -110,14 +118,34 @@ class PackedWriter:
     if isinstance(content, str):
       with open(content, 'rb') as file:
         content = file.read()
-    self._writer.write(content)
+    with _writing(self._of[0]):
+      self._writer.write(content)
     self._position, self._num = position, self._num + 1
 
   def finish(self) -> PackedImages:
-    """Closes the file and gives what it holds."""
-    self._writer.close()
+    """Closes the file and gives what it holds.
+
+    Raises:
+      DataDietError: if not all could be written.
+    """
     path, shape, options = self._of
+    with _writing(path):
+      self._writer.close()
     return PackedImages(path, (self._num, *shape[1:]), options)
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+  """Tells in one sentence why a file cannot be written."""
+  try:
+    yield
+  # ArrayRecord raises RuntimeError, whatever was wrong.
+  except (OSError, RuntimeError) as error:
+    reason = getattr(error, 'strerror', None) or str(error).split(';')[0]
+    raise DataDietError(
+      f'{path} cannot be written ({reason}); free space, or name another local '
+      'folder by config.dataset.cache_dir'
+    ) from error
 
 
 def decoded(images: PackedImages, position: np.ndarray) -> np.ndarray:

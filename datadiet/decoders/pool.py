@@ -32,6 +32,8 @@ serve(int(sys.argv[2]))
 # Pipes, the file of pixels and its map, and files that are read for a worker;
 # hosts of 200 cores would pass the usual limit of 1,024.
 _FILES_A_WORKER, _OTHER_FILES = 8, 256
+# How long a process whose pipes are closed is given to end.
+_SECONDS_TO_END = 5
 
 
 @contextmanager
@@ -98,6 +100,9 @@ class _Worker:
       stdin.flush()
       found = pickle.load(stdout)
     except (OSError, EOFError, pickle.UnpicklingError) as error:
+      # Its pipes close before its exit code is known.
+      with suppress(subprocess.TimeoutExpired):
+        self._process.wait(_SECONDS_TO_END)
       raise DataDietError(
         'a process that decodes images ended unexpectedly (exit code '
         f'{self._process.poll()}); the machine may be out of memory'

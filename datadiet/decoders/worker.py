@@ -29,7 +29,7 @@ def decode_chunk(
   mode: str = 'squash',
   crops: Crops | None = None,
 ) -> tuple[list[tuple[int, str, str]], list[tuple[int, Notes]]]:
-  """Decodes images that must all have one size.
+  """Decodes images that must all have one size, whole or rectangles of them.
 
   Args:
     images: uint8[num, height, width, 3], is filled.
@@ -37,8 +37,8 @@ def decode_chunk(
     image_size: height and width to resize to; 0 to leave the size.
     background: see `decode`.
     mode: see `decode`.
-    crops: random rectangles to cut out of them, one seed an image; None to
-      decode whole images.
+    crops: random rectangles to cut out of them, one seed an image, instead of
+      resizing to `image_size` by `mode`; None to decode whole images.
 
   Returns:
     What went wrong: position, UNREADABLE, NOT_READ or OTHER_SIZE, and a reason,
@@ -50,6 +50,7 @@ def decode_chunk(
       contents = contents.read()
     # The errors of ArrayRecord, of files that are damaged or were deleted.
     except Exception as error:
+      images[:] = 0
       return [(row, NOT_READ, reason(error)) for row in range(len(images))], []
   for position, content in enumerate(contents):
     images[position] = 0
@@ -97,10 +98,13 @@ def reason(error: Exception) -> str:
 
 
 def serve(shared: int) -> None:
-  """Answers requests on stdin: the images' shape, and for `decode_chunk`.
+  """Answers requests on stdin, each as `decode_chunk` does, on stdout.
+
+  A request is the shape of the images, and the other arguments.
 
   Args:
-    shared: the number of a file, large enough, that starts with the images.
+    shared: the descriptor of a file, large enough for any request's images,
+      that is to start with them.
   """
   # The parent handles stops; when it ends, stdin closes.
   for number in (signal.SIGINT, signal.SIGTERM):

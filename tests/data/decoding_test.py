@@ -1,21 +1,15 @@
-"""Tests of decoding on all cores, its rate, and its memory."""
+"""Tests of decoding on all cores: the same everywhere, stops, memory."""
 
-import io
 import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from datadiet.data import decoding, load_dataset
-from datadiet.decoders import pool
-from datadiet.decoders.images import decode
-from datadiet.decoders.worker import decode_chunk
-from datadiet.errors import DataDietError, Preempted
+from datadiet.errors import Preempted
 from datadiet.runtime import stopping
 from tests.data import formats
 
@@ -35,67 +29,11 @@ def test_workers_give_what_one_process_gives(tmp_path, monkeypatch):
   assert len(fingerprints) == 1
 
 
-@pytest.mark.parametrize('dtype', [np.int32, np.float32])
-def test_pixels_of_unknown_range_are_refused(dtype):
-  """Integers of 32 bits, cut to 8, would all be black or white."""
-  content = io.BytesIO()
-  Image.fromarray(np.full((8, 8), 200, dtype)).save(content, 'TIFF')
-  with pytest.raises(ValueError, match='32-bit .* allowed: up to 16 bits'):
-    decode(content.getvalue(), 0)
-
-
-def test_systems_without_files_in_memory_have_others(monkeypatch):
-  image = formats.random_images(1)[0]
-
-  def refused(name):
-    raise PermissionError(13, 'Permission denied')
-
-  monkeypatch.setattr(os, 'memfd_create', refused, raising=False)
-  with pool.decoders(2) as decode_chunk:
-    pixels = np.empty((1, 32, 32, 3), np.uint8)
-    errors, _ = decode_chunk(pixels, [formats.encode(image)], 0)
-  assert not errors
-  np.testing.assert_array_equal(pixels[0], image)
-
-
-def test_memory_that_cannot_be_shared_is_said(monkeypatch):
-  def full(number, length):
-    raise OSError(12, 'Cannot allocate memory')
-
-  monkeypatch.setattr(pool.mmap, 'mmap', full)
-  with pool.decoders(2) as decode_chunk:
-    with pytest.raises(DataDietError, match='0 MB of memory cannot be shared'):
-      decode_chunk(np.empty((1, 32, 32, 3), np.uint8), [b''], 0)
-
-
-def test_worker_that_dies_is_an_error(tmp_path, monkeypatch):
-  formats.write_image_folder(tmp_path, _TWO_CLASSES)
-  dying = 'import os, signal\nos.kill(os.getpid(), signal.SIGKILL)'
-  monkeypatch.setattr(decoding, 'num_cores', lambda: 2)
-  monkeypatch.setattr(pool, '_PROGRAM', dying)
-  with pytest.raises(DataDietError, match='ended unexpectedly'):
-    load_dataset(formats.settings('image_folder', tmp_path))
-
-
 def test_request_to_stop_ends_decoding(tmp_path, monkeypatch):
   formats.write_image_folder(tmp_path, _TWO_CLASSES)
   monkeypatch.setattr(stopping, '_requested', True)
   with pytest.raises(Preempted):
     load_dataset(formats.settings('image_folder', tmp_path))
-
-
-def test_rate_on_one_core():
-  """A bound that a busy machine keeps; benchmarks/data.py measures."""
-  images = formats.random_images(500)
-  contents = [formats.encode(image, 'JPEG', quality=90) for image in images]
-  decoded = np.empty_like(images)
-  best = 0.0
-  for _ in range(5):
-    start = time.process_time()
-    errors, _ = decode_chunk(decoded, contents, 0)
-    best = max(best, len(contents) / (time.process_time() - start))
-  assert not errors
-  assert best > 1500
 
 
 _LIMITED = """

@@ -183,6 +183,20 @@ def test_auto_takes_the_size_of_all_from_the_first_image(
   assert isinstance(found.train.images, np.ndarray)
 
 
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='none is there')
+def test_a_full_disk_is_said_in_one_sentence():
+  writer = packed.PackedWriter('/dev/full', (2, 8, 8, 3), (8,))
+  with pytest.raises(DataDietError, match='write.. failed: No space .*; free'):
+    writer.append(0, bytes(100_000))
+    writer.finish()
+
+
+def test_a_cache_that_cannot_be_written_is_said_in_one_sentence(folder):
+  file = folder / 'train/a/1.png'
+  with pytest.raises(DataDietError, match='train_images.* cannot be written'):
+    load(folder, 'stream', cache_dir=os.fspath(file))
+
+
 def test_images_out_of_order_are_refused(tmp_path):
   writer = packed.PackedWriter(str(tmp_path / 'x'), (2, 8, 8, 3), (8,))
   writer.append(1, b'')

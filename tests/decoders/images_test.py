@@ -1,4 +1,4 @@
-"""Tests of how images become squares."""
+"""Tests of what is decoded, and of how images become squares."""
 
 import io
 
@@ -72,6 +72,15 @@ def test_large_photographs_are_decoded_smaller_for_the_shorter_side(
   decode(content, 20, 'shorter_side')
   decode(content, 20, 'none')
   assert drafts == [(40, 40)]
+
+
+@pytest.mark.parametrize('dtype', [np.int32, np.float32])
+def test_pixels_of_unknown_range_are_refused(dtype):
+  """Integers of 32 bits, cut to 8, would all be black or white."""
+  content = io.BytesIO()
+  Image.fromarray(np.full((8, 8), 200, dtype)).save(content, 'TIFF')
+  with pytest.raises(ValueError, match='32-bit .* allowed: up to 16 bits'):
+    images.decode(content.getvalue(), 0)
 
 
 def write_folder(tmp_path, sizes):
