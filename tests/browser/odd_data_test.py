@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 from selenium.webdriver import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 from datadiet.reporting import write_report
 from datadiet.workdir import artifacts
@@ -80,8 +81,86 @@ def test_a_hundred_classes(open_page, screenshots, channels):
   page.resize(400)
   page.draw_all()
   assert page.run('return document.documentElement.scrollWidth') <= 400
-  assert len(page.find_all('#filter-label option')) == 101
+  assert len(page.find_all('#class-names option')) == 100
   page.screenshot(screenshots / f'100_classes_{channels}_channels_400.png')
+  assert page.errors() == []
+
+
+def _type(field, text: str) -> None:
+  """Types over what a field holds, as a user does."""
+  field.send_keys(Keys.CONTROL, 'a')
+  field.send_keys(text or Keys.BACKSPACE)
+
+
+def _shows(page, labels, said: str) -> None:
+  """Waits until the gallery shows the examples of some labels."""
+  is_found = page.results.scores['label'].isin(labels)
+  page.wait(
+    'return document.getElementById("gallery-count").textContent === '
+    'arguments[0]',
+    f'{is_found.sum():,} of {len(is_found):,} examples',
+  )
+  shown = [
+    int(card.get_attribute('data-index'))
+    for card in page.find_all('#gallery .card')
+  ]
+  assert len(shown) == min(60, is_found.sum())
+  assert is_found.iloc[shown].all()
+  assert page.find('#filter-label-said').text == said
+
+
+def test_a_class_of_a_thousand_is_searched_for(open_page, screenshots):
+  names = tuple(f'class number {number}' for number in range(1000))
+  page = open_page(synthetic.make_images(3000, names))
+  page.draw_all()
+  # The names are there once, for all filters.
+  assert len(page.find_all('[value="class number 77"]')) == 1
+  field = page.find('#filter-label')
+  assert field.accessible_name == 'Class'
+  _type(field, 'NUMBER 77')
+  _shows(page, [77, *range(770, 780)], '11 classes')
+  # What picking from the list does, which a browser without a window lacks.
+  page.run(
+    'const [field, name] = arguments;'
+    'field.value = [...field.list.options].find('
+    '(option) => option.value.startsWith(name)).value;'
+    'field.dispatchEvent(new InputEvent("input", {bubbles: true}))',
+    field,
+    'class number 770',
+  )
+  _shows(page, [770], 'one class')
+  _type(field, 'class number 77')
+  _shows(page, [77], 'one class')
+  for width in (1600, 400):
+    page.resize(width)
+    assert page.run('return document.documentElement.scrollWidth') <= width
+    page.draw_all()
+    page.screenshot(screenshots / f'a_class_of_1000_{width}.png')
+  _type(field, 'aardvark')
+  _shows(page, [], 'no class is called so')
+  assert field.get_attribute('aria-invalid') == 'true'
+  _type(field, '')
+  _shows(page, range(1000), '')
+  assert field.get_attribute('aria-invalid') == 'false'
+  assert page.errors() == []
+
+
+def test_the_histogram_is_of_the_class_that_is_typed(open_page):
+  names = tuple(f'class number {number}' for number in range(1000))
+  page = open_page(synthetic.make_images(3000, names))
+  page.draw_all()
+  drawn = 'return document.querySelector("[data-chart=histogram]").textContent'
+  for text, title in (
+    ('number 77', '11 classes'),
+    ('class number 77', 'class number 77'),
+    ('', 'all classes'),
+  ):
+    _type(page.find('#histogram-label'), text)
+    page.wait_for(lambda title=title: title in page.run(drawn))
+  _type(page.find('#histogram-label'), 'aardvark')
+  said = page.find('#histogram-label-said')
+  page.wait_for(lambda: said.text == 'no class is called so')
+  page.wait_for(lambda: 'no class' in page.run(drawn))
   assert page.errors() == []
 
 

@@ -99,7 +99,7 @@ def _texts(page, chart: str) -> str:
 def _choose(page, selector: str, value: str) -> None:
   page.run(
     'arguments[0].value = arguments[1];'
-    'arguments[0].dispatchEvent(new Event("change", {bubbles: true}))',
+    'arguments[0].dispatchEvent(new Event("input", {bubbles: true}))',
     page.find(selector),
     value,
   )

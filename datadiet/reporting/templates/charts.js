@@ -56,23 +56,30 @@ function binner(values) {
   };
 }
 
-function histogramTable(score, label) {
+// What a chart of the labels chosen is of, in a word.
+function classesTitle(chosen) {
+  if (!chosen) return 'all classes';
+  if (!chosen.size) return 'no class';
+  return chosen.size === 1 ? className([...chosen][0]) : `${chosen.size} classes`;
+}
+
+function histogramTable(score, chosen) {
   const values = examples.score[score];
   const { bin, edges } = binner(values);
-  const stacked = label === null && meta.class_names.length <= MAX_STACKED;
+  const stacked = !chosen && meta.class_names.length <= MAX_STACKED;
   const counts = new Map();
   for (let i = 0; i < values.length; i += 1) {
     const own = examples.labels[i];
-    if (Number.isFinite(values[i]) && (label === null || own === label)) {
+    if (Number.isFinite(values[i]) && (!chosen || chosen.has(own))) {
       const key = bin(values[i]) + BINS * (stacked ? own : 0);
       counts.set(key, (counts.get(key) ?? 0) + 1);
     }
   }
+  // Axes need a range, also where there is nothing to be seen.
+  if (!counts.size) counts.set(0, 0);
   return [...counts].map(([key, count]) => {
     const [low, high] = edges(key % BINS);
-    let name = 'all classes';
-    if (stacked) name = className(Math.floor(key / BINS));
-    else if (label !== null) name = className(label);
+    const name = stacked ? className(Math.floor(key / BINS)) : classesTitle(chosen);
     return { low, high, count, class: name };
   });
 }
@@ -116,10 +123,9 @@ function fillDensity(spec, x, y, color) {
 const fillers = {
   histogram(spec) {
     const score = Number(control('histogram-score'));
-    const label = control('histogram-label');
+    const chosen = chosenClasses(document.getElementById('histogram-label'));
     spec.encoding.x.title = meta.scores[score].name;
-    const chosen = label === '' ? null : Number(label);
-    spec.encoding.color.sort = meta.class_names;
+    if (meta.class_names.length <= MAX_STACKED) spec.encoding.color.sort = meta.class_names;
     // The usual ten colours would come twice.
     if (meta.class_names.length > 10) spec.encoding.color.scale = { scheme: 'tableau20' };
     spec.datasets = { table: histogramTable(score, chosen) };
@@ -212,7 +218,11 @@ function startCharts() {
   );
   targets.forEach((target) => observer.observe(target));
   for (const select of document.querySelectorAll('[data-redraws]')) {
-    select.addEventListener('change', () => redraw(select.dataset.redraws));
+    let waiting = 0;
+    select.addEventListener('input', () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => redraw(select.dataset.redraws), 120);
+    });
   }
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     targets.filter(({ dataset }) => dataset.drawn).forEach(drawChart);

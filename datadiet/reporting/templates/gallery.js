@@ -18,7 +18,7 @@ function readFilters() {
     max: limit(`max${suffix}`),
   });
   return {
-    label: number('label'),
+    classes: chosenClasses(form.elements.label),
     prediction: text('prediction'),
     selection: number('selection'),
     action: number('action'),
@@ -36,7 +36,8 @@ function readFilters() {
 function makeTests(filters) {
   const { labels, predictions, original_labels: original } = examples;
   const tests = [];
-  if (filters.label !== null) tests.push((i) => labels[i] === filters.label);
+  const { classes } = filters;
+  if (classes) tests.push((i) => classes.has(labels[i]));
   if (filters.prediction === 'right') {
     tests.push((i) => predictions[i] === labels[i]);
   } else if (filters.prediction === 'wrong') {

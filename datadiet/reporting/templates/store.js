@@ -59,6 +59,34 @@ async function loadExamples() {
 const className = (label) =>
   label < 0 ? 'none' : (meta.class_names[label] ?? String(label));
 
+// The classes that a text names: that of just this name, or else all that have
+// it in their names.
+function classesNamed(text) {
+  const wanted = text.trim().toLowerCase();
+  const names = meta.class_names.map((name) => name.toLowerCase());
+  const having = (has) => [...names.keys()].filter((label) => has(names[label]));
+  const exact = having((name) => name.trim() === wanted);
+  return exact.length ? exact : having((name) => name.includes(wanted));
+}
+
+// The labels that a filter by class chooses, and says which; null for all. It is
+// a select of few classes, a text field of many.
+function chosenClasses(field) {
+  const text = field.value.trim();
+  if (field.tagName === 'SELECT') return text ? new Set([Number(text)]) : null;
+  const chosen = text ? classesNamed(text) : [];
+  const isUnknown = text !== '' && !chosen.length;
+  let said = '';
+  if (isUnknown) said = 'no class is called so';
+  else if (chosen.length > 1) said = `${chosen.length} classes`;
+  else if (chosen.length) said = 'one class';
+  const note = document.getElementById(`${field.id}-said`);
+  if (note.textContent !== said) note.textContent = said;
+  note.classList.toggle('wrong', isUnknown);
+  field.setAttribute('aria-invalid', String(isUnknown));
+  return text ? new Set(chosen) : null;
+}
+
 const scoreIndex = (name) =>
   meta.scores.findIndex((score) => score.name === name);
 
