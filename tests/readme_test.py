@@ -9,6 +9,7 @@ import pytest
 import datadiet
 from datadiet.config import FIELDS
 from datadiet.models import make_model
+from datadiet.runtime import extras
 from tests import running
 
 README = (running.REPOSITORY / 'README.md').read_text()
@@ -29,6 +30,12 @@ def test_the_example_in_python_runs():
   assert set(names['scores']) >= {'el2n', 'grand'}
   assert names['scores']['grand'].shape == (12,)
   assert names['datadiet'] is datadiet
+
+
+@pytest.mark.parametrize('extra', sorted({*extras.EXTRA_OF.values()}))
+def test_every_extra_is_named(extra):
+  (install,) = re.findall(r'## Install\n(.*?)\n## ', README, re.S)
+  assert re.search(rf'[`,\[]{extra}[`,\]]', install)
 
 
 @pytest.mark.parametrize(
