@@ -232,7 +232,13 @@ def test_a_folder_of_unequal_classes_gets_its_report(env, tmp_path):
 
 
 @pytest.mark.parametrize(
-  'name', ['method_grid', 'method_grid_small', 'resnet18_w16_cifar10']
+  'name',
+  [
+    'method_grid',
+    'method_grid_small',
+    'method_grid_w16',
+    'resnet18_w16_cifar10',
+  ],
 )
 def test_configs_of_hours_fit_together(name):
   """They are opened alone: running them takes hours, even made small."""
