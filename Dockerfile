@@ -26,8 +26,8 @@ WORKDIR /datadiet
 COPY LICENSE README.md constraints.txt pyproject.toml ./
 COPY datadiet/__init__.py datadiet/
 RUN case "${ACCELERATOR}" in \
-    cpu) package=".[gcs,report,s3,tfds]" ;; \
-    cuda | tpu) package=".[${ACCELERATOR},gcs,report,s3,tfds]" ;; \
+    cpu) package=".[gcs,photographs,report,s3,tfds]" ;; \
+    cuda | tpu) package=".[${ACCELERATOR},gcs,photographs,report,s3,tfds]" ;; \
     *) echo "ACCELERATOR is cpu, cuda or tpu, not ${ACCELERATOR}." >&2; \
       exit 1 ;; \
   esac \

@@ -6,8 +6,9 @@ JPEGs of 500 x 375 pixels, cut out of scikit-image's photographs (astronaut,
 chelsea, coffee, rocket; quality 90), give crops of 224. All three take two
 processes or threads and their turns in one process. Ours streams files that are
 cut as they are decoded ('photo_crop_flip'), as the other two do, or decoded
-to 256 pixels, which the train step cuts on the device ('resized_crop_flip');
-mirroring is always of the device. Needs torch, torchvision and scikit-image.
+to 256 pixels, which the train step cuts on the device ('resized_crop_flip').
+Ours and tf.data resize bilinearly without smoothing, torchvision with it. Needs
+torch, torchvision and scikit-image.
 """
 
 import argparse
@@ -96,7 +97,9 @@ def _cropped(images: PackedImages) -> Callable[[], float]:
 def _decoded(images: PackedImages) -> Callable[[], float]:
   augment = jax.jit(Augmentation('resized_crop_flip', size=_CROP))
   key = jax.random.key(0)
-  return _read(images, lambda part: augment(images[part], key))
+  return _read(
+    images, lambda part: augment(images[part], key).block_until_ready()
+  )
 
 
 def _torchvision(folder: Path) -> Callable[[], float]:

@@ -1,5 +1,6 @@
 """ImageNet, ResNet-34: the protocol of the pruning papers (CCS, DUAL).
 
+pip install 'datadiet[photographs]'
 python -m datadiet.main --config=configs/resnet34_imagenet.py --workdir=DIR \\
   --config.dataset.data_dir=imagenet
 

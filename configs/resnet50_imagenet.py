@@ -1,12 +1,14 @@
 """ImageNet, ResNet-50: the usual 90 epochs, half kept by EL2N and at random.
 
+pip install 'datadiet[photographs]'
 python -m datadiet.main --config=configs/resnet50_imagenet.py --workdir=DIR \\
   --config.dataset.data_dir=imagenet
 
 imagenet/ has train/ with a folder for each of the 1,000 classes, and val/ with
 such folders or with a file of labels beside it (docs/data.md). The files are
-packed as they are into dataset.cache_dir, which needs another 145 GB, and
-decoded to 256 pixels by worker processes when a batch needs them.
+packed as they are into dataset.cache_dir, which needs another 145 GB. Worker
+processes decode what a batch needs: for training rectangles of 224 pixels, cut
+out of the photographs, for tests and scores the middle of 256.
 
 Cost: an epoch is 1.28 million images; this trains 2 runs of 20 epochs, which
 score, and retrains 2 subsets of half the steps. What that takes on an

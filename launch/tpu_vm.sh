@@ -157,7 +157,7 @@ cd datadiet
 PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv
 python3 -m uv venv --quiet --clear --python 3.12
 python3 -m uv pip install --quiet \
-  -c constraints.txt -e ".[tpu,gcs,report,tfds]"'
+  -c constraints.txt -e ".[tpu,gcs,photographs,report,tfds]"'
 }
 
 start_program() {

@@ -237,6 +237,10 @@ def test_a_folder_of_unequal_classes_gets_its_report(env, tmp_path):
     'method_grid',
     'method_grid_small',
     'method_grid_w16',
+    'resnet34_imagenet',
+    'resnet50_imagenet',
+    'finetune_image_folder',
+    'vit_b16_finetune',
     'resnet18_w16_cifar10',
   ],
 )

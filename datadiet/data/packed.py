@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,14 +17,19 @@ import numpy as np
 
 from datadiet.decoders import pool
 from datadiet.decoders.crops import Crops
-from datadiet.decoders.records import Records
+from datadiet.decoders.worker import UNREADABLE
 from datadiet.errors import DataDietError
 from datadiet.runtime import extras
 
 # Files end so; `cache` tells by it what it holds.
 ENDING = 'array_record'
-# A record a group: images are read one by one.
+# A record a group: images are read one by one. A reader without threads of its
+# own costs little memory; threads here read and decode side by side. Workers do
+# not read: each process that does has 64 threads more, of the library.
 _WRITER_OPTIONS = 'group_size:1'
+_READER_OPTIONS = 'readahead_buffer_size:0,max_parallelism:0'
+_THREADS = threading.local()
+_START = threading.Lock()
 # Images that a worker decodes at a time: few, so that none waits for the last.
 _CHUNK = 8
 
@@ -201,15 +207,18 @@ def _read(
 
   def work(start: int) -> None:
     part = slice(start, start + _CHUNK)
-    request = [found[part], Records(images.path, rows[part].tolist())]
-    request += images.options
+    contents = _contents(images.path, rows[part].tolist())
+    options = images.options
     if crops is not None:
-      request.append(crops._replace(seeds=crops.seeds[part]))
-    errors, _ = decode(*request)
-    for row, _, reason in errors:
+      options = *options, crops._replace(seeds=crops.seeds[part])
+    errors, _ = decode(found[part], contents, *options)
+    for row, kind, reason in errors:
+      # What the system or a library refuses, packing anew does not cure.
+      advice = '; delete the folder to have it packed anew'
       raise DataDietError(
-        f'{images.path}: image {rows[part][row]} cannot be decoded any more '
-        f'({reason}); delete the folder to have it packed anew'
+        f'{images.path}: the image with example_index {rows[part][row]} cannot '
+        f'be decoded any more ({reason})'
+        f'{advice if kind == UNREADABLE else ""}'
       )
 
   if len(rows) <= _CHUNK:
@@ -219,9 +228,15 @@ def _read(
   return found
 
 
-@functools.cache
 def _decoders() -> tuple[Any, ThreadPoolExecutor]:
   """`decode_chunk` in worker processes, and a thread for each of them."""
+  # Two first callers would start workers of their own.
+  with _START:
+    return _start_decoders()
+
+
+@functools.cache
+def _start_decoders() -> tuple[Any, ThreadPoolExecutor]:
   _array_record()
   num_workers = pool.num_cores()
   stack = contextlib.ExitStack()
@@ -230,6 +245,25 @@ def _decoders() -> tuple[Any, ThreadPoolExecutor]:
   stack.callback(threads.shutdown, cancel_futures=True)
   atexit.register(stack.close)
   return decode, threads
+
+
+def _contents(path: str, rows: list[int]) -> list[bytes]:
+  """Some records of a file as it is now, by a reader of this thread alone."""
+  readers = _THREADS.__dict__.setdefault('readers', {})
+  found = os.stat(path)
+  version = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+  if readers.get(path, (None,))[0] != version:
+    reader = _array_record().ArrayRecordReader(path, _READER_OPTIONS)
+    readers[path] = version, reader
+  try:
+    return readers[path][1].read(rows)
+  # The library's errors of damaged files are of several kinds.
+  except Exception as error:
+    readers.pop(path)
+    raise DataDietError(
+      f'{path} cannot be read any more ({error}); delete the folder to have it '
+      'packed anew'
+    ) from error
 
 
 def _array_record() -> Any:

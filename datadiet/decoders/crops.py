@@ -1,4 +1,4 @@
-"""Random rectangles of images, cut out of files while they are decoded."""
+"""Random rectangles of images, cut out of files as they are decoded."""
 
 import functools
 from pathlib import Path
@@ -69,7 +69,7 @@ def rectangles(
 def crop(
   content: str | bytes, crops: Crops, number: int, background: str = 'white'
 ) -> np.ndarray:
-  """Cuts a random rectangle out of an image and resizes it to a square.
+  """Cuts a random rectangle out of an image, resizes and may mirror it.
 
   JPEGs are decoded at the fraction of their size that leaves enough pixels.
   What is left to do is bilinear without smoothing, which takes a quarter of the
@@ -82,16 +82,14 @@ def crop(
     background: see `images.decode`.
 
   Returns:
-    uint8[size, size, 3].
+    uint8[size, size, 3], left and right changed half of the time.
 
   Raises:
     Exception: of many kinds, if it cannot be read.
   """
   if isinstance(content, str):
     content = Path(content).read_bytes()
-  # A generator that costs less to make than numpy's usual one.
-  rng = np.random.Generator(np.random.Philox(key=int(crops.seeds[number])))
-  draws = rng.random((NUM_DRAWS, 4))
+  draws, is_mirrored = draw(int(crops.seeds[number]))
   if jpeg := _Jpeg.of(content):
     height, width = jpeg.upright
   else:
@@ -106,7 +104,14 @@ def crop(
   first = np.minimum(np.round(corner * scale), sides - 1).astype(int)
   last = np.maximum(np.round((corner + size) * scale), first + 1).astype(int)
   kept = pixels[first[0] : last[0], first[1] : last[1]]
-  return _resized(kept, crops.size)
+  return _resized(kept, crops.size, is_mirrored)
+
+
+def draw(seed: int) -> tuple[np.ndarray, bool]:
+  """Of one image: float64[NUM_DRAWS, 4], and whether it is mirrored."""
+  # A generator that costs less to make than numpy's usual one.
+  rng = np.random.Generator(np.random.Philox(key=seed))
+  return rng.random((NUM_DRAWS, 4)), rng.random() < 0.5
 
 
 class _Jpeg(NamedTuple):
@@ -153,11 +158,12 @@ class _Jpeg(NamedTuple):
     return turn(pixels, self.orientation)
 
 
-def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
+def _resized(pixels: np.ndarray, size: int, mirror: bool) -> np.ndarray:
   cv2 = _opencv()
   is_halved = min(pixels.shape[:2]) >= 2 * size
   way = cv2.INTER_AREA if is_halved else cv2.INTER_LINEAR
-  return cv2.resize(pixels, (size, size), interpolation=way)
+  resized = cv2.resize(pixels, (size, size), interpolation=way)
+  return cv2.flip(resized, 1) if mirror else resized
 
 
 @functools.cache

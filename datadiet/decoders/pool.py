@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,8 @@ import numpy as np
 from datadiet.decoders import worker
 from datadiet.errors import DataDietError
 
+# Seconds that a process which closed its pipes has to end.
+_PATIENCE = 5
 # Takes the package from where it is here, whatever else is installed, and of it
 # only what decodes: a worker starts in a fraction of a second.
 _FOLDER = str(Path(__file__).parents[2])
@@ -32,8 +34,6 @@ serve(int(sys.argv[2]))
 # Pipes, the file of pixels and its map, and files that are read for a worker;
 # hosts of 200 cores would pass the usual limit of 1,024.
 _FILES_A_WORKER, _OTHER_FILES = 8, 256
-# How long a process whose pipes are closed is given to end.
-_SECONDS_TO_END = 5
 
 
 @contextmanager
@@ -54,6 +54,11 @@ def decoders(num_workers: int) -> Iterator[Callable]:
     try:
       return one.decode_chunk(*request)
     finally:
+      if one.has_ended:
+        one.close()
+        workers.remove(one)
+        one = _Worker()
+        workers.append(one)
       free.put(one)
 
   try:
@@ -69,14 +74,14 @@ def decoders(num_workers: int) -> Iterator[Callable]:
 
 
 class _Worker:
-  """A process that decodes, and a file by which it hands over the pixels.
+  """A process that decodes, and a file by which pixels and contents pass.
 
   Through a pipe they would be copied four times.
   """
 
   def __init__(self) -> None:
     self._shared = _shared_file()
-    self._pixels = np.empty(0, np.uint8)
+    self._memory = np.empty(0, np.uint8)
     number = self._shared.fileno()
     # -P: the folder we are in must not hide modules of the standard library.
     self._process = subprocess.Popen(
@@ -88,31 +93,38 @@ class _Worker:
       pass_fds=(number,),
     )
 
-  def decode_chunk(self, images: np.ndarray, *request: Any) -> tuple:
+  def decode_chunk(
+    self, images: np.ndarray, contents: Sequence[str | bytes], *options: Any
+  ) -> tuple:
     """As `worker.decode_chunk`, for one thread at a time."""
-    num_bytes = images.nbytes
+    asked: list[str | int] = []
+    end = images.nbytes
+    self._share(end + sum(map(len, contents)))
+    for content in contents:
+      if isinstance(content, str):
+        asked.append(content)
+        continue
+      self._memory[end : end + len(content)] = memoryview(content)
+      asked.append(len(content))
+      end += len(content)
     stdin, stdout = self._process.stdin, self._process.stdout
     assert stdin is not None and stdout is not None
-    self._share(num_bytes)
     try:
-      asked = (images.shape, *request)
-      pickle.dump(asked, stdin, pickle.HIGHEST_PROTOCOL)
+      request = (images.shape, asked, *options)
+      pickle.dump(request, stdin, pickle.HIGHEST_PROTOCOL)
       stdin.flush()
       found = pickle.load(stdout)
     except (OSError, EOFError, pickle.UnpicklingError) as error:
-      # Its pipes close before its exit code is known.
-      with suppress(subprocess.TimeoutExpired):
-        self._process.wait(_SECONDS_TO_END)
       raise DataDietError(
         'a process that decodes images ended unexpectedly (exit code '
-        f'{self._process.poll()}); the machine may be out of memory'
+        f'{self._exit_code()}); the machine may be out of memory'
       ) from error
-    images[:] = self._pixels[:num_bytes].reshape(images.shape)
+    images[:] = self._memory[: images.nbytes].reshape(images.shape)
     return found
 
   def _share(self, num_bytes: int) -> None:
-    """Makes the file of pixels so large at least."""
-    if len(self._pixels) >= num_bytes:
+    """Makes the file so large at least."""
+    if len(self._memory) >= num_bytes:
       return
     try:
       self._shared.truncate(num_bytes)
@@ -123,7 +135,20 @@ class _Worker:
         f'that decodes images ({error.strerror}); free memory, or allow this '
         'process more open files (ulimit -n)'
       ) from error
-    self._pixels = np.frombuffer(memory, np.uint8)
+    self._memory = np.frombuffer(memory, np.uint8)
+
+  def _exit_code(self) -> int:
+    """Of a process whose pipes are closed, which it does not know at once."""
+    try:
+      return self._process.wait(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+      self.kill()
+      return self._process.wait()
+
+  @property
+  def has_ended(self) -> bool:
+    """Whether the process is gone, as one that was killed for its memory."""
+    return self._process.poll() is not None
 
   def kill(self) -> None:
     """Ends the process, without waiting for it."""

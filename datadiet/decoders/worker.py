@@ -14,7 +14,6 @@ from PIL import Image
 
 from datadiet.decoders.crops import Crops, crop
 from datadiet.decoders.images import Notes, decode
-from datadiet.decoders.records import Records
 
 # What can be wrong with an image: its content, its size, or that the system
 # does not allow reading it, which says nothing about its content.
@@ -23,7 +22,7 @@ UNREADABLE, OTHER_SIZE, NOT_READ = 'unreadable', 'other size', 'not read'
 
 def decode_chunk(
   images: np.ndarray,
-  contents: Sequence[str | bytes] | Records,
+  contents: Sequence[str | bytes],
   image_size: int,
   background: str = 'white',
   mode: str = 'squash',
@@ -33,7 +32,7 @@ def decode_chunk(
 
   Args:
     images: uint8[num, height, width, 3], is filled.
-    contents: a path or the bytes of a file each, or records that hold them.
+    contents: a path or the bytes of a file each.
     image_size: height and width to resize to; 0 to leave the size.
     background: see `decode`.
     mode: see `decode`.
@@ -45,13 +44,6 @@ def decode_chunk(
     the image being black; and positions' `Notes` of which there is any to make.
   """
   errors, all_notes = [], []
-  if isinstance(contents, Records):
-    try:
-      contents = contents.read()
-    # The errors of ArrayRecord, of files that are damaged or were deleted.
-    except Exception as error:
-      images[:] = 0
-      return [(row, NOT_READ, reason(error)) for row in range(len(images))], []
   for position, content in enumerate(contents):
     images[position] = 0
     try:
@@ -76,6 +68,8 @@ def decode_chunk(
 
 def kind(error: Exception) -> str:
   """Whether an image is damaged or missing, or the system cannot read it."""
+  if isinstance(error, ImportError | MemoryError):
+    return NOT_READ
   # Pillow's own errors of damaged files have no number.
   number = error.errno if isinstance(error, OSError) else None
   missing = (None, errno.ENOENT, errno.ELOOP, errno.ENOTDIR)
@@ -103,8 +97,8 @@ def serve(shared: int) -> None:
   A request is the shape of the images, and the other arguments.
 
   Args:
-    shared: the descriptor of a file, large enough for any request's images,
-      that is to start with them.
+    shared: the descriptor of a file, large enough for any request: it starts
+      with the images, followed by contents of which a request has the lengths.
   """
   # The parent handles stops; when it ends, stdin closes.
   for number in (signal.SIGINT, signal.SIGTERM):
@@ -113,17 +107,23 @@ def serve(shared: int) -> None:
   replies = os.fdopen(os.dup(1), 'wb')
   # Output printed by libraries must not mix with the replies.
   os.dup2(2, 1)
-  pixels = np.empty(0, np.uint8)
+  memory = np.empty(0, np.uint8)
   while True:
     try:
-      shape, *request = pickle.load(requests)
+      shape, contents, *options = pickle.load(requests)
     except EOFError:
       return
+    end = math.prod(shape)
+    needed = end + sum(one for one in contents if isinstance(one, int))
     # Mapped anew only when it grows: first touches of pages are slow.
-    if len(pixels) < math.prod(shape):
-      pixels = np.frombuffer(mmap.mmap(shared, 0), np.uint8)
-    images = pixels[: math.prod(shape)].reshape(shape)
+    if len(memory) < needed:
+      memory = np.frombuffer(mmap.mmap(shared, 0), np.uint8)
+    images = memory[:end].reshape(shape)
+    for position, length in enumerate(contents):
+      if isinstance(length, int):
+        contents[position] = memory[end : end + length].tobytes()
+        end += length
     pickle.dump(
-      decode_chunk(images, *request), replies, pickle.HIGHEST_PROTOCOL
+      decode_chunk(images, contents, *options), replies, pickle.HIGHEST_PROTOCOL
     )
     replies.flush()

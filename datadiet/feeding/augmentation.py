@@ -244,13 +244,13 @@ def _none(how, images, rng, data_axis):
   return centre_crop(images, how.size)
 
 
-# Cuts rectangles out of encoded images, which arrive here as they were cut.
+# Of encoded images, which arrive here as `decoders.crops` cut them.
 PHOTO_CROP_FLIP = 'photo_crop_flip'
 # (how, uint8 images, rng, data_axis) -> images.
 AUGMENTATIONS: dict[str, Callable] = {
   'crop_flip': _crop_flip,
   'resized_crop_flip': _resized_crop_flip,
-  PHOTO_CROP_FLIP: _flip,
+  PHOTO_CROP_FLIP: _none,
   'crop': _crop,
   'flip': _flip,
   'none': _none,

@@ -1,6 +1,8 @@
 """Arrays on the host that are made where, and as far as, they are sent."""
 
 import abc
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,3 +29,14 @@ def made(leaf: Any) -> Any:
   if isinstance(leaf, LateArray):
     return leaf[(slice(None),) * len(leaf.shape)]
   return leaf
+
+
+def parts_of(leaf: Any, indices: Sequence[Any]) -> list:
+  """Parts of an array; those of a `LateArray` are made side by side.
+
+  One after the other they would keep few of a host's cores busy.
+  """
+  if not isinstance(leaf, LateArray):
+    return [leaf[index] for index in indices]
+  with ThreadPoolExecutor(len(indices)) as threads:
+    return list(threads.map(leaf.__getitem__, indices))

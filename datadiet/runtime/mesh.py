@@ -21,7 +21,7 @@ from jax.sharding import PartitionSpec as P
 
 from datadiet.errors import ConfigError
 from datadiet.runtime import compilation
-from datadiet.runtime.late import LateArray, made
+from datadiet.runtime.late import LateArray, made, parts_of
 from datadiet.runtime.platform import platform_of
 from datadiet.runtime.slots import choose_slots
 
@@ -123,13 +123,10 @@ class RunMesh:
 
     def put_leaf(leaf):
       leaf = leaf if isinstance(leaf, LateArray) else np.asarray(leaf)
+      places = sharding.addressable_devices_indices_map(leaf.shape)
+      cut = parts_of(leaf, list(places.values()))
       # Explicit transfers, which the guard in the training loop lets pass.
-      parts = [
-        jax.device_put(leaf[index], device)
-        for device, index in sharding.addressable_devices_indices_map(
-          leaf.shape
-        ).items()
-      ]
+      parts = list(map(jax.device_put, cut, places))
       return jax.make_array_from_single_device_arrays(
         leaf.shape, sharding, parts
       )

@@ -2,6 +2,11 @@
 
 import functools
 import os
+import pathlib
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,11 +14,13 @@ from PIL import Image
 
 from datadiet.data import load_dataset, packed
 from datadiet.data.packed import PackedImages
+from datadiet.decoders import crops as crops_lib
 from datadiet.decoders import pool
-from datadiet.decoders.records import Records
+from datadiet.decoders.crops import Crops
 from datadiet.errors import ConfigError, DataDietError
 from tests.data import formats
 
+ROOT = pathlib.Path(__file__).parents[2]
 SIZES = [(60, 40), (40, 50), (33, 90), (48, 48), (100, 32), (40, 40)]
 
 
@@ -52,7 +59,7 @@ def test_pixels_statistics_and_fingerprint_are_those_of_arrays(
   folder, monkeypatch, resize, num_cores
 ):
   monkeypatch.setattr(pool, 'num_cores', lambda: num_cores)
-  packed._decoders.cache_clear()
+  packed._start_decoders.cache_clear()
   arrays = load(folder, 'host', resize=resize)
   for _ in ('packed', 'read from the cache'):
     stream = load(folder, 'stream', resize=resize)
@@ -68,7 +75,7 @@ def test_pixels_statistics_and_fingerprint_are_those_of_arrays(
       np.testing.assert_array_equal(np.asarray(one.images), other.images)
       np.testing.assert_array_equal(one.labels, other.labels)
       assert one.ids.tolist() == other.ids.tolist()
-  packed._decoders.cache_clear()
+  packed._start_decoders.cache_clear()
 
 
 def test_it_is_indexed_as_an_array_is(folder):
@@ -96,7 +103,7 @@ def test_it_is_indexed_as_an_array_is(folder):
 
 def test_the_files_stay_as_they_are(folder):
   images = load(folder, 'stream').train.images
-  contents = Records(images.path, list(range(len(images)))).read()
+  contents = packed._contents(images.path, list(range(len(images))))
   paths = sorted((folder / 'train').rglob('*.*'))
   assert contents == [path.read_bytes() for path in paths]
 
@@ -120,8 +127,129 @@ def test_a_file_that_is_damaged_later_is_named(folder):
   place = folder / 'noise'
   place.write_bytes(b'no image')
   writer.append(0, os.fspath(place))
-  with pytest.raises(DataDietError, match='cannot be decoded any more'):
+  with pytest.raises(DataDietError, match='example_index 0 .*packed anew'):
     writer.finish()[0]
+
+
+def test_a_damaged_file_of_records_is_told_and_read_once_repaired(folder):
+  images = load(folder, 'stream').train.images
+  expected = images[:]
+  content = pathlib.Path(images.path).read_bytes()
+  damaged = bytearray(content)
+  damaged[len(content) // 2] ^= 0xFF
+  # Another file, as writing over one would change what a reader holds.
+  for found in (bytes(damaged), content[: len(content) // 3], content):
+    pathlib.Path(f'{images.path}.new').write_bytes(found)
+    os.replace(f'{images.path}.new', images.path)
+    if found == content:
+      np.testing.assert_array_equal(images[:], expected)
+    else:
+      with pytest.raises(DataDietError, match='cannot be read any more'):
+        images[:]
+
+
+def test_a_library_that_does_not_load_is_no_damage(folder, monkeypatch):
+  """The advice to pack all images anew would be of no use."""
+  monkeypatch.setattr(pool, 'num_cores', lambda: 1)
+  packed._start_decoders.cache_clear()
+  images = load(folder, 'stream').train.images
+
+  def broken():
+    raise ImportError('libGL.so.1: cannot open shared object file')
+
+  monkeypatch.setattr(crops_lib, '_opencv', broken)
+  with pytest.raises(DataDietError, match='libGL') as caught:
+    packed.cropped(images, np.array([3]), Crops(np.array([1]), 8, 0.5))
+  assert 'anew' not in str(caught.value)
+  packed._start_decoders.cache_clear()
+
+
+def test_a_killed_worker_is_replaced(folder, monkeypatch):
+  monkeypatch.setattr(pool, 'num_cores', lambda: 2)
+  packed._start_decoders.cache_clear()
+  images = load(folder, 'stream').train.images
+  expected = images[:]
+  workers = []
+  start = pool._Worker.decode_chunk
+
+  def kill(self, *request):
+    if not workers:
+      workers.append(self)
+      self.kill()
+    return start(self, *request)
+
+  monkeypatch.setattr(pool._Worker, 'decode_chunk', kill)
+  with pytest.raises(DataDietError, match='ended unexpectedly'):
+    images[:]
+  for _ in range(3):
+    np.testing.assert_array_equal(images[:], expected)
+  packed._start_decoders.cache_clear()
+
+
+def test_threads_that_start_together_share_the_workers(folder, monkeypatch):
+  monkeypatch.setattr(pool, 'num_cores', lambda: 2)
+  images = load(folder, 'stream').train.images
+  packed._start_decoders.cache_clear()
+  started, start = [], pool._Worker.__init__
+
+  def slow(self):
+    started.append(self)
+    time.sleep(0.2)
+    start(self)
+
+  monkeypatch.setattr(pool._Worker, '__init__', slow)
+  with ThreadPoolExecutor(4) as threads:
+    list(threads.map(lambda row: images[row], range(8)))
+  assert len(started) == 2
+  packed._start_decoders.cache_clear()
+
+
+_LIMITED = """
+import resource, sys
+import numpy as np
+from datadiet.data import load_dataset, packed
+from datadiet.decoders.crops import Crops
+from tests.data import formats
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+settings = formats.settings('image_folder', *sys.argv[2:], placement='stream')
+images = load_dataset(settings).train.images
+for start in range(0, len(images), 8):
+  rows = np.arange(start, start + 8)
+  assert packed.cropped(images, rows, Crops(rows, 224, 0.08)).any()
+  assert images[rows].any()
+print(images.nbytes)
+np.asarray(images)
+"""
+
+
+@pytest.mark.skipif(
+  not sys.platform.startswith('linux'), reason='needs the limits of Linux'
+)
+def test_a_set_larger_than_memory_is_packed_and_read(tmp_path):
+  one = np.zeros((1000, 1000, 3), np.uint8)
+  one[::7] = 200
+  content = formats.encode(one, 'JPEG', quality=90)
+  for i in range(240):
+    formats.write(tmp_path / f'data/train/{"ab"[i % 2]}/{i:03d}.jpg', content)
+  for name in 'ab':
+    formats.write(tmp_path / f'data/test/{name}/000.jpg', content)
+  limit = 320 * 2**20
+  done = subprocess.run(
+    [
+      # ArrayRecord has 64 threads, whose stacks count whether used or not.
+      *('bash', '-c', 'ulimit -s 1024; exec "$0" "$@"'),
+      *(sys.executable, '-c', _LIMITED, str(limit)),
+      *(str(tmp_path / 'data'), str(tmp_path / 'cache')),
+    ],
+    cwd=ROOT,
+    env={**os.environ, 'OPENBLAS_NUM_THREADS': '1'},
+    capture_output=True,
+    text=True,
+  )
+  assert int(done.stdout) > 1.8 * limit, done.stderr
+  # All at once they do not fit.
+  assert done.returncode != 0 and 'MemoryError' in done.stderr
 
 
 def test_without_a_cache_nothing_can_be_packed(folder):

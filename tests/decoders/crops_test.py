@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet.decoders.crops import NUM_DRAWS, Crops, crop, rectangles
+from datadiet.decoders.crops import NUM_DRAWS, Crops, crop, draw, rectangles
 from datadiet.decoders.images import decode
 
 WHOLE = 1.0
@@ -29,8 +29,22 @@ def encoded(image, kind='JPEG', **options):
   return content.getvalue()
 
 
-def cut(content, size=32, seed=5, min_area=0.08):
+# A seed that mirrors nothing.
+PLAIN = next(seed for seed in range(99) if not draw(seed)[1])
+
+
+def cut(content, size=32, seed=PLAIN, min_area=0.08):
   return crop(content, Crops(np.array([seed], np.uint64), size, min_area), 0)
+
+
+def test_half_of_the_crops_are_mirrored():
+  """Whatever their rectangle."""
+  found = np.array([draw(seed)[1] for seed in range(2000)])
+  assert 0.46 < found.mean() < 0.54
+  image = picture(60, 60)
+  upright = cut(encoded(image), seed=int(np.argmin(found)), min_area=WHOLE)
+  mirrored = cut(encoded(image), seed=int(np.argmax(found)), min_area=WHOLE)
+  np.testing.assert_array_equal(upright, mirrored[:, ::-1])
 
 
 def difference(one, other):
@@ -68,11 +82,13 @@ def test_a_crop_is_the_rectangle_of_the_decoded_image(kind):
   """As Pillow cuts and resizes it, which no line of ours takes part in."""
   image = picture(300, 200)
   for seed in range(8):
-    rng = np.random.Generator(np.random.Philox(key=seed))
-    corner, size = rectangles(rng.random((NUM_DRAWS, 4)), 200, 300, 0.08)
+    draws, is_mirrored = draw(seed)
+    corner, size = rectangles(draws, 200, 300, 0.08)
     (top, left), (bottom, right) = corner, corner + size
     box = (left, top, right, bottom)
     expected = image.resize((32, 32), Image.Resampling.BILINEAR, box=box)
+    if is_mirrored:
+      expected = expected.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     found = cut(encoded(image, kind), seed=seed)
     assert found.shape == (32, 32, 3) and found.dtype == np.uint8
     assert difference(found, np.asarray(expected)) < 3.0

@@ -1,6 +1,5 @@
 """Tests of what a worker decodes, its rate, and what it says is wrong."""
 
-import os
 import time
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from datadiet.decoders import worker
 from datadiet.decoders.crops import Crops, crop
 from datadiet.decoders.images import Notes
-from datadiet.decoders.records import Records
 from datadiet.decoders.worker import decode_chunk
 from tests.data import formats
 
@@ -61,17 +59,6 @@ def test_rectangles_are_those_of_crop():
   for row in (0, 2):
     expected = crop(contents[row], crops, row)
     np.testing.assert_array_equal(images[row], expected)
-
-
-def test_records_that_cannot_be_read_are_no_fault_of_the_images(tmp_path):
-  images = np.ones((2, 8, 8, 3), np.uint8)
-  records = Records(os.fspath(tmp_path / 'missing'), [0, 1])
-  errors, _ = decode_chunk(images, records, 0)
-  assert [(row, kind) for row, kind, _ in errors] == [
-    (0, worker.NOT_READ),
-    (1, worker.NOT_READ),
-  ]
-  assert 'No such file' in errors[0][2] and not images.any()
 
 
 @pytest.mark.parametrize(

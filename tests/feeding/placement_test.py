@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from datadiet.data.dataset import Split
-from datadiet.data.packed import PackedWriter
+from datadiet.data.packed import PackedWriter, cropped
+from datadiet.decoders.crops import Crops
 from datadiet.feeding import placement as placement_lib
 from datadiet.feeding.placement import DevicePlacement, HostPlacement, place
 from datadiet.runtime import mesh as mesh_lib
@@ -148,7 +149,8 @@ def test_host_memory_is_known():
 @pytest.fixture
 def packed_split(split, tmp_path):
   """The same images, each a file of its own in one of records."""
-  writer = PackedWriter(str(tmp_path / 'images'), split.images.shape, (0,))
+  options = (0, 'white', 'squash')
+  writer = PackedWriter(str(tmp_path / 'images'), split.images.shape, options)
   for position, image in enumerate(split.images):
     content = io.BytesIO()
     Image.fromarray(image).save(content, 'PNG')
@@ -186,3 +188,27 @@ def test_a_process_decodes_what_it_sends_alone(packed_split, monkeypatch):
   np.testing.assert_array_equal(part[0], packed_split.images[4:8])
   (position,) = asked
   assert position.tolist() == [[4, 5, 6, 7]]
+
+
+def test_a_process_cuts_what_it_sends_alone(packed_split, monkeypatch):
+  """Each image by its own seed, whatever part of a batch a process sends."""
+  mesh = mesh_lib.flat_mesh(jax.devices()[:1])
+  placed = place(packed_split, mesh.replicated, 'stream')
+  index = np.arange(24, dtype=np.int32).reshape(2, 12)
+  seeds = np.arange(100, 124, dtype=np.uint64).reshape(2, 12)
+  crops = Crops(seeds, 6, 0.3)
+  whole = cropped(packed_split.images, index, crops)
+  asked = []
+  monkeypatch.setattr(
+    placement_lib,
+    'cropped',
+    lambda images, position, crops: (
+      asked.append(position) or cropped(images, position, crops)
+    ),
+  )
+  images = placed.feed(index, crops)['image']
+  assert not asked and images.shape == (2, 12, 6, 6, 3)
+  part = images[slice(1, 2), slice(4, 8), slice(None)]
+  np.testing.assert_array_equal(part, whole[1:2, 4:8])
+  (position,) = asked
+  assert position.tolist() == [[16, 17, 18, 19]]

@@ -65,7 +65,9 @@ def test_every_command(stand_ins):
   ]
   assert install[:7] == [*vm, 'ssh', 'digits', '--worker=all']
   assert 'uv venv --quiet --clear --python 3.12' in install[7]
-  assert '-c constraints.txt -e ".[tpu,gcs,report,tfds]"' in install[7]
+  assert (
+    '-c constraints.txt -e ".[tpu,gcs,photographs,report,tfds]"' in install[7]
+  )
 
 
 @pytest.mark.parametrize(

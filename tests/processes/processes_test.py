@@ -8,6 +8,7 @@ import pytest
 
 from datadiet.errors import EXIT_STOPPED
 from tests import running
+from tests.data import formats
 
 _CHANGES = {
   'train__num_runs': 4,
@@ -191,3 +192,62 @@ def test_when_one_dies_the_other_ends_within_a_minute(
   assert time.monotonic() - start < 60
   assert codes[victim] == -signal.SIGKILL
   assert codes[1 - victim] not in (0, EXIT_STOPPED)
+
+
+_RECORDS_READS = """
+import os, pathlib
+from datadiet.data import packed
+
+read = packed._read
+
+def recorded(images, rows, shape, crops=None):
+  if crops is not None:
+    path = pathlib.Path(os.environ['HOME']) / f'read_{os.getpid()}'
+    with path.open('a') as file:
+      for seed in crops.seeds:
+        print(int(seed), file=file)
+  return read(images, rows, shape, crops)
+
+packed._read = recorded
+"""
+
+
+def test_a_pair_cuts_disjoint_shares_out_of_photographs(
+  env, compilations, tmp_path
+):
+  """What is cut for a batch follows from its seeds, which are all distinct."""
+  data = tmp_path / 'photographs'
+  formats.write_image_folder(
+    data, {'train/a': 32, 'train/b': 32, 'test/a': 8, 'test/b': 8}
+  )
+  (tmp_path / 'records_reads.py').write_text(_RECORDS_READS)
+  changes = {
+    'dataset__name': 'image_folder',
+    'dataset__data_dir': str(data),
+    'dataset__cache_dir': str(tmp_path / 'cache'),
+    'dataset__placement': 'stream',
+    'dataset__image_size': 16,
+    'train__augmentation': 'photo_crop_flip',
+    'train__batch_size': 16,
+    'train__num_runs': 2,
+    'train__num_steps': 8,
+    'train__schedule_steps': 8,
+    'train__checkpoint_every_steps': 4,
+    'score__steps': (8,),
+    'plugins': ('records_reads',),
+  }
+  found = {}
+  for name, num_processes in (('of_pair', 2), ('of_one', 1)):
+    home = tmp_path / name
+    home.mkdir()
+    env = running.environment(home, num_devices=4 // num_processes)
+    env['PYTHONPATH'] += f':{tmp_path}'
+    flags = _flags(home / 'workdir', compilations, **changes)
+    pair = running.Pair(flags, env, num_processes)
+    assert pair.wait() == [0] * num_processes, pair.log(0)
+    reads = [set(path.read_text().split()) for path in home.glob('read_*')]
+    assert len(reads) == num_processes
+    found[name] = set().union(*reads)
+    # Two runs of eight steps of 16, each image cut once.
+    assert sum(map(len, reads)) == len(found[name]) == 2 * 8 * 16
+  assert found['of_pair'] == found['of_one']

@@ -5,7 +5,9 @@ import pytest
 
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError
-from datadiet.stages.checks import check_paths
+from datadiet.runtime import extras
+from datadiet.runtime.extras import MissingLibraryError
+from datadiet.stages.checks import check_libraries, check_paths
 from datadiet.workdir.artifacts import Workdir
 from datadiet.workdir.tables import STAGES
 from tests import running
@@ -40,3 +42,24 @@ def test_a_file_of_labels_may_have_the_name_of_an_array_after_it(tmp_path):
   _check(tmp_path, 'dataset__labels_path', f'{path}:worse')
   with pytest.raises(ConfigError, match='does not exist'):
     _check(tmp_path, 'dataset__labels_path', f'{tmp_path}/other.npz:worse')
+
+
+def test_libraries_that_crops_of_photographs_need_are_named(monkeypatch):
+  """Before the images are packed, which takes hours."""
+  config = running.tiny_config(
+    train__augmentation='photo_crop_flip',
+    dataset__placement='stream',
+    dataset__crop_size=8,
+  )
+  find_spec = extras.importlib.util.find_spec
+  monkeypatch.setattr(
+    extras.importlib.util,
+    'find_spec',
+    lambda name: None if name == 'simplejpeg' else find_spec(name),
+  )
+  resolved = config_lib.resolve(config)
+  with pytest.raises(
+    MissingLibraryError, match=r"simplejpeg.*'datadiet\[photographs\]'"
+  ):
+    check_libraries(resolved, ('train',))
+  check_libraries(resolved, ('select',))

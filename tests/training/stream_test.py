@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datadiet.data.packed import PackedWriter
+from datadiet.data.packed import PackedWriter, _contents
 from datadiet.decoders.crops import Crops, crop
-from datadiet.decoders.records import Records
 from datadiet.feeding.augmentation import PHOTO_CROP_FLIP
 from datadiet.runtime.randomness import CROP_STREAM, generator
 from datadiet.selection.infobatch import InfoBatch
@@ -130,20 +129,22 @@ def test_crops_are_the_same_one_run_after_another(
 def test_a_batch_holds_each_images_own_crop_on_any_mesh(
   photographs, slots, devices
 ):
-  plan = small_runs.small_plan(**CROPS, steps_per_call=2)
+  plan = small_runs.small_plan(
+    **CROPS, steps_per_call=2, data_seed=3, model_seed=4
+  )
   run_mesh = small_runs.run_mesh(slots, devices)
   trainer = Trainer(photographs, plan, run_mesh)
-  jobs = small_runs.small_jobs('', range(slots), photographs)
+  jobs = small_runs.small_jobs('', range(slots), photographs, seed=3)
   blocks = trainer.index_blocks(jobs, 3)
   indices = [next(blocks) for _ in range(2)]
   feed = trainer.make_feed(indices, crops=trainer.crops(jobs, (3, 4)))
   found = run_mesh.to_host(feed['image'])
   for slot in range(slots):
     for position, step in enumerate((3, 4)):
-      rng = generator(0, slot, CROP_STREAM, step)
+      rng = generator(3, slot, CROP_STREAM, step)
       seeds = rng.integers(2**64, size=16, dtype=np.uint64)
       rows = indices[position][slot].tolist()
-      contents = Records(photographs.train.images.path, rows).read()
+      contents = _contents(photographs.train.images.path, rows)
       for place, content in enumerate(contents):
         expected = crop(content, Crops(seeds, 8, 0.3), place)
         np.testing.assert_array_equal(found[slot, position, place], expected)
@@ -159,3 +160,9 @@ def test_epochs_that_depend_on_losses_are_cropped_too(tmp_path, photographs):
   train(stopped, dataset=photographs, **how)
   kept = outcome(tmp_path / 'whole' / 'run_00', **how)
   assert_same_outcome(stopped / 'run_00', kept, **how)
+  # Not as whole images would have it.
+  how['augmentation'] = 'flip'
+  train(tmp_path / 'uncut', dataset=photographs, **how)
+  uncut = outcome(tmp_path / 'uncut' / 'run_00', **how)
+  kernel = next(name for name in kept if 'step 3' in name and 'kernel' in name)
+  assert kept[kernel] != uncut[kernel]
