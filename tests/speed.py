@@ -102,6 +102,8 @@ SLOW = (
   'reporting/noise_test.py::test_the_report_says',
   'reporting/page_test.py',
   'reporting/report_test.py',
+  'reporting/rounding_test.py::test_imagenet',
+  'reporting/rounding_test.py::test_the_page',
   'reporting/thumbnails_test.py::test_coded_thumbnails',
   'reviewing/serve_test.py::test_the_command_serves',
   'scoring/api_test.py',

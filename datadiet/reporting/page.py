@@ -21,7 +21,8 @@ from datadiet.reporting import analysis, grid, sections
 from datadiet.reporting.actions import Action
 from datadiet.reporting.audit import read_audit
 from datadiet.reporting.material import Material, Values
-from datadiet.reporting.payload import build_payload
+from datadiet.reporting.payload import add_thumbnails, build_payload, pack
+from datadiet.reporting.rounding import round_payload
 from datadiet.reporting.summary import (
   accuracy_text,
   extra_tests,
@@ -35,6 +36,8 @@ from datadiet.workdir import storage
 
 # The page is kept below 25 MB, so that it opens fast and can be mailed.
 MAX_BYTES = 24_000_000
+# Of the page, kept for thumbnails of the hardest and easiest, at least.
+_SHARE_OF_IMAGES = 0.1
 _MATERIAL = [field.name for field in dataclasses.fields(Material)]
 _SCRIPTS = (
   'store.js',
@@ -63,8 +66,9 @@ def render_page(
     summary: from `build_summary`.
     dataset: gives the images; without it there are none.
     actions: what to do, from `find_actions`.
-    max_bytes: size of the page; thumbnails are made to fit. Where scores alone
-      are more, the page is larger, and says so.
+    max_bytes: size of the page; thumbnails are made to fit, and scores are
+      rounded where there were no room for any. Where that is not enough, the
+      page is larger; it says both.
 
   Raises:
     DataDietError: if an artifact is damaged or of other data.
@@ -94,21 +98,22 @@ def render_page(
     name: section.context(material)
     for name, section in sections.SECTIONS.items()
   }
-  text = _fill(material, values, arrays)
-  # What the images may take is what the rest leaves, less base64's third.
-  taken = len(text.encode())
-  too_many = taken if taken > max_bytes else None
-  if payload is None or dataset is None:
-    return _fill(material, values, arrays, too_many) if too_many else text
-  taken += 6 * len(results.scores)  # The thumbnails' places, packed.
-  thumbnails = _thumbnails(
-    results, dataset, primary, int((max_bytes - taken) * 0.74)
-  )
-  payload, arrays = build_payload(
-    results, audit, inspection, thumbnails, actions
-  )
+  taken = len(_fill(material, values, arrays).encode())
+  room = max_bytes
+  if payload and dataset is not None:
+    room -= int(_SHARE_OF_IMAGES * max_bytes)
+  if payload and taken > room:
+    payload, rounded = round_payload(payload, arrays, taken - room)
+    taken += sum(map(len, rounded.values())) - sum(map(len, arrays.values()))
+    arrays = rounded
+  sheets: Sequence[bytes] = ()
+  if payload and dataset is not None:
+    thumbnails = _thumbnails(results, dataset, primary, max_bytes - taken)
+    payload, arrays = add_thumbnails(payload, arrays, thumbnails)
+    sheets = thumbnails.sheets
   material = dataclasses.replace(material, payload=payload)
-  return _fill(material, values, arrays, too_many, thumbnails.sheets)
+  too_many = taken if taken > max_bytes else None
+  return _fill(material, values, arrays, too_many, sheets)
 
 
 def render_grid(
@@ -230,9 +235,20 @@ def primary_scores(results: Results) -> tuple[str, str]:
 def _thumbnails(
   results: Results, dataset: Dataset, primary: str, max_bytes: int
 ) -> Thumbnails:
+  """Thumbnails that take no more of the page, with their places."""
   values = results.scores[primary].to_numpy()
   order = np.argsort(values, kind='stable')
-  return make_thumbnails(dataset.train.images, order, max(0, max_bytes))
+  # A place takes six bytes at most. Little where few of many have one, or where
+  # images are not tiny.
+  most = 6 * len(order)
+  for places in (min(most, max_bytes // 20), most):
+    # Base64 takes a third more.
+    room = max(0, int((max_bytes - places) * 0.74))
+    made = make_thumbnails(dataset.train.images, order, room)
+    taken = sum(map(len, made.sheets)) / 0.74 + len(pack(made.slot))
+    if not made.sheets or taken <= max_bytes:
+      break
+  return made
 
 
 def _environment() -> jinja2.Environment:

@@ -1,7 +1,5 @@
 """Tests the page's file: what it carries, its size, and odd data sets."""
 
-import base64
-import gzip
 import html
 import json
 import re
@@ -29,8 +27,7 @@ def _json(text: str, name: str):
 
 def _array(text: str, name: str, dtype) -> np.ndarray:
   found = re.search(rf'data-array="{name}">(.*?)</script>', text)
-  content = gzip.decompress(base64.b64decode(found[1]))
-  return np.frombuffer(content, dtype)
+  return payload.unpack(found[1], dtype)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +51,7 @@ def test_no_class_has_a_key_where_there_are_many():
 def test_arrays_come_back_as_they_were():
   array = np.arange(7, dtype='>f4')
   packed = payload.pack(array)
-  content = gzip.decompress(base64.b64decode(packed))
-  np.testing.assert_array_equal(np.frombuffer(content, '<f4'), array)
+  np.testing.assert_array_equal(payload.unpack(packed, '<f4'), array)
   assert payload.pack(array) == packed
 
 
@@ -176,6 +172,9 @@ def test_one_score_is_shown_against_what_else_there_is(tmp_path, dataset):
   text = _render(workdir, None)
   (options,) = re.findall(r'id="density-y".*?</select>', text, re.DOTALL)
   assert re.findall('selected>(.*?)<', options) == ['suspicion']
+  # Of the data map, which there is none of, nothing is listed.
+  described = _json(text, 'report-payload')['scores']
+  assert [score['name'] for score in described] == ['aum', 'suspicion']
 
 
 def test_every_score_is_explained(tmp_path, dataset):

@@ -3,6 +3,7 @@
 
 const TYPES = {
   ids: null,
+  ids_shared: Uint8Array,
   labels: Int32Array,
   predictions: Int32Array,
   original_labels: Int32Array,
@@ -14,6 +15,7 @@ const TYPES = {
   map: Uint16Array,
   thumbnail_slot: Int32Array,
   score: Float32Array,
+  levels: Float32Array,
   kept: Uint8Array,
   action: Uint8Array,
 };
@@ -33,6 +35,19 @@ async function unpack(text) {
   return new Response(stream).arrayBuffer();
 }
 
+// Numbers are packed with the lowest bytes of all first, then the next ones.
+function joined(buffer, Type) {
+  const planes = new Uint8Array(buffer);
+  const size = Type.BYTES_PER_ELEMENT;
+  const number = planes.length / size;
+  const bytes = new Uint8Array(planes.length);
+  for (let plane = 0; plane < size; plane += 1) {
+    const start = plane * number;
+    for (let i = 0; i < number; i += 1) bytes[i * size + plane] = planes[start + i];
+  }
+  return new Type(bytes.buffer);
+}
+
 // Fills `examples` with ids, labels, ..., and lists `score`, `kept` and `action`.
 async function loadExamples() {
   const elements = [...document.querySelectorAll('[data-array]')];
@@ -40,6 +55,7 @@ async function loadExamples() {
     elements.map((element) => unpack(element.textContent)),
   );
   examples.score = [];
+  examples.levels = [];
   examples.kept = [];
   examples.action = [];
   elements.forEach((element, position) => {
@@ -48,11 +64,21 @@ async function loadExamples() {
     if (name === 'ids') {
       examples.ids = new TextDecoder().decode(buffer).split('\0');
     } else if (number === undefined) {
-      examples[name] = new TYPES[name](buffer);
+      examples[name] = joined(buffer, TYPES[name]);
     } else {
-      examples[name][Number(number)] = new TYPES[name](buffer);
+      examples[name][Number(number)] = joined(buffer, TYPES[name]);
     }
     element.remove();
+  });
+  let before = '';
+  examples.ids = examples.ids.map((rest, i) => {
+    before = before.slice(0, examples.ids_shared[i]) + rest;
+    return before;
+  });
+  // Scores that were rounded are numbers of the values that they have.
+  examples.levels.forEach((levels, score) => {
+    const places = new Int32Array(examples.score[score].buffer);
+    examples.score[score] = Float32Array.from(places, (place) => levels[place]);
   });
 }
 
@@ -94,8 +120,12 @@ const isIn = (bits, index) => (bits[index >> 3] >> (index & 7)) & 1;
 
 const isKept = (selection, index) => isIn(examples.kept[selection], index);
 
-// Nine digits give a 32-bit float back exactly.
-const exact = (value) => String(Number(value.toPrecision(9)));
+// Nine digits give a 32-bit float back exactly, five one that was rounded.
+function exact(value) {
+  const few = Number(value.toPrecision(5));
+  const isEnough = Math.fround(few) === value;
+  return String(isEnough ? few : Number(value.toPrecision(9)));
+}
 
 const short = (value) =>
   Number.isFinite(value) ? String(Number(value.toPrecision(3))) : 'none';
