@@ -253,8 +253,10 @@ class _DecodedRows(LateArray):
     self, images: PackedImages, position: np.ndarray, crops: Crops | None
   ):
     self._images, self._position, self._crops = images, position, crops
-    height, width = images.shape[1:3] if crops is None else (crops.size,) * 2
-    self.shape = (*position.shape, height, width, 3)
+    height, width, channels = images.shape[1:]
+    if crops is not None:
+      height = width = crops.size
+    self.shape = (*position.shape, height, width, channels)
     self.dtype = images.dtype
 
   def __getitem__(self, index: Any) -> np.ndarray:

@@ -77,6 +77,22 @@ def test_pixels_are_sent_or_resident_as_in_a_run(placement, memory, is_sent):
     assert (pixels[0][-3:] == (8, 8, 1)) == is_sent
 
 
+def test_what_is_cut_out_of_photographs_is_sent_as_it_was_cut():
+  config = _config(
+    dataset__placement='stream',
+    dataset__crop_size=6,
+    train__augmentation='photo_crop_flip',
+  )
+  shape = programs.shape_of('digits', ())
+  train, *_ = programs.programs(config, shape, jax.devices(), ('train',))
+  (pixels,) = (
+    info.shape
+    for info in jax.tree.leaves(train.lower().args_info)
+    if info.dtype == np.uint8
+  )
+  assert pixels[-3:] == (6, 6, 1)
+
+
 def test_evaluation_sees_what_is_cut_out():
   """Of 8 x 8 pixels that are kept the network sees 6 x 6."""
   shape = programs.shape_of('digits', ())

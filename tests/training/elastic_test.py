@@ -53,9 +53,9 @@ def test_five_steps_on(of_eight, expected, devices, tmp_path, monkeypatch):
   shutil.copytree(of_eight / 'run_00', tmp_path / 'run_00')
   make_feed, blocks = Trainer.make_feed, []
 
-  def recorded(self, steps, *rest):
+  def recorded(self, steps, **rest):
     blocks.extend(step[0] for step in steps)
-    return make_feed(self, steps, *rest)
+    return make_feed(self, steps, **rest)
 
   monkeypatch.setattr(Trainer, 'make_feed', recorded)
   small_runs.train(tmp_path, devices=devices)

@@ -292,9 +292,9 @@ def test_the_loop_waits_for_no_step_but_older_ones(tmp_path, monkeypatch):
 def test_indices_are_sent_by_a_thread_of_their_own(tmp_path, monkeypatch):
   make_feed, threads = Trainer.make_feed, []
 
-  def recorded(self, *inputs):
+  def recorded(self, steps, **rest):
     threads.append(threading.current_thread())
-    return make_feed(self, *inputs)
+    return make_feed(self, steps, **rest)
 
   monkeypatch.setattr(Trainer, 'make_feed', recorded)
   train(tmp_path, num_steps=4)

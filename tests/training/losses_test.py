@@ -29,10 +29,10 @@ def test_epochs_prune_and_the_last_part_does_not(tmp_path, monkeypatch):
   blocks, weights = [], []
   make_feed = Trainer.make_feed
 
-  def recorded(self, indices, weight=()):
+  def recorded(self, indices, weight, *rest):
     blocks.extend(np.asarray(indices)[:, 0])
     weights.extend(np.asarray(weight)[:, 0])
-    return make_feed(self, indices, weight)
+    return make_feed(self, indices, weight, *rest)
 
   monkeypatch.setattr(Trainer, 'make_feed', recorded)
   train(tmp_path, **PRUNED)
