@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,13 +49,15 @@ def decoders(num_workers: int) -> Iterator[Callable]:
   _allow_files(num_workers)
   workers: list[_Worker] = []
   free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+  ends = threading.Event()
 
   def decode_chunk(*request: Any) -> tuple:
     one = free.get()
     try:
       return one.decode_chunk(*request)
     finally:
-      if one.has_ended:
+      # At the end all are killed, and none is to come after them.
+      if one.has_ended and not ends.is_set():
         one.close()
         workers.remove(one)
         one = _Worker()
@@ -67,6 +70,7 @@ def decoders(num_workers: int) -> Iterator[Callable]:
       free.put(workers[-1])
     yield decode_chunk
   finally:
+    ends.set()
     for one in workers:
       one.kill()
     for one in workers:
