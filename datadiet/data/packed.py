@@ -30,6 +30,7 @@ _WRITER_OPTIONS = 'group_size:1'
 _READER_OPTIONS = 'readahead_buffer_size:0,max_parallelism:0'
 _THREADS = threading.local()
 _START = threading.Lock()
+_PACK_ANEW = 'delete the folder to have it packed anew'
 # Images that a worker decodes at a time: few, so that none waits for the last.
 _CHUNK = 8
 
@@ -214,11 +215,10 @@ def _read(
     errors, _ = decode(found[part], contents, *options)
     for row, kind, reason in errors:
       # What the system or a library refuses, packing anew does not cure.
-      advice = '; delete the folder to have it packed anew'
+      advice = f'; {_PACK_ANEW}' if kind == UNREADABLE else ''
       raise DataDietError(
         f'{images.path}: the image with example_index {rows[part][row]} cannot '
-        f'be decoded any more ({reason})'
-        f'{advice if kind == UNREADABLE else ""}'
+        f'be decoded any more ({reason}){advice}'
       )
 
   if len(rows) <= _CHUNK:
@@ -261,8 +261,7 @@ def _contents(path: str, rows: list[int]) -> list[bytes]:
   except Exception as error:
     readers.pop(path)
     raise DataDietError(
-      f'{path} cannot be read any more ({error}); delete the folder to have it '
-      'packed anew'
+      f'{path} cannot be read any more ({error}); {_PACK_ANEW}'
     ) from error
 
 

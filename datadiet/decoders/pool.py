@@ -101,16 +101,13 @@ class _Worker:
     self, images: np.ndarray, contents: Sequence[str | bytes], *options: Any
   ) -> tuple:
     """As `worker.decode_chunk`, for one thread at a time."""
-    asked: list[str | int] = []
+    asked = [one if isinstance(one, str) else len(one) for one in contents]
+    encoded = [one for one in contents if isinstance(one, bytes)]
     end = images.nbytes
-    self._share(end + sum(map(len, contents)))
-    for content in contents:
-      if isinstance(content, str):
-        asked.append(content)
-        continue
-      self._memory[end : end + len(content)] = memoryview(content)
-      asked.append(len(content))
-      end += len(content)
+    self._share(end + sum(map(len, encoded)))
+    for one in encoded:
+      self._memory[end : end + len(one)] = memoryview(one)
+      end += len(one)
     stdin, stdout = self._process.stdin, self._process.stdout
     assert stdin is not None and stdout is not None
     try:

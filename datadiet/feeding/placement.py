@@ -58,11 +58,6 @@ class DevicePlacement:
     }
     return cls(resident, images.shape[1:], split.crop_size)
 
-  @property
-  def input_size(self) -> int:
-    """Height of what networks see of an image."""
-    return self.crop_size or self.image_shape[0]
-
   def with_labels(self, labels: np.ndarray) -> 'DevicePlacement':
     """The same pixels, not placed again, with int32[N] other labels."""
     label = _put(labels, self.resident['image'].sharding)
@@ -114,11 +109,6 @@ class HostPlacement:
 
   split: Split
   resident: tuple = ()
-
-  @property
-  def input_size(self) -> int:
-    """As `DevicePlacement.input_size`."""
-    return self.split.crop_size or self.split.images.shape[1]
 
   def with_labels(self, labels: np.ndarray) -> 'HostPlacement':
     """The same pixels with int32[N] other labels."""

@@ -68,6 +68,7 @@ class Trainer:
     self.plan = plan = dataclasses.replace(plan, platform=run_mesh.platform)
     model = _network(dataset, plan, run_mesh)
     self._placement = placements.of(dataset.train, run_mesh.replicated)
+    self._input_size = dataset.input_shape[0]
     tx = make_optimizer(plan.optimizer, plan.train.schedule_steps)
     self._init = run_mesh.per_run(
       functools.partial(
@@ -108,8 +109,7 @@ class Trainer:
       )
       for name, split in {'': dataset.test, **dataset.extra_tests}.items()
     }
-    self.evaluate = evaluators.pop('')
-    self.extra_tests = evaluators
+    self.evaluate, self.extra_tests = evaluators.pop(''), evaluators
     self._learning_rates = _learning_rates(plan, run_mesh)
 
   def _make_train_step(
@@ -247,8 +247,7 @@ class Trainer:
       ]
       for step in steps
     ]
-    size = self._placement.input_size
-    return Crops(np.array(seeds), size, train.min_crop_area)
+    return Crops(np.array(seeds), self._input_size, train.min_crop_area)
 
   def make_feed(
     self,

@@ -38,6 +38,18 @@ def folder(tmp_path):
   return tmp_path / 'photos'
 
 
+@pytest.fixture
+def workers(monkeypatch):
+  """Has images decoded by so many new workers until the test ends."""
+
+  def start(num_cores):
+    monkeypatch.setattr(pool, 'num_cores', lambda: num_cores)
+    packed._start_decoders.cache_clear()
+
+  yield start
+  packed._start_decoders.cache_clear()
+
+
 def load(folder, placement, **changes):
   settings = formats.settings(
     'image_folder',
@@ -56,10 +68,9 @@ def load(folder, placement, **changes):
 @pytest.mark.parametrize('num_cores', [1, 2])
 @pytest.mark.parametrize('resize', ['squash', 'shorter_side', 'none'])
 def test_pixels_statistics_and_fingerprint_are_those_of_arrays(
-  folder, monkeypatch, resize, num_cores
+  folder, workers, resize, num_cores
 ):
-  monkeypatch.setattr(pool, 'num_cores', lambda: num_cores)
-  packed._start_decoders.cache_clear()
+  workers(num_cores)
   arrays = load(folder, 'host', resize=resize)
   for _ in ('packed', 'read from the cache'):
     stream = load(folder, 'stream', resize=resize)
@@ -75,7 +86,6 @@ def test_pixels_statistics_and_fingerprint_are_those_of_arrays(
       np.testing.assert_array_equal(np.asarray(one.images), other.images)
       np.testing.assert_array_equal(one.labels, other.labels)
       assert one.ids.tolist() == other.ids.tolist()
-  packed._start_decoders.cache_clear()
 
 
 def test_it_is_indexed_as_an_array_is(folder):
@@ -148,10 +158,11 @@ def test_a_damaged_file_of_records_is_told_and_read_once_repaired(folder):
         images[:]
 
 
-def test_a_library_that_does_not_load_is_no_damage(folder, monkeypatch):
+def test_a_library_that_does_not_load_is_no_damage(
+  folder, workers, monkeypatch
+):
   """The advice to pack all images anew would be of no use."""
-  monkeypatch.setattr(pool, 'num_cores', lambda: 1)
-  packed._start_decoders.cache_clear()
+  workers(1)
   images = load(folder, 'stream').train.images
 
   def broken():
@@ -161,20 +172,18 @@ def test_a_library_that_does_not_load_is_no_damage(folder, monkeypatch):
   with pytest.raises(DataDietError, match='libGL') as caught:
     packed.cropped(images, np.array([3]), Crops(np.array([1]), 8, 0.5))
   assert 'anew' not in str(caught.value)
-  packed._start_decoders.cache_clear()
 
 
-def test_a_killed_worker_is_replaced(folder, monkeypatch):
-  monkeypatch.setattr(pool, 'num_cores', lambda: 2)
-  packed._start_decoders.cache_clear()
+def test_a_killed_worker_is_replaced(folder, workers, monkeypatch):
+  workers(2)
   images = load(folder, 'stream').train.images
   expected = images[:]
-  workers = []
+  killed = []
   start = pool._Worker.decode_chunk
 
   def kill(self, *request):
-    if not workers:
-      workers.append(self)
+    if not killed:
+      killed.append(self)
       self.kill()
     return start(self, *request)
 
@@ -183,13 +192,13 @@ def test_a_killed_worker_is_replaced(folder, monkeypatch):
     images[:]
   for _ in range(3):
     np.testing.assert_array_equal(images[:], expected)
-  packed._start_decoders.cache_clear()
 
 
-def test_threads_that_start_together_share_the_workers(folder, monkeypatch):
-  monkeypatch.setattr(pool, 'num_cores', lambda: 2)
+def test_threads_that_start_together_share_the_workers(
+  folder, workers, monkeypatch
+):
   images = load(folder, 'stream').train.images
-  packed._start_decoders.cache_clear()
+  workers(2)
   started, start = [], pool._Worker.__init__
 
   def slow(self):
@@ -201,7 +210,6 @@ def test_threads_that_start_together_share_the_workers(folder, monkeypatch):
   with ThreadPoolExecutor(4) as threads:
     list(threads.map(lambda row: images[row], range(8)))
   assert len(started) == 2
-  packed._start_decoders.cache_clear()
 
 
 _LIMITED = """

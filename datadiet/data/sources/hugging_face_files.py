@@ -1,5 +1,6 @@
 """The files of Hugging Face sets: which belong to a split, what is in them."""
 
+import contextlib
 import json
 import os
 import struct
@@ -141,19 +142,15 @@ def tables(path: epath.Path, columns: Sequence[str]) -> Iterator:
   Raises:
     DataDietError: if it is missing or damaged.
   """
-  pyarrow = import_pyarrow()
-  try:
-    with path.open('rb') as file:
-      if _is_parquet(path.name):
-        table = pyarrow.parquet.ParquetFile(file)
-        yield from table.iter_batches(_ROWS, columns=columns)
-        return
-      for batch in pyarrow.ipc.open_stream(file):
-        picked = batch.select(columns)
-        for start in range(0, picked.num_rows, _ROWS):
-          yield picked.slice(start, _ROWS)
-  except (pyarrow.ArrowException, OSError, KeyError) as error:
-    raise _damaged(path, error) from error
+  with _opened(path) as (file, pyarrow):
+    if _is_parquet(path.name):
+      table = pyarrow.parquet.ParquetFile(file)
+      yield from table.iter_batches(_ROWS, columns=columns)
+      return
+    for batch in pyarrow.ipc.open_stream(file):
+      picked = batch.select(columns)
+      for start in range(0, picked.num_rows, _ROWS):
+        yield picked.slice(start, _ROWS)
 
 
 def schema(path: epath.Path) -> Any:
@@ -162,14 +159,10 @@ def schema(path: epath.Path) -> Any:
   Raises:
     DataDietError: if it is missing or damaged.
   """
-  pyarrow = import_pyarrow()
-  try:
-    with path.open('rb') as file:
-      if _is_parquet(path.name):
-        return pyarrow.parquet.read_schema(file)
-      return pyarrow.ipc.open_stream(file).schema
-  except (pyarrow.ArrowException, OSError) as error:
-    raise _damaged(path, error) from error
+  with _opened(path) as (file, pyarrow):
+    if _is_parquet(path.name):
+      return pyarrow.parquet.read_schema(file)
+    return pyarrow.ipc.open_stream(file).schema
 
 
 def num_rows(path: epath.Path) -> int:
@@ -178,14 +171,25 @@ def num_rows(path: epath.Path) -> int:
   Raises:
     DataDietError: if it is missing or damaged.
   """
+  with _opened(path) as (file, pyarrow):
+    if _is_parquet(path.name):
+      return pyarrow.parquet.read_metadata(file).num_rows
+    return _rows_of_stream(file)
+
+
+@contextlib.contextmanager
+def _opened(path: epath.Path) -> Iterator[tuple[BinaryIO, Any]]:
+  """A file and pyarrow; tells of a file that turns out to be damaged."""
   pyarrow = import_pyarrow()
   try:
     with path.open('rb') as file:
-      if _is_parquet(path.name):
-        return pyarrow.parquet.read_metadata(file).num_rows
-      return _rows_of_stream(file)
-  except (pyarrow.ArrowException, OSError, struct.error) as error:
-    raise _damaged(path, error) from error
+      yield file, pyarrow
+  # A column that is not there is a KeyError.
+  except (pyarrow.ArrowException, OSError, KeyError, struct.error) as error:
+    text = str(error.args[0] if error.args else error).splitlines()
+    raise DataDietError(
+      f'{path} is missing, cut short or damaged ({text[0] if text else ""})'
+    ) from error
 
 
 def _rows_of_stream(file: BinaryIO) -> int:
@@ -227,10 +231,3 @@ def _field_at(message: bytes, table: int, number: int) -> int:
 def _field(message: bytes, table: int, number: int, kind: str) -> int:
   at = _field_at(message, table, number)
   return struct.unpack_from(kind, message, at)[0] if at else 0
-
-
-def _damaged(path: epath.Path, error: Exception) -> DataDietError:
-  text = str(error.args[0] if error.args else error).splitlines()
-  return DataDietError(
-    f'{path} is missing, cut short or damaged ({text[0] if text else ""})'
-  )
