@@ -28,12 +28,12 @@ from datadiet.stages.due import check_due
 from datadiet.stages.opening import (
   open_config,
   open_dataset,
-  timed,
   write_config,
 )
 from datadiet.stages.pretrained import open_weights
 from datadiet.stages.rehearsal import rehearse
 from datadiet.stages.select import check_retrainings, check_sizes
+from datadiet.stages.timing import timed
 from datadiet.workdir import artifacts, atomic, claim, lock
 from datadiet.workdir.artifacts import Workdir
 

@@ -1,12 +1,10 @@
-"""Opens a workdir: checks its config and its data, and keeps the timings."""
+"""Opens a workdir: checks its config and its data."""
 
 import dataclasses
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -16,13 +14,11 @@ from absl import logging
 from datadiet import config as config_lib
 from datadiet.config import Config
 from datadiet.data import DATASETS, TFDS, Dataset
-from datadiet.errors import ConfigError, DataDietError, Preempted
+from datadiet.errors import ConfigError, DataDietError
 from datadiet.runtime import processes
 from datadiet.runtime.platform import platform_of
-from datadiet.runtime.progress import format_seconds
 from datadiet.scoring.precision import AUTO, usual_precision
 from datadiet.settings import to_values
-from datadiet.stages.context import Context
 from datadiet.workdir import artifacts, claim
 from datadiet.workdir.artifacts import Workdir
 
@@ -264,50 +260,3 @@ def _check_extra_tests(
         f'{there}, here {now}); use another --workdir, or '
         'config.dataset.extra_tests as it was'
       )
-
-
-@contextmanager
-def timed(context: Context, stage: str) -> Iterator[None]:
-  """Adds the time of a block to the stage's in timing.json."""
-  start = time.monotonic()
-  try:
-    yield
-  except Preempted:
-    _add_time(context, stage, time.monotonic() - start)
-    raise
-  # Nothing is written after an error: the disk may be full, and a second error
-  # would hide the first.
-  seconds = time.monotonic() - start
-  logging.info('Stage %s: %s', stage, format_seconds(seconds))
-  _add_time(context, stage, seconds)
-
-
-def read_timing(context: Context) -> dict[str, dict]:
-  """Stage -> {'seconds': ..., 'device_seconds': ..., 'devices': ...}."""
-  path = context.workdir.timing
-  return artifacts.read_json(path) if path.exists() else {}
-
-
-def devices() -> str:
-  """The available devices, as timing.json names them."""
-  return f'{jax.device_count()} × {jax.devices()[0].device_kind}'
-
-
-def add_subset_time(context: Context, name: str, seconds: float) -> None:
-  """Adds the time that a subset took to that of its name in timing.json."""
-  timing = read_timing(context)
-  entry = timing.setdefault('select', {'seconds': 0.0, 'device_seconds': 0.0})
-  times = entry.setdefault('subsets', {})
-  times[name] = times.get(name, 0.0) + seconds
-  artifacts.write_json(context.workdir.timing, timing)
-
-
-def _add_time(context: Context, stage: str, seconds: float) -> None:
-  if not processes.is_lead():
-    return
-  timing = read_timing(context)
-  entry = timing.setdefault(stage, {'seconds': 0.0, 'device_seconds': 0.0})
-  entry['seconds'] += seconds
-  entry['device_seconds'] += seconds * jax.device_count()
-  entry['devices'] = devices()
-  artifacts.write_json(context.workdir.timing, timing)

@@ -11,7 +11,7 @@ from datadiet.feeding.epochs import AllExamples, Epochs
 from datadiet.runtime.mesh import RunMesh, make_run_mesh
 from datadiet.runtime.progress import format_seconds
 from datadiet.selection import POLICIES
-from datadiet.stages import draws, opening
+from datadiet.stages import draws, timing
 from datadiet.stages.context import Context, training_plan
 from datadiet.stages.selections import PlannedSelection
 from datadiet.training.jobs import Job
@@ -136,8 +136,8 @@ def _expected_time(context: Context) -> str | None:
     not _is_finished(workdir.run(f'retrain/{name}', run))
     for name, run, _ in _planned(context)
   )
-  stage = opening.read_timing(context).get('train', {})
-  if not left or stage.get('devices') != opening.devices():
+  stage = timing.read_timing(context).get('train', {})
+  if not left or stage.get('devices') != timing.devices():
     return None
   num_trained = sum(
     _is_finished(workdir.run('train', run)) for run in context.runs

@@ -15,7 +15,7 @@ from datadiet.selection import (
   select_examples,
 )
 from datadiet.selection.budgets import WORST_CLASS
-from datadiet.stages import draws, opening
+from datadiet.stages import draws, timing
 from datadiet.stages.context import Context
 from datadiet.stages.draws import Draw
 from datadiet.stages.selections import PlannedSelection
@@ -145,7 +145,7 @@ def run(context: Context) -> None:
       started = time.monotonic()
       _make(context, draw)
       seconds = time.monotonic() - started
-      opening.add_subset_time(context, draw.selection.name, seconds)
+      timing.add_subset_time(context, draw.selection.name, seconds)
 
 
 def _choose(context: Context, draw: Draw) -> np.ndarray:

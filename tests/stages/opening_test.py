@@ -1,4 +1,4 @@
-"""Tests of how a workdir is opened: compute type, labels, times."""
+"""Tests of how a workdir is opened: compute type and labels."""
 
 import dataclasses
 import json
@@ -17,10 +17,8 @@ from datadiet.stages.opening import (
   choose_dtypes,
   open_config,
   open_dataset,
-  timed,
   write_config,
 )
-from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running
 from tests.results import synthetic
@@ -207,18 +205,6 @@ def test_labels_from_before_they_were_changed_are_kept(tmp_path):
   plain = Workdir.at(tmp_path / 'plain')
   open_dataset(dataset, plain)
   assert load_results(plain).original_labels is None
-
-
-def test_times_are_added_up_and_say_of_how_many_devices(tmp_path):
-  workdir = Workdir.at(tmp_path)
-  for _ in range(2):
-    with timed(types.SimpleNamespace(workdir=workdir), 'score'):
-      pass
-  entry = artifacts.read_json(workdir.timing)['score']
-  device = jax.devices()[0]
-  assert entry['devices'] == f'{jax.device_count()} × {device.device_kind}'
-  expected = entry['seconds'] * jax.device_count()
-  assert entry['device_seconds'] == pytest.approx(expected)
 
 
 def test_what_deletes_retrainings_is_not_stored(tmp_path):
