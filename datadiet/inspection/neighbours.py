@@ -71,8 +71,13 @@ def cosine_neighbours(
 def directions(vectors: np.ndarray) -> np.ndarray:
   """Rows scaled to length 1, float32[N, d]; a row of zeros stays one."""
   vectors = np.asarray(vectors, np.float32)
-  lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-  return vectors / np.where(lengths == 0, np.float32(1), lengths)
+  # In float64: squares of large float32 numbers overflow.
+  squares = np.einsum('nd,nd->n', vectors, vectors, dtype=np.float64)
+  lengths = np.sqrt(squares)[:, None]
+  unit = np.empty_like(vectors)
+  return np.divide(
+    vectors, np.where(lengths == 0, 1, lengths), out=unit, casting='same_kind'
+  )
 
 
 def _index(vectors: np.ndarray, exact_up_to: int):

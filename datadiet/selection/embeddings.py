@@ -13,6 +13,7 @@ import numpy as np
 
 from datadiet.selection.budgets import proportional_quotas
 from datadiet.selection.interface import GRADIENTS, SelectionInputs
+from datadiet.selection.scaling import scaled, unit_exponents
 
 # Rows compared with others at once; bounds the memory beside the result.
 _BLOCK = 1024
@@ -22,25 +23,38 @@ _ROUNDING = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Embeddings:
-  """Embeddings of N examples.
+  """Embeddings of N examples, all times one number.
 
   Attributes:
     features: float32[N, F].
     errors: float32[N, num_classes], e; None where the embedding is the
-      features alone. Otherwise the features end with a column of ones.
+      features alone. Otherwise the features end with the bias's column.
+    scale: that number, a power of two, with which squares of float32 numbers
+      neither overflow nor vanish.
   """
 
   features: np.ndarray
   errors: np.ndarray | None = None
+  scale: float = 1.0
 
   @classmethod
-  def of(cls, inputs: SelectionInputs) -> 'Embeddings':
-    """The embeddings that `inputs.embeddings` names, or the features."""
-    features = np.asarray(inputs.array('features'), np.float32)
+  def of(
+    cls, inputs: SelectionInputs, *, centred: bool = False
+  ) -> 'Embeddings':
+    """The embeddings that `inputs.embeddings` names, or the features.
+
+    Args:
+      inputs: of the policy.
+      centred: whether features may be moved, all alike: for policies that look
+        at distances. Gradients are not: they are products with the features.
+    """
+    features = inputs.array('features')
     if inputs.embeddings != GRADIENTS:
-      return cls(features)
-    ones = np.ones((len(features), 1), np.float32)
-    return cls(np.concatenate([features, ones], axis=1), errors_of(inputs))
+      features, scale = scaled(features, centred=centred)
+      return cls(features, scale=scale)
+    features, scale = with_bias(features)
+    errors, of_errors = scaled(errors_of(inputs))
+    return cls(features, errors, scale * of_errors)
 
   def __len__(self) -> int:
     return len(self.features)
@@ -78,9 +92,11 @@ class Embeddings:
 
   def cosines(self) -> np.ndarray:
     """Cosines of all with all: float32[N, N]; 0 for those of length 0."""
-    lengths = np.sqrt(self.squared_norms())
+    errors = None if self.errors is None else unit_exponents(self.errors)
+    unit = Embeddings(unit_exponents(self.features), errors)
+    lengths = np.sqrt(unit.squared_norms())
     divisors = np.where(lengths == 0, np.float32(1), lengths)
-    gram = self.gram()
+    gram = unit.gram()
     for start in range(0, len(self), _BLOCK):
       rows = slice(start, start + _BLOCK)
       gram[rows] /= divisors[rows, None] * divisors
@@ -113,6 +129,13 @@ def _squares(
   sums *= np.float32(_ROUNDING)
   products[products < sums] = 0
   return products
+
+
+def with_bias(features: np.ndarray) -> tuple[np.ndarray, float]:
+  """(h, 1) times a power of two, float32[N, F + 1], and that power."""
+  features, scale = scaled(features, beside=1.0)
+  ones = np.full((len(features), 1), scale, np.float32)
+  return np.concatenate([features, ones], axis=1), scale
 
 
 def errors_of(inputs: SelectionInputs) -> np.ndarray:

@@ -1,8 +1,15 @@
 """Policies that keep examples whose gradients add up to what all would do."""
 
+import dataclasses
+
 import numpy as np
 
-from datadiet.selection.embeddings import Embeddings, errors_of, in_parts
+from datadiet.selection.embeddings import (
+  Embeddings,
+  errors_of,
+  in_parts,
+  with_bias,
+)
 from datadiet.selection.interface import GRADIENTS, Policy, SelectionInputs
 from datadiet.selection.submodular import PART_SIZE
 from datadiet.settings import Setting, checks
@@ -73,14 +80,19 @@ def grad_match(
   paper matches the gradient on held-out data where there is some, and weights
   the examples; here it is that of the class, and all are trained on alike.
   Every example picked is kept, also those whose weight would end up at 0.
-  DeepCore's first weight is not regularized, and its regularization is 1.
+  DeepCore's first weight is not regularized, and its regularization is 1. One
+  that float32 loses beside the largest square of a gradient counts as the
+  least that it does not.
   """
   del rng
 
   def choose(part: SelectionInputs, number: int) -> np.ndarray:
-    gram = Embeddings.of(part).gram()
+    embeddings = Embeddings.of(part)
+    gram = embeddings.gram()
     target = gram.mean(axis=1, dtype=np.float64)
-    return matching_pursuit(gram, target, number, regularization)
+    rounding = np.finfo(np.float32).eps * float(gram.diagonal().max())
+    weight = max(regularization * embeddings.scale**2, float(rounding))
+    return matching_pursuit(gram, target, number, weight)
 
   return in_parts(inputs, num_keep, part_size, choose)
 
@@ -105,9 +117,7 @@ def glister(
   """
   del rng
   errors = errors_of(inputs)
-  features = np.asarray(inputs.array('features'), np.float32)
-  features = np.concatenate([features, np.ones_like(features[:, :1])], axis=1)
-  is_label = np.arange(errors.shape[1]) == inputs.labels[:, None]
+  features, scale = with_bias(inputs.array('features'))
   tiny = np.finfo(np.float32).tiny
   logits = np.log(np.maximum(inputs.array('pred_probs'), tiny))
   kept = np.zeros(len(errors), bool)
@@ -118,13 +128,16 @@ def glister(
     if not missing:
       continue
     gradient = ahead.T @ features / len(ahead)
-    gains = np.einsum('nc,nc->n', features @ gradient.T, errors)
+    along = features @ gradient.T
+    gains = np.einsum('nc,nc->n', along, errors, dtype=np.float64)
     gains[kept] = -np.inf
     kept[np.argsort(-gains, kind='stable')[:missing]] = True
     step = errors[kept].T @ features[kept] / kept.sum()
-    moved = logits - learning_rate * (features @ step.T)
+    change = (features @ step.T).astype(np.float64)
+    moved = logits - learning_rate / scale**2 * change
     moved = np.exp(moved - moved.max(axis=1, keepdims=True))
-    ahead = moved / moved.sum(axis=1, keepdims=True) - is_label
+    moved /= moved.sum(axis=1, keepdims=True)
+    ahead = errors_of(dataclasses.replace(inputs, pred_probs=moved))
   return np.flatnonzero(kept)
 
 

@@ -77,7 +77,7 @@ def k_center(
   the Euclidean distance, over all classes. The paper begins with the examples
   that are labelled already.
   """
-  embeddings = Embeddings.of(inputs)
+  embeddings = Embeddings.of(inputs, centred=True)
   first = int(rng.integers(len(embeddings)))
   distances = embeddings.squared_distances()
   return np.sort(farthest_first(distances, len(embeddings), num_keep, first))

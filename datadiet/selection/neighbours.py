@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datadiet.errors import DataDietError
-from datadiet.inspection.neighbours import nearest
+from datadiet.inspection.neighbours import directions, nearest
 from datadiet.selection.interface import Policy, SelectionInputs
 from datadiet.selection.ranking import largest_first
+from datadiet.selection.scaling import scaled
 from datadiet.settings import Setting, checks
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def nearest_neighbours(
 
   Args:
     policy: for the error.
-    features: float32[N, F].
+    features: real[N, F].
     num_neighbours: at most N - 1.
 
   Returns:
@@ -37,7 +38,9 @@ def nearest_neighbours(
       f'policy {policy!r} needs num_neighbours={num_neighbours} others of each '
       f'example, but there are only {len(features)} examples'
     )
-  return nearest(features, num_neighbours)
+  rows, scale = scaled(features, centred=True)
+  distances, positions = nearest(rows, num_neighbours)
+  return distances / scale, positions
 
 
 def _undirected(values: np.ndarray, positions: np.ndarray) -> sparse.csr_array:
@@ -70,8 +73,9 @@ def cal(
   keeps the smallest divergences, against the paper.
   """
   del rng
-  features = np.asarray(inputs.array('features'), np.float32)
-  _, neighbours = nearest_neighbours('cal', features, num_neighbours)
+  _, neighbours = nearest_neighbours(
+    'cal', inputs.array('features'), num_neighbours
+  )
   probs = inputs.array('pred_probs').astype(np.float64)
   probs = np.maximum(probs, np.finfo(np.float32).tiny)
   logs = np.log(probs)
@@ -137,8 +141,9 @@ def d2(
   mislabelled and splits the rest into strata, which `ccs` does.
   """
   del rng
-  features = np.asarray(inputs.array('features'), np.float32)
-  distances, neighbours = nearest_neighbours('d2', features, num_neighbours)
+  distances, neighbours = nearest_neighbours(
+    'd2', inputs.array('features'), num_neighbours
+  )
   squares = np.square(distances)
   # A weight that rounds to 0 would be no edge: the graph has both or none.
   weights = [
@@ -198,11 +203,9 @@ def infomax(
   with: step length, scale and defaults are this project's.
   """
   del rng
-  features = np.asarray(inputs.array('features'), np.float32)
-  lengths = np.linalg.norm(features, axis=1, keepdims=True)
-  directions = features / np.where(lengths == 0, 1, lengths)
+  features, _ = scaled(inputs.array('features'))
   distances, neighbours = nearest_neighbours(
-    'infomax', directions, num_neighbours
+    'infomax', directions(features), num_neighbours
   )
   cosines = np.maximum(1 - np.square(distances) / 2, 0)
   return np.sort(

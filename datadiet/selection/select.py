@@ -15,6 +15,7 @@ from datadiet.selection.interface import (
   SelectionInputs,
 )
 from datadiet.selection.policies import POLICIES, check_policy
+from datadiet.selection.scaling import in_float32
 from datadiet.settings import HIGHER_IS
 
 
@@ -42,7 +43,10 @@ def _check_labels(inputs: SelectionInputs) -> np.ndarray:
 def _check_array(
   what: str, values: Any, num_examples: int, num_dims: int
 ) -> np.ndarray:
-  """Returns values as they are if they fit the examples and are finite."""
+  """Returns values as they are if they fit the examples and are finite.
+
+  Those of two dimensions, of which float32 products are made, in float32.
+  """
   array = np.asarray(values)
   if array.dtype.kind not in 'iuf':
     raise DataDietError(
@@ -54,13 +58,15 @@ def _check_array(
       f'{what} have to be of shape [{num_examples}{rest}], one row an example, '
       f'but are of shape {list(array.shape)}'
     )
-  rows_finite = np.isfinite(array).reshape(num_examples, -1).all(axis=1)
+  finite = np.isfinite(array) if num_dims == 1 else in_float32(array)
+  rows_finite = np.all(finite.reshape(num_examples, -1), axis=1)
   if not rows_finite.all():
     example_index = _first(~rows_finite)
     shown = f': {array[example_index]}' if num_dims == 1 else ''
+    range_ = ' in float32' if num_dims == 2 else ''
     raise DataDietError(
-      f'{what} have to be finite, but those of example_index {example_index} '
-      f'are not{shown}'
+      f'{what} have to be finite{range_}, but those of example_index '
+      f'{example_index} are not{shown}'
     )
   return array
 

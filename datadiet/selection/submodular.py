@@ -8,6 +8,7 @@ import heapq
 
 import numpy as np
 
+from datadiet.errors import DataDietError
 from datadiet.selection.embeddings import Embeddings, in_parts
 from datadiet.selection.interface import (
   FEATURES,
@@ -38,6 +39,10 @@ def greedy_facilities(similarities: np.ndarray, num_keep: int) -> np.ndarray:
 
   Returns:
     Positions in the order they were picked.
+
+  Raises:
+    DataDietError: similarities that are not finite, with which a search for
+      the largest gain would never end.
   """
   # In float64 sums of float32 numbers are all but exact, and so are ties: two
   # that only cover each other are equally good.
@@ -48,6 +53,8 @@ def greedy_facilities(similarities: np.ndarray, num_keep: int) -> np.ndarray:
     (-float(row.sum(dtype=np.float64)), example)
     for example, row in enumerate(similarities)
   ]
+  if not np.isfinite([gain for gain, _ in waiting]).all():
+    raise DataDietError('similarities of examples have to be finite numbers')
   heapq.heapify(waiting)
   picked = np.empty(num_keep, np.int64)
   for number in range(num_keep):
@@ -111,7 +118,7 @@ def craig(
   del rng
 
   def choose(part: SelectionInputs, number: int) -> np.ndarray:
-    similarities = Embeddings.of(part).distances()
+    similarities = Embeddings.of(part, centred=True).distances()
     np.subtract(similarities.max(), similarities, out=similarities)
     return greedy_facilities(similarities, number)
 
@@ -209,7 +216,7 @@ def herding(
   del rng
 
   def choose(part: SelectionInputs, number: int) -> np.ndarray:
-    return herd(Embeddings.of(part).gram(), number)
+    return herd(Embeddings.of(part, centred=True).gram(), number)
 
   return in_parts(inputs, num_keep, part_size, choose)
 

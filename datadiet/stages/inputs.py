@@ -10,6 +10,7 @@ from datadiet.data import Dataset, Split
 from datadiet.errors import ConfigError, counted
 from datadiet.scoring import aggregate
 from datadiet.selection import POLICIES
+from datadiet.selection.scaling import in_float32
 from datadiet.workdir import artifacts
 from datadiet.workdir.example_lists import read_example_index
 
@@ -157,11 +158,12 @@ def _embeddings(setting: str, value: str, split: Split) -> np.ndarray:
       f'config.{setting}: {path} holds {array.dtype}{list(array.shape)}; '
       'allowed: a row of numbers an example'
     )
-  broken = np.flatnonzero(~np.isfinite(array).all(axis=1))
+  broken = np.flatnonzero(~in_float32(array).all(axis=1))
   if len(broken):
     raise ConfigError(
-      f'config.{setting}: {path} has {counted(len(broken), "row")} not finite, '
-      f'the first that of example_index {broken[0]}; allowed: finite numbers'
+      f'config.{setting}: {path} has {counted(len(broken), "row")} not finite '
+      f'in float32, the first that of example_index {broken[0]}; allowed: '
+      f'finite numbers, up to {np.finfo(np.float32).max:.2g}'
     )
   return array
 

@@ -123,7 +123,7 @@ _BROKEN[5, 1] = np.nan
   ('array', 'message'),
   [
     (np.zeros((3, 2)), 'has shape (3, 2), the data set has 1437 examples'),
-    (_BROKEN, '1 row not finite, the first that of example_index 5'),
+    (_BROKEN, '1 row not finite in float32, the first that of example_index 5'),
     (np.zeros(NUM_TRAIN), 'allowed: a row of numbers an example'),
     (np.full((NUM_TRAIN, 2), 'a'), 'allowed: a row of numbers an example'),
   ],

@@ -160,8 +160,9 @@ def test_a_user_s_embeddings_are_taken_for_the_features(own, tmp_path):
     (np.full((1437, 2), 'a'), 'a row of numbers'),
     (
       np.where(np.arange(1437)[:, None] % 500 == 499, np.nan, np.ones(2)),
-      'has 2 rows not finite, the first that of example_index 499',
+      'has 2 rows not finite in float32, the first that of example_index 499',
     ),
+    (np.full((1437, 2), 1e39), 'not finite in float32.*up to 3.4e'),
     (np.full((1437, 2), None), 'holds Python objects'),
   ],
 )
