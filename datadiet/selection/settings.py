@@ -68,7 +68,8 @@ class SelectSettings:
   scores_path: str = setting(
     '',
     checks.text,
-    'A .npy of N numbers to select by instead, in the order of example_index.',
+    'A .npy of N numbers to select by instead, in the order of example_index, '
+    'or a .npz of them and ids.',
     path=True,
   )
   higher_is: str = setting(
@@ -88,7 +89,7 @@ class SelectSettings:
     '',
     checks.text,
     'A .npy of [N, d] numbers to take for the features instead, in the order '
-    'of example_index.',
+    'of example_index, or a .npz of them and ids.',
     path=True,
   )
   policies: tuple[str, ...] = setting(

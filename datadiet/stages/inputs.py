@@ -3,16 +3,21 @@
 import dataclasses
 
 import numpy as np
+from absl import logging
 from etils import epath
 
 from datadiet.config import Config
 from datadiet.data import Dataset, Split
-from datadiet.errors import ConfigError, counted
+from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.scoring import aggregate
 from datadiet.selection import POLICIES
-from datadiet.selection.scaling import in_float32
+from datadiet.selection.scaling import in_float32, scaled
 from datadiet.workdir import artifacts
-from datadiet.workdir.example_lists import read_example_index
+from datadiet.workdir.example_lists import read_example_index, row_order
+
+# Of embeddings: rows whose nearest one is looked for, rows among which it is,
+# at once, and the fewest rows with which to look at all.
+_ASKED, _COMPARED, _BLOCK, _FEWEST = 1000, 20_000, 256, 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +51,7 @@ def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
   if not config.select.scores_path:
     return None
   path = epath.Path(config.select.scores_path).expanduser()
-  scores = artifacts.read_npy(path, dataset.train.num_examples, from_user=True)
-  name = path.name.removesuffix('.npy')
+  scores, name = _rows(path, dataset.train), _name_of(path)
   if scores.ndim != 1 or scores.dtype.kind not in 'iuf':
     raise ConfigError(
       f'config.select.scores_path: {path} holds {scores.dtype}'
@@ -104,7 +108,7 @@ def read_embedding_file(
   if not value:
     return None
   array = _embeddings('select.embeddings_path', value, dataset.train)
-  name = epath.Path(value).name.removesuffix('.npy')
+  name = _name_of(epath.Path(value))
   return EmbeddingFile(name, array, artifacts.checksum(array))
 
 
@@ -149,10 +153,86 @@ def read_inspected(
   return train, test
 
 
+def _name_of(path: epath.Path) -> str:
+  return path.name.removesuffix('.npz').removesuffix('.npy')
+
+
+def _rows(path: epath.Path, split: Split) -> np.ndarray:
+  """Reads an array of a row an example, in canonical order.
+
+  Args:
+    path: of a .npy in that order, or of a .npz of one array and `ids`, the id
+      of each of its rows.
+    split: whose examples they are.
+
+  Raises:
+    DataDietError: if the file is missing, damaged, of another length, or of
+      other ids.
+  """
+  if not path.name.endswith('.npz'):
+    return artifacts.read_npy(path, split.num_examples, from_user=True)
+  arrays = artifacts.read_npz(path, from_user=True)
+  others = sorted(arrays.keys() - {'ids'})
+  if 'ids' not in arrays or len(others) != 1:
+    raise DataDietError(
+      f'{path} holds {", ".join(sorted(arrays)) or "nothing"}; allowed: one '
+      'array and ids, the id of each of its rows'
+    )
+  order = row_order(arrays['ids'], split.ids, path)
+  array = arrays[others[0]]
+  if array.shape[:1] != order.shape:
+    raise DataDietError(
+      f'{path} holds {others[0]} of shape {array.shape} beside {len(order)} '
+      'ids; allowed: a row for each id'
+    )
+  return array[order]
+
+
+def _warn_of_other_order(
+  where: str, embeddings: np.ndarray, labels: np.ndarray
+) -> None:
+  """Warns where rows look as if they were those of other examples.
+
+  If embeddings tell anything of classes, the nearest other row has the same
+  label more often than two rows drawn at random.
+
+  Args:
+    where: the setting and the file.
+    embeddings: float[N, d], finite in float32.
+    labels: int[N].
+  """
+  chosen = np.random.default_rng(0).permutation(len(labels))[:_COMPARED]
+  own = labels[chosen]
+  chance = float(np.square(np.bincount(own) / len(own)).sum())
+  num_asked = min(len(own), _ASKED)
+  # Few rows, or nearly all of one class, can tell nothing.
+  if num_asked < _FEWEST or chance > 0.5:
+    return
+  rows, _ = scaled(embeddings[chosen], centred=True)
+  norms = np.einsum('nd,nd->n', rows, rows)
+  num_alike = 0
+  for start in range(0, num_asked, _BLOCK):
+    asked = np.arange(start, min(start + _BLOCK, num_asked))
+    distances = norms - 2 * (rows[asked] @ rows.T)
+    distances[np.arange(len(asked)), asked] = np.inf
+    num_alike += int((own[distances.argmin(axis=1)] == own[asked]).sum())
+  expected = chance * num_asked
+  if num_alike <= expected + 2 * np.sqrt(expected * (1 - chance)):
+    logging.warning(
+      '%s: of %d rows the nearest other one has the same label for %d, and by '
+      'chance it would for %.0f; are they in the order of example_index? A '
+      '.npz of the array and ids is put in order',
+      where,
+      num_asked,
+      num_alike,
+      expected,
+    )
+
+
 def _embeddings(setting: str, value: str, split: Split) -> np.ndarray:
   """Reads a row of finite numbers for each example of a split, [N, d]."""
   path = epath.Path(value).expanduser()
-  array = artifacts.read_npy(path, split.num_examples, from_user=True)
+  array = _rows(path, split)
   if array.ndim != 2 or not array.size or array.dtype.kind not in 'iuf':
     raise ConfigError(
       f'config.{setting}: {path} holds {array.dtype}{list(array.shape)}; '
@@ -165,6 +245,7 @@ def _embeddings(setting: str, value: str, split: Split) -> np.ndarray:
       f'in float32, the first that of example_index {broken[0]}; allowed: '
       f'finite numbers, up to {np.finfo(np.float32).max:.2g}'
     )
+  _warn_of_other_order(f'config.{setting}: {path}', array, split.labels)
   return array
 
 

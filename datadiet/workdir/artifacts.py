@@ -256,11 +256,17 @@ def _kind(content: bytes) -> str:
   return 'text or something else' if content else 'empty'
 
 
-def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
+def read_npz(
+  path: epath.PathLike, *, from_user: bool = False
+) -> dict[str, np.ndarray]:
   """Reads all arrays of a .npz file.
 
+  Args:
+    path: of the file.
+    from_user: as of `read_npy`.
+
   Raises:
-    DataDietError: if the file is missing or damaged.
+    DataDietError: if the file is missing or damaged, or holds Python objects.
   """
   path = epath.Path(path)
   content = read_bytes(path)
@@ -268,6 +274,11 @@ def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
       return dict(archive)
   except Exception as error:  # zipfile, zlib and numpy each raise their own.
+    if from_user:
+      raise DataDietError(
+        f'{path} is no readable .npz file, or holds Python objects; save '
+        'arrays of numbers and text by np.savez(PATH, name=array)'
+      ) from error
     raise DataDietError(
       f'{path} is damaged (not a readable .npz file); {MAKE_ANEW}'
     ) from error

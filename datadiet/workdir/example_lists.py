@@ -1,11 +1,11 @@
-"""Reads lists of examples: of selections, and those that users make."""
+"""Lists of examples: of selections, of users, and the rows of their files."""
 
 import os
 
 import numpy as np
 from etils import epath
 
-from datadiet.errors import DataDietError
+from datadiet.errors import DataDietError, counted
 from datadiet.workdir import artifacts
 
 
@@ -37,3 +37,36 @@ def read_example_index(
       f'{where} must hold distinct integers from 0 to {num_examples - 1}'
     )
   return example_index.astype(np.int64)
+
+
+def row_order(
+  given: np.ndarray, ids: np.ndarray, where: os.PathLike | str
+) -> np.ndarray:
+  """The row of each example, int64[N], from the ids of rows in any order.
+
+  Args:
+    given: the id of each row.
+    ids: str[N], those of the data set's split.
+    where: the file, for the error.
+
+  Raises:
+    DataDietError: if they are not the split's ids, each once.
+  """
+  names = np.asarray(given).astype(str).ravel().tolist()
+  rows = {name: row for row, name in enumerate(names)}
+  wanted = ids.tolist()
+  known = {*wanted}
+  missing = [name for name in wanted if name not in rows]
+  unknown = [name for name in rows if name not in known]
+  if missing or unknown or len(rows) != len(names):
+    examples = ''.join(
+      f', {what} {found[0]!r}'
+      for what, found in (('without', missing), ('with', unknown))
+      if found
+    )
+    raise DataDietError(
+      f'{where} has {counted(len(names), "id")}, {len(rows):,} of them '
+      f'distinct{examples}; allowed: each of the {len(wanted):,} ids of the '
+      'data once'
+    )
+  return np.array([rows[name] for name in wanted])
