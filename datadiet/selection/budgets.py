@@ -5,8 +5,9 @@ import numpy as np
 from datadiet.errors import DataDietError
 
 # What `select.budget` may be; '' leaves it to the policy.
-BALANCED, DIFFICULTY, WORST_CLASS = 'balanced', 'difficulty', 'worst_class'
-BUDGETS = ('proportional', BALANCED, DIFFICULTY, WORST_CLASS)
+PROPORTIONAL, BALANCED = 'proportional', 'balanced'
+DIFFICULTY, WORST_CLASS = 'difficulty', 'worst_class'
+BUDGETS = (PROPORTIONAL, BALANCED, DIFFICULTY, WORST_CLASS)
 # The share of a class's scores at either end that is brought to the next.
 _WINSORIZED = 0.05
 
@@ -74,16 +75,17 @@ def weighted_quotas(
   Args:
     num_keep: at most the sum of the sizes.
     sizes: int[groups].
-    weights: float[groups], 0 or more; a group of weight 0 gets something once
-      all others have all.
+    weights: float[groups], 0 or more; groups of weight 0 get something once all
+      others have all, in proportion to their sizes.
   """
+  weights = np.asarray(weights, np.float64)
   groups = np.repeat(np.arange(len(sizes)), sizes)
   starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
   # 2 i + 1 over size; a quotient is rounded once, so that ties stay ties.
   places = (2 * (np.arange(len(groups)) - starts) + 1) / sizes[groups]
-  with np.errstate(divide='ignore'):
-    places /= np.asarray(weights, np.float64)[groups]
-  first = np.argsort(places, kind='stable')[:num_keep]
+  last = weights[groups] == 0
+  places /= np.where(last, 1.0, weights[groups])
+  first = np.lexsort((places, last))[:num_keep]
   return np.bincount(groups[first], minlength=len(sizes))
 
 
@@ -119,16 +121,22 @@ def class_difficulties(
 def class_errors(
   pred_probs: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> np.ndarray:
-  """The share of each class that is predicted wrong: float64[num_classes].
+  """The error of each class, from its predictions: float64[num_classes].
+
+  The rule of succession, (wrong + 1) / (N_k + 2): that of 500 examples none is
+  wrong does not show that none ever will be, and DRoP's own share of 0 would
+  keep nothing of such a class beside others. A class of which none, and one of
+  which one of 500 is wrong differ by a factor of 2, and of large shares little
+  changes.
 
   Args:
     pred_probs: float[N, num_classes].
     labels: int[N].
-    num_classes: number of classes; 0 for one without examples.
+    num_classes: number of classes.
   """
   wrong = pred_probs.argmax(axis=1) != labels
   counts = np.bincount(labels, minlength=num_classes)
-  return np.bincount(labels, wrong, num_classes) / np.maximum(counts, 1)
+  return (np.bincount(labels, wrong, num_classes) + 1) / (counts + 2)
 
 
 def class_budgets(
@@ -145,13 +153,14 @@ def class_budgets(
     sizes: int[num_classes], the examples of each class.
     weights: float64[num_classes], `class_difficulties` for 'difficulty' and
       `class_errors` for 'worst_class' (DRoP, Vysogorets et al. 2025, arXiv
-      2404.05579: quotas in proportion to N_k (1 - r_k), r_k the recall).
+      2404.05579: quotas in proportion to N_k (1 - r_k), r_k the recall on
+      examples that were not trained on).
 
   Raises:
     DataDietError: a class has fewer than balanced classes need.
   """
   if budget == BALANCED:
     return balanced_quotas(num_keep, sizes)
-  if weights is None or not weights.any():  # All classes are as easy.
+  if weights is None:
     return proportional_quotas(num_keep, sizes)
   return weighted_quotas(num_keep, sizes, weights)

@@ -61,6 +61,32 @@ def test_the_worst_classes_keep_as_many_as_drop_says(density):
   assert (found < proportional_quotas(num_keep, sizes)).any()
 
 
+def test_no_class_is_all_or_nothing_for_want_of_errors():
+  """One example of 5,000 that is wrong is no reason to empty nine classes."""
+  labels = np.repeat(np.arange(10), 500)
+  probs = np.eye(10)[labels]
+  probs[1500] = np.eye(10)[0]
+  sizes = np.full(10, 500)
+  errors = class_errors(probs, labels, 10)
+  found = class_budgets('worst_class', 1500, sizes, errors)
+  # Class 3 has two elevenths, and the others one each.
+  assert found[3] == 273
+  assert {136, 137} == {*np.delete(found, 3).tolist()}
+  # In proportion where all are learned, as in-sample predictions are.
+  errors = class_errors(np.eye(10)[labels], labels, 10)
+  found = class_budgets('worst_class', 1500, sizes, errors)
+  assert (found == 150).all()
+
+
+def test_classes_of_weight_zero_share_what_is_left():
+  weights = np.zeros(10)
+  weights[3] = 0.002
+  found = class_budgets('worst_class', 1500, np.full(10, 500), weights)
+  assert found.tolist() == [112, 111, 111, 500, *[111] * 6]
+  sizes, weights = np.array([10, 30, 20]), np.array([0.0, 0.0, 1.0])
+  assert weighted_quotas(24, sizes, weights).tolist() == [1, 3, 20]
+
+
 def test_a_class_of_weight_zero_comes_last():
   sizes, weights = np.array([5, 5, 5]), np.array([1.0, 0.0, 2.0])
   assert weighted_quotas(6, sizes, weights).tolist() == [2, 0, 4]
@@ -88,7 +114,11 @@ def test_difficulty_is_the_winsorized_mean_of_the_scores():
 def test_errors_are_shares_of_the_class():
   probs = np.eye(3)[[0, 0, 1, 1, 1]]
   found = class_errors(probs, np.array([0, 1, 1, 1, 0]), 3)
-  np.testing.assert_allclose(found, [1 / 2, 1 / 3, 0])
+  np.testing.assert_allclose(found, [2 / 4, 2 / 5, 1 / 2])
+  labels = np.arange(10_000) % 4
+  wrong = (labels + (np.arange(10_000) < 2000)) % 4
+  found = class_errors(np.eye(4)[wrong], labels, 4)
+  np.testing.assert_allclose(found, 0.2, atol=3e-4)
 
 
 def test_balanced_classes_have_to_be_large_enough():
