@@ -4,7 +4,7 @@ from datadiet.selection.budgets import BUDGETS, can_balance, class_budgets
 from datadiet.selection.interface import EMBEDDINGS, Policy, SelectionInputs
 from datadiet.selection.naming import num_kept, selection_name
 from datadiet.selection.policies import ALIASES, POLICIES, check_policy
-from datadiet.selection.select import select_examples
+from datadiet.selection.select import check_possible, select_examples
 
 __all__ = [
   'ALIASES',
@@ -14,6 +14,7 @@ __all__ = [
   'Policy',
   'SelectionInputs',
   'can_balance',
+  'check_possible',
   'check_policy',
   'class_budgets',
   'num_kept',

@@ -59,19 +59,8 @@ def ccs(
   Cuts the hardest `cutoff_fraction` (the paper's beta), splits the score range
   of the rest into equal intervals, and draws evenly from these. The authors'
   code cuts by AUM whatever the score; here one score does both.
-
-  Raises:
-    DataDietError: num_keep is more than what the cut-off leaves. (The authors'
-      code then silently keeps fewer.)
   """
   num_dropped = num_cut(cutoff_fraction, inputs.num_examples)
-  num_left = inputs.num_examples - num_dropped
-  if num_keep > num_left:
-    raise DataDietError(
-      f"policy 'ccs' cannot keep {num_keep} examples: cutting the hardest "
-      f'cutoff_fraction={cutoff_fraction} of {inputs.num_examples} examples '
-      f'leaves {num_left}'
-    )
   candidates = np.sort(hardest_first(inputs)[num_dropped:])
   strata = stratum_numbers(inputs.array('scores')[candidates], num_strata)
   budgets = stratum_budgets(np.bincount(strata, minlength=num_strata), num_keep)
@@ -81,6 +70,23 @@ def ccs(
     if budget
   ]
   return np.sort(np.concatenate(kept))
+
+
+def check_ccs(
+  num_examples: int, num_keep: int, *, cutoff_fraction: float, num_strata: int
+) -> None:
+  """Raises DataDietError where the cut-off leaves fewer than num_keep.
+
+  (The authors' code then silently keeps fewer.)
+  """
+  del num_strata
+  num_left = num_examples - num_cut(cutoff_fraction, num_examples)
+  if num_keep > num_left:
+    raise DataDietError(
+      f"policy 'ccs' cannot keep {num_keep} examples: cutting the hardest "
+      f'cutoff_fraction={cutoff_fraction} of {num_examples} examples leaves '
+      f'{num_left}'
+    )
 
 
 def beta_parameters(

@@ -112,15 +112,7 @@ def prototypes(
   prototype) is hard. Labels are not used. The paper takes the cosine distance
   and finds the number of clusters to matter little; `num_clusters=0` is one
   for each class. With 'cosine' the features are scaled to length 1 first.
-
-  Raises:
-    DataDietError: more clusters than examples.
   """
-  if num_clusters > inputs.num_examples:
-    raise DataDietError(
-      f"policy 'prototypes' cannot make num_clusters={num_clusters} clusters "
-      f'of {inputs.num_examples} examples'
-    )
   features = inputs.array('features').astype(np.float64)
   if distance == 'cosine':
     features = _unit_rows(features)
@@ -132,3 +124,15 @@ def prototypes(
   distances = prototype_distances(features, centroids, distance)
   order = largest_first if keep == 'hardest' else smallest_first
   return np.sort(order(distances)[:num_keep])
+
+
+def check_prototypes(
+  num_examples: int, num_keep: int, *, num_clusters: int, **_: object
+) -> None:
+  """Raises DataDietError for more clusters than examples."""
+  del num_keep
+  if num_clusters > num_examples:
+    raise DataDietError(
+      f"policy 'prototypes' cannot make num_clusters={num_clusters} clusters "
+      f'of {num_examples} examples'
+    )

@@ -100,6 +100,10 @@ class Policy:
     by_class: whether it works within each class, of which the same share is
       kept, if the user does not ask for a balance.
     libraries: third-party modules it needs that not every installation has.
+    check: `(num_examples, num_keep, **options)`, which raises DataDietError
+      where no inputs would let it keep so many; it is asked before anything is
+      trained, and before the function is called. None if it can keep any
+      number.
   """
 
   needs: frozenset[str]
@@ -112,6 +116,7 @@ class Policy:
   embeddings: str = ''
   by_class: bool = False
   libraries: tuple[str, ...] = ()
+  check: Callable[..., None] | None = None
 
   def __post_init__(self):
     """Raises DataDietError if it cannot be a policy."""

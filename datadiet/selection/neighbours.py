@@ -17,27 +17,31 @@ if TYPE_CHECKING:
   from scipy import sparse
 
 
+def check_neighbours(
+  num_examples: int, num_keep: int, *, num_neighbours: int, **_: object
+) -> None:
+  """Raises DataDietError for more neighbours than there are others."""
+  del num_keep
+  if num_neighbours >= num_examples:
+    raise DataDietError(
+      f'num_neighbours={num_neighbours} others of each example are needed, but '
+      f'there are only {num_examples} examples; num_neighbours can be at most '
+      f'{num_examples - 1} here'
+    )
+
+
 def nearest_neighbours(
-  policy: str, features: np.ndarray, num_neighbours: int
+  features: np.ndarray, num_neighbours: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """The nearest other examples of each: float64 and int64[N, num_neighbours].
 
   Args:
-    policy: for the error.
     features: real[N, F].
     num_neighbours: at most N - 1.
 
   Returns:
     Their Euclidean distances, ascending, and their positions.
-
-  Raises:
-    DataDietError: more neighbours than there are.
   """
-  if num_neighbours >= len(features):
-    raise DataDietError(
-      f'policy {policy!r} needs num_neighbours={num_neighbours} others of each '
-      f'example, but there are only {len(features)} examples'
-    )
   rows, scale = scaled(features, centred=True)
   distances, positions = nearest(rows, num_neighbours)
   return distances / scale, positions
@@ -73,9 +77,7 @@ def cal(
   keeps the smallest divergences, against the paper.
   """
   del rng
-  _, neighbours = nearest_neighbours(
-    'cal', inputs.array('features'), num_neighbours
-  )
+  _, neighbours = nearest_neighbours(inputs.array('features'), num_neighbours)
   probs = inputs.array('pred_probs').astype(np.float64)
   probs = np.maximum(probs, np.finfo(np.float32).tiny)
   logs = np.log(probs)
@@ -141,9 +143,8 @@ def d2(
   mislabelled and splits the rest into strata, which `ccs` does.
   """
   del rng
-  distances, neighbours = nearest_neighbours(
-    'd2', inputs.array('features'), num_neighbours
-  )
+  features = inputs.array('features')
+  distances, neighbours = nearest_neighbours(features, num_neighbours)
   squares = np.square(distances)
   # A weight that rounds to 0 would be no edge: the graph has both or none.
   weights = [
@@ -156,6 +157,25 @@ def d2(
   )
 
 
+def capped_shares(logits: np.ndarray, total: int) -> np.ndarray:
+  """log of min(1, c exp(logits)) with the c by which they sum to total.
+
+  The numbers from 0 to 1 of that sum that are nearest to exp(logits), by their
+  relative entropy.
+
+  Args:
+    logits: float64[N].
+    total: from 1 to N.
+  """
+  # With the k largest at 1, the others share total - k.
+  ascending = np.sort(logits)
+  ordered = ascending[::-1][:total]
+  sums = np.logaddexp.accumulate(ascending)[::-1][:total]
+  offsets = np.log(total - np.arange(total)) - sums
+  num_whole = int(np.argmax(ordered + offsets <= 0))
+  return np.minimum(logits + offsets[num_whole], 0.0)
+
+
 def informative(
   importance: np.ndarray,
   redundancy: sparse.csr_array,
@@ -165,8 +185,11 @@ def informative(
 ) -> np.ndarray:
   """InfoMax's choice: int64[num_keep], the largest first.
 
-  Maximises <x, importance> - redundancy_weight x^T K x over x >= 0 that sum to
-  num_keep, by num_iterations entropic (mirror) steps of length 1.
+  Maximises <x, importance> - redundancy_weight x^T K x over x from 0 to 1 that
+  sum to num_keep, by num_iterations entropic (mirror) steps of length 1: x
+  times exp(gradient), brought back by `capped_shares`. Without the bound of 1
+  all of x would gather on a few examples, whose neighbours alone would count as
+  alike to something that is kept.
 
   Args:
     importance: float64[N].
@@ -175,12 +198,14 @@ def informative(
     redundancy_weight: of the pairs.
     num_iterations: how many steps.
   """
-  logits = np.zeros(len(importance))
+  logits = capped_shares(np.zeros(len(importance)), num_keep)
   for _ in range(num_iterations):
-    weights = np.exp(logits - logits.max())
-    share = num_keep * weights / weights.sum()
-    logits += importance - 2 * redundancy_weight * (redundancy @ share)
-  return largest_first(logits)[:num_keep]
+    pairs = redundancy @ np.exp(logits)
+    gradient = importance - 2 * redundancy_weight * pairs
+    # Those at 1 go by how much they gain, where they tie.
+    raised = logits + gradient
+    logits = capped_shares(raised, num_keep)
+  return largest_first(raised)[:num_keep]
 
 
 def infomax(
@@ -197,15 +222,16 @@ def infomax(
   Keeps the p examples x in {0, 1}^N with the largest sum of importance minus
   redundancy_weight times x^T K x, K being the similarity of each example to its
   nearest neighbours and 0 for others. As in the paper, x is relaxed to numbers
-  that sum to p, a gradient method runs for some iterations, and the p largest
-  are kept. Importance is the score brought to [0, 1], similarity the cosine of
-  features where it is above 0. There was no code of the authors to compare
-  with: step length, scale and defaults are this project's.
+  that sum to p, here from 0 to 1, a gradient method runs for some iterations,
+  and the p largest are kept. Importance is the score brought to [0, 1],
+  similarity the cosine of features where it is above 0. There was no code of
+  the authors to compare with: the bound of 1 on x, step length, scale and
+  defaults are this project's.
   """
   del rng
   features, _ = scaled(inputs.array('features'))
   distances, neighbours = nearest_neighbours(
-    'infomax', directions(features), num_neighbours
+    directions(features), num_neighbours
   )
   cosines = np.maximum(1 - np.square(distances) / 2, 0)
   return np.sort(
@@ -239,6 +265,7 @@ POLICIES: dict[str, Policy] = {
     source='Margatina et al. 2021, arXiv 2109.03764',
     options=_GRAPH,
     libraries=_LIBRARIES,
+    check=check_neighbours,
   ),
   'd2': Policy(
     function=d2,
@@ -260,6 +287,7 @@ POLICIES: dict[str, Policy] = {
       ),
     },
     libraries=_LIBRARIES,
+    check=check_neighbours,
   ),
   'infomax': Policy(
     function=infomax,
@@ -281,5 +309,6 @@ POLICIES: dict[str, Policy] = {
       ),
     },
     libraries=_LIBRARIES,
+    check=check_neighbours,
   ),
 }

@@ -58,6 +58,7 @@ POLICIES: dict[str, Policy] = {
   ),
   'offset': Policy(
     function=ranking.offset,
+    check=ranking.check_offset,
     needs=frozenset({'scores'}),
     nested=True,
     summary='the examples that follow the `offset` smallest scores',
@@ -79,6 +80,7 @@ POLICIES: dict[str, Policy] = {
   ),
   'top_window': Policy(
     function=ranking.top_window,
+    check=ranking.check_top_window,
     needs=frozenset({'scores', 'higher_is'}),
     nested=True,
     summary='the hardest examples after dropping the very hardest',
@@ -93,6 +95,7 @@ POLICIES: dict[str, Policy] = {
   ),
   'ccs': Policy(
     function=coverage.ccs,
+    check=coverage.check_ccs,
     needs=frozenset({'scores', 'higher_is', 'seed'}),
     nested=False,
     summary='evenly over strata of the score, the hardest part cut off',
@@ -133,6 +136,7 @@ POLICIES: dict[str, Policy] = {
   ),
   'prototypes': Policy(
     function=features.prototypes,
+    check=features.check_prototypes,
     needs=frozenset({'features', 'seed'}),
     nested=True,
     summary='furthest from (or nearest to) the k-means centroids',

@@ -78,20 +78,21 @@ def offset(
 
   The sliding window of Paul et al. 2021, section 3.3: moving the offset shows
   which part of the score's range training needs.
-
-  Raises:
-    DataDietError: offset + num_keep is more than there is.
   """
   del rng
-  if offset + num_keep > inputs.num_examples:
-    raise DataDietError(
-      f"policy 'offset' cannot keep {num_keep} examples after skipping the "
-      f'{offset} smallest scores of {inputs.num_examples} examples; offset can '
-      f'be at most {inputs.num_examples - num_keep} here'
-    )
   return np.sort(
     smallest_first(inputs.array('scores'))[offset : offset + num_keep]
   )
+
+
+def check_offset(num_examples: int, num_keep: int, *, offset: int) -> None:
+  """Raises DataDietError where `offset` leaves fewer than num_keep."""
+  if offset + num_keep > num_examples:
+    raise DataDietError(
+      f"policy 'offset' cannot keep {num_keep} examples after skipping the "
+      f'{offset} smallest scores of {num_examples} examples; offset can be at '
+      f'most {num_examples - num_keep} here'
+    )
 
 
 def top_window(
@@ -105,17 +106,20 @@ def top_window(
 
   The very hardest examples of a real data set are often label errors, which
   hurt when they make up much of a subset (Paul et al. 2021, section 3.3).
-
-  Raises:
-    DataDietError: num_keep is more than what is left after dropping.
   """
   del rng
   num_dropped = num_cut(drop_fraction, inputs.num_examples)
-  num_left = inputs.num_examples - num_dropped
+  return np.sort(hardest_first(inputs)[num_dropped : num_dropped + num_keep])
+
+
+def check_top_window(
+  num_examples: int, num_keep: int, *, drop_fraction: float
+) -> None:
+  """Raises DataDietError where `drop_fraction` leaves fewer than num_keep."""
+  num_left = num_examples - num_cut(drop_fraction, num_examples)
   if num_keep > num_left:
     raise DataDietError(
       f"policy 'top_window' cannot keep {num_keep} examples: dropping the "
-      f'hardest drop_fraction={drop_fraction} of {inputs.num_examples} '
-      f'examples leaves {num_left}'
+      f'hardest drop_fraction={drop_fraction} of {num_examples} examples '
+      f'leaves {num_left}'
     )
-  return np.sort(hardest_first(inputs)[num_dropped : num_dropped + num_keep])

@@ -1,7 +1,8 @@
 """Runs one policy on checked inputs, over all examples or class by class."""
 
+import contextlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -152,10 +153,9 @@ def _check_counts(num_keep: int, num_examples: int, **numbers: int) -> None:
 
 
 def _check_quotas(
-  quotas: np.ndarray, inputs: SelectionInputs, num_keep: int
+  quotas: np.ndarray, sizes: np.ndarray, num_keep: int
 ) -> np.ndarray:
   quotas = np.asarray(quotas)
-  sizes = np.bincount(inputs.labels, minlength=inputs.num_classes)
   if quotas.shape != sizes.shape or quotas.sum() != num_keep:
     raise DataDietError(
       f'quotas have to be one number for each of {len(sizes)} classes that sum '
@@ -181,9 +181,12 @@ def _kept(
   """What a policy keeps, int64[num_keep], checked.
 
   Raises:
-    DataDietError: if it is not so many positions, ascending and distinct.
+    DataDietError: if it cannot keep so many, or returns something else than so
+      many positions, ascending and distinct.
   """
   assert policy.function is not None  # Checked by `select_examples`.
+  if policy.check:
+    policy.check(inputs.num_examples, num_keep, **options)
   kept = np.asarray(policy.function(inputs, num_keep, rng=rng, **options))
   fits = (
     kept.shape == (num_keep,)
@@ -201,6 +204,70 @@ def _kept(
   return kept.astype(np.int64)
 
 
+def _quotas(
+  policy: Policy,
+  sizes: np.ndarray,
+  num_keep: int,
+  class_balanced: bool,
+  quotas: np.ndarray | None,
+) -> np.ndarray | None:
+  """How many of each class are kept, int64[num_classes]; None for all at once.
+
+  Raises:
+    DataDietError: quotas that do not fit, or a class that is too small.
+  """
+  if quotas is not None:
+    return _check_quotas(quotas, sizes, num_keep)
+  if class_balanced:
+    return balanced_quotas(num_keep, sizes)
+  return proportional_quotas(num_keep, sizes) if policy.by_class else None
+
+
+def check_possible(
+  policy_name: str,
+  sizes: np.ndarray,
+  num_keep: int,
+  *,
+  class_balanced: bool = False,
+  quotas: np.ndarray | None = None,
+  options: Mapping[str, Any] | None = None,
+) -> None:
+  """Checks a selection by what is known before there are any inputs.
+
+  Args:
+    policy_name: a name in POLICIES or ALIASES.
+    sizes: int[num_classes], the examples of each class.
+    num_keep: as the other arguments, of `select_examples`.
+    class_balanced: whether classes are kept equal.
+    quotas: int[num_classes], how many of each class are kept.
+    options: options of the policy.
+
+  Raises:
+    DataDietError: if no scores or embeddings would make it possible.
+  """
+  name, values = check_policy(policy_name, options)
+  policy = POLICIES[name]
+  _check_counts(num_keep, int(sizes.sum()))
+  quotas = _quotas(policy, sizes, int(num_keep), class_balanced, quotas)
+  if policy.check is None:
+    return
+  if quotas is None:
+    policy.check(int(sizes.sum()), int(num_keep), **values)
+    return
+  for label in np.flatnonzero(quotas).tolist():
+    with _naming(label):
+      policy.check(int(sizes[label]), int(quotas[label]), **values)
+
+
+@contextlib.contextmanager
+def _naming(label: int) -> Iterator[None]:
+  """Errors within it say which class they are of."""
+  try:
+    yield
+  except DataDietError as error:
+    raise DataDietError(f'in class {label}, {error}') from error
+
+
 def _select_by_class(
   policy: Policy,
   inputs: SelectionInputs,
@@ -216,12 +283,10 @@ def _select_by_class(
     rng = np.random.default_rng(
       np.random.SeedSequence(entropy, spawn_key=(label,))
     )
-    try:
+    with _naming(label):
       positions = _kept(
         policy, inputs.take(members), int(quotas[label]), rng, options
       )
-    except DataDietError as error:
-      raise DataDietError(f'in class {label}, {error}') from error
     kept.append(members[positions])
   return np.sort(np.concatenate(kept))
 
@@ -270,12 +335,8 @@ def select_examples(
   # A stream for each policy: two that draw do not share their draws.
   stream = zlib.crc32(f'selection/{name}'.encode())
   entropy = [int(seed), stream, int(draw)]
-  if quotas is None and (class_balanced or policy.by_class):
-    sizes = np.bincount(inputs.labels, minlength=inputs.num_classes)
-    share = balanced_quotas if class_balanced else proportional_quotas
-    quotas = share(int(num_keep), sizes)
-  elif quotas is not None:
-    quotas = _check_quotas(quotas, inputs, int(num_keep))
+  sizes = np.bincount(inputs.labels, minlength=inputs.num_classes)
+  quotas = _quotas(policy, sizes, int(num_keep), class_balanced, quotas)
   if quotas is not None:
     kept = _select_by_class(policy, inputs, quotas, entropy, values)
   else:

@@ -11,10 +11,16 @@ from datadiet.runtime import processes
 from datadiet.selection import (
   POLICIES,
   SelectionInputs,
+  can_balance,
+  check_possible,
   class_budgets,
   select_examples,
 )
-from datadiet.selection.budgets import WORST_CLASS
+from datadiet.selection.budgets import (
+  DIFFICULTY,
+  PROPORTIONAL,
+  WORST_CLASS,
+)
 from datadiet.stages import draws, timing
 from datadiet.stages.context import Context
 from datadiet.stages.draws import Draw
@@ -36,7 +42,8 @@ def plan(context: Context) -> str:
 def check_sizes(context: Context) -> None:
   """Checks, before anything is trained, that every subset can be made.
 
-  There are no scores yet, so policies are tried on scores that all tie.
+  There are no scores yet, so policies are tried on scores that all tie; those
+  that look at features or predictions say what they need of sizes.
 
   Raises:
     ConfigError: names the subset and the reason.
@@ -50,28 +57,19 @@ def check_sizes(context: Context) -> None:
     mean_confidence=np.full(num_examples, 0.5, np.float32),
   )
   for one in context.selections:
-    policy, options = one.policy, one.options
     if one.changes:
-      epochs = POLICIES[policy].epochs
+      epochs = POLICIES[one.policy].epochs
       assert epochs is not None  # Or nothing would change.
-      left = epochs.smallest_epoch(one.num_kept, **options)
+      left = epochs.smallest_epoch(one.num_kept, **one.options)
       if left < batch_size:
         raise ConfigError(
-          f'config.select.policies: {policy!r} may leave {left} of '
+          f'config.select.policies: {one.policy!r} may leave {left} of '
           f'{num_examples} examples to an epoch; allowed: at least a batch of '
           f'{batch_size}'
         )
       continue
-    if {'features', 'pred_probs'} & one.needs:
-      policy, options = 'random', {}  # As many of each class, without arrays.
     try:
-      select_examples(
-        policy,
-        dataclasses.replace(inputs, higher_is=draws.higher_is(context, one)),
-        one.num_kept,
-        class_balanced=one.class_balanced,
-        options=options,
-      )
+      _check_one(context, one, inputs)
     except DataDietError as error:
       raise ConfigError(
         f'config.select: {one.name} cannot be made: {error}'
@@ -79,12 +77,85 @@ def check_sizes(context: Context) -> None:
       ) from error
 
 
-def _remedy(context: Context, selection: PlannedSelection) -> str:
-  """For a class-balanced subset, the sizes that are possible instead."""
-  if not selection.class_balanced:
-    return ''
+def _check_one(
+  context: Context, one: PlannedSelection, inputs: SelectionInputs
+) -> None:
+  """Raises DataDietError where a subset that stays cannot be made."""
+  sizes, quotas = _class_sizes(context), None
+  if one.budget == PROPORTIONAL:
+    quotas = class_budgets(one.budget, one.num_kept, sizes)
+  check_possible(
+    one.policy,
+    sizes,
+    one.num_kept,
+    class_balanced=one.class_balanced,
+    quotas=quotas,
+    options=one.options,
+  )
+  if not {'features', 'pred_probs'} & one.needs:
+    select_examples(
+      one.policy,
+      dataclasses.replace(inputs, higher_is=draws.higher_is(context, one)),
+      one.num_kept,
+      class_balanced=one.class_balanced,
+      quotas=quotas,
+      options=one.options,
+    )
+  if one.budget in (DIFFICULTY, WORST_CLASS):
+    # Its quotas are known after training. One of each class has to be possible.
+    ones = np.minimum(sizes, 1)
+    check_possible(
+      one.policy, sizes, int(ones.sum()), quotas=ones, options=one.options
+    )
+    _warn_of_budget(context, one, sizes)
+
+
+def _warn_of_budget(
+  context: Context, selection: PlannedSelection, sizes: np.ndarray
+) -> None:
+  """Says what may yet go wrong with a budget that only training tells."""
+  if selection.budget == WORST_CLASS and (
+    draws.predictions_run(context) is not None
+  ):
+    logging.warning(
+      '%s will go by predictions on the examples that the network trained on, '
+      'of which few are wrong in any class, so that classes keep nearly equal '
+      'shares; --config.train.folds=5 has predictions by networks that did not '
+      'see them',
+      selection.name,
+    )
+  most = np.minimum(sizes, selection.num_kept)
+  for label in np.flatnonzero(most).tolist():
+    quotas = np.where(np.arange(len(sizes)) == label, most, 0)
+    try:
+      check_possible(
+        selection.policy,
+        sizes,
+        int(most[label]),
+        quotas=quotas,
+        options=selection.options,
+      )
+    except DataDietError as error:
+      logging.warning(
+        '%s cannot be made if its budget, which is known after training, gives '
+        'a class as much as it can: %s',
+        selection.name,
+        error,
+      )
+      return
+
+
+def _class_sizes(context: Context) -> np.ndarray:
+  """int64[num_classes]."""
   dataset = context.dataset
-  sizes = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
+  return np.bincount(dataset.train.labels, minlength=dataset.num_classes)
+
+
+def _remedy(context: Context, selection: PlannedSelection) -> str:
+  """Where a class is too small for a balance, the sizes that are possible."""
+  dataset, sizes = context.dataset, _class_sizes(context)
+  if not selection.class_balanced or can_balance(selection.num_kept, sizes):
+    return ''
   label = int(np.argmin(sizes))
   return (
     f'; the smallest class, {dataset.class_names[label]!r}, has {sizes[label]} '
@@ -187,18 +258,10 @@ def _quotas(context: Context, selection: PlannedSelection) -> np.ndarray | None:
   """How many of each class a selection keeps; None for as the policy does."""
   if not selection.budget:
     return None
-  dataset = context.dataset
-  if selection.budget == WORST_CLASS:
-    if draws.predictions_run(context) is not None:
-      logging.warning(
-        '%s goes by predictions on the examples that the network trained on, '
-        'which are too good; train.folds gives others',
-        selection.name,
-      )
   return class_budgets(
     selection.budget,
     selection.num_kept,
-    np.bincount(dataset.train.labels, minlength=dataset.num_classes),
+    _class_sizes(context),
     draws.class_weights(context, selection),
   )
 

@@ -15,10 +15,15 @@ from datadiet.selection import (
   POLICIES,
   can_balance,
   check_policy,
+  class_budgets,
   num_kept,
   selection_name,
 )
-from datadiet.selection.budgets import BALANCED, DIFFICULTY
+from datadiet.selection.budgets import (
+  BALANCED,
+  DIFFICULTY,
+  proportional_quotas,
+)
 from datadiet.selection.recommended import AUTO, recommended_options
 from datadiet.selection.settings import SelectSettings, methods_of
 from datadiet.workdir.tables import SELECTION_FACTS
@@ -140,9 +145,11 @@ def _asked_for(
   for asked in (*select.fractions, *select.sizes):
     kept = num_kept(asked, num_examples)
     fraction = asked if isinstance(asked, float) else kept / num_examples
-    for policy, score_of_its_own, recommended in _methods(select, fraction):
-      balanced = select.class_budget == BALANCED
-      budget = '' if balanced else select.class_budget
+    balanced = select.class_budget == BALANCED
+    budget = '' if balanced else select.class_budget
+    for policy, score_of_its_own, recommended in _methods(
+      select, fraction, kept, class_sizes
+    ):
       own = {**recommended, **policy_options(policy, select.options)}
       _, options = check_policy(policy, own)
       if policy == 'random' and not budget:
@@ -192,13 +199,20 @@ def _asked_for(
 
 
 def _methods(
-  select: SelectSettings, fraction: float
+  select: SelectSettings, fraction: float, kept: int, class_sizes: np.ndarray
 ) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
   """(policy, its own score or None, recommended options) of all policies."""
+  quotas, sizes = np.array([kept]), np.array([class_sizes.sum()])
+  if select.class_budget == BALANCED and can_balance(kept, class_sizes):
+    quotas, sizes = class_budgets(BALANCED, kept, class_sizes), class_sizes
+  elif select.class_budget:  # Those by difficulty or errors are not known yet.
+    quotas, sizes = proportional_quotas(kept, class_sizes), class_sizes
   for asked in select.policies:
     for policy, score in methods_of(asked):
-      recommended = asked == AUTO and recommended_options(policy, fraction)
-      yield policy, score, recommended or {}
+      recommended = {}
+      if asked == AUTO:
+        recommended = recommended_options(policy, fraction, quotas, sizes)
+      yield policy, score, recommended
 
 
 def _looks_at(policy: str, embeddings: str, embedding_file: str | None) -> str:

@@ -61,6 +61,87 @@ def test_a_balanced_selection_that_was_asked_for_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+  'settings, message',
+  [
+    ({'policies': ('d2',)}, r'num_neighbours=10 others.* only 10 examples'),
+    ({'policies': ('cal',)}, r'in class 2, num_neighbours=10 others'),
+    ({'policies': ('infomax',), 'num_neighbours': 12}, 'in class 2'),
+    ({'policies': ('prototypes',), 'num_clusters': 11}, 'num_clusters=11'),
+    (
+      {'policies': ('prototypes',), 'num_clusters': 121, 'balanced': False},
+      'num_clusters=121 clusters of 120 examples',
+    ),
+    # A class keeps all, of which its cut-off would leave 9.
+    ({'policies': ('ccs:aum',)}, r'in class 2, .*of 10 examples leaves 9'),
+    ({'policies': ('d2',), 'budget': 'proportional'}, 'in class 2'),
+    ({'policies': ('d2',), 'budget': 'worst_class'}, 'in class 2'),
+  ],
+)
+def test_what_no_class_can_have_is_refused_before_training(
+  tmp_path, settings, message
+):
+  settings = dict(settings)
+  balanced = settings.pop('balanced', 'budget' not in settings)
+  options = {
+    name: settings.pop(name)
+    for name in ('num_neighbours', 'num_clusters')
+    if name in settings
+  }
+  context = _context(
+    tmp_path,
+    (70, 40, 10),
+    select__class_balanced=balanced,
+    select__sizes=(30,),
+    select__fractions=(),
+    select__options=options,
+    select__baselines=(),
+    **{f'select__{name}': value for name, value in settings.items()},
+  )
+  with pytest.raises(ConfigError, match=f'cannot be made: .*{message}') as told:
+    select.check_sizes(context)
+  # Nothing is wrong with the classes' sizes.
+  assert 'smallest class' not in str(told.value)
+
+
+def test_a_budget_that_training_tells_may_be_warned_of(tmp_path, caplog):
+  context = _context(
+    tmp_path,
+    (70, 40, 10),
+    select__budget='worst_class',
+    select__policies=('ccs', 'random'),
+    select__sizes=(30,),
+    select__fractions=(),
+    select__baselines=(),
+  )
+  with caplog.at_level('WARNING', logger='absl'):
+    select.check_sizes(context)
+  told = [record.getMessage() for record in caplog.records]
+  assert len(told) == 3
+  assert 'ccs_30_worst_class' in told[1] and 'leaves 9' in told[1]
+  assert all('train.folds=5' in told[number] for number in (0, 2))
+
+
+@pytest.mark.parametrize('balance', ['', 'balanced', 'proportional'])
+@pytest.mark.parametrize('fraction', [1.0, 0.95, 0.9, 0.5, 0.1])
+def test_auto_can_be_made_at_any_size(tmp_path, fraction, balance):
+  context = _context(
+    tmp_path,
+    (40, 40, 39),
+    select__policies=('auto',),
+    select__fractions=(fraction,),
+    select__baselines=(),
+  )
+  if balance:
+    # With a budget what changes while training is refused.
+    select_settings = dataclasses.replace(
+      context.config.select, policies=('auto',), budget=balance
+    )
+    config = dataclasses.replace(context.config, select=select_settings)
+    context = Context(config, context.workdir, context.dataset)
+  select.check_sizes(context)
+
+
+@pytest.mark.parametrize(
   'changes',
   [
     {'select__fractions': (0.01,)},

@@ -16,8 +16,9 @@ from tests.selection.gradient_matching_test import _slow_glister, _slow_pursuit
 from tests.selection.k_center_test import _apart, _slow
 from tests.selection.neighbours_test import (
   _neighbours,
+  _objective,
   _slow_d2,
-  _slow_infomax,
+  greedy_infomax,
 )
 from tests.selection.submodular_test import SLOW
 from tests.selection.zcore_test import _slow_zcore
@@ -93,11 +94,22 @@ def test_policies_over_all_classes_equal_their_definitions(inputs, num_keep):
     'contextual_diversity': _slow(apart, start, num_keep),
     'cal': np.argsort(differs)[::-1][:num_keep].tolist(),
     'd2': _slow_d2(inputs, num_keep, 10, 1.0, 0.1),
-    'infomax': _slow_infomax(inputs, num_keep, 5, 0.3, 20),
   }
   for policy, slow in expected.items():
     kept = select_examples(policy, inputs, num_keep)
     assert kept.tolist() == sorted(slow), policy
+
+
+@pytest.mark.parametrize('num_keep', [15, 60, 120])
+def test_infomax_reaches_what_greed_does(inputs, num_keep):
+  kept = select_examples('infomax', inputs, num_keep)
+  highest = np.argsort(-inputs.scores, kind='stable')[:num_keep]
+  found, greedy, top = (
+    _objective(inputs, subset, 5, 0.3)[0]
+    for subset in (kept, greedy_infomax(inputs, num_keep, 5, 0.3), highest)
+  )
+  # Of what greed gains over the highest scores alone.
+  assert found > greedy - 0.05 * (greedy - top) > top
 
 
 def test_zcore_equals_its_definition_with_the_same_draws(inputs):
