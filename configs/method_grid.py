@@ -2,13 +2,14 @@
 
 python -m datadiet.main --config=configs/method_grid.py --workdir=DIR
 
-Scores and features are those of three networks of ten epochs; every subset,
-and random beside it, is trained on three times, always for as many steps. All
-retrainings are one queue, which fills the devices whatever their subset, and a
-stopped start goes on where it was. report/grid.html and grid.csv compare the
-methods: accuracy with intervals, paired differences to random, worst class,
-time and steps; --config.dataset.extra_tests.NAME=PATH adds test splits
-(docs/data.md).
+Scores are means over three networks of ten epochs, but grand is of the first,
+as are features and predictions; every subset, and random beside it, is trained
+on three times, always for as many steps. Retrainings fill the devices whatever
+their subset, in two queues: policies that go by losses while training have a
+step of their own. A stopped start goes on where it was. report/grid.html and
+grid.csv compare the methods: accuracy with intervals, differences to random,
+worst class, time and steps; --config.dataset.extra_tests.NAME=PATH adds test
+splits (docs/data.md).
 
 Cost, computed and not run yet: 384 retrainings of 1,560 steps of 128 images are
 77 million images, 27 hours at 780 images/s on two cores; selecting takes up to

@@ -1,15 +1,19 @@
 """The grid: methods at one size, against random and against each other."""
 
-import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from datadiet.reporting.summary import FULL
-from datadiet.results import Results
+from datadiet.reporting.differences import (
+  MIN_RUNS,
+  Difference,
+  compare,
+  half_interval,
+  holm,
+)
+from datadiet.reporting.summary import FULL, full_data_runs, is_baseline
+from datadiet.results import Results, Selection
 
 # Of tests that a difference is no chance, after Holm's correction.
 LEVEL = 0.05
@@ -26,6 +30,7 @@ COLUMNS = (
   'minus_random',
   'minus_random_interval',
   'p_value',
+  'is_paired',
   'worst_class',
   'selection_seconds',
   'training_steps',
@@ -38,20 +43,23 @@ def build_grid(
 ) -> list[dict[str, Any]]:
   """Compares what was retrained at each size.
 
-  Runs of one number begin with the same network, so that differences are paired
-  by run: a t-test of their mean, corrected by Holm over the methods of a size.
+  By t-tests of mean differences, as `compare` has them, corrected by Holm over
+  the methods of a size.
 
   Args:
     results: of the workdir.
     summary: from `build_summary`.
 
   Returns:
-    One dict a size that several methods were retrained at, the largest first:
+    One dict a size that there are several methods at, the largest first; a
+    method is any selection but random subsets of the whole or of equal classes:
       num_kept, fraction; best: the method that is above all others beyond
       chance, or None; verdict: a sentence on that; rows: one dict a method by
       falling accuracy, as `COLUMNS`, with extra_tests. `interval` is half of
-      the 95 % interval of the mean; `p_value` is that of the difference to
-      random, or at full size to all the data; what is not known is None.
+      the 95 % interval of the mean over runs; `p_value` is that of the
+      difference to random, or at full size to all the data; `is_paired`
+      whether it is of runs that begin with the same network; what is not known
+      is None.
   """
   groups: dict[int, list[dict]] = {}
   for row in summary['accuracy']:
@@ -60,32 +68,42 @@ def build_grid(
   return [
     _compared(results, rows)
     for _, rows in sorted(groups.items(), reverse=True)
-    if len({row['policy'] for row in rows if row['policy'] != 'random'}) > 1
+    if _is_comparison(rows)
   ]
+
+
+def _is_comparison(rows: list[dict]) -> bool:
+  """Whether there are several methods, or several kinds of random draws."""
+  methods = [row for row in rows if not is_baseline(row)]
+  return len(methods) > 1 or (
+    len(rows) > 1 and any(row['policy'] == 'random' for row in methods)
+  )
 
 
 def _compared(results: Results, rows: list[dict]) -> dict[str, Any]:
   """The comparison at one size."""
-  accuracies = {row['selection']: _by_run(results, row) for row in rows}
+  num_tested = results.dataset.get('num_test_examples')
+  accuracies = {row['selection']: _by_network(results, row) for row in rows}
   reference = next(
     (row['selection'] for row in rows if _is_reference(row)), None
   )
   found = [_row(results, row, accuracies[row['selection']]) for row in rows]
   tests = {
-    name: paired(values, accuracies[reference])
+    name: compare(values, accuracies[reference], num_tested)
     for name, values in accuracies.items()
     if reference is not None and name != reference
   }
   p_values = dict(
-    zip(tests, holm(one[2] for one in tests.values()), strict=True)
+    zip(tests, holm(one.p_value for one in tests.values()), strict=True)
   )
   for row in found:
-    difference, interval, _ = tests.get(row['selection'], (None, None, None))
-    row['minus_random'] = difference
-    row['minus_random_interval'] = interval
+    difference = tests.get(row['selection'], Difference())
+    row['minus_random'] = difference.mean
+    row['minus_random_interval'] = difference.interval
     row['p_value'] = p_values.get(row['selection'])
+    row['is_paired'] = difference.is_paired
   found.sort(key=lambda row: -row['mean_accuracy'])
-  best, verdict = _verdict(found, accuracies)
+  best, verdict = _verdict(found, accuracies, num_tested)
   return {
     'num_kept': rows[0]['num_kept'],
     'fraction': rows[0]['fraction'],
@@ -97,33 +115,30 @@ def _compared(results: Results, rows: list[dict]) -> dict[str, Any]:
 
 def _is_reference(row: dict) -> bool:
   """Whether a row is of plain random subsets, or of all the data."""
-  plain = not row['class_balanced'] and not row['budget']
-  return row['selection'] == FULL or (row['policy'] == 'random' and plain)
+  plain = is_baseline(row) and not row['class_balanced']
+  return row['selection'] == FULL or plain
 
 
-def _by_run(results: Results, row: dict) -> pd.Series:
-  """The test accuracies of a row, by the number of the run."""
-  table = results.retrain
-  names = {row['selection']}
+def _runs(results: Results, row: dict) -> pd.DataFrame:
+  """The runs of a row."""
   if row['selection'] == FULL:
-    full = (name for name, seen in results.retrained_on.items() if seen is None)
-    names = set(full)
-    if not names:
-      table = results.train_runs.assign(selection=FULL)
-      names = {FULL}
-  runs = table[table['selection'].isin(names)]
-  return runs.set_index('run')['test_accuracy'].dropna().astype(np.float64)
+    return full_data_runs(results)
+  return results.retrain[results.retrain['selection'] == row['selection']]
+
+
+def _by_network(results: Results, row: dict) -> pd.Series:
+  """The test accuracies of a row, by the network that a run began with."""
+  runs = _runs(results, row).set_index('network')['test_accuracy']
+  return runs.dropna().astype(np.float64)
 
 
 def _row(results: Results, row: dict, accuracies: pd.Series) -> dict[str, Any]:
-  train = results.config.get('train', {})
-  group = 'train' if row['selection'] == FULL else row['selection']
+  group = row['selection']
+  if group == FULL:
+    retrained = _runs(results, row).get('selection')
+    group = 'train' if retrained is None else retrained.iloc[0]
   by_class = results.class_accuracies.get(group)
   selection = results.selections.get(row['selection'])
-  made_from = selection.made_from if selection else ()
-  num_networks = train.get('num_runs', 0) if 'scores' in made_from else 0
-  if made_from and not num_networks:
-    num_networks = 1  # Features and predictions are those of one.
   seconds = results.timing.get('select', {}).get('subsets', {})
   return {
     'method': _method(row),
@@ -137,8 +152,42 @@ def _row(results: Results, row: dict, accuracies: pd.Series) -> dict[str, Any]:
     'extra_tests': row.get('extra_tests', {}),
     'selection_seconds': seconds.get(row['selection']),
     'training_steps': row['num_steps'],
-    'scoring_steps': num_networks * train.get('num_steps', 0),
+    'scoring_steps': _scoring_steps(results, selection),
   }
+
+
+def _scoring_steps(results: Results, selection: Selection | None) -> int | None:
+  """The training steps of all networks that a selection's arrays are of.
+
+  Each was trained to the step of the arrays. 0 where it reads none; None for
+  arrays from a file, whose cost is not known here.
+  """
+  if selection is None or not selection.made_from:
+    return 0
+  is_known = selection.step is not None and selection.step in results.steps
+  if not is_known or results.config.get('train', {}).get('imported'):
+    return None
+  known = results.score_info(selection.step)
+  counts = []
+  for name in selection.made_from:
+    if name in ('scores', 'mean_confidence'):
+      stated = known.get(selection.score if name == 'scores' else name, {})
+      if stated.get('based_on') == 'pixels':
+        continue
+      if 'runs' not in stated:
+        return None
+      counts.append(len(stated['runs']))
+    elif name == 'class_errors' and _leaves_out(results):
+      counts.append(len(results.score_runs(selection.step)))
+    else:
+      counts.append(1)  # Features and predictions are those of the first run.
+  return max(counts, default=0) * selection.step
+
+
+def _leaves_out(results: Results) -> bool:
+  """Whether predictions of an example are by the runs that left it out."""
+  train = results.config.get('train', {})
+  return train.get('folds', 0) > 0 or train.get('subset_fraction', 1.0) < 1
 
 
 def _method(row: dict[str, Any]) -> str:
@@ -147,63 +196,22 @@ def _method(row: dict[str, Any]) -> str:
   return row['selection'].replace(f'{policy}_{row["num_kept"]}', policy, 1)
 
 
-def half_interval(values: np.ndarray) -> float | None:
-  """Half of the 95 % interval of a mean, by Student's t; None for one value."""
-  if len(values) < 2:
-    return None
-  error = values.std(ddof=1) / math.sqrt(len(values))
-  return float(stats.t.ppf(0.975, len(values) - 1) * error)
-
-
-def paired(
-  values: pd.Series, others: pd.Series
-) -> tuple[float | None, float | None, float | None]:
-  """The mean difference over runs that both have, its interval and p-value.
-
-  Args:
-    values: accuracies, by the number of the run.
-    others: likewise, what they are compared with.
-
-  Returns:
-    (mean, half of the 95 % interval, p-value of a two-sided paired t-test), the
-    last two None for fewer than two runs in common, all None for none.
-  """
-  differences = (values - others).dropna().to_numpy()
-  if not len(differences):
-    return None, None, None
-  mean, interval = float(differences.mean()), half_interval(differences)
-  if interval is None:
-    return mean, None, None
-  if not interval:
-    return mean, 0.0, float(mean == 0)
-  return mean, interval, float(stats.ttest_1samp(differences, 0.0).pvalue)
-
-
-def holm(p_values: Iterable[float | None]) -> list[float | None]:
-  """Holm's correction of several tests; those that are None stay so."""
-  given = list(p_values)
-  known = sorted(
-    (value, number) for number, value in enumerate(given) if value is not None
-  )
-  corrected: list[float | None] = [None] * len(given)
-  highest = 0.0
-  for rank, (value, number) in enumerate(known):
-    highest = max(highest, min(1.0, value * (len(known) - rank)))
-    corrected[number] = highest
-  return corrected
-
-
 def _verdict(
-  rows: list[dict[str, Any]], accuracies: dict[str, pd.Series]
+  rows: list[dict[str, Any]],
+  accuracies: dict[str, pd.Series],
+  num_tested: int | None,
 ) -> tuple[str | None, str]:
   """The best method where it is above all others beyond chance, and words."""
   first, *others = rows
   leader = accuracies[first['selection']]
-  tests = [paired(leader, accuracies[row['selection']])[2] for row in others]
+  tests = [
+    compare(leader, accuracies[row['selection']], num_tested).p_value
+    for row in others
+  ]
   if None in tests:
     return None, (
-      f'No best method: {first["method"]} has the highest accuracy, but with '
-      'fewer than two runs in common nothing tells by how much runs differ.'
+      f'No best method: {first["method"]} has the highest accuracy, but fewer '
+      f'than {MIN_RUNS} runs each do not tell by how much runs differ.'
     )
   alike = [
     row['method']
@@ -211,9 +219,10 @@ def _verdict(
     if p_value is None or p_value >= LEVEL
   ]
   if not alike:
+    counts = sorted({row['num_runs'] for row in rows})
     return first['method'], (
       f'Best: {first["method"]}, above all others beyond chance '
-      f'({first["num_runs"]} runs each).'
+      f'({" to ".join(map(str, counts[:1] + counts[1:][-1:]))} runs each).'
     )
   named = '; '.join(alike[:_MAX_NAMED])
   if len(alike) > _MAX_NAMED:

@@ -17,7 +17,7 @@ import vl_convert
 
 from datadiet.data.dataset import Dataset
 from datadiet.errors import DataDietError
-from datadiet.reporting import analysis, grid, sections
+from datadiet.reporting import analysis, differences, grid, sections
 from datadiet.reporting.actions import Action
 from datadiet.reporting.audit import read_audit
 from datadiet.reporting.material import Material, Values
@@ -133,6 +133,8 @@ def render_grid(
       title=results.title or 'unfinished data',
       grid=comparison,
       level=grid.LEVEL,
+      min_runs=differences.MIN_RUNS,
+      num_tested=results.dataset.get('num_test_examples'),
       extra_tests=extra_tests(summary),
       styles=_source('report.css'),
     )

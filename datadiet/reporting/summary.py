@@ -61,7 +61,7 @@ def build_summary(results: Results) -> dict[str, Any]:
 
 def _accuracy_rows(results: Results) -> list[dict[str, Any]]:
   rows = []
-  full_runs = _full_data_runs(results)
+  full_runs = full_data_runs(results)
   if len(full_runs):
     rows.append(_row(FULL, full_runs) | _full_description(results))
   subsets = []
@@ -76,7 +76,7 @@ def _accuracy_rows(results: Results) -> list[dict[str, Any]]:
   return rows + subsets
 
 
-def _full_data_runs(results: Results) -> pd.DataFrame:
+def full_data_runs(results: Results) -> pd.DataFrame:
   """Runs on all examples that are comparable with the retrained ones."""
   full = [name for name, seen in results.retrained_on.items() if seen is None]
   retrained_full = results.retrain[results.retrain['selection'].isin(full)]
@@ -137,7 +137,7 @@ def _difference(row: dict, other: dict | None) -> float | None:
   return None if None in pair else pair[0] - pair[1]
 
 
-def _is_baseline(row: dict) -> bool:
+def is_baseline(row: dict) -> bool:
   """Whether a row is of random subsets, drawn from all or equal classes."""
   return row['policy'] == 'random' and not row['budget']
 
@@ -147,11 +147,11 @@ def _compare(row: dict, rows: list[dict], full: dict | None) -> None:
   randoms = [
     other
     for other in rows
-    if _is_baseline(other) and other['num_kept'] == row['num_kept']
+    if is_baseline(other) and other['num_kept'] == row['num_kept']
   ]
   # A balanced subset is best compared with a balanced one.
   randoms.sort(key=lambda r: r['class_balanced'] != row['class_balanced'])
-  comparable = randoms and row['policy'] and not _is_baseline(row)
+  comparable = randoms and row['policy'] and not is_baseline(row)
   random = randoms[0] if comparable else None
   row['random_selection'] = random['selection'] if random else None
   row['minus_random'] = _difference(row, random)

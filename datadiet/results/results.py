@@ -213,11 +213,10 @@ class Results:
   def train_runs(self) -> pd.DataFrame:
     """The finished training runs: what each trained on, how long, how well.
 
-    Columns run, num_examples, num_steps, test_accuracy.
+    Columns `TRAIN_RUN_COLUMNS`.
     """
     rows = self._finished_runs('train')
-    columns = ['run', 'num_examples', 'num_steps', 'test_accuracy']
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(tables.TRAIN_RUN_COLUMNS))
 
   @functools.cached_property
   def retrain(self) -> pd.DataFrame:
@@ -306,7 +305,8 @@ class Results:
       manifest = self._manifest(folder)
       if manifest:
         keys = ('num_examples', 'num_steps', 'test_accuracy')
-        rows.append({'run': run} | {key: manifest.get(key) for key in keys})
+        numbers = {'run': run, 'network': manifest.get('run', run)}
+        rows.append(numbers | {key: manifest.get(key) for key in keys})
     return rows
 
   def _manifest(self, folder: epath.Path) -> dict[str, Any]:

@@ -29,10 +29,19 @@ EXTRA_TEST_ACCURACY = 'extra_test_accuracy'
 # The ids of the test split, one a line.
 TEST_IDS = 'test_ids.txt'
 
-# Of retraining runs, as results give them.
+# Of runs, as results give them. Runs of one `network`, a number, begin with the
+# same one and meet the same random numbers.
+TRAIN_RUN_COLUMNS = (
+  'run',
+  'network',
+  'num_examples',
+  'num_steps',
+  'test_accuracy',
+)
 RETRAIN_COLUMNS = (
   'selection',
   'run',
+  'network',
   'num_kept',
   'fraction',
   'num_steps',

@@ -1,9 +1,8 @@
-"""Tests the grid: paired differences, their tests, and who is called best."""
+"""Tests the grid: what is compared with what, and who is called best."""
 
 import csv
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
@@ -14,17 +13,23 @@ from datadiet.workdir import artifacts
 from tests.results import synthetic
 
 
-def _add_method(workdir, dataset, policy, accuracies, num_kept=60, **changes):
+def _add_method(
+  workdir, dataset, policy, accuracies, num_kept=60, name=None, **changes
+):
   """Retrainings of one more method, a run for each accuracy."""
   seen = {'policy': policy, 'options': {}, 'changes': False, **changes}
   for run, accuracy in enumerate(accuracies):
-    group = f'retrain/{policy}_{num_kept}'
+    group = f'retrain/{name or policy}_{num_kept}'
     # Runs of the synthetic workdir differ by 0.002.
     base = accuracy - 0.002 * run
     synthetic.write_run(workdir, dataset, group, run, base, num_kept, seen)
 
 
-def _grid(workdir):
+def _grid(workdir, num_tested=10**12):
+  """The grid, as if of a test split so large that it has no variance."""
+  description = artifacts.read_json(workdir.dataset)
+  description['num_test_examples'] = num_tested
+  artifacts.write_json(workdir.dataset, description)
   results = load_results(workdir)
   return grid.build_grid(results, build_summary(results))
 
@@ -37,6 +42,39 @@ def test_nothing_is_compared_where_there_is_one_method(workdir):
   assert _grid(workdir) == []
   write_report(workdir, None)
   assert not (workdir.report / 'grid.html').exists()
+
+
+def test_selections_of_one_policy_by_two_scores_are_compared(workdir, dataset):
+  name = 'grand_step_60_keep_max'
+  seen = {'score': 'grand', 'step': 60}
+  _add_method(workdir, dataset, 'keep_max', [0.93, 0.95], name=name, **seen)
+  (group,) = _grid(workdir)
+  methods = [row['method'] for row in group['rows']]
+  assert methods == ['el2n_step_60_keep_max', name, 'random']
+
+
+def test_draws_by_budgets_are_compared_with_plain_ones(tmp_path, dataset):
+  workdir = synthetic.artifacts.Workdir.at(tmp_path)
+  synthetic.write_description(workdir, dataset)
+  synthetic.write_random(workdir, dataset, 60)
+  assert _grid(workdir) == []
+  accuracies = [0.91, 0.93, 0.95]
+  budget = {'name': 'drop', 'budget': 'worst_class'}
+  _add_method(workdir, dataset, 'random', accuracies, **budget)
+  (group,) = _grid(workdir)
+  rows = _rows(group)
+  assert set(rows) == {'drop_60', 'random_60'}
+  random = np.array([0.9, 0.902, 0.904])
+  test = stats.ttest_rel(accuracies, random)
+  assert rows['drop_60']['minus_random'] == pytest.approx(0.028)
+  assert rows['drop_60']['p_value'] == pytest.approx(test.pvalue)
+  assert rows['random_60']['p_value'] is None
+
+
+def test_balanced_draws_alone_are_no_method(workdir, dataset):
+  balanced = {'name': 'random_balanced', 'class_balanced': True}
+  _add_method(workdir, dataset, 'random', [0.9, 0.91], **balanced)
+  assert _grid(workdir) == []
 
 
 def test_differences_are_paired_by_run(workdir, dataset):
@@ -54,12 +92,24 @@ def test_differences_are_paired_by_run(workdir, dataset):
   test = stats.ttest_rel(accuracies, random)
   low, high = test.confidence_interval()
   assert row['minus_random_interval'] == pytest.approx((high - low) / 2)
-  # Two methods are compared with random; the other differs by the same always.
+  # Two methods are compared with random; the other has the lower p-value.
   assert row['p_value'] == pytest.approx(test.pvalue)
-  assert rows['el2n_step_60_keep_max_60']['p_value'] < 1e-6
+  assert row['is_paired'] is True
   assert rows['random_60']['p_value'] is None
   assert row['num_runs'] == 3
   assert row['training_steps'] == synthetic.NUM_STEPS
+
+
+def test_equal_differences_of_a_small_test_split_are_no_proof(workdir, dataset):
+  """All three runs are 0.05 above random: ten of 200 test images."""
+  _add_method(workdir, dataset, 'ccs', [0.9, 0.902, 0.904])
+  (group,) = _grid(workdir, num_tested=200)
+  row = _rows(group)['el2n_step_60_keep_max_60']
+  variance = (0.952 * 0.048 + 0.902 * 0.098) / 200
+  p_value = 2 * stats.t.sf(0.05 / np.sqrt(variance / 3), 2)
+  # Of two methods, hence twice.
+  assert row['p_value'] == pytest.approx(2 * p_value, rel=0.1)
+  assert group['best'] is None
 
 
 def test_the_best_is_named_where_it_is_beyond_chance(workdir, dataset):
@@ -90,13 +140,15 @@ def test_of_many_within_chance_a_few_are_named(workdir, dataset):
   assert end.count(';') == 3 and end.endswith(' and 3 more.')
 
 
-def test_one_run_each_tells_nothing(workdir, dataset):
-  _add_method(workdir, dataset, 'ccs', [0.99])
+@pytest.mark.parametrize('num_runs', [1, 2])
+def test_few_runs_tell_nothing(workdir, dataset, num_runs):
+  _add_method(workdir, dataset, 'ccs', [0.99, 0.992][:num_runs])
   (group,) = _grid(workdir)
   assert group['best'] is None
-  assert 'fewer than two runs in common' in group['verdict']
+  assert 'fewer than 3 runs each' in group['verdict']
   row = _rows(group)['ccs_60']
-  assert (row['interval'], row['p_value']) == (None, None)
+  assert (row['interval'] is None) == (num_runs == 1)
+  assert row['p_value'] is None
   assert row['minus_random'] == pytest.approx(0.09)
 
 
@@ -107,13 +159,90 @@ def test_at_full_size_methods_are_compared_with_all_the_data(workdir, dataset):
     )
   (group,) = _grid(workdir)
   assert group['num_kept'] == 120
-  full = np.array([0.952, 0.954, 0.956])
-  difference = np.array([0.94, 0.95, 0.96]) - full
+  # These are of the runs that score, which begin with other networks.
+  full, others = [0.952, 0.954, 0.956], [0.94, 0.95, 0.96]
   for name in ('infobatch_120', 'seta_120'):
     row = _rows(group)[name]
-    assert row['minus_random'] == pytest.approx(difference.mean())
-  alone = stats.ttest_1samp(difference, 0).pvalue
+    assert row['minus_random'] == pytest.approx(np.mean(others) - 0.954)
+    assert row['is_paired'] is False
+  alone = stats.ttest_ind(others, full, equal_var=False).pvalue
   assert row['p_value'] == pytest.approx(min(1.0, 2 * alone))
+  write_report(workdir, None)
+  page = (workdir.report / 'grid.html').read_text()
+  assert page.count(' unpaired</td>') == 2
+
+
+def test_all_the_data_retrained_on_are_paired(workdir, dataset):
+  for run in range(3):
+    synthetic.write_run(workdir, dataset, 'retrain/full_120', run, 0.97)
+    folder = workdir.run('retrain/full_120', run)
+    _state(folder, class_accuracy=[0.9, 0.8, 0.98])
+    _state(workdir.run('train', run), class_accuracy=[0.9, 0.1, 0.98])
+  others = [0.94, 0.95, 0.99]
+  _add_method(workdir, dataset, 'seta', others, num_kept=120, changes=True)
+  (group,) = _grid(workdir)
+  rows = _rows(group)
+  row = rows['seta_120']
+  assert row['is_paired'] is True
+  test = stats.ttest_rel(others, [0.97, 0.972, 0.974])
+  assert row['p_value'] == pytest.approx(test.pvalue)
+  # Of the retrainings, not of the runs that score.
+  assert rows['full data']['worst_class'] == pytest.approx(0.8)
+  write_report(workdir, None)
+  assert ' unpaired</td>' not in (workdir.report / 'grid.html').read_text()
+
+
+def _state(folder, **changes):
+  """Changes entries of a manifest."""
+  manifest = artifacts.read_manifest(folder)
+  artifacts.write_manifest(folder, manifest | changes)
+
+
+@pytest.mark.parametrize(
+  'facts, steps',
+  [
+    # Three networks, trained up to step 20 or 60.
+    ({'score': 'el2n', 'step': 20, 'made_from': {'scores': 1}}, 60),
+    ({'score': 'el2n', 'step': 60, 'made_from': {'scores': 1}}, 180),
+    # Stated to be of one network alone.
+    ({'score': 'grand', 'step': 20, 'made_from': {'scores': 1}}, 20),
+    ({'score': 'input_norm', 'step': 20, 'made_from': {'scores': 1}}, 0),
+    ({'score': None, 'step': 60, 'made_from': {'features': 1}}, 60),
+    ({'score': None, 'step': 60, 'made_from': {'class_errors': 1}}, 60),
+    (
+      {
+        'score': 'grand',
+        'step': 20,
+        'made_from': {'scores': 1, 'mean_confidence': 2},
+      },
+      60,
+    ),
+    # From a file; and from nothing.
+    ({'score': 'mine', 'step': None, 'made_from': {'scores': 1}}, None),
+    ({'score': None, 'step': None, 'made_from': {}}, 0),
+  ],
+)
+def test_steps_of_scoring_are_of_the_networks_up_to_the_step(
+  workdir, dataset, facts, steps
+):
+  folder = workdir.scores(None, 20)
+  stated = artifacts.read_manifest(folder)['scores']
+  pixels = {**stated['el2n'], 'based_on': 'pixels'}
+  grand = {**stated['grand'], 'runs': [0]}
+  _state(folder, scores={**stated, 'grand': grand, 'input_norm': pixels})
+  synthetic.write_selection(workdir, dataset, 'ccs_60', np.arange(60))
+  _state(workdir.selection('ccs_60'), policy='ccs', **facts)
+  row = _rows(_grid(workdir)[0])['ccs_60']
+  assert row['scoring_steps'] == steps
+
+
+def test_held_out_predictions_are_of_all_networks(workdir, dataset):
+  config = artifacts.read_json(workdir.config)
+  config['config']['train']['folds'] = 3
+  artifacts.write_json(workdir.config, config)
+  synthetic.write_selection(workdir, dataset, 'ccs_60', np.arange(60))
+  _state(workdir.selection('ccs_60'), score=None, made_from={'class_errors': 1})
+  assert _rows(_grid(workdir)[0])['ccs_60']['scoring_steps'] == 180
 
 
 def test_what_only_some_have_is_left_open(workdir, dataset):
@@ -144,20 +273,3 @@ def test_what_only_some_have_is_left_open(workdir, dataset):
   assert float(table[1]['test_accuracy_fog']) == pytest.approx(0.6)
   index = (workdir.report / 'index.html').read_text()
   assert 'href="grid.html"' in index
-
-
-def test_holm_corrects_by_how_many_are_left():
-  found = grid.holm([0.03, None, 0.01, 0.04])
-  assert found == [
-    pytest.approx(0.06),
-    None,
-    pytest.approx(0.03),
-    pytest.approx(0.06),
-  ]
-  assert grid.holm([0.6, 0.7]) == [1.0, 1.0]
-
-
-def test_differences_that_never_vary():
-  values = pd.Series([0.5, 0.6, 0.7])
-  assert grid.paired(values, values)[2] == 1.0
-  assert grid.paired(values, pd.Series([0.4], index=[7])) == (None,) * 3

@@ -108,10 +108,14 @@ def test_selections(workdir):
 
 
 def test_retraining_runs(workdir):
-  retrain = load_results(workdir).retrain
+  results = load_results(workdir)
+  retrain = results.retrain
   assert len(retrain) == 12
   random = retrain[retrain['selection'] == 'random_36']
   assert list(random['run']) == [0, 1, 2]
+  # They begin with other networks than the runs that score.
+  assert list(random['network']) == [1000, 1001, 1002]
+  assert list(results.train_runs['network']) == [0, 1, 2]
   assert set(random['num_kept']) == {36}
   assert random['fraction'].unique() == pytest.approx([0.3])
   np.testing.assert_allclose(random['test_accuracy'], [0.9, 0.902, 0.904])

@@ -8,6 +8,8 @@ from datadiet.workdir import artifacts, tables
 NUM_RUNS = 3
 STEPS = (20, 60)
 NUM_STEPS = 60
+# The number that the networks of retrainings count from.
+FIRST_RETRAINING = 1_000
 HIGHER_IS = {
   'el2n': 'harder',
   'grand': 'harder',
@@ -130,7 +132,7 @@ def write_run(
   manifest = {
     'kind': 'train',
     'fingerprint': dataset.fingerprint,
-    'run': run,
+    'run': run + (0 if group == 'train' else FIRST_RETRAINING),
     'selection': selection,
     'num_examples': num_examples or dataset.train.num_examples,
     'num_steps': NUM_STEPS,
@@ -188,7 +190,8 @@ def write_scores(
   for path in (workdir.scores_csv(step), workdir.scores_csv()):
     artifacts.write_csv(path, header, rows)
   runs = list(range(NUM_RUNS))
-  artifacts.write_manifest(folder, manifest | {'runs': runs})
+  stated = {name: one | {'runs': runs} for name, one in statements.items()}
+  artifacts.write_manifest(folder, manifest | {'runs': runs, 'scores': stated})
 
 
 def write_selection(
