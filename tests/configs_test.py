@@ -13,9 +13,12 @@ from configs import method_grid
 from datadiet import config as config_lib
 from datadiet.config import sweep
 from datadiet.runtime.slots import choose_slots
+from datadiet.scoring.registry import SCORES
 from datadiet.selection import POLICIES
+from datadiet.stages.selections import plan_selections
 from tests import running
 from tests.data import formats
+from tests.results import synthetic
 
 NUM_TRAIN, NUM_TEST = 320, 100
 
@@ -252,40 +255,98 @@ def test_configs_of_hours_fit_together(name):
   config_lib.check(children[0].config if children else config)
 
 
-def test_the_grid_has_the_methods_and_sizes_that_it_claims():
+# Scores that no method of the grid goes by: of the same predictions as another
+# one, nearly in its order; of which no end is hard; of a part of a network; and
+# of several steps or of networks that leave examples out.
+_NOT_IN_THE_GRID = {
+  'el1n',
+  'max_margin',
+  'sum_margin',
+  'loss',
+  'entropy',
+  'confidence',
+  'never_learned',
+  'first_learned',
+  'correctness',
+  'mean_confidence',
+  'accumulated_margin',
+  'variability',
+  'unclog',
+  'input_norm',
+  'grand_subset',
+  'tracin_self',
+  'cld',
+  'memorization',
+}
+
+
+@pytest.fixture(scope='module')
+def grid():
+  """The grid's one combination, and the subsets that it plans."""
   (child,) = sweep.expand(method_grid.get_config(), 'DIR')
   config = config_lib.resolve(child.config)
+  images = synthetic.make_images(num_examples=1_000)
+  return config, plan_selections(config, images, None)
+
+
+def _num_retrainings(selections, config) -> int:
+  return (len(selections) + 1) * config.retrain.num_runs  # And all the data.
+
+
+def test_the_grid_has_the_methods_and_sizes_that_it_claims(grid):
+  config, selections = grid
   assert config.select.fractions == (0.7, 0.5, 0.3, 0.2, 0.1)
-  names = set(config.select.policy_names)
   # All there are, but those that differ from others in their end or an option.
   left_out = {'keep_max_abs', 'keep_min_abs', 'offset', 'random'}
-  assert names == set(POLICIES) - left_out
-  whole = sum(
-    not POLICIES[name].epochs.takes_size
-    for name in names
-    if POLICIES[name].epochs
-  )
-  per_size = len(config.select.policies) - whole + 1  # Random, too.
-  runs = config.retrain.num_runs
-  assert (per_size * 5 + whole + 1) * runs == 384
+  assert set(config.select.policy_names) == set(POLICIES) - left_out
+  assert _num_retrainings(selections, config) == 462
+  # At a tenth with the cutoff that is recommended, and with the default one.
+  ccs = [one.options for one in selections if one.policy == 'ccs']
+  assert len(ccs) == 6
+  assert len([one for one in ccs if one['cutoff_fraction'] != 0.1]) == 1
 
 
-def test_the_grid_fills_eight_devices():
+def test_the_grid_has_the_scores_that_it_claims(grid):
+  config, _ = grid
+  by_score = {score: policy for policy, score in config.select.methods if score}
+  known = {name for name in SCORES if not name.endswith('_out_of_sample')}
+  assert set(by_score) == known - _NOT_IN_THE_GRID
+  # Each by the end that is hard.
+  for policy, score in config.select.methods:
+    if policy in ('keep_max', 'keep_min'):
+      end = {'keep_max': 'harder', 'keep_min': 'easier'}[policy]
+      assert SCORES[score].higher_is == end
+
+
+def test_budgets_are_a_second_start_of_the_grid(grid):
+  _, first = grid
+  config = method_grid.get_config()
+  config.sweep.select.policies = (('random',),)
+  config.sweep.select.budget = ('worst_class', 'difficulty')
+  children = sweep.expand(config, 'DIR')
+  assert [child.workdir for child in children] == ['DIR', 'DIR']
+  images = synthetic.make_images(num_examples=1_000)
+  names = {
+    one.name
+    for child in children
+    for one in plan_selections(config_lib.resolve(child.config), images, None)
+  }
+  # Beside the random draws, which are there.
+  added = names - {one.name for one in first}
+  assert len(added) * config.retrain.num_runs == 30
+  assert len(names - added) == 5
+
+
+def test_the_grid_fills_eight_devices(grid):
   """Policies that go by losses are trained apart, by a step of their own."""
-  (child,) = sweep.expand(method_grid.get_config(), 'DIR')
-  config = config_lib.resolve(child.config)
-  by_losses = plain = 0
-  for name in config.select.policy_names:
-    epochs = POLICIES[name].epochs
-    num_sizes = 1 if epochs and not epochs.takes_size else 5
-    if epochs and epochs.uses_losses:
-      by_losses += 3 * num_sizes
-    else:
-      plain += 3 * num_sizes
-  plain += 3 * 5 + 3  # Random, and all the data.
-  used = 0
-  for num_jobs in (plain, by_losses):
+  config, selections = grid
+  all_epochs = [POLICIES[one.policy].epochs for one in selections]
+  by_losses = [epochs for epochs in all_epochs if epochs and epochs.uses_losses]
+  num_by_losses = len(by_losses) * config.retrain.num_runs
+  used, num_all = 0, _num_retrainings(selections, config)
+  for num_jobs in (num_all - num_by_losses, num_by_losses):
     slots = choose_slots(num_jobs, 8, config.train.batch_size)
     used += -(-num_jobs // slots) * slots
-  assert plain + by_losses == 384
-  assert 384 / used >= 0.95
+  # Of the slots' steps, 98 %: the last wave of either kind has slots to spare.
+  assert num_by_losses == 21
+  assert (num_all, used) == (462, 472)

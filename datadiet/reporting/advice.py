@@ -1,46 +1,143 @@
-"""The last line of a report: which method to use, in a sentence."""
+"""The last line of a report: which method to use, in a few sentences.
 
+All that it goes by stands here: from where on it says what. Methods and their
+options are those of `select.policies=auto`; the evidence for each sentence is
+in docs/which_method.md.
+"""
+
+from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+
+from datadiet.reporting.summary import percent
 from datadiet.results import Results
+from datadiet.selection.recommended import METHODS, recommended_options
 
-# Up to this fraction kept, keeping the hardest falls behind random in the
-# papers that docs/which_method.md cites.
-_SMALL_FRACTION = 0.3
-# More suspected labels than this are worth a word.
+# More suspected labels than this share are worth a word.
 _NOISY_SHARE = 0.02
+# Classes that differ in size by this factor and more are, too.
+_UNEQUAL = 3.0
+# Up to which fraction kept, what is said of it.
+_BY_SIZE = (
+  (
+    0.15,
+    'With about a tenth kept, published comparisons have coverage ({ccs}) and '
+    'a new random draw each epoch ({rs2}) above random, and the hardest '
+    'examples far below it.',
+  ),
+  (
+    0.4,
+    'With about a third kept, coverage ({ccs}) and a new random draw each '
+    'epoch ({rs2}) are level with random where networks train short, and the '
+    'hardest examples far below it.',
+  ),
+  (
+    0.6,
+    'With about half kept, the hardest examples (forgetting, el2n) are above '
+    'random where networks train long and below it where they train short; '
+    'coverage ({ccs}) is level with the better one in both.',
+  ),
+  (
+    1.0,
+    'With two thirds and more kept, published comparisons have the hardest '
+    'examples (forgetting, el2n) and coverage ({ccs}) about equal, where '
+    'networks train long.',
+  ),
+)
+_BY_PURPOSE = (
+  'For a cheaper training on data that may stay take rs2, to label less '
+  'zcore or k_center on embeddings, to clean up the audit. Which method to use '
+  'when: docs/which_method.md.'
+)
 
 
-def advice(results: Results, summary: dict[str, Any]) -> str:
-  """What docs/which_method.md says of sizes such as those of a workdir.
+def advice(
+  results: Results,
+  summary: dict[str, Any],
+  comparison: Collection[dict[str, Any]] = (),
+) -> str:
+  """What was measured in a workdir, and what is known of such as it.
 
   Args:
     results: of the workdir.
     summary: from `build_summary`.
+    comparison: from `build_grid`.
   """
-  sentences = []
-  issues = results.label_issues
-  share = issues['is_issue'].mean() if len(issues) else 0.0
-  if share > _NOISY_SHARE:
-    sentences.append(
-      f'{100 * share:.1f} % of the labels may be wrong, and the hardest '
-      'examples are full of these: repair them or leave them out first.'
-    )
   fractions = [
     row['fraction']
     for row in summary['accuracy']
     if row['fraction'] is not None and row['fraction'] < 1
   ]
-  if fractions and min(fractions) <= _SMALL_FRACTION:
-    sentences.append(
-      'With a third and less kept, published comparisons have coverage (ccs) '
-      'and a new random draw each epoch (rs2) above the hardest examples.'
+  sentences = (
+    _measured(comparison),
+    _of_labels(results),
+    _of_classes(results),
+    *_of_sizes(fractions),
+    _BY_PURPOSE,
+  )
+  return ' '.join(filter(None, sentences))
+
+
+def _measured(comparison: Collection[dict[str, Any]]) -> str:
+  """The verdicts of the grid, if there is one."""
+  if not comparison:
+    return ''
+  best = [
+    f'{group["best"]} with {percent(group["fraction"], 1)} kept'
+    for group in comparison
+    if group['best']
+  ]
+  if not best:
+    return (
+      'Measured here (grid.html), no method is above all others beyond chance.'
     )
-  else:
-    sentences.append(
-      'With half and more kept, published comparisons have the hardest '
-      'examples (forgetting, el2n) and coverage (ccs) about equal, where '
-      'networks train long.'
+  return (
+    'Measured here (grid.html), which goes before all that others measured, '
+    f'best beyond chance: {", ".join(best)}.'
+  )
+
+
+def _of_labels(results: Results) -> str:
+  issues = results.label_issues
+  share = issues['is_issue'].mean() if len(issues) else 0.0
+  if share <= _NOISY_SHARE:
+    return ''
+  return (
+    f'{100 * share:.1f} % of the labels may be wrong, and the hardest '
+    'examples are full of these: repair them or leave them out first.'
+  )
+
+
+def _of_classes(results: Results) -> str:
+  sizes = np.bincount(results.scores['label'])
+  sizes = sizes[sizes > 0]
+  if not len(sizes) or sizes.max() < _UNEQUAL * sizes.min():
+    return ''
+  return (
+    f'The largest class has {sizes.max() / sizes.min():.0f} times as many '
+    'examples as the smallest, which policies over all classes may empty: '
+    'select.budget=proportional keeps the balance, difficulty and worst_class '
+    'give more to what is learned worse.'
+  )
+
+
+def _of_sizes(fractions: Collection[float]) -> list[str]:
+  """What is known of these sizes, once of each, the smallest first."""
+  found: dict[str, float] = {}
+  for fraction in sorted(fractions):
+    words = next(words for limit, words in _BY_SIZE if fraction <= limit)
+    found.setdefault(words, fraction)
+  return [
+    words.format(
+      **{policy: _named(policy, score, fraction) for policy, score in METHODS}
     )
-  sentences.append('Which method to use when: docs/which_method.md.')
-  return ' '.join(sentences)
+    for words, fraction in found.items()
+  ]
+
+
+def _named(policy: str, score: str | None, fraction: float) -> str:
+  """A recommended method as `select.policies` has it, and its options."""
+  options = recommended_options(policy, fraction)
+  parts = [f'{policy}:{score}' if score else policy]
+  return ', '.join(parts + [f'{name} {options[name]:g}' for name in options])

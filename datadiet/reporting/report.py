@@ -73,8 +73,8 @@ def write_report(
     summary['missing'].append(
       'The images were not available: no thumbnails, no pairs of copies.'
     )
-  _write_grid(results, summary)
-  summary['advice'] = advice(results, summary)
+  comparison = _write_grid(results, summary)
+  summary['advice'] = advice(results, summary, comparison)
   write_figures(results, summary, dataset)
   audit, inspection = read_audit(results), read_inspection(results)
   todo = actions.find_actions(results, audit, inspection, subset)
@@ -90,14 +90,19 @@ def write_report(
   return summary
 
 
-def _write_grid(results: Results, summary: dict[str, Any]) -> None:
+def _write_grid(
+  results: Results, summary: dict[str, Any]
+) -> list[dict[str, Any]]:
   """Writes grid.html and grid.csv where methods can be compared.
 
   What they say of the best method of each size is added to the summary.
+
+  Returns:
+    As `build_grid`.
   """
   comparison = grid.build_grid(results, summary)
   if not comparison:
-    return
+    return []
   summary['best_methods'] = [
     f'{percent(group["fraction"], 1)} kept. {group["verdict"]}'
     for group in comparison
@@ -114,6 +119,7 @@ def _write_grid(results: Results, summary: dict[str, Any]) -> None:
   artifacts.write_csv(folder / 'grid.csv', columns, rows)
   html = page.render_grid(results, summary, comparison)
   artifacts.write_bytes(folder / 'grid.html', html.encode())
+  return comparison
 
 
 def _check_dataset(results: Results, dataset: Dataset) -> None:
