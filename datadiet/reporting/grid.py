@@ -164,24 +164,26 @@ def _scoring_steps(results: Results, selection: Selection | None) -> int | None:
   """
   if selection is None or not selection.made_from:
     return 0
-  is_known = selection.step is not None and selection.step in results.steps
-  if not is_known or results.config.get('train', {}).get('imported'):
+  step = selection.step
+  imported = results.config.get('train', {}).get('imported')
+  if step is None or step not in results.steps or imported:
     return None
-  known = results.score_info(selection.step)
+  known = results.score_info(step)
   counts = []
   for name in selection.made_from:
     if name in ('scores', 'mean_confidence'):
-      stated = known.get(selection.score if name == 'scores' else name, {})
+      score = selection.score or '' if name == 'scores' else name
+      stated = known.get(score, {})
       if stated.get('based_on') == 'pixels':
         continue
       if 'runs' not in stated:
         return None
       counts.append(len(stated['runs']))
     elif name == 'class_errors' and _leaves_out(results):
-      counts.append(len(results.score_runs(selection.step)))
+      counts.append(len(results.score_runs(step)))
     else:
       counts.append(1)  # Features and predictions are those of the first run.
-  return max(counts, default=0) * selection.step
+  return max(counts, default=0) * step
 
 
 def _leaves_out(results: Results) -> bool:
