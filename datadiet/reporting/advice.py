@@ -64,16 +64,16 @@ def advice(
     summary: from `build_summary`.
     comparison: from `build_grid`.
   """
-  fractions = [
-    row['fraction']
+  kept = {
+    row['num_kept']
     for row in summary['accuracy']
     if row['fraction'] is not None and row['fraction'] < 1
-  ]
+  }
   sentences = (
     _measured(comparison),
     _of_labels(results),
     _of_classes(results),
-    *_of_sizes(fractions),
+    *_of_sizes(kept, results.num_examples or 0),
     _BY_PURPOSE,
   )
   return ' '.join(filter(None, sentences))
@@ -122,22 +122,28 @@ def _of_classes(results: Results) -> str:
   )
 
 
-def _of_sizes(fractions: Collection[float]) -> list[str]:
+def _of_sizes(kept: Collection[int], num_examples: int) -> list[str]:
   """What is known of these sizes, once of each, the smallest first."""
-  found: dict[str, float] = {}
-  for fraction in sorted(fractions):
+  found: dict[str, int] = {}
+  for size in sorted(kept):
+    fraction = size / num_examples
     words = next(words for limit, words in _BY_SIZE if fraction <= limit)
-    found.setdefault(words, fraction)
+    found.setdefault(words, size)
   return [
     words.format(
-      **{policy: _named(policy, score, fraction) for policy, score in METHODS}
+      **{
+        policy: _named(policy, score, size, num_examples)
+        for policy, score in METHODS
+      }
     )
-    for words, fraction in found.items()
+    for words, size in found.items()
   ]
 
 
-def _named(policy: str, score: str | None, fraction: float) -> str:
+def _named(policy: str, score: str | None, size: int, num_examples: int) -> str:
   """A recommended method as `select.policies` has it, and its options."""
-  options = recommended_options(policy, fraction)
+  options = recommended_options(
+    policy, size / num_examples, np.array([size]), np.array([num_examples])
+  )
   parts = [f'{policy}:{score}' if score else policy]
   return ', '.join(parts + [f'{name} {options[name]:g}' for name in options])

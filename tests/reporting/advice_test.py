@@ -48,7 +48,7 @@ def test_each_size_gets_what_is_known_of_it(tmp_path, dataset, fractions, said):
 def test_methods_are_those_of_auto(tmp_path, dataset):
   """With the options that it takes at this size."""
   text = _advice(_with_draws(tmp_path, dataset, (0.1, 0.3)))
-  options = recommended_options('ccs', 0.1)
+  options = recommended_options('ccs', 0.1, np.array([12]), np.array([120]))
   assert f'(ccs:aum, cutoff_fraction {options["cutoff_fraction"]})' in text
   assert '(ccs:aum)' in text and '(rs2)' in text
 
