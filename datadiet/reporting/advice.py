@@ -1,8 +1,8 @@
 """The last line of a report: which method to use, in a few sentences.
 
-All that it goes by stands here: from where on it says what. Methods and their
-options are those of `select.policies=auto`; the evidence for each sentence is
-in docs/which_method.md.
+All that it goes by stands here: from where on it says what. The evidence for
+each sentence is in docs/which_method.md; options of the methods are left to
+`select.policies=auto`.
 """
 
 from collections.abc import Collection
@@ -12,7 +12,6 @@ import numpy as np
 
 from datadiet.reporting.summary import percent
 from datadiet.results import Results
-from datadiet.selection.recommended import METHODS, recommended_options
 
 # More suspected labels than this share are worth a word.
 _NOISY_SHARE = 0.02
@@ -22,29 +21,30 @@ _UNEQUAL = 3.0
 _BY_SIZE = (
   (
     0.15,
-    'With about a tenth kept, published comparisons have coverage ({ccs}) and '
-    'a new random draw each epoch ({rs2}) above random, and the hardest '
+    'With about a tenth kept, published comparisons have coverage (ccs) and '
+    'a new random draw each epoch (rs2) above random, and the hardest '
     'examples far below it.',
   ),
   (
     0.4,
-    'With about a third kept, coverage ({ccs}) and a new random draw each '
-    'epoch ({rs2}) are level with random where networks train short, and the '
+    'With about a third kept, coverage (ccs) and a new random draw each '
+    'epoch (rs2) are level with random where networks train short, and the '
     'hardest examples far below it.',
   ),
   (
     0.6,
     'With about half kept, the hardest examples (forgetting, el2n) are above '
     'random where networks train long and below it where they train short; '
-    'coverage ({ccs}) is level with the better one in both.',
+    'coverage (ccs) is level with the better one in both.',
   ),
   (
     1.0,
     'With two thirds and more kept, published comparisons have the hardest '
-    'examples (forgetting, el2n) and coverage ({ccs}) about equal, where '
+    'examples (forgetting, el2n) and coverage (ccs) about equal, where '
     'networks train long.',
   ),
 )
+_BY_AUTO = 'select.policies=auto takes ccs and rs2 as recommended.'
 _BY_PURPOSE = (
   'For a cheaper training on data that may stay take rs2, to label less '
   'zcore or k_center on embeddings, to clean up the audit. Which method to use '
@@ -64,16 +64,16 @@ def advice(
     summary: from `build_summary`.
     comparison: from `build_grid`.
   """
-  kept = {
-    row['num_kept']
+  fractions = [
+    row['fraction']
     for row in summary['accuracy']
     if row['fraction'] is not None and row['fraction'] < 1
-  }
+  ]
   sentences = (
     _measured(comparison),
     _of_labels(results),
     _of_classes(results),
-    *_of_sizes(kept, results.num_examples or 0),
+    *_of_sizes(fractions),
     _BY_PURPOSE,
   )
   return ' '.join(filter(None, sentences))
@@ -122,28 +122,10 @@ def _of_classes(results: Results) -> str:
   )
 
 
-def _of_sizes(kept: Collection[int], num_examples: int) -> list[str]:
+def _of_sizes(fractions: Collection[float]) -> list[str]:
   """What is known of these sizes, once of each, the smallest first."""
-  found: dict[str, int] = {}
-  for size in sorted(kept):
-    fraction = size / num_examples
-    words = next(words for limit, words in _BY_SIZE if fraction <= limit)
-    found.setdefault(words, size)
-  return [
-    words.format(
-      **{
-        policy: _named(policy, score, size, num_examples)
-        for policy, score in METHODS
-      }
-    )
-    for words, size in found.items()
+  known = [
+    next(words for limit, words in _BY_SIZE if fraction <= limit)
+    for fraction in sorted(fractions)
   ]
-
-
-def _named(policy: str, score: str | None, size: int, num_examples: int) -> str:
-  """A recommended method as `select.policies` has it, and its options."""
-  options = recommended_options(
-    policy, size / num_examples, np.array([size]), np.array([num_examples])
-  )
-  parts = [f'{policy}:{score}' if score else policy]
-  return ', '.join(parts + [f'{name} {options[name]:g}' for name in options])
+  return [*dict.fromkeys(known), _BY_AUTO] if known else []

@@ -10,7 +10,7 @@ from datadiet.reporting import format_table, write_report
 from datadiet.reporting.advice import advice
 from datadiet.reporting.summary import build_summary
 from datadiet.results import load_results
-from datadiet.selection.recommended import recommended_options
+from datadiet.selection.recommended import METHODS
 from tests.results import synthetic
 
 
@@ -46,11 +46,11 @@ def test_each_size_gets_what_is_known_of_it(tmp_path, dataset, fractions, said):
 
 
 def test_methods_are_those_of_auto(tmp_path, dataset):
-  """With the options that it takes at this size."""
   text = _advice(_with_draws(tmp_path, dataset, (0.1, 0.3)))
-  options = recommended_options('ccs', 0.1, np.array([12]), np.array([120]))
-  assert f'(ccs:aum, cutoff_fraction {options["cutoff_fraction"]})' in text
-  assert '(ccs:aum)' in text and '(rs2)' in text
+  for policy, _ in METHODS:
+    assert f'({policy})' in text
+  names = ' and '.join(policy for policy, _ in METHODS)
+  assert f'select.policies=auto takes {names} as recommended.' in text
 
 
 def test_what_was_measured_comes_first(workdir):
