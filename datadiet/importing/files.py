@@ -142,8 +142,7 @@ class Rows:
       wrong |= rows < 0
       allowed = 'cross-entropies, 0 or more'
     if 'probs' in flag:
-      sums = rows.sum(axis=1, keepdims=True, dtype=np.float64)
-      wrong |= (rows < 0) | ~(np.abs(sums - 1) <= _SUM_ERROR)
+      wrong |= ~_are_probs(rows)[:, None]
       allowed = 'probabilities that sum to 1'
     rows_wrong = wrong.reshape(len(rows), -1).any(axis=1)
     if rows_wrong.any():
@@ -153,7 +152,18 @@ class Rows:
         f'{counted(int(rows_wrong.sum()), "row")}{of_what} not allowed, the '
         f'first row {row}: {rows[row].tolist()!s:.80}; allowed: {allowed}'
       )
+    if flag == 'logits' and _are_probs(rows).all():
+      raise ConfigError(
+        f'--logits: all rows of {path}{of_what} are 0 or more and sum to 1, as '
+        'probabilities do; allowed: logits, or --probs with this file'
+      )
     return rows if self._order is None else rows[self._order]
+
+
+def _are_probs(rows: np.ndarray) -> np.ndarray:
+  """Which rows are probabilities, bool[N], of [N, num_classes]."""
+  sums = rows.sum(axis=1, dtype=np.float64)
+  return (rows >= 0).all(axis=1) & (np.abs(sums - 1) <= _SUM_ERROR)
 
 
 def _order(path: str, ids: np.ndarray) -> np.ndarray:

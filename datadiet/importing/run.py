@@ -11,13 +11,19 @@ from datadiet import config as config_lib
 from datadiet.data import Dataset, load_dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.order import steps_per_epoch
+from datadiet.importing.agreement import check_agreement
 from datadiet.importing.files import Given, Rows
-from datadiet.importing.scores import Imported, names_of, score_run
+from datadiet.importing.scores import (
+  Imported,
+  names_of,
+  needing_logarithms,
+  score_run,
+)
 from datadiet.stages import mean_scores
 from datadiet.stages.context import Context
 from datadiet.stages.network_scores import write_scores
 from datadiet.stages.opening import open_config, open_dataset, write_config
-from datadiet.training.settings import IN_SAMPLE, OUT_OF_SAMPLE
+from datadiet.training.settings import BOTH, IN_SAMPLE, OUT_OF_SAMPLE
 from datadiet.workdir import artifacts, lock
 from datadiet.workdir.artifacts import Workdir
 
@@ -116,17 +122,53 @@ def _read(
     )
     for _, _, epochs in read
   ]
+  _check_agreement(given, runs, held_out_probs, dataset.train.labels)
+  names = _without_lost(names, runs, kind if given.kind else 'held_out_probs')
   if features is not None:
     runs[0].scores['features'] = features
-  return (
-    runs,
-    held_out_probs,
-    _settings(config, dataset, num_epochs, names)
-    | {
-      'train.num_runs': len(runs),
-      'train.imported': OUT_OF_SAMPLE if given.held_out_probs else IN_SAMPLE,
-    },
+  settings = _settings(config, dataset, num_epochs, names)
+  settings['train.num_runs'] = len(runs)
+  settings['train.imported'] = IN_SAMPLE
+  if given.held_out_probs:
+    settings['train.imported'] = BOTH if given.kind else OUT_OF_SAMPLE
+  return runs, held_out_probs, settings
+
+
+def _check_agreement(
+  given: Given,
+  runs: list[Imported],
+  held_out_probs: np.ndarray | None,
+  labels: np.ndarray,
+) -> None:
+  """Checks all predictions against the labels; of losses it cannot."""
+  if given.kind and given.kind != 'losses':
+    for path, run in zip(given.paths(given.kind), runs, strict=True):
+      assert run.pred_probs is not None  # All but losses give them.
+      check_agreement(run.pred_probs, labels, f'--{given.kind}: {path}')
+  if held_out_probs is not None:
+    source = f'--held_out_probs: {given.held_out_probs}'
+    check_agreement(held_out_probs, labels, source)
+
+
+def _without_lost(
+  names: tuple[str, ...], runs: list[Imported], flag: str
+) -> tuple[str, ...]:
+  """The scores that all runs have; the others are told of and dropped."""
+  if not any(run.has_zeros for run in runs):
+    return names
+  lost = needing_logarithms(names)
+  for run in runs:
+    for name in lost:
+      run.scores.pop(name)
+    run.dynamics.pop('margin_mean', None)  # That of aum.
+  logging.warning(
+    'Left out: %s, as there are probabilities of exactly 0 in --%s, of which '
+    'no logarithm is known; probabilities of more digits, or --logits, give '
+    'them',
+    ', '.join(lost),
+    flag,
   )
+  return tuple(name for name in names if name not in lost)
 
 
 def _settings(

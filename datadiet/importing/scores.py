@@ -27,7 +27,7 @@ _OF_LOSSES = (
 )
 # Rows scored at once.
 _CHUNK = 8192
-_TINY = np.finfo(np.float32).tiny
+_TINY = np.finfo(np.float64).tiny
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +38,14 @@ class Imported:
     scores: name -> float32[N].
     pred_probs: float32[N, num_classes] at the end; None from losses.
     dynamics: arrays as dynamics/step_<s>.npz holds them; {} for one epoch.
+    has_zeros: whether a probability was exactly 0: what its logarithm goes
+      into is wrong then.
   """
 
   scores: dict[str, np.ndarray]
   pred_probs: np.ndarray | None
   dynamics: dict[str, np.ndarray]
+  has_zeros: bool
 
 
 def names_of(kind: str, num_epochs: int, window: int, has_features: bool):
@@ -66,6 +69,15 @@ def names_of(kind: str, num_epochs: int, window: int, has_features: bool):
     if is_known and (kind != 'losses' or name in _OF_LOSSES):
       found.append(name)
   return tuple(found)
+
+
+def needing_logarithms(names: Iterable[str]) -> tuple[str, ...]:
+  """The scores that logarithms of probabilities go into, in order."""
+  return tuple(
+    name
+    for name in names
+    if name == 'tdds' or registry.SCORES[name].based_on == 'logits'
+  )
 
 
 def as_logits(rows: np.ndarray, kind: str) -> np.ndarray:
@@ -110,7 +122,7 @@ def score_run(
   dynamics_names = registry.of_kind(names, registry.DYNAMICS)
   recorders = registry.recorders_for(dynamics_names)
   shown_labels = np.zeros_like(labels) if kind == 'losses' else labels
-  dynamics, num_epochs = None, 0
+  dynamics, num_epochs, has_zeros = None, 0, False
   everything = jnp.arange(len(labels))
 
   @jax.jit
@@ -120,6 +132,7 @@ def score_run(
     )
 
   for rows in epochs:
+    has_zeros |= kind == 'probs' and bool((rows == 0).any())
     logits = as_logits(rows, kind)
     if dynamics is None:
       dynamics = init_dynamics(
@@ -145,6 +158,7 @@ def score_run(
     scores=scores,
     pred_probs=None if kind == 'losses' else probs,
     dynamics=arrays if dynamics_names and kind != 'losses' else {},
+    has_zeros=has_zeros,
   )
 
 

@@ -25,7 +25,6 @@ from datadiet.selection.budgets import (
 from datadiet.stages import due, pred_probs
 from datadiet.stages.context import Context
 from datadiet.stages.selections import PlannedSelection
-from datadiet.training.settings import OUT_OF_SAMPLE
 from datadiet.workdir import artifacts
 from datadiet.workdir.example_lists import read_example_index
 
@@ -140,9 +139,7 @@ def predictions_run(context: Context) -> int | None:
 
   That is by networks that did not train on the example, where there are any.
   """
-  train = context.config.train
-  unseen = train.leaves_out or train.imported == OUT_OF_SAMPLE
-  return None if unseen else 0
+  return None if context.config.train.predicts_unseen else 0
 
 
 def _checksums(

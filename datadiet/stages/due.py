@@ -13,6 +13,7 @@ from datadiet.selection.budgets import WORST_CLASS
 from datadiet.stages.context import Context
 from datadiet.stages.selections import PlannedSelection, network_arrays
 from datadiet.training.initial import read_checkpoint
+from datadiet.training.settings import IN_SAMPLE, OUT_OF_SAMPLE
 from datadiet.training.state import variable_shapes
 from datadiet.training.trainable import ALL, is_trained
 from datadiet.workdir import artifacts, top_probs
@@ -90,12 +91,14 @@ def settings_of(config: Config, name: str) -> dict[str, Any]:
 
 
 def is_out_of_sample(config: Config, name: str) -> bool:
-  """Whether a score is averaged over runs that did not train on the example.
+  """Whether a score is of runs that did not train on the example.
 
-  With folds, those of a forward pass; others are about training on it.
+  With folds, or imported predictions of such networks alone, those of a forward
+  pass; others are about training on it.
   """
-  kind = registry.SCORES[name].kind
-  return config.train.folds > 0 and kind == registry.FORWARD
+  train, kind = config.train, registry.SCORES[name].kind
+  are_unseen = train.folds > 0 or train.imported == OUT_OF_SAMPLE
+  return are_unseen and kind == registry.FORWARD
 
 
 def statement(config: Config, name: str) -> dict[str, Any]:
@@ -110,7 +113,9 @@ def statement(config: Config, name: str) -> dict[str, Any]:
   if score.kind == registry.DYNAMICS:
     stated['augmentation'] = config.train.augmentation != 'none'
   if config.train.imported:  # How they were made is not known here.
-    stated |= {'imported': config.train.imported, 'mode': None}
+    is_unseen = is_out_of_sample(config, name)
+    stated['imported'] = OUT_OF_SAMPLE if is_unseen else IN_SAMPLE
+    stated['mode'] = None
     stated['augmentation'] = None
   return stated
 

@@ -46,14 +46,8 @@ def has_evidence(context: Context) -> bool:
   """Whether there is anything to judge labels by."""
   # Predictions of an untrained network say nothing about labels.
   return scored_step(context) > 0 and (
-    _best_score(context) is not None or _predicts_unseen(context)
+    _best_score(context) is not None or context.config.train.predicts_unseen
   )
-
-
-def _predicts_unseen(context: Context) -> bool:
-  """Whether there are predictions by networks that left the example out."""
-  train = context.config.train
-  return train.leaves_out or train.imported == OUT_OF_SAMPLE
 
 
 def _best_score(context: Context) -> str | None:
@@ -77,7 +71,7 @@ def _best_score(context: Context) -> str | None:
 def read_predictions(context: Context) -> Predictions:
   """Reads the best predictions that the score stage stored."""
   step = scored_step(context)
-  if _predicts_unseen(context):
+  if context.config.train.predicts_unseen:
     probs = pred_probs.read(context, None, step)
     return Predictions(OUT_OF_SAMPLE, probs, audit.most_probable(probs))
   if pred_probs.all_runs_have(context, step):
@@ -136,12 +130,14 @@ def find_evidence(
       probs, context.dataset.train.labels, calibration.noise
     )
   elif name is not None:
-    if due.is_out_of_sample(context.config, name):
-      # Beside predictions by the same networks it would say nothing new.
-      scores, known_as = _mean_in_sample(context, name), f'{name} in sample'
-    else:
-      scores, known_as = context.mean_score(name, scored_step(context)), name
-    evidence[known_as] = audit.EVIDENCE[name](scores)
+    # Beside predictions by the same networks it would say nothing new.
+    says_nothing_new = due.is_out_of_sample(context.config, name)
+    if not says_nothing_new or (inside is None and calibration is None):
+      scores = context.mean_score(name, scored_step(context))
+      evidence[name] = audit.EVIDENCE[name](scores)
+    elif inside is not None:
+      scores = _mean_in_sample(context, name)
+      evidence[f'{name} in sample'] = audit.EVIDENCE[name](scores)
   if calibration is not None:
     evidence['out-of-sample predictions'] = calibration.log_odds
   return evidence

@@ -8,8 +8,10 @@ import dataclasses
 from datadiet.feeding.augmentation import AUGMENTATIONS, Augmentation
 from datadiet.settings import checks, setting
 
-# What imported predictions are; '' where networks are trained here.
+# What imported predictions are; '' where networks are trained here. With BOTH,
+# scores are of networks that trained on the example.
 IN_SAMPLE, OUT_OF_SAMPLE = 'in-sample', 'out-of-sample'
+BOTH = 'in-sample and out-of-sample'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +149,7 @@ class TrainSettings:
   )
   imported: str = setting(
     '',
-    checks.one_of(('', IN_SAMPLE, OUT_OF_SAMPLE)),
+    checks.one_of(('', IN_SAMPLE, OUT_OF_SAMPLE, BOTH)),
     'Set by `datadiet import`: what the predictions are, of networks that were '
     'trained elsewhere, so that nothing is trained or scored here.',
   )
@@ -179,6 +181,11 @@ class TrainSettings:
   def leaves_out(self) -> bool:
     """Whether every example is left out by some runs and seen by others."""
     return self.folds > 0 or self.subset_fraction < 1.0
+
+  @property
+  def predicts_unseen(self) -> bool:
+    """Whether networks predict examples that they did not train on."""
+    return self.leaves_out or self.imported in (OUT_OF_SAMPLE, BOTH)
 
 
 def augmentation_of(settings: TrainSettings, crop_size: int) -> Augmentation:

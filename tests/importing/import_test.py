@@ -116,6 +116,49 @@ def test_probabilities_give_the_same(recorded, tmp_path):
   _assert_equal(found, expected, expected)
 
 
+def test_zeros_give_no_score_of_their_logarithms(recorded, tmp_path, caplog):
+  labels, _, logits = recorded
+  probs = _softmax(logits * 4).astype(np.float16)
+  assert (probs == 0).any()
+  root = _import(tmp_path, probs=probs)
+  found, exact = _scores(root), _formulas(logits * 4, labels)
+  assert {'el2n', 'entropy', 'forgetting', 'dual', 'accumulated_margin'} < {
+    *found
+  }
+  assert not {'aum', 'loss', 'tdds'} & {*found}
+  assert 'Left out: loss, aum, tdds, as there are' in caplog.text
+  for name in ('el2n', 'mean_confidence'):
+    np.testing.assert_allclose(found[name], exact[name], atol=2e-3)
+  (run,) = (root.root / 'scores' / 'run_00').iterdir()
+  assert not (run / 'aum.npy').exists()
+  with np.load(next(root.root.glob('train/run_00/dynamics/*'))) as dynamics:
+    assert 'visits' in dynamics and 'margin_mean' not in dynamics
+
+
+def test_probabilities_below_float32_keep_their_logarithms(recorded, tmp_path):
+  labels, _, logits = recorded
+  probs = _softmax(logits * 40)
+  assert 0 < probs.min() < 1e-60
+  found = _scores(_import(tmp_path, probs=probs))
+  expected = _formulas(logits * 40, labels)
+  np.testing.assert_allclose(found['aum'], expected['aum'], 1e-5, 1e-4)
+
+
+def test_it_says_how_often_the_last_epoch_is_right(recorded, tmp_path, caplog):
+  labels, _, logits = recorded
+  caplog.set_level('INFO')
+  _import(tmp_path, logits=logits)
+  right = 100 * (logits[-1].argmax(-1) == labels).mean()
+  assert f'the last epoch predicts {right:.2f} % of the labels' in caplog.text
+
+
+def test_predictions_of_one_class_have_no_order_to_refuse(recorded, tmp_path):
+  _, _, logits = recorded
+  one = logits[-1].copy()
+  one[:, 3] = 30 + one[:, 3]
+  assert 'el2n' in _scores(_import(tmp_path, logits=one))
+
+
 def test_losses_give_what_the_label_s_probability_tells(recorded, tmp_path):
   labels, _, logits = recorded
   own = _softmax(logits)[:, np.arange(len(labels)), labels]
@@ -165,7 +208,7 @@ def test_rows_are_joined_by_ids(recorded, tmp_path):
 
 def test_runs_are_averaged(recorded, tmp_path):
   labels, _, logits = recorded
-  other = logits[:, :, ::-1].copy()
+  other = logits / 2
   np.save(tmp_path / 'other.npy', other)
   np.save(tmp_path / 'first.npy', logits)
   paths = (str(tmp_path / 'first.npy'), str(tmp_path / 'other.npy'))
@@ -250,6 +293,35 @@ def test_held_out_predictions_alone_will_do(recorded, tmp_path):
   assert 'aum' not in found
 
 
+@pytest.mark.parametrize(
+  ('given', 'stated'),
+  [
+    (('logits',), 'in-sample'),
+    (('logits', 'held_out_probs'), 'in-sample'),
+    (('held_out_probs',), 'out-of-sample'),
+  ],
+)
+def test_each_score_says_what_it_was_made_from(
+  recorded, tmp_path, given, stated
+):
+  _, _, logits = recorded
+  arrays = {'logits': logits, 'held_out_probs': _softmax(logits[-1])}
+  root = _import(tmp_path, **{name: arrays[name] for name in given})
+  for folder in (root.root / 'scores').glob('*/step_*'):
+    scores = json.loads((folder / 'manifest.json').read_text())['scores']
+    assert {score['imported'] for score in scores.values()} == {stated}
+  config = stored.get_config(str(root.config))
+  main.run(config, str(root.root), ['audit'])
+  audit = json.loads((root.audit / 'manifest.json').read_text())
+  expected = {
+    ('logits',): ['loss'],
+    ('logits', 'held_out_probs'): ['loss', 'out-of-sample predictions'],
+    # A score of the same predictions would count them twice.
+    ('held_out_probs',): ['out-of-sample predictions'],
+  }
+  assert audit['evidence'] == expected[given]
+
+
 def _damaged(logits, position, value):
   logits = logits.copy()
   logits[position] = value
@@ -289,6 +361,22 @@ def _damaged(logits, position, value):
       'the first row 7: nan; allowed: cross-entropies, 0 or more',
     ),
     ('probs', lambda x: x, 'probabilities that sum to 1'),
+    (
+      'logits',
+      _softmax,
+      'all rows of .*bad.npy of epoch 0 .*sum to 1.*; allowed: .*--probs with',
+    ),
+    (
+      'logits',
+      lambda x: np.random.default_rng(4).permutation(x, axis=1),
+      r'bad.npy: the last epoch predicts \d+.\d% of the labels, no more than '
+      r'by chance \(\d+.\d%\).*own order, or .* by --ids',
+    ),
+    (
+      'held_out_probs',
+      lambda x: np.roll(_softmax(x[-1]), 1, axis=0),
+      '--held_out_probs: .*no more than by chance',
+    ),
     ('losses', lambda x: x[..., 0], 'cross-entropies, 0 or more'),
     ('features', lambda x: x[0, :5], r'\[5, 10\]; allowed: \[1437, d\]'),
     ('held_out_probs', lambda x: x[0], 'probabilities that sum to 1'),
