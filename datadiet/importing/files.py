@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from datadiet.data import Dataset
-from datadiet.errors import ConfigError, counted
+from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.workdir import artifacts, storage
 
 # How far probabilities of an example may be from a sum of 1, as float16 ones.
@@ -59,12 +59,13 @@ class Given:
 class Rows:
   """Reads arrays whose rows are a data set's examples, in any order."""
 
-  def __init__(self, dataset: Dataset, ids: str):
+  def __init__(self, dataset: Dataset, ids: str, folder: epath.PathLike):
     """Reads the ids.
 
     Args:
       dataset: the data, which names the examples and their classes.
       ids: of `Given`.
+      folder: on this machine, where files of object stores are copied to.
 
     Raises:
       DataDietError: if the file cannot be read, or they are not those of the
@@ -72,6 +73,7 @@ class Rows:
     """
     self._num_examples = dataset.train.num_examples
     self._num_classes = dataset.num_classes
+    self._folder = epath.Path(folder)
     self._order: np.ndarray | None = None
     if ids:
       self._order = _order(ids, dataset.train.ids)
@@ -108,12 +110,26 @@ class Rows:
     return len(array), rows()
 
   def _read(self, path: str, flag: str) -> np.ndarray:
-    array = artifacts.read_npy(epath.Path(path).expanduser(), from_user=True)
+    array = artifacts.map_npy(self._local(path))
     if array.dtype.kind not in 'fiu':
       raise ConfigError(
         f'--{flag}: {path} holds {array.dtype}; allowed: numbers'
       )
     return array
+
+  def _local(self, path: str) -> epath.Path:
+    """A file on this machine, a copy if need be, from which arrays are read.
+
+    Those of several runs may be larger than memory.
+    """
+    if not storage.is_remote(path):
+      return epath.Path(path).expanduser()
+    copy = self._folder / f'{len(list(self._folder.iterdir()))}.npy'
+    try:
+      storage.download(path, copy)
+    except FileNotFoundError as error:
+      raise DataDietError(f'{path} does not exist') from error
+    return copy
 
   def _check_shape(
     self, array: np.ndarray, path: str, flag: str, axes: tuple[str, ...]

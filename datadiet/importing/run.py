@@ -1,6 +1,7 @@
 """Makes a workdir of what another program's training left behind."""
 
 import contextlib
+import tempfile
 from typing import Any
 
 import ml_collections
@@ -58,7 +59,9 @@ def import_training(
     )
   open_config(config_lib.resolve(config), root)
   dataset = load_dataset(config_lib.resolve(config).dataset)
-  runs, held_out_probs, settings = _read(config, dataset, given)
+  with tempfile.TemporaryDirectory() as folder:
+    rows = Rows(dataset, given.ids, folder)
+    runs, held_out_probs, settings = _read(config, dataset, given, rows)
   config = _with(config, settings)
   config_lib.check(config)
   per_epoch = _steps_per_epoch(config, dataset)
@@ -85,22 +88,21 @@ def _steps_per_epoch(
 
 
 def _read(
-  config: ml_collections.ConfigDict, dataset: Dataset, given: Given
+  config: ml_collections.ConfigDict, dataset: Dataset, given: Given, rows: Rows
 ) -> tuple[list[Imported], np.ndarray | None, dict[str, Any]]:
   """Reads and scores everything: runs, held-out predictions, settings."""
-  rows = Rows(dataset, given.ids)
-  features = held_out_probs = None
+  features = held_out_probs = in_full = None
   if given.features:
     features = rows.features(given.features, 'features')
   if given.held_out_probs:
-    held_out_probs = rows.by_class(given.held_out_probs, 'held_out_probs')
-    held_out_probs = held_out_probs.astype(np.float32)
+    in_full = rows.by_class(given.held_out_probs, 'held_out_probs')
+    held_out_probs = in_full.astype(np.float32)
   kind, window = given.kind, config.train.dynamics_window
   if kind:
     read = [(path, *rows.epochs(path, kind)) for path in given.paths(kind)]
   else:
-    assert held_out_probs is not None  # One of both was given.
-    kind, read = 'probs', [(given.held_out_probs, 1, iter([held_out_probs]))]
+    assert in_full is not None  # One of both was given.
+    kind, read = 'probs', [(given.held_out_probs, 1, iter([in_full]))]
   lengths = {num_epochs for _, num_epochs, _ in read}
   if len(lengths) > 1:
     found = ', '.join(f'{number} of {path}' for path, number, _ in read)

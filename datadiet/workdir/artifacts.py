@@ -222,10 +222,7 @@ def read_npy(
     array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
   except (ValueError, EOFError, OSError) as error:
     if from_user:
-      raise DataDietError(
-        f'{path} is no readable .npy file, but {_kind(content)}; save one '
-        'array by np.save(PATH, array)'
-      ) from error
+      raise _no_npy(path, content) from error
     raise DataDietError(
       f'{path} is damaged (not a readable .npy file){remedy}'
     ) from error
@@ -239,6 +236,30 @@ def read_npy(
       f'{path} is damaged (its values are not those that were written){remedy}'
     )
   return array
+
+
+def map_npy(path: epath.Path) -> np.ndarray:
+  """A user's .npy on this machine, read from disk where it is looked at.
+
+  Raises:
+    DataDietError: if the file is missing or no array without Python objects.
+  """
+  try:
+    return np.asarray(np.lib.format.open_memmap(path, mode='r'))
+  except FileNotFoundError as error:
+    raise DataDietError(f'{path} does not exist') from error
+  except OSError as error:
+    raise DataDietError(f'cannot read {path}: {error.strerror}') from error
+  except ValueError as error:
+    with path.open('rb') as file:
+      raise _no_npy(path, file.read(16)) from error
+
+
+def _no_npy(path: epath.Path, content: bytes) -> DataDietError:
+  return DataDietError(
+    f'{path} is no readable .npy file, but {_kind(content)}; save one array by '
+    'np.save(PATH, array)'
+  )
 
 
 def _kind(content: bytes) -> str:

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -405,6 +406,17 @@ def test_files_of_pickled_objects_are_refused(recorded, tmp_path):
     DataDietError, match='no readable .npy file, but a pickle'
   ):
     _import(tmp_path, logits=(str(tmp_path / 'logits.pt'),))
+
+
+def test_files_of_an_object_store_are_copied_first(recorded, tmp_path):
+  labels, _, logits = recorded
+  np.save(tmp_path / 'logits.npy', logits[-1])
+  store = fsspec.filesystem('memory')
+  store.pipe_file('/import/a.npy', (tmp_path / 'logits.npy').read_bytes())
+  with pytest.raises(DataDietError, match='memory://import/b.npy does not exi'):
+    _import(tmp_path, logits=('memory://import/b.npy',))
+  found = _scores(_import(tmp_path, logits=('memory://import/a.npy',)))
+  _assert_equal(found, _formulas(logits, labels), ('el2n', 'loss'))
 
 
 def test_ids_of_other_examples_are_refused(recorded, tmp_path):
