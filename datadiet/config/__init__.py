@@ -12,6 +12,7 @@ from datadiet.config.rules import (
   policy_options,
 )
 from datadiet.config.sections import Config
+from datadiet.config.selected_scores import mean_scores
 from datadiet.data import DATASETS
 from datadiet.errors import ConfigError
 from datadiet.models import ALIASES as MODEL_ALIASES
@@ -39,6 +40,7 @@ __all__ = [
   'check',
   'flatten',
   'get_config',
+  'mean_scores',
   'policy_options',
   'resolve',
 ]

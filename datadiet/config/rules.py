@@ -4,6 +4,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from datadiet.config.sections import Config
+from datadiet.config.selected_scores import (
+  check_are_computed,
+  check_are_known,
+)
 from datadiet.data.settings import STREAM
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.augmentation import PHOTO_CROP_FLIP
@@ -13,7 +17,7 @@ from datadiet.scoring import registry
 from datadiet.scoring.loss_trajectories import MIN_STEPS
 from datadiet.selection import POLICIES, check_policy
 from datadiet.selection.budgets import BALANCED, DIFFICULTY
-from datadiet.settings import check_options, closest
+from datadiet.settings import check_options
 from datadiet.training.optimizer import check_schedule
 from datadiet.workdir.tables import STAGES
 
@@ -200,28 +204,9 @@ def _check_scores(config: Config) -> None:
     )
 
 
-def _check_are_known(config: Config) -> None:
-  """Refuses an item of select.scores that names no score."""
-  known = registry.SCORES
-  for selected in config.select.all_scores:
-    score, _ = registry.split_step(selected)
-    if score not in known:
-      raise ConfigError(
-        f'config.select.scores: {selected!r} is not allowed; allowed: one of '
-        f'{", ".join(known)}, or one with its step such as el2n@7800'
-        f'{closest(score, known)}'
-      )
-
-
 def _check_selection(config: Config) -> None:
   scored = config.score.names
-  for selected in config.select.all_scores:
-    score, _ = registry.split_step(selected)
-    if score not in scored and not config.select.scores_path:
-      raise ConfigError(
-        f'config.select.scores: {score!r} is not computed; allowed: one of '
-        f'score.names = {", ".join(scored)}'
-      )
+  check_are_computed(config)
   for policy in config.select.policy_names:
     needs = POLICIES[policy].needs
     if 'mean_confidence' in needs and 'mean_confidence' not in scored:
@@ -293,7 +278,7 @@ def _check_budget(config: Config) -> None:
     )
   for selected in () if select.scores_path else select.all_scores:
     name, _ = registry.split_step(selected)
-    if registry.SCORES[name].higher_is == 'neither':
+    if registry.get(name).higher_is == 'neither':
       raise ConfigError(
         f'config.select.scores: {selected!r}, of which no end is hard, is not '
         "allowed with select.budget='difficulty'; allowed: other scores"
@@ -342,6 +327,6 @@ _RULES: _Rules = (
   (_check_photo_crops, ('train', 'retrain')),
   (_check_schedule, (*_NETWORKS, 'retrain')),
   (_check_scores, _NETWORKS),
-  (_check_are_known, STAGES),
+  (check_are_known, STAGES),
   (_check_selection, _SUBSETS),
 )

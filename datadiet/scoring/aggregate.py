@@ -143,18 +143,18 @@ def _share(right: np.ndarray, among: np.ndarray) -> np.ndarray:
   return (right & among).sum(0) / among.sum(0)
 
 
-def of_trained_on(
-  scores_by_run: Sequence[np.ndarray], trained_on: np.ndarray
+def where(
+  scores_by_run: Sequence[np.ndarray], counts: np.ndarray
 ) -> list[np.ndarray]:
-  """Scores of some runs, NaN where these did not train on the example.
+  """Scores of some runs, NaN where a run's does not count for the example.
 
   Args:
     scores_by_run: float32[N] each.
-    trained_on: bool[num_runs, N], of these runs.
+    counts: bool[num_runs, N], of these runs: which trained on it, or did not.
   """
   return [
-    np.where(inside, scores, np.float32(np.nan))
-    for scores, inside in zip(scores_by_run, trained_on, strict=True)
+    np.where(has_one, scores, np.float32(np.nan))
+    for scores, has_one in zip(scores_by_run, counts, strict=True)
   ]
 
 

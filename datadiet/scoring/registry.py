@@ -114,6 +114,10 @@ SCORES: dict[str, Score] = {
   ),
 }
 
+# Scores of one network, and what ends their names where they are averaged over
+# the runs that did not train on the example.
+_OF_ONE_NETWORK, _OUT_OF_SAMPLE = (FORWARD, GRADIENT), '_out_of_sample'
+
 # The predecessor's names.
 ALIASES = {
   'l2_error': 'el2n',
@@ -140,6 +144,31 @@ def resolve(names: Iterable[str]) -> tuple[str, ...]:
     if name not in resolved:
       resolved.append(name)
   return tuple(resolved)
+
+
+def find(name: str) -> Score | None:
+  """A score, also such as 'el2n_out_of_sample'; None for an unknown name."""
+  if name in SCORES:
+    return SCORES[name]
+  made_of = name.removesuffix(_OUT_OF_SAMPLE)
+  score = SCORES.get(made_of)
+  if score is None or score.kind not in _OF_ONE_NETWORK:
+    return None
+  return score.out_of_sample(made_of)
+
+
+def get(name: str) -> Score:
+  """A score that is known to be one, as `find`."""
+  found = find(name)
+  assert found is not None, name
+  return found
+
+
+def out_of_sample(names: Iterable[str]) -> tuple[str, ...]:
+  """What scores of one network are called by runs that left examples out."""
+  return tuple(
+    f'{name}{_OUT_OF_SAMPLE}' for name in of_kind(names, *_OF_ONE_NETWORK)
+  )
 
 
 def own_name(selected: str) -> str:

@@ -32,6 +32,7 @@ WINDOWS = 'windows'
 
 # Where several scores were defined.
 PAUL = 'Paul, Ganguli, Dziugaite 2021, arXiv 2107.07075'
+UNSEEN = 'Xu et al. 2025 (UNSEEN), arXiv 2511.12988'
 PREDECESSOR = 'code of Paul et al. 2021'
 
 
@@ -54,7 +55,8 @@ class Score:
     recorders: dynamics: what training records for it beside the basics. The
       arrays [N] of recorder 'r' are handed to `function` as 'r.<array>'.
     settings: settings that it alone depends on, by their key in manifests.
-    made_of: trajectory: the score of the single steps.
+    made_of: trajectory: the score of the single steps; held_out: that of the
+      single runs, '' if it has none.
   """
 
   kind: str
@@ -97,6 +99,24 @@ class Score:
     if WINDOWS in self.needs:
       found['window'] = 'train.dynamics_window'
     return found
+
+  def out_of_sample(self, name: str) -> 'Score':
+    """This score, of one network, by networks that did not see the example.
+
+    Xu et al. 2025 (UNSEEN), arXiv 2511.12988.
+
+    Args:
+      name: its own.
+    """
+    return Score(
+      kind=HELD_OUT,
+      definition=f'{self.definition}; by runs that left the example out',
+      higher_is=self.higher_is,
+      based_on=self.based_on,
+      source=f'{self.source}; out of sample: {UNSEEN}',
+      settings=self.depends_on,
+      made_of=name,
+    )
 
   def statement(self) -> dict:
     """The entries about this score in a manifest."""

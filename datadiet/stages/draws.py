@@ -87,7 +87,7 @@ def higher_is(context: Context, selection: PlannedSelection) -> str:
     return 'neither'
   if context.score_file is not None:
     return context.score_file.higher_is
-  return registry.SCORES[selection.score].higher_is
+  return registry.get(selection.score).higher_is
 
 
 def facts(context: Context, draw: Draw) -> dict[str, Any]:

@@ -52,6 +52,14 @@ def runs_of(context: Context, name: str, step: int) -> list[int]:
   return [run for run in context.runs if name in scores_of(context, run, step)]
 
 
+def runs_of_mean(context: Context, name: str, step: int) -> list[int]:
+  """The runs that a score over runs is made of at a step."""
+  score = registry.get(name)
+  if score.kind == registry.HELD_OUT and not score.made_of:
+    return [*context.runs]
+  return runs_of(context, score.made_of or name, step)
+
+
 def extra_arrays(context: Context) -> tuple[str, ...]:
   """The arrays that a forward pass stores in addition to scores.
 
@@ -86,7 +94,7 @@ def settings_of(config: Config, name: str) -> dict[str, Any]:
   A score that was made with other settings is computed again.
   """
   values = dict(config_lib.flatten(config))
-  depends_on = registry.SCORES[name].depends_on
+  depends_on = registry.get(name).depends_on
   return {key: values[setting] for key, setting in depends_on.items()}
 
 
@@ -94,11 +102,13 @@ def is_out_of_sample(config: Config, name: str) -> bool:
   """Whether a score is of runs that did not train on the example.
 
   With folds, or imported predictions of such networks alone, those of a forward
-  pass; others are about training on it.
+  pass; else those that are named so. Others are about training on it.
   """
-  train, kind = config.train, registry.SCORES[name].kind
+  train, score = config.train, registry.get(name)
+  if score.kind == registry.HELD_OUT:
+    return bool(score.made_of)
   are_unseen = train.folds > 0 or train.imported == OUT_OF_SAMPLE
-  return are_unseen and kind == registry.FORWARD
+  return are_unseen and score.kind == registry.FORWARD
 
 
 def statement(config: Config, name: str) -> dict[str, Any]:
@@ -106,9 +116,9 @@ def statement(config: Config, name: str) -> dict[str, Any]:
 
   Args:
     config: of `config.resolve`.
-    name: a key of `SCORES`.
+    name: of the score.
   """
-  score = registry.SCORES[name]
+  score = registry.get(name)
   stated = {**score.statement(), **settings_of(config, name)}
   if score.kind == registry.DYNAMICS:
     stated['augmentation'] = config.train.augmentation != 'none'
@@ -201,7 +211,7 @@ def _check_selected(context: Context) -> None:
   for selected in config.select.all_scores:
     name, step = registry.split_step(selected)
     step = config.select.step if step is None else step
-    if registry.SCORES[name].kind in (registry.HELD_OUT, registry.TRAJECTORY):
+    if registry.get(name).kind in (registry.HELD_OUT, registry.TRAJECTORY):
       continue
     if not runs_of(context, name, step):
       raise ConfigError(
@@ -313,8 +323,6 @@ def _mean_will_change(context: Context, name: str, step: int) -> bool:
   stated = manifest.get('scores', {}).get(name)
   if stated is None:  # Not there yet, or not any more: it is made the same.
     return False
-  runs = [*context.runs]
-  if registry.SCORES[name].kind != registry.HELD_OUT:
-    runs = runs_of(context, name, step)
+  runs = runs_of_mean(context, name, step)
   wanted = {**settings_of(context.config, name), 'runs': runs}
   return not artifacts.agrees(stated, wanted)

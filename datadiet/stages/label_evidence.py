@@ -150,7 +150,7 @@ def _mean_in_sample(context: Context, name: str) -> np.ndarray:
   by_run = [
     context.run_array(run, scored_step(context), name) for run in context.runs
   ]
-  by_run = aggregate.of_trained_on(by_run, inside)
+  by_run = aggregate.where(by_run, inside)
   return aggregate.mean_and_spread(by_run, name=name)['mean']
 
 

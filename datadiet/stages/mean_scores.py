@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from absl import logging
 
+from datadiet import config as config_lib
 from datadiet.scoring import aggregate, registry
 from datadiet.scoring.loss_trajectories import (
   class_curves,
@@ -85,9 +86,9 @@ def write_means(
   """Writes the mean over runs of every score of a step, and the table.
 
   With runs that train on subsets, scores are averaged over the runs that
-  trained on the example; with folds, those of a forward pass over the runs that
-  did not. `out_of_sample` are imported predictions, [N, num_classes], by
-  networks that did not train on the example.
+  trained on the example, and by other names over those that did not; with
+  folds, those of a forward pass over these alone. `out_of_sample` are imported
+  predictions, [N, num_classes], by networks that did not train on the example.
   """
   # Where all runs share a subset, no example is held out by some only.
   inside = context.held_out
@@ -95,11 +96,11 @@ def write_means(
   left_out: dict[str, str] = {}
   checksums: dict[str, int] = {}
   folder = context.workdir.scores(None, step)
-  for name in context.config.score.names:
+  for name in config_lib.mean_scores(context.config):
     by_run, stated = _by_run(context, name, step, inside)
     if not by_run:
       # Held-out scores are made below.
-      if registry.SCORES[name].kind != registry.HELD_OUT:
+      if registry.get(name).kind != registry.HELD_OUT:
         left_out[name] = (
           f'{name} is not defined at step {step}; train longer, or use another '
           'score'
@@ -157,7 +158,7 @@ def _averaged_over(context: Context) -> str:
     return 'all runs'
   if context.config.train.folds:
     return 'runs that trained on it; out_of_sample: those that did not'
-  return 'runs that trained on it'
+  return 'runs that trained on it; *_out_of_sample: those that did not'
 
 
 def _by_run(
@@ -165,26 +166,30 @@ def _by_run(
 ) -> tuple[list[np.ndarray], dict]:
   """A score of every run that has it, NaN where it did not train on it.
 
-  Out of sample it is one array for every repeat of the folds, each example's by
-  the run that left it out.
+  Out of sample it is NaN where the run did, and with folds one array for every
+  repeat of them, each example's by the run that left it out.
   """
-  kind = registry.SCORES[name].kind
-  if kind == registry.HELD_OUT:
+  score = registry.get(name)
+  kind = score.kind
+  if kind == registry.HELD_OUT and not score.made_of:
     return [], {}
-  runs = due.runs_of(context, registry.SCORES[name].made_of or name, step)
+  runs = due.runs_of_mean(context, name, step)
   if kind == registry.TRAJECTORY and step != context.config.score.steps[-1]:
     runs = []
   if not runs:
     return [], {}
   stated = {**due.statement(context.config, name), 'runs': runs}
-  by_run = [context.run_array(run, step, name) for run in runs]
+  array = score.made_of if kind == registry.HELD_OUT else name
+  by_run = [context.run_array(run, step, array) for run in runs]
   if inside is not None and kind != registry.DATA:
     stated['out_of_sample'] = due.is_out_of_sample(context.config, name)
-    if stated['out_of_sample']:
-      folds = context.config.train.folds
+    folds = context.config.train.folds
+    if not stated['out_of_sample']:
+      by_run = aggregate.where(by_run, inside[runs])
+    elif folds:
       by_run = aggregate.by_repeat(by_run, inside, folds)
     else:
-      by_run = aggregate.of_trained_on(by_run, inside[runs])
+      by_run = aggregate.where(by_run, ~inside[runs])
   if kind == registry.TRAJECTORY:
     is_tracin = name == 'tracin_self'
     steps = _tracin_steps(context) if is_tracin else context.config.score.steps

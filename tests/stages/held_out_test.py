@@ -12,6 +12,7 @@ from datadiet.feeding.order import (
   fold_subsets,
   held_out_subsets,
 )
+from datadiet.results import load_results
 from datadiet.workdir import artifacts
 from datadiet.workdir.artifacts import Workdir
 from tests import running
@@ -45,15 +46,28 @@ def test_too_few_runs_are_refused(num_runs, fraction):
     main.run(config, '/nonexistent', ['train'])
 
 
+def _config(**changes):
+  return running.tiny_config(
+    train__num_runs=NUM_RUNS,
+    train__subset_fraction=FRACTION,
+    train__num_steps=STEP,
+    train__schedule_steps=STEP,
+    score__steps=(STEP,),
+    score__names=(
+      'el2n',
+      'least_confidence',
+      'memorization',
+      'input_norm',
+      'correctness',
+    ),
+    retrain__num_steps=0,
+    **changes,
+  )
+
+
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
-  config = running.tiny_config()
-  config.train.num_runs = NUM_RUNS
-  config.train.subset_fraction = FRACTION
-  config.train.num_steps = config.train.schedule_steps = STEP
-  config.score.steps = (STEP,)
-  config.score.names = ('el2n', 'memorization', 'input_norm', 'correctness')
-  config.retrain.num_steps = 0
+  config = _config()
   root = tmp_path_factory.mktemp('held_out') / 'workdir'
   main.run(config, str(root), ['train', 'score'])
   return Workdir.at(root), load_dataset(config.dataset).train
@@ -109,7 +123,109 @@ def test_other_scores_are_means_over_runs_that_saw_the_example(workdir):
   expected = np.where(inside, el2n, 0).sum(0) / inside.sum(0)
   np.testing.assert_allclose(mean, expected, rtol=1e-5)
   manifest = artifacts.read_manifest(workdir.scores(None, STEP))
-  assert manifest['over'] == 'runs that trained on it'
+  assert manifest['over'].startswith('runs that trained on it; *_out_of_sample')
+
+
+@pytest.mark.parametrize('name', ['el2n', 'least_confidence'])
+def test_forward_scores_are_also_of_runs_that_left_the_example_out(
+  workdir, name
+):
+  workdir, split = workdir
+  inside = trained_on(workdir, split.num_examples)
+  by_run, folder = run_scores(workdir, name), workdir.scores(None, STEP)
+  found = artifacts.read_npy(folder / f'{name}_out_of_sample.npy')
+  spread = artifacts.read_npy(folder / f'{name}_out_of_sample_std.npy')
+  for index in range(split.num_examples):
+    values = [
+      float(by_run[run, index])
+      for run in range(NUM_RUNS)
+      if not inside[run, index]
+    ]
+    assert found[index] == pytest.approx(np.mean(values), rel=1e-6)
+    std = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    assert spread[index] == pytest.approx(std, rel=1e-4, abs=1e-7)
+
+
+def test_scores_out_of_sample_are_stated_and_read_back(workdir):
+  workdir, _ = workdir
+  results = load_results(workdir.root)
+  stated = results.score_info()
+  assert {*stated} < {*results.scores}
+  added = {'el2n_out_of_sample', 'least_confidence_out_of_sample'}
+  assert {name for name in stated if name.endswith('_out_of_sample')} == added
+  assert stated['el2n']['out_of_sample'] is False
+  unseen = stated['el2n_out_of_sample']
+  assert unseen['out_of_sample'] is True
+  assert unseen['runs'] == list(range(NUM_RUNS))
+  assert (unseen['mode'], unseen['dtype']) == ('eval', 'float32')
+  assert unseen['higher_is'] == 'harder'
+  assert 'left the example out' in unseen['definition']
+  assert 'UNSEEN' in unseen['source'] and 'Paul' in unseen['source']
+
+
+def test_scores_out_of_sample_select_and_are_in_the_report(workdir):
+  workdir, split = workdir
+  config = _config(
+    select__policies=('keep_max:el2n_out_of_sample',),
+    select__fractions=(),
+    select__sizes=(100,),
+    select__baselines=(),
+  )
+  main.run(config, str(workdir.root), ['select', 'report'])
+  (folder,) = (workdir.root / 'selections').iterdir()
+  assert folder.name == f'el2n_out_of_sample_step_{STEP}_keep_max_100'
+  scores = artifacts.read_npy(
+    workdir.scores(None, STEP) / 'el2n_out_of_sample.npy'
+  )
+  expected = np.sort(np.argsort(-scores, kind='stable')[:100])
+  found = artifacts.read_npy(folder / 'example_index.npy')
+  np.testing.assert_array_equal(found, expected)
+  page = (workdir.report / 'index.html').read_text()
+  assert 'el2n_out_of_sample' in page
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (
+      {'train__subset_fraction': 1.0, 'score__names': ('el2n',)},
+      "'el2n_out_of_sample' is of runs that leave examples out; allowed: with "
+      "train.subset_fraction below 1, 'el2n' in score.names .*with train.folds "
+      "'el2n' itself is out of sample",
+    ),
+    ({'train__subset_fraction': 1.0, 'train__folds': 2}, 'itself is out of'),
+    ({'score__names': ('least_confidence',)}, "'el2n' in score.names"),
+    (
+      {'select__scores': ('correctness_out_of_sample',)},
+      "'correctness_out_of_sample' is not allowed; allowed: one of el2n, ",
+    ),
+    (
+      {
+        'score__names': ('el2n', 'grand'),
+        'score__gradient_runs': 1,
+        'select__scores': ('grand_out_of_sample',),
+      },
+      "'grand_out_of_sample' is of runs .*score.gradient_runs=0",
+    ),
+  ],
+)
+def test_scores_out_of_sample_that_nothing_gives_are_refused(changes, message):
+  config = _config()
+  config.select.scores = ('el2n_out_of_sample',)
+  config_lib.check(config)
+  for name, value in changes.items():
+    running.set_field(config, name.replace('__', '.'), value)
+  with pytest.raises(ConfigError, match=message):
+    config_lib.check(config)
+
+
+def test_gradients_are_out_of_sample_too_where_all_runs_have_them():
+  config = _config()
+  config.score.names = ('grand', 'aum', 'el2n')
+  both = ('grand_out_of_sample', 'el2n_out_of_sample')
+  assert config_lib.mean_scores(config_lib.resolve(config))[3:] == both
+  config.score.gradient_runs = NUM_RUNS - 1
+  assert config_lib.mean_scores(config_lib.resolve(config))[3:] == both[1:]
 
 
 def test_cld_takes_the_examples_left_out_for_held_out_data(tmp_path):
