@@ -8,7 +8,8 @@ from etils import epath
 
 from datadiet.data import Dataset
 from datadiet.errors import ConfigError, DataDietError, counted
-from datadiet.workdir import artifacts, storage
+from datadiet.workdir import artifacts, npy_files, storage
+from datadiet.workdir.example_lists import row_order
 
 # How far probabilities of an example may be from a sum of 1, as float16 ones.
 _SUM_ERROR = 0.01
@@ -110,7 +111,7 @@ class Rows:
     return len(array), rows()
 
   def _read(self, path: str, flag: str) -> np.ndarray:
-    array = artifacts.map_npy(self._local(path))
+    array = npy_files.map_npy(self._local(path))
     if array.dtype.kind not in 'fiu':
       raise ConfigError(
         f'--{flag}: {path} holds {array.dtype}; allowed: numbers'
@@ -186,20 +187,11 @@ def _order(path: str, ids: np.ndarray) -> np.ndarray:
   """The row of each example, int64[N], from the ids of the rows."""
   file = epath.Path(path).expanduser()
   if file.name.endswith('.npy'):
-    given = artifacts.read_npy(file, from_user=True).astype(str).ravel()
+    given = artifacts.read_npy(file, from_user=True)
   else:
     if not file.exists():
       raise ConfigError(f'--ids: {path} does not exist; allowed: a file')
     # Names of files may hold any other line separator.
     lines = storage.read_bytes(file).decode().split('\n')
     given = np.array(lines if lines[-1] else lines[:-1], str)
-  rows = {name: row for row, name in enumerate(given.tolist())}
-  missing = [name for name in ids.tolist() if name not in rows]
-  if missing or len(given) != len(ids) or len(rows) != len(given):
-    example = f', such as {missing[0]!r}' if missing else ''
-    raise ConfigError(
-      f'--ids: {path} has {len(given)} ids, {len(rows)} of them distinct, and '
-      f'lacks {len(missing)} of the {len(ids)} of the train split{example}; '
-      'allowed: each of these once'
-    )
-  return np.array([rows[name] for name in ids.tolist()])
+  return row_order(given, ids, f'--ids: {path}')

@@ -20,7 +20,7 @@ import numpy as np
 from etils import epath
 
 from datadiet.errors import DataDietError
-from datadiet.workdir import storage, tables
+from datadiet.workdir import npy_files, storage, tables
 from datadiet.workdir.atomic import MANIFEST, write_bytes
 
 # What helps against a damaged file that a stage writes.
@@ -222,7 +222,7 @@ def read_npy(
     array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
   except (ValueError, EOFError, OSError) as error:
     if from_user:
-      raise _no_npy(path, content) from error
+      raise npy_files.no_npy(path, content) from error
     raise DataDietError(
       f'{path} is damaged (not a readable .npy file){remedy}'
     ) from error
@@ -236,45 +236,6 @@ def read_npy(
       f'{path} is damaged (its values are not those that were written){remedy}'
     )
   return array
-
-
-def map_npy(path: epath.Path) -> np.ndarray:
-  """A user's .npy on this machine, read from disk where it is looked at.
-
-  Raises:
-    DataDietError: if the file is missing or no array without Python objects.
-  """
-  try:
-    return np.asarray(np.lib.format.open_memmap(path, mode='r'))
-  except FileNotFoundError as error:
-    raise DataDietError(f'{path} does not exist') from error
-  except OSError as error:
-    raise DataDietError(f'cannot read {path}: {error.strerror}') from error
-  except ValueError as error:
-    with path.open('rb') as file:
-      raise _no_npy(path, file.read(16)) from error
-
-
-def _no_npy(path: epath.Path, content: bytes) -> DataDietError:
-  return DataDietError(
-    f'{path} is no readable .npy file, but {_kind(content)}; save one array by '
-    'np.save(PATH, array)'
-  )
-
-
-def _kind(content: bytes) -> str:
-  """Names the kind of a file that is not .npy, by its first bytes."""
-  kinds = {
-    b'\x93NUMPY': 'one that is cut short or holds Python objects',
-    b'PK': 'an archive, such as a .npz file or one of torch.save',
-    b'\x80': 'a pickle',
-    b'\x89PNG': 'a picture',
-    b'\xff\xd8': 'a picture',
-  }
-  for beginning, kind in kinds.items():
-    if content.startswith(beginning):
-      return kind
-  return 'text or something else' if content else 'empty'
 
 
 def read_npz(
