@@ -30,7 +30,7 @@ def reference_names() -> list[str]:
 def load_reference_scores(name: str) -> pd.DataFrame:
   """Mean scores of networks that somebody else has trained.
 
-    scores = datadiet.load_reference_scores('cifar10_simple_cnn')
+    scores = datadiet.load_reference_scores('cifar10_resnet18_w16')
     scores['el2n'].loc[['train_16399', 'train_01680']]
 
   Args:
