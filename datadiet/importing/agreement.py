@@ -7,6 +7,9 @@ from datadiet.errors import ConfigError
 
 # Standard deviations above what rows in any order give.
 _BEYOND_CHANCE = 3.0
+# Where these are more than so much accuracy, there are too few examples to tell
+# a bad join from a weak network.
+_LEAST_CERTAIN = 0.05
 
 
 def check_agreement(
@@ -15,7 +18,7 @@ def check_agreement(
   """Logs how often predictions are right, and refuses those of a bad join.
 
   Predictions of one class alone are right as often in any order: of these no
-  order can be told, and none is refused.
+  order can be told, and none is refused. Of few examples it is only warned of.
 
   Args:
     pred_probs: float32[N, num_classes], of the last epoch.
@@ -31,13 +34,22 @@ def check_agreement(
     '%s: the last epoch predicts %.2f %% of the labels', source, 100 * accuracy
   )
   chance, spread = _in_random_order(predicted, labels, pred_probs.shape[1])
-  if spread > 0 and accuracy <= chance + _BEYOND_CHANCE * spread:
-    raise ConfigError(
-      f'{source}: the last epoch predicts {accuracy:.1%} of the labels, no '
-      f'more than by chance ({chance:.1%}), as rows of other examples would; '
-      "allowed: rows in the data set's own order, or with the id of each row "
-      'by --ids'
-    )
+  least = _BEYOND_CHANCE * spread
+  if not spread or accuracy > chance + least:
+    return
+  found = (
+    f'{source}: the last epoch predicts {accuracy:.1%} of the labels, no more '
+    f'than by chance ({chance:.1%}), as rows of other examples would'
+  )
+  join = "rows in the data set's own order, or with the id of each row by --ids"
+  if least <= _LEAST_CERTAIN:
+    raise ConfigError(f'{found}; allowed: {join}')
+  logging.warning(
+    '%s; %d examples are too few to be sure. Expected: %s',
+    found,
+    len(labels),
+    join,
+  )
 
 
 def _in_random_order(
