@@ -21,34 +21,31 @@ _UNEQUAL = 3.0
 _BY_SIZE = (
   (
     0.15,
-    'With about a tenth kept, published comparisons have coverage (ccs) and '
-    'a new random draw each epoch (rs2) above random, and the hardest '
-    'examples far below it.',
+    'With about a tenth kept, others have coverage (ccs) and a new random draw '
+    'each epoch (rs2) above random, and the hardest examples far below it.',
   ),
   (
     0.4,
-    'With about a third kept, coverage (ccs) and a new random draw each '
-    'epoch (rs2) are level with random where networks train short, and the '
-    'hardest examples far below it.',
+    'With about a third kept, coverage (ccs) and a new random draw each epoch '
+    '(rs2) are level with random, and the hardest examples far below it, where '
+    'networks train short.',
   ),
   (
     0.6,
     'With about half kept, the hardest examples (forgetting, el2n) are above '
     'random where networks train long and below it where they train short; '
-    'coverage (ccs) is level with the better one in both.',
+    'coverage (ccs) is level with the better one.',
   ),
   (
     1.0,
-    'With two thirds and more kept, published comparisons have the hardest '
-    'examples (forgetting, el2n) and coverage (ccs) about equal, where '
-    'networks train long.',
+    'With two thirds and more kept, others have the hardest examples '
+    '(forgetting, el2n) and coverage (ccs) about equal, where networks train '
+    'long.',
   ),
 )
-_BY_AUTO = 'select.policies=auto takes ccs and rs2 as recommended.'
 _BY_PURPOSE = (
-  'For a cheaper training on data that may stay take rs2, to label less '
-  'zcore or k_center on embeddings, to clean up the audit. Which method to use '
-  'when: docs/which_method.md.'
+  'select.policies=auto takes ccs, and rs2 for a cheaper training; to label '
+  'less: zcore or k_center; to clean up: the audit (docs/which_method.md).'
 )
 
 
@@ -73,7 +70,7 @@ def advice(
     _measured(comparison),
     _of_labels(results),
     _of_classes(results),
-    *_of_sizes(fractions),
+    _of_size(fractions),
     _BY_PURPOSE,
   )
   return ' '.join(filter(None, sentences))
@@ -93,8 +90,8 @@ def _measured(comparison: Collection[dict[str, Any]]) -> str:
       'Measured here (grid.html), no method is above all others beyond chance.'
     )
   return (
-    'Measured here (grid.html), which goes before all that others measured, '
-    f'best beyond chance: {", ".join(best)}.'
+    'Measured here (grid.html), which goes before what others measured, best '
+    f'beyond chance: {", ".join(best)}.'
   )
 
 
@@ -122,10 +119,8 @@ def _of_classes(results: Results) -> str:
   )
 
 
-def _of_sizes(fractions: Collection[float]) -> list[str]:
-  """What is known of these sizes, once of each, the smallest first."""
-  known = [
-    next(words for limit, words in _BY_SIZE if fraction <= limit)
-    for fraction in sorted(fractions)
-  ]
-  return [*dict.fromkeys(known), _BY_AUTO] if known else []
+def _of_size(fractions: Collection[float]) -> str:
+  """What is known of the smallest size, at which the choice matters most."""
+  if not fractions:
+    return ''
+  return next(words for limit, words in _BY_SIZE if min(fractions) <= limit)
