@@ -117,6 +117,7 @@ def test_probabilities_give_the_same(recorded, tmp_path):
   _assert_equal(found, expected, expected)
 
 
+@pytest.mark.slow
 def test_zeros_give_no_score_of_their_logarithms(recorded, tmp_path, caplog):
   labels, _, logits = recorded
   probs = _softmax(logits * 4).astype(np.float16)

@@ -12,6 +12,7 @@ from datadiet.workdir import artifacts
 from tests.results import synthetic
 
 
+@pytest.mark.slow
 def test_the_report_lists_them_with_files_and_filters(
   workdir, dataset, monkeypatch
 ):

@@ -126,6 +126,7 @@ def test_infomax_weighs_scores_against_redundancy():
     assert gradient[kept].mean() > np.delete(gradient, kept).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('weight', [0.3, 0.5])
 def test_infomax_is_near_the_best_of_all_subsets(weight):
   """Without a bound on x it reached 0.4 of the best at a weight of 0.5."""
