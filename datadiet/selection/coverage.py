@@ -4,7 +4,12 @@ import numpy as np
 
 from datadiet.errors import DataDietError
 from datadiet.selection.interface import SelectionInputs
-from datadiet.selection.ranking import hardest_first, largest_first, num_cut
+from datadiet.selection.ranking import (
+  check_left,
+  hardest_first,
+  largest_first,
+  num_cut,
+)
 
 # The concentration C of the Beta distribution, which Cho et al. 2025 fix.
 _BETA_CONCENTRATION = 15.0
@@ -80,13 +85,9 @@ def check_ccs(
   (The authors' code then silently keeps fewer.)
   """
   del num_strata
-  num_left = num_examples - num_cut(cutoff_fraction, num_examples)
-  if num_keep > num_left:
-    raise DataDietError(
-      f"policy 'ccs' cannot keep {num_keep} examples: cutting the hardest "
-      f'cutoff_fraction={cutoff_fraction} of {num_examples} examples leaves '
-      f'{num_left}'
-    )
+  left = num_examples - num_cut(cutoff_fraction, num_examples)
+  how = f'cutting the hardest cutoff_fraction={cutoff_fraction}'
+  check_left('ccs', how, left, num_examples, num_keep)
 
 
 def beta_parameters(

@@ -116,10 +116,25 @@ def check_top_window(
   num_examples: int, num_keep: int, *, drop_fraction: float
 ) -> None:
   """Raises DataDietError where `drop_fraction` leaves fewer than num_keep."""
-  num_left = num_examples - num_cut(drop_fraction, num_examples)
+  left = num_examples - num_cut(drop_fraction, num_examples)
+  how = f'dropping the hardest drop_fraction={drop_fraction}'
+  check_left('top_window', how, left, num_examples, num_keep)
+
+
+def check_left(
+  policy: str, how: str, num_left: int, num_examples: int, num_keep: int
+) -> None:
+  """Raises DataDietError where a policy's cut leaves fewer than num_keep.
+
+  Args:
+    policy: its name.
+    how: what it cuts and by which option, for the message.
+    num_left: examples after the cut.
+    num_examples: examples before it.
+    num_keep: how many are to be kept.
+  """
   if num_keep > num_left:
     raise DataDietError(
-      f"policy 'top_window' cannot keep {num_keep} examples: dropping the "
-      f'hardest drop_fraction={drop_fraction} of {num_examples} examples '
-      f'leaves {num_left}'
+      f'policy {policy!r} cannot keep {num_keep} examples: {how} of '
+      f'{num_examples} examples leaves {num_left}'
     )
