@@ -14,6 +14,7 @@ from datadiet.reporting.differences import (
 )
 from datadiet.reporting.summary import FULL, full_data_runs, is_baseline
 from datadiet.results import Results, Selection
+from datadiet.results.reading import runs_leave_out
 
 # Of tests that a difference is no chance, after Holm's correction.
 LEVEL = 0.05
@@ -84,14 +85,10 @@ def _compared(results: Results, rows: list[dict]) -> dict[str, Any]:
   """The comparison at one size."""
   num_tested = results.dataset.get('num_test_examples')
   accuracies = {row['selection']: _by_network(results, row) for row in rows}
-  reference = next(
-    (row['selection'] for row in rows if _is_reference(row)), None
-  )
   found = [_row(results, row, accuracies[row['selection']]) for row in rows]
   tests = {
-    name: compare(values, accuracies[reference], num_tested)
-    for name, values in accuracies.items()
-    if reference is not None and name != reference
+    name: compare(accuracies[name], accuracies[reference], num_tested)
+    for name, reference in _references(rows).items()
   }
   p_values = dict(
     zip(tests, holm(one.p_value for one in tests.values()), strict=True)
@@ -113,7 +110,24 @@ def _compared(results: Results, rows: list[dict]) -> dict[str, Any]:
   }
 
 
-def _is_reference(row: dict) -> bool:
+def _references(rows: list[dict]) -> dict[str, str]:
+  """The selection that each of a size is compared with, where there is one.
+
+  As in the summary, and so random subsets of equal classes for such a method;
+  all others with plain random subsets, at full size with all the data.
+  """
+  names = {row['selection'] for row in rows}
+  plain = next((row['selection'] for row in rows if _is_plain(row)), None)
+  found = {}
+  for row in rows:
+    random = row['random_selection']
+    reference = random if random in names else plain
+    if reference not in (None, row['selection']):
+      found[row['selection']] = reference
+  return found
+
+
+def _is_plain(row: dict) -> bool:
   """Whether a row is of plain random subsets, or of all the data."""
   plain = is_baseline(row) and not row['class_balanced']
   return row['selection'] == FULL or plain
@@ -179,17 +193,11 @@ def _scoring_steps(results: Results, selection: Selection | None) -> int | None:
       if 'runs' not in stated:
         return None
       counts.append(len(stated['runs']))
-    elif name == 'class_errors' and _leaves_out(results):
+    elif name == 'class_errors' and runs_leave_out(results.config):
       counts.append(len(results.score_runs(step)))
     else:
       counts.append(1)  # Features and predictions are those of the first run.
   return max(counts, default=0) * step
-
-
-def _leaves_out(results: Results) -> bool:
-  """Whether predictions of an example are by the runs that left it out."""
-  train = results.config.get('train', {})
-  return train.get('folds', 0) > 0 or train.get('subset_fraction', 1.0) < 1
 
 
 def _method(row: dict[str, Any]) -> str:

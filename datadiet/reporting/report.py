@@ -22,7 +22,7 @@ from datadiet.reporting.noise import changed_labels_found
 from datadiet.reporting.summary import build_summary, extra_tests, percent
 from datadiet.results import Results, load_results
 from datadiet.results.inspection import read_inspection
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, storage
 from datadiet.workdir.tables import extra_test_column
 
 # More rows than these make a figure that nobody scrolls through.
@@ -101,7 +101,10 @@ def _write_grid(
     As `build_grid`.
   """
   comparison = grid.build_grid(results, summary)
+  folder = results.workdir.report
   if not comparison:
+    for name in ('grid.html', 'grid.csv'):
+      storage.remove(folder / name)  # Of retrainings that are gone.
     return []
   summary['best_methods'] = [
     f'{percent(group["fraction"], 1)} kept. {group["verdict"]}'
@@ -114,7 +117,6 @@ def _write_grid(
     for group in comparison
     for row in group['rows']
   ]
-  folder = results.workdir.report
   columns = (*grid.COLUMNS, *map(extra_test_column, names))
   artifacts.write_csv(folder / 'grid.csv', columns, rows)
   html = page.render_grid(results, summary, comparison)

@@ -16,6 +16,7 @@ from datadiet.reporting import audit as audit_lib
 from datadiet.reporting.audit import Audit
 from datadiet.reporting.material import Material, Values
 from datadiet.reporting.summary import SCORING_RUNS, TOLERANCE, extra_tests
+from datadiet.results.reading import runs_leave_out
 
 _MAX_SUSPECTS = 100
 
@@ -91,9 +92,8 @@ def _flatten(config: dict, prefix: str = '') -> Iterator[tuple[str, Any]]:
 def score_context(material: Material) -> Values:
   """Stability by score, correlations, the data map, and training curves."""
   results = material.results
-  train = results.config.get('train', {})
-  folds = train.get('folds', 0)
-  leaves_out = folds > 0 or train.get('subset_fraction', 1.0) < 1
+  folds = results.config.get('train', {}).get('folds', 0)
+  leaves_out = runs_leave_out(results.config)
   stability = analysis.run_stability(results)
   correlations = analysis.rank_correlations(results)
   data_map = analysis.data_map(results)

@@ -76,10 +76,15 @@ def _accuracy_rows(results: Results) -> list[dict[str, Any]]:
   return rows + subsets
 
 
+def _full_names(results: Results) -> list[str]:
+  """The names of what was retrained on all examples."""
+  return [name for name, seen in results.retrained_on.items() if seen is None]
+
+
 def full_data_runs(results: Results) -> pd.DataFrame:
   """Runs on all examples that are comparable with the retrained ones."""
-  full = [name for name, seen in results.retrained_on.items() if seen is None]
-  retrained_full = results.retrain[results.retrain['selection'].isin(full)]
+  full = results.retrain['selection'].isin(_full_names(results))
+  retrained_full = results.retrain[full]
   if len(retrained_full):
     return retrained_full
   runs = results.train_runs
@@ -165,8 +170,7 @@ def _add_extra_tests(row: dict, results: Results) -> None:
     return
   names = [row['selection']]
   if row['selection'] == FULL:
-    full = [name for name, seen in results.retrained_on.items() if seen is None]
-    names = full or ['train']
+    names = _full_names(results) or ['train']
   tables = [accuracies[name] for name in names if name in accuracies]
   means = pd.concat(tables).mean() if tables else pd.Series(dtype=float)
   row['extra_tests'] = {name: float(mean) for name, mean in means.items()}

@@ -128,6 +128,16 @@ def steps_in(folder: epath.Path) -> list[int]:
   ]
 
 
+def runs_leave_out(config: Mapping) -> bool:
+  """Whether the runs that score trained on a part of the examples each.
+
+  Args:
+    config: of the workdir, as in config.json.
+  """
+  train = config.get('train', {})
+  return train.get('folds', 0) > 0 or train.get('subset_fraction', 1.0) < 1
+
+
 def review_fingerprint(description: Mapping) -> str:
   """What decisions belong to: the data, and labels changed on purpose.
 

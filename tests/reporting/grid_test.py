@@ -1,6 +1,7 @@
 """Tests the grid: what is compared with what, and who is called best."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -75,6 +76,41 @@ def test_balanced_draws_alone_are_no_method(workdir, dataset):
   balanced = {'name': 'random_balanced', 'class_balanced': True}
   _add_method(workdir, dataset, 'random', [0.9, 0.91], **balanced)
   assert _grid(workdir) == []
+
+
+def test_balanced_methods_are_compared_with_balanced_draws(workdir, dataset):
+  """As in the summary: one difference, not two."""
+  balanced = {'class_balanced': True}
+  accuracies = [0.91, 0.93, 0.95]
+  _add_method(
+    workdir, dataset, 'random', accuracies, name='random_balanced', **balanced
+  )
+  _add_method(workdir, dataset, 'ccs', [0.93, 0.97, 0.99], **balanced)
+  (group,) = _grid(workdir)
+  rows = _rows(group)
+  difference = {
+    'ccs_60': np.mean([0.93, 0.97, 0.99]) - np.mean(accuracies),
+    'random_balanced_60': np.mean(accuracies) - 0.902,
+    'el2n_step_60_keep_max_60': 0.05,
+    'random_60': None,
+  }
+  for name, expected in difference.items():
+    assert rows[name]['minus_random'] == pytest.approx(expected), name
+  summary = build_summary(load_results(workdir))
+  stated = {
+    row['selection']: row['minus_random'] for row in summary['accuracy']
+  }
+  assert stated['ccs_60'] == pytest.approx(difference['ccs_60'])
+
+
+def test_a_grid_of_retrainings_that_are_gone_is_removed(workdir, dataset):
+  _add_method(workdir, dataset, 'ccs', [0.93, 0.95, 0.92])
+  write_report(workdir, None)
+  names = ('grid.html', 'grid.csv')
+  assert all((workdir.report / name).exists() for name in names)
+  shutil.rmtree(workdir.root / 'retrain' / 'ccs_60')
+  write_report(workdir, None)
+  assert not any((workdir.report / name).exists() for name in names)
 
 
 def test_differences_are_paired_by_run(workdir, dataset):
