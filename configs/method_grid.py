@@ -1,4 +1,4 @@
-"""Every method side by side: CIFAR-10, the small network, five fractions.
+"""31 methods side by side: CIFAR-10, the small network, five fractions.
 
 python -m datadiet.main --config=configs/method_grid.py --workdir=DIR
 
@@ -29,6 +29,8 @@ Not in it, as it does not fit the one protocol:
 - tracin_self sums over several scored steps; here one is scored.
 - Scores that order examples as one that is here, nearly so, or of which no end
   is hard: keep_max:NAME or keep_min:NAME adds any (docs/scores.md).
+- keep_max_abs, keep_min_abs and offset differ from policies that are here in
+  the end they keep or in an option.
 """
 
 from datadiet.configs import simple_cnn_cifar10

@@ -3,7 +3,7 @@
 python -m datadiet.main --config=configs/resnet18_cifar10.py --workdir=DIR
 
 Cost: scoring trains 10 million images (10 runs of 7,800 steps of 128), each
-retraining another 10 million. Two CPU cores train 20 to 45 images/s, so there
+retraining another 10 million. Two CPU cores train 25 to 45 images/s, so there
 scoring takes days: use an accelerator (not measured on one yet), or try all
 stages with --config.model.width=4 and few steps.
 

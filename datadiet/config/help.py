@@ -20,8 +20,10 @@ Finds out which training examples matter: train, score, select, retrain.
     [--config.SECTION.FIELD=VALUE ...]
 
 Other commands: `datadiet import` makes a workdir of what another training left,
-`datadiet export` writes a selection in a format that other tools read; each has
-a --help of its own.
+`datadiet export` writes a selection in a format that other tools read,
+`datadiet review` serves the report and keeps what is decided there,
+`datadiet apply` makes labels and examples of these decisions; each has a --help
+of its own.
 
 Tuples are given as 1,2 or (1,2); what is given twice counts the last time.
 """

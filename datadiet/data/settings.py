@@ -54,9 +54,9 @@ class DatasetSettings:
   name: str = setting(
     'cifar10',
     checks.name,
-    'A source: digits, cifar10, cifar100, cinic10, image_folder, arrays, '
-    'hugging_face, one of a plugin, or the name of a set of TensorFlow '
-    'Datasets.',
+    'A source: digits, cifar10, cifar100, cinic10, image_folder, imagenet, '
+    'arrays, hugging_face, one of a plugin, or the name of a set of '
+    'TensorFlow Datasets.',
   )
   data_dir: str = setting(
     '',

@@ -26,5 +26,5 @@ class InspectSettings:
   map: str = setting(
     'pca',
     checks.one_of(lambda: MAPS),
-    'How the map of the report is made of embeddings; umap takes minutes.',
+    'How the map of the report is made of embeddings; umap is slow.',
   )
