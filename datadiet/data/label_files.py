@@ -17,7 +17,7 @@ from datadiet.data.dataset import Dataset
 from datadiet.data.label_arrays import labels_by_position, read_arrays
 from datadiet.data.label_columns import all_numbers, column_labels
 from datadiet.errors import ConfigError, DataDietError, counted
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, texts
 
 # Column -> values of all rows.
 _Columns = Mapping[str, Sequence]
@@ -87,10 +87,10 @@ def _table(where: epath.Path, content: bytes) -> _Columns:
     columns = _parquet(where, content)
   else:
     try:
-      # Spreadsheets put a mark before the first column's name.
-      reader = csv.reader(io.StringIO(content.decode('utf-8-sig')), strict=True)
+      text = texts.decoded(content, where, 'a CSV file')
+      reader = csv.reader(io.StringIO(text), strict=True)
       header, *rows = [row for row in reader if row] or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
       raise DataDietError(f'{where} is not a CSV file ({error})') from error
     header = [name.strip() for name in header]
     if len(set(header)) < len(header):

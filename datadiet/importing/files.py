@@ -8,7 +8,7 @@ from etils import epath
 
 from datadiet.data import Dataset
 from datadiet.errors import ConfigError, DataDietError, counted
-from datadiet.workdir import artifacts, npy_files, storage
+from datadiet.workdir import artifacts, npy_files, storage, texts
 from datadiet.workdir.example_lists import row_order
 
 # How far probabilities of an example may be from a sum of 1, as float16 ones.
@@ -51,6 +51,11 @@ class Given:
         '--logits, --probs and --losses'
       )
     return kinds[0] if kinds else ''
+
+  @property
+  def num_runs(self) -> int:
+    """How many runs; held-out predictions alone count as one."""
+    return len(self.paths(self.kind)) if self.kind else 1
 
   def paths(self, kind: str) -> tuple[str, ...]:
     """The files of logits, probs or losses."""
@@ -189,9 +194,5 @@ def _order(path: str, ids: np.ndarray) -> np.ndarray:
   if file.name.endswith('.npy'):
     given = artifacts.read_npy(file, from_user=True)
   else:
-    if not file.exists():
-      raise ConfigError(f'--ids: {path} does not exist; allowed: a file')
-    # Names of files may hold any other line separator.
-    lines = storage.read_bytes(file).decode().split('\n')
-    given = np.array(lines if lines[-1] else lines[:-1], str)
+    given = np.array(texts.read_lines(file), str)
   return row_order(given, ids, f'--ids: {path}')

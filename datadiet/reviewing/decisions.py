@@ -13,7 +13,7 @@ from datadiet.errors import DataDietError
 from datadiet.results import Results
 from datadiet.results.reading import review_fingerprint
 from datadiet.settings import closest
-from datadiet.workdir import artifacts
+from datadiet.workdir import artifacts, texts
 from datadiet.workdir.tables import DECISIONS_COLUMNS, FINGERPRINT
 
 KEEP, RELABEL, DROP, UNSURE = 'keep', 'relabel', 'drop', 'unsure'
@@ -157,8 +157,7 @@ def _rows(where: epath.Path, content: bytes) -> list[tuple[int, dict]]:
   required = set(DECISIONS_COLUMNS) - {FINGERPRINT}
   rows = []
   try:
-    # Spreadsheets put a mark before the first column's name.
-    text = content.decode('utf-8-sig')
+    text = texts.decoded(content, where, 'a CSV file')
     _check_separator(where, text)
     reader = csv.reader(io.StringIO(text, newline=''), strict=True)
     header = [name.strip() for name in next(reader, [])]
@@ -180,7 +179,7 @@ def _rows(where: epath.Path, content: bytes) -> list[tuple[int, dict]]:
         )
       row = dict(zip(header, cells, strict=True))
       rows.append((reader.line_num, row))
-  except (UnicodeDecodeError, csv.Error) as error:
+  except csv.Error as error:
     raise DataDietError(f'{where} is not a CSV file ({error})') from error
   return rows
 
