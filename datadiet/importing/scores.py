@@ -11,8 +11,8 @@ from datadiet.scoring import forward, registry
 from datadiet.scoring.dynamics import score_of_dynamics
 from datadiet.training.dynamics import (
   DynamicsSettings,
-  dynamics_arrays,
   init_dynamics,
+  stored_arrays,
   update_dynamics,
 )
 
@@ -48,14 +48,16 @@ class Imported:
   has_zeros: bool
 
 
-def names_of(kind: str, num_epochs: int, window: int, has_features: bool):
+def names_of(
+  kind: str, num_epochs: int, window: int, has_features: bool
+) -> tuple[str, ...]:
   """The scores that predictions allow, in the registry's order.
 
   Args:
     kind: 'logits', 'probs' or 'losses'.
     num_epochs: that were recorded.
     window: `train.dynamics_window`.
-    has_features: whether the inputs of the last layer are there too.
+    has_features: whether the inputs of every run's last layer are there too.
   """
   found = []
   for name, score in registry.SCORES.items():
@@ -143,11 +145,8 @@ def score_run(
     dynamics = visit(dynamics, logits, num_epochs * steps_per_epoch)
     num_epochs += 1
   scores, probs = _forward_scores(logits, shown_labels, names, features)
-  arrays = {
-    name: np.asarray(value)
-    for name, value in dynamics_arrays(jax.device_get(dynamics)).items()
-  }
-  arrays |= {'window': np.array(window)}
+  assert dynamics is not None  # There is an epoch.
+  arrays = stored_arrays(dynamics, window, np.arange(len(labels)))
   for name in dynamics_names:
     step = np.array(num_epochs * steps_per_epoch)
     scores[name] = score_of_dynamics(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from datadiet.errors import DataDietError
 from datadiet.training.recorders import Arrays, Recorder, Sizes, Visit
@@ -206,6 +207,29 @@ def _described(arrays: Arrays) -> list[str]:
     f'{name!r} {array.dtype}{list(array.shape)}'
     for name, array in sorted(arrays.items())
   ]
+
+
+def stored_arrays(
+  dynamics: Dynamics, window: int, trained_on: np.ndarray
+) -> dict[str, np.ndarray]:
+  """What dynamics/step_<s>.npz holds: 'trained_on', 'window', arrays [N].
+
+  Args:
+    dynamics: of a run, on the host or a device.
+    window: of `DynamicsSettings`.
+    trained_on: int[M], the examples that the run trains on.
+  """
+  arrays = {
+    name: np.asarray(array)
+    for name, array in dynamics_arrays(dynamics).items()
+    # The ring buffers are only needed to resume, and are in the checkpoint.
+    if array.ndim == 1
+  }
+  return {
+    'trained_on': trained_on,
+    **arrays,
+    'window': np.array(window, np.int32),
+  }
 
 
 def dynamics_arrays(dynamics: Dynamics) -> dict[str, jax.Array]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import logging
 from etils import epath
 
@@ -18,7 +17,7 @@ from datadiet.feeding.placement import Placements
 from datadiet.runtime import mesh as mesh_lib
 from datadiet.runtime import processes, stopping
 from datadiet.runtime.progress import Progress, progress
-from datadiet.training.dynamics import dynamics_arrays
+from datadiet.training.dynamics import stored_arrays
 from datadiet.training.feeds import open_feeds
 from datadiet.training.in_flight import InFlight
 from datadiet.training.initial import start
@@ -312,14 +311,9 @@ class _WaveLoop:
   def _write_dynamics(self, slot: int, step: int, dynamics: Any) -> None:
     job = self._jobs[slot]
     path = artifacts.dynamics_file(job.folder, step)
-    # The ring buffers are only needed to resume, and are in the checkpoint.
-    arrays: dict[str, Any] = {
-      name: array
-      for name, array in dynamics_arrays(dynamics).items()
-      if array.ndim == 1
-    }
-    arrays['window'] = np.int32(self._plan.dynamics.window)
-    artifacts.write_npz(path, {'trained_on': job.example_index, **arrays})
+    window = self._plan.dynamics.window
+    arrays = stored_arrays(dynamics, window, job.example_index)
+    artifacts.write_npz(path, arrays)
 
   def _finish(self, slot: int) -> None:
     job, latest = self._jobs[slot], self._metrics.latest(slot)

@@ -11,6 +11,7 @@ from datadiet.training.dynamics import (
   dynamics_arrays,
   init_dynamics,
   logit_margin,
+  stored_arrays,
   update_dynamics,
 )
 from datadiet.training.recorders import CHANGES, TDDS_DECAY, WINDOWS
@@ -104,6 +105,18 @@ def test_never_learned_and_never_seen_can_be_told_apart():
   assert list(np.flatnonzero(never_learned)) == [0]
   assert list(np.flatnonzero(dynamics.visits == 0)) == [10, 11]
   assert dynamics.forgetting_events[1] == 0
+
+
+def test_what_is_stored_leaves_the_ring_buffers_out():
+  settings = DynamicsSettings(window=WINDOW, recorders=RECORDERS)
+  dynamics = init_dynamics(
+    NUM_EXAMPLES, num_classes=NUM_CLASSES, settings=settings
+  )
+  found = stored_arrays(dynamics, WINDOW, np.arange(3))
+  left_out = {'windows.confidence', 'changes.probs', 'changes.divergence'}
+  assert {*dynamics_arrays(dynamics)} - {*found} == left_out
+  assert {*found} - {*dynamics_arrays(dynamics)} == {'window', 'trained_on'}
+  assert found['window'] == WINDOW and list(found['trained_on']) == [0, 1, 2]
 
 
 def test_means_and_variability_are_those_of_numpy():
