@@ -29,7 +29,9 @@ _LOSSES = flags.DEFINE_list(
   'Cross-entropies: .npy of [epochs, N] or [N]; several runs by commas.',
 )
 _FEATURES = flags.DEFINE_string(
-  'features', '', "Inputs of run 0's last layer: .npy of [N, d]."
+  'features',
+  '',
+  "Inputs of run 0's last layer: .npy of [N, d]; grand_last by one run alone.",
 )
 _HELD_OUT_PROBS = flags.DEFINE_string(
   'held_out_probs',

@@ -1,14 +1,13 @@
 """Makes a workdir of what another program's training left behind."""
 
-import contextlib
 import tempfile
-from typing import Any
 
 import ml_collections
 import numpy as np
 from absl import logging
 
 from datadiet import config as config_lib
+from datadiet.config import Config
 from datadiet.data import Dataset, load_dataset
 from datadiet.errors import ConfigError, DataDietError
 from datadiet.feeding.order import steps_per_epoch
@@ -20,12 +19,13 @@ from datadiet.importing.scores import (
   needing_logarithms,
   score_run,
 )
+from datadiet.scoring import registry
 from datadiet.stages import mean_scores
 from datadiet.stages.context import Context
 from datadiet.stages.network_scores import write_scores
 from datadiet.stages.opening import open_config, open_dataset, write_config
 from datadiet.training.settings import BOTH, IN_SAMPLE, OUT_OF_SAMPLE
-from datadiet.workdir import artifacts, lock
+from datadiet.workdir import artifacts, atomic, lock, storage
 from datadiet.workdir.artifacts import Workdir
 
 
@@ -42,7 +42,8 @@ def import_training(
     given: the files.
 
   Raises:
-    ConfigError: for files that do not fit the data, before anything is written.
+    ConfigError: for files that do not fit the data, and scores to select by
+      that they do not give, before anything is written.
     DataDietError: with one sentence for the user.
   """
   if not given.kind and not given.held_out_probs:
@@ -50,29 +51,62 @@ def import_training(
       'nothing is given to import; allowed: --logits, --probs, --losses or '
       '--held_out_probs'
     )
-  config_lib.check(config)
+  # Plugins, which may have scores, are known from here on.
+  config_lib.check(config, stages=('report',))
+  # Of as many epochs as any score needs: what is refused now always would be.
+  most = config.train.dynamics_window
+  config_lib.check(_imported(config, given, _names(given, most, most), most))
   root = Workdir.at(workdir)
-  if root.config.exists():
-    raise ConfigError(
-      f'--workdir: {root.root} has results already; allowed: a folder that is '
-      'new or empty'
-    )
-  open_config(config_lib.resolve(config), root)
-  dataset = load_dataset(config_lib.resolve(config).dataset)
+  with lock.hold(root.root) as holder:
+    if holder:
+      raise DataDietError(f'--workdir: {root.root} is in use by {holder}')
+    if root.config.exists():
+      raise ConfigError(
+        f'--workdir: {root.root} has results already; allowed: a folder that '
+        'is new or empty'
+      )
+    _remove_unfinished(root)
+    _import(config, root, given)
+
+
+def _remove_unfinished(root: Workdir) -> None:
+  """Removes what an import left that did not come to its end."""
+  if not root.importing.exists():
+    return
+  logging.info('An import into %s did not end; it begins anew', root.root)
+  for folder in (root.scores_csv().parent, root.run('train', 0).parent):
+    storage.remove_folder(folder)
+  for path in (*root.written_first, root.importing):
+    storage.remove(path)
+
+
+def _import(
+  config: ml_collections.ConfigDict, root: Workdir, given: Given
+) -> None:
+  """Reads, scores and writes everything, in a workdir that is locked."""
+  asked = config_lib.resolve(config)
+  open_config(asked, root)
+  dataset = load_dataset(asked.dataset)
   with tempfile.TemporaryDirectory() as folder:
     rows = Rows(dataset, given.ids, folder)
-    runs, held_out_probs, settings = _read(config, dataset, given, rows)
-  config = _with(config, settings)
-  config_lib.check(config)
+    config, runs, held_out_probs = _read(config, dataset, given, rows)
   per_epoch = _steps_per_epoch(config, dataset)
   resolved = config_lib.resolve(config_lib.resolve(config), per_epoch)
   context = Context(open_config(resolved, root), root, dataset)
-  with contextlib.ExitStack() as stack:
-    if holder := stack.enter_context(lock.hold(root.root)):
-      raise DataDietError(f'--workdir: {root.root} is in use by {holder}')
-    open_dataset(dataset, root)
-    write_config(context.config, root)
-    _write(context, runs, held_out_probs)
+  atomic.write_bytes(root.importing, b'')
+  open_dataset(dataset, root)
+  _write(context, runs, held_out_probs)
+  # Last: with it the folder is a workdir.
+  write_config(context.config, root)
+  storage.remove(root.importing)
+  selected = context.config.select.scores
+  if lost := [one for one in asked.select.scores if one not in selected]:
+    logging.warning(
+      'Left out of select.scores: %s, which these files do not give; it is '
+      'now %s',
+      ', '.join(lost),
+      ', '.join(selected),
+    )
   logging.info(
     'Imported: %s; go on with --stages=audit,select,report',
     ', '.join(context.config.score.names),
@@ -89,8 +123,8 @@ def _steps_per_epoch(
 
 def _read(
   config: ml_collections.ConfigDict, dataset: Dataset, given: Given, rows: Rows
-) -> tuple[list[Imported], np.ndarray | None, dict[str, Any]]:
-  """Reads and scores everything: runs, held-out predictions, settings."""
+) -> tuple[ml_collections.ConfigDict, list[Imported], np.ndarray | None]:
+  """Reads and scores everything: config as imported, runs, held-out ones."""
   features = held_out_probs = in_full = None
   if given.features:
     features = rows.features(given.features, 'features')
@@ -111,7 +145,11 @@ def _read(
       f'({found}); allowed: as many in each'
     )
   (num_epochs,) = lengths
-  names = names_of(kind, num_epochs, window, has_features=features is not None)
+  names = _names(given, num_epochs, window)
+  _tell_of_features(given)
+  per_epoch = _steps_per_epoch(config, dataset)
+  facts = num_epochs, num_epochs * per_epoch
+  config_lib.check(_imported(config, given, names, *facts))
   runs = [
     score_run(
       epochs,
@@ -119,8 +157,8 @@ def _read(
       dataset.train.labels,
       names,
       window=window,
-      steps_per_epoch=_steps_per_epoch(config, dataset),
-      features=features,
+      steps_per_epoch=per_epoch,
+      features=features if given.num_runs == 1 else None,
     )
     for _, _, epochs in read
   ]
@@ -128,12 +166,27 @@ def _read(
   names = _without_lost(names, runs, kind if given.kind else 'held_out_probs')
   if features is not None:
     runs[0].scores['features'] = features
-  settings = _settings(config, dataset, num_epochs, names)
-  settings['train.num_runs'] = len(runs)
-  settings['train.imported'] = IN_SAMPLE
-  if given.held_out_probs:
-    settings['train.imported'] = BOTH if given.kind else OUT_OF_SAMPLE
-  return runs, held_out_probs, settings
+  config = _imported(config, given, names, *facts)
+  config_lib.check(config)
+  return config, runs, held_out_probs
+
+
+def _names(given: Given, num_epochs: int, window: int) -> tuple[str, ...]:
+  """The scores that the files allow; features are those of run 0 alone."""
+  has_features = bool(given.features) and given.num_runs == 1
+  return names_of(given.kind or 'probs', num_epochs, window, has_features)
+
+
+def _tell_of_features(given: Given) -> None:
+  """Says which scores the features of one of several runs do not give."""
+  if not given.features or given.num_runs == 1 or given.kind == 'losses':
+    return
+  logging.warning(
+    'Left out: %s, as --features are those of the first of %d runs; import '
+    'that run alone for it',
+    ', '.join(registry.needing(registry.SCORES, registry.FEATURES)),
+    given.num_runs,
+  )
 
 
 def _check_agreement(
@@ -173,18 +226,20 @@ def _without_lost(
   return tuple(name for name in names if name not in lost)
 
 
-def _settings(
+def _imported(
   config: ml_collections.ConfigDict,
-  dataset: Dataset,
-  num_epochs: int,
+  given: Given,
   names: tuple[str, ...],
-) -> dict[str, Any]:
-  """The settings that say what was imported, by dotted name."""
-  num_steps = num_epochs * _steps_per_epoch(config, dataset)
-  selected = tuple(
-    score for score in config.select.scores if score in names
-  ) or (('el2n',) if 'el2n' in names else names[:1])
-  return {
+  num_epochs: int,
+  num_steps: int = 0,
+) -> ml_collections.ConfigDict:
+  """A copy of the config that says what is imported."""
+  imported = IN_SAMPLE
+  if given.held_out_probs:
+    imported = BOTH if given.kind else OUT_OF_SAMPLE
+  settings = {
+    'train.num_runs': given.num_runs,
+    'train.imported': imported,
     'train.num_epochs': num_epochs,
     'train.schedule_steps': max(num_steps, config.train.schedule_steps),
     'train.early_steps': (),
@@ -196,21 +251,34 @@ def _settings(
     'train.folds': 0,
     'score.names': names,
     'score.steps': (),
-    'select.scores': selected,
+    'select.scores': _selected(config, names),
     'select.step': -1,
     'audit.threshold_samples': False,
   }
-
-
-def _with(
-  config: ml_collections.ConfigDict, settings: dict[str, Any]
-) -> ml_collections.ConfigDict:
-  """A copy with other values."""
   config = ml_collections.ConfigDict(config.to_dict())
   for name, value in settings.items():
     section, _, field = name.partition('.')
     config[section][field] = value
   return config
+
+
+def _selected(
+  config: ml_collections.ConfigDict, names: tuple[str, ...]
+) -> tuple[str, ...]:
+  """Those of select.scores that there are, each with its step if it has one.
+
+  Where there are none it is left for the config's check to refuse, but for the
+  default, which nobody need have chosen.
+  """
+  asked = tuple(config.select.scores)
+  found = tuple(
+    one
+    for one in asked
+    if registry.split_step(registry.own_name(one))[0] in names
+  )
+  if not found and asked == Config().select.scores:
+    return names[:1]
+  return found or asked
 
 
 def _write(

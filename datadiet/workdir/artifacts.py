@@ -65,6 +65,11 @@ class Workdir:
     return (self.dataset, self.original_labels, self.test_ids, self.timing)
 
   @property
+  def importing(self) -> epath.Path:
+    """Stands in the workdir from an import's first file to its last."""
+    return self.root / '.importing'
+
+  @property
   def timing(self) -> epath.Path:
     return self.root / 'timing.json'
 

@@ -46,6 +46,11 @@ def check_is_free(
     return None
   if not root.is_dir():
     raise ConfigError(f'--workdir: {root} is not a folder; allowed: {_ALLOWED}')
+  if workdir.importing.exists():
+    raise ConfigError(
+      f'--workdir: {root} holds an import that has not ended; allowed: to end '
+      'it, by `datadiet import` into the same folder'
+    )
   own = {*beside, *(path.name for path in workdir.written_first)}
   others = sorted(
     path.name

@@ -14,57 +14,22 @@ from datadiet import main
 from datadiet.config import stored
 from datadiet.data import load_dataset
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.importing import Given, import_training
 from datadiet.stages import pred_probs
 from datadiet.stages.context import Context
-from datadiet.workdir.artifacts import Workdir
+from datadiet.workdir import artifacts
 from tests import running
-
-NUM_EPOCHS = 12
-
-
-@pytest.fixture(scope='module')
-def recorded():
-  """Labels, ids, and logits of a made-up training: float64[epochs, N, C]."""
-  dataset = load_dataset(running.tiny_config().dataset)
-  labels = dataset.train.labels
-  rng = np.random.default_rng(0)
-  difficulty = rng.uniform(size=len(labels))
-  logits = rng.normal(size=(NUM_EPOCHS, len(labels), 10))
-  growth = np.linspace(0, 6, NUM_EPOCHS)[:, None] * (1.2 - difficulty)
-  logits[:, np.arange(len(labels)), labels] += growth
-  return labels, dataset.train.ids, logits
-
-
-def _import(tmp_path, config=None, **arrays):
-  """Imports arrays by the names of `Given`; the root of the workdir."""
-  given = {}
-  for name, array in arrays.items():
-    if isinstance(array, np.ndarray):
-      np.save(tmp_path / f'{name}.npy', array)
-      array = str(tmp_path / f'{name}.npy')
-      if name in ('logits', 'probs', 'losses'):
-        array = (array,)
-    given[name] = array
-  workdir = tmp_path / 'workdir'
-  import_training(config or running.tiny_config(), str(workdir), Given(**given))
-  return Workdir.at(workdir)
-
-
-def _scores(root):
-  (folder,) = (root.root / 'scores' / 'mean').iterdir()
-  manifest = json.loads((folder / 'manifest.json').read_text())
-  return {name: np.load(folder / f'{name}.npy') for name in manifest['scores']}
-
-
-def _softmax(logits):
-  probs = np.exp(logits - logits.max(-1, keepdims=True))
-  return probs / probs.sum(-1, keepdims=True)
+from tests.importing.made_up import (
+  LAST_STEP,
+  NUM_EPOCHS,
+  import_arrays,
+  mean_scores_of,
+  softmax,
+)
 
 
 def _formulas(logits, labels, window=10):
   """Scores by their definitions, of float64[epochs, N, C]."""
-  probs, rows = _softmax(logits), np.arange(len(labels))
+  probs, rows = softmax(logits), np.arange(len(labels))
   own = probs[:, rows, labels]
   right = logits.argmax(-1) == labels
   onehot = np.eye(logits.shape[-1])[labels]
@@ -102,17 +67,24 @@ def _assert_equal(found, expected, names):
 
 def test_logits_give_the_scores_of_their_formulas(recorded, tmp_path):
   labels, _, logits = recorded
-  root = _import(tmp_path, logits=logits.astype(np.float32))
-  found, expected = _scores(root), _formulas(logits, labels)
+  root = import_arrays(tmp_path, logits=logits.astype(np.float32))
+  found, expected = mean_scores_of(root), _formulas(logits, labels)
   assert {'tdds', 'max_margin', 'never_learned'} < {*found}
   assert 'grand' not in found and 'grand_last' not in found
   _assert_equal(found, expected, expected)
   assert 0 < (found['forgetting'] > NUM_EPOCHS).sum() < len(labels)
+  path = artifacts.dynamics_file(root.run('train', 0), LAST_STEP)
+  dynamics = artifacts.read_npz(path)
+  np.testing.assert_array_equal(dynamics['trained_on'], np.arange(len(labels)))
+  assert dynamics['window'] == 10 and 'changes.score' in dynamics
+  # What is only needed to go on takes most of it.
+  assert 'changes.probs' not in dynamics
+  assert max(array.size for array in dynamics.values()) == len(labels)
 
 
 def test_probabilities_give_the_same(recorded, tmp_path):
   labels, _, logits = recorded
-  found = _scores(_import(tmp_path, probs=_softmax(logits)))
+  found = mean_scores_of(import_arrays(tmp_path, probs=softmax(logits)))
   expected = _formulas(logits, labels)
   _assert_equal(found, expected, expected)
 
@@ -120,10 +92,10 @@ def test_probabilities_give_the_same(recorded, tmp_path):
 @pytest.mark.slow
 def test_zeros_give_no_score_of_their_logarithms(recorded, tmp_path, caplog):
   labels, _, logits = recorded
-  probs = _softmax(logits * 4).astype(np.float16)
+  probs = softmax(logits * 4).astype(np.float16)
   assert (probs == 0).any()
-  root = _import(tmp_path, probs=probs)
-  found, exact = _scores(root), _formulas(logits * 4, labels)
+  root = import_arrays(tmp_path, probs=probs)
+  found, exact = mean_scores_of(root), _formulas(logits * 4, labels)
   assert {'el2n', 'entropy', 'forgetting', 'dual', 'accumulated_margin'} < {
     *found
   }
@@ -133,15 +105,19 @@ def test_zeros_give_no_score_of_their_logarithms(recorded, tmp_path, caplog):
     np.testing.assert_allclose(found[name], exact[name], atol=2e-3)
   (run,) = (root.root / 'scores' / 'run_00').iterdir()
   assert not (run / 'aum.npy').exists()
+  with pytest.raises(ConfigError, match="scores: 'aum' is not computed"):
+    (tmp_path / 'again').mkdir()
+    config = running.tiny_config(select__scores=('aum',))
+    import_arrays(tmp_path / 'again', config, probs=probs[-2:])
   with np.load(next(root.root.glob('train/run_00/dynamics/*'))) as dynamics:
     assert 'visits' in dynamics and 'margin_mean' not in dynamics
 
 
 def test_probabilities_below_float32_keep_their_logarithms(recorded, tmp_path):
   labels, _, logits = recorded
-  probs = _softmax(logits * 40)
+  probs = softmax(logits * 40)
   assert 0 < probs.min() < 1e-60
-  found = _scores(_import(tmp_path, probs=probs))
+  found = mean_scores_of(import_arrays(tmp_path, probs=probs))
   expected = _formulas(logits * 40, labels)
   np.testing.assert_allclose(found['aum'], expected['aum'], 1e-5, 1e-4)
 
@@ -149,7 +125,7 @@ def test_probabilities_below_float32_keep_their_logarithms(recorded, tmp_path):
 def test_it_says_how_often_the_last_epoch_is_right(recorded, tmp_path, caplog):
   labels, _, logits = recorded
   caplog.set_level('INFO')
-  _import(tmp_path, logits=logits)
+  import_arrays(tmp_path, logits=logits)
   right = 100 * (logits[-1].argmax(-1) == labels).mean()
   assert f'the last epoch predicts {right:.2f} % of the labels' in caplog.text
 
@@ -158,14 +134,14 @@ def test_predictions_of_one_class_have_no_order_to_refuse(recorded, tmp_path):
   _, _, logits = recorded
   one = logits[-1].copy()
   one[:, 3] = 30 + one[:, 3]
-  assert 'el2n' in _scores(_import(tmp_path, logits=one))
+  assert 'el2n' in mean_scores_of(import_arrays(tmp_path, logits=one))
 
 
 def test_losses_give_what_the_label_s_probability_tells(recorded, tmp_path):
   labels, _, logits = recorded
-  own = _softmax(logits)[:, np.arange(len(labels)), labels]
-  root = _import(tmp_path, losses=-np.log(own))
-  found, expected = _scores(root), _formulas(logits, labels)
+  own = softmax(logits)[:, np.arange(len(labels)), labels]
+  root = import_arrays(tmp_path, losses=-np.log(own))
+  found, expected = mean_scores_of(root), _formulas(logits, labels)
   names = {'loss', 'confidence', 'mean_confidence', 'variability'}
   assert {*found} == names | {'dual', 'dyn_unc'}
   _assert_equal(found, expected, found)
@@ -179,9 +155,9 @@ def test_losses_give_what_the_label_s_probability_tells(recorded, tmp_path):
 def test_few_epochs_have_no_windows_and_one_no_dynamics(recorded, tmp_path):
   _, _, logits = recorded
   (tmp_path / 'one').mkdir()
-  one = _scores(_import(tmp_path / 'one', logits=logits[-1]))
+  one = mean_scores_of(import_arrays(tmp_path / 'one', logits=logits[-1]))
   assert 'el2n' in one and 'aum' not in one
-  few = _scores(_import(tmp_path, logits=logits[:9]))
+  few = mean_scores_of(import_arrays(tmp_path, logits=logits[:9]))
   assert 'aum' in few and 'dual' not in few
 
 
@@ -190,13 +166,13 @@ def test_rows_are_joined_by_ids(recorded, tmp_path):
   order = np.random.default_rng(1).permutation(len(ids))
   (tmp_path / 'ids.txt').write_text('\n'.join(ids[order]) + '\n')
   features = np.random.default_rng(2).normal(size=(len(ids), 6))
-  root = _import(
+  root = import_arrays(
     tmp_path,
     logits=logits[:, order],
     features=features[order],
     ids=str(tmp_path / 'ids.txt'),
   )
-  found = _scores(root)
+  found = mean_scores_of(root)
   _assert_equal(found, _formulas(logits, labels), ('el2n', 'aum'))
   (run,) = (root.root / 'scores' / 'run_00').iterdir()
   np.testing.assert_array_equal(
@@ -214,13 +190,33 @@ def test_runs_are_averaged(recorded, tmp_path):
   np.save(tmp_path / 'other.npy', other)
   np.save(tmp_path / 'first.npy', logits)
   paths = (str(tmp_path / 'first.npy'), str(tmp_path / 'other.npy'))
-  found = _scores(_import(tmp_path, logits=paths))
+  found = mean_scores_of(import_arrays(tmp_path, logits=paths))
   both = [_formulas(one, labels)['el2n'] for one in (logits, other)]
   np.testing.assert_allclose(found['el2n'], np.mean(both, 0), rtol=1e-6)
   np.save(tmp_path / 'other.npy', other[:3])
   with pytest.raises(ConfigError, match=r'epochs.*12 of .*first.*3 of .*other'):
     (tmp_path / 'again').mkdir()
-    _import(tmp_path / 'again', logits=paths)
+    import_arrays(tmp_path / 'again', logits=paths)
+
+
+def test_features_of_one_of_several_runs_give_no_score(
+  recorded, tmp_path, caplog
+):
+  labels, _, logits = recorded
+  for name, rows in (('first', logits[-1]), ('other', logits[-2])):
+    np.save(tmp_path / f'{name}.npy', rows)
+  features = np.random.default_rng(2).normal(size=(len(labels), 6))
+  paths = tuple(str(tmp_path / f'{name}.npy') for name in ('first', 'other'))
+  root = import_arrays(tmp_path, logits=paths, features=features)
+  found = mean_scores_of(root)
+  assert 'el2n' in found and 'grand_last' not in found
+  assert 'Left out: grand_last, as --features are those of the' in caplog.text
+  first, other = (next(root.root.glob(f'scores/run_0{i}/*')) for i in (0, 1))
+  found = np.load(first / 'features.npy')
+  np.testing.assert_array_equal(found, features.astype(np.float32))
+  assert not (other / 'features.npy').exists()
+  for folder in (first, other):
+    assert not (folder / 'grand_last.npy').exists()
 
 
 def test_the_other_stages_run_without_any_training(recorded, tmp_path):
@@ -228,13 +224,13 @@ def test_the_other_stages_run_without_any_training(recorded, tmp_path):
   wrong = np.random.default_rng(3).choice(len(labels), 40, replace=False)
   logits = logits.copy()
   logits[:, wrong] = np.roll(logits[:, wrong], 1, axis=2)
-  held_out = _softmax(logits[-1])
+  held_out = softmax(logits[-1])
   config = running.tiny_config(
     select__policies=('keep_max', 'craig', 'contextual_diversity'),
     select__sizes=(100,),
     select__fractions=(),
   )
-  root = _import(
+  root = import_arrays(
     tmp_path,
     config,
     logits=logits,
@@ -256,16 +252,17 @@ def test_the_other_stages_run_without_any_training(recorded, tmp_path):
   page = (root.report / 'index.html').read_text()
   assert 'el2n' in page
   summary = json.loads((root.report / 'summary.json').read_text())
-  assert summary
+  assert summary['scored_steps'] == [LAST_STEP]
+  assert summary['scores'] == sorted(mean_scores_of(root))
 
 
 def test_what_was_changed_since_the_import_is_refused(recorded, tmp_path):
   labels, _, logits = recorded
-  root = _import(
+  root = import_arrays(
     tmp_path,
     logits=logits[-1],
     features=np.random.default_rng(2).normal(size=(len(labels), 6)),
-    held_out_probs=_softmax(logits[-1]),
+    held_out_probs=softmax(logits[-1]),
   )
   config = config_lib.resolve(stored.get_config(str(root.config)))
   (step,) = config.score.steps
@@ -290,7 +287,9 @@ def test_what_was_changed_since_the_import_is_refused(recorded, tmp_path):
 
 def test_held_out_predictions_alone_will_do(recorded, tmp_path):
   labels, _, logits = recorded
-  found = _scores(_import(tmp_path, held_out_probs=_softmax(logits[-1])))
+  found = mean_scores_of(
+    import_arrays(tmp_path, held_out_probs=softmax(logits[-1]))
+  )
   _assert_equal(found, _formulas(logits, labels), ('el2n', 'loss', 'entropy'))
   assert 'aum' not in found
 
@@ -307,8 +306,8 @@ def test_each_score_says_what_it_was_made_from(
   recorded, tmp_path, given, stated
 ):
   _, _, logits = recorded
-  arrays = {'logits': logits, 'held_out_probs': _softmax(logits[-1])}
-  root = _import(tmp_path, **{name: arrays[name] for name in given})
+  arrays = {'logits': logits, 'held_out_probs': softmax(logits[-1])}
+  root = import_arrays(tmp_path, **{name: arrays[name] for name in given})
   for folder in (root.root / 'scores').glob('*/step_*'):
     scores = json.loads((folder / 'manifest.json').read_text())['scores']
     assert {score['imported'] for score in scores.values()} == {stated}
@@ -349,12 +348,12 @@ def _damaged(logits, position, value):
     ('logits', lambda x: x.astype(str), 'allowed: numbers'),
     (
       'probs',
-      lambda x: _damaged(_softmax(x), (3, 7, 0), np.nan),
+      lambda x: _damaged(softmax(x), (3, 7, 0), np.nan),
       '1 row of epoch 3 not allowed, the first row 7.*nan.*sum to 1',
     ),
     (
       'held_out_probs',
-      lambda x: _damaged(_softmax(x[0]), (7, 0), np.nan),
+      lambda x: _damaged(softmax(x[0]), (7, 0), np.nan),
       '1 row not allowed, the first row 7.*nan.*sum to 1',
     ),
     (
@@ -365,7 +364,7 @@ def _damaged(logits, position, value):
     ('probs', lambda x: x, 'probabilities that sum to 1'),
     (
       'logits',
-      _softmax,
+      softmax,
       'all rows of .*bad.npy of epoch 0 .*sum to 1.*; allowed: .*--probs with',
     ),
     (
@@ -376,7 +375,7 @@ def _damaged(logits, position, value):
     ),
     (
       'held_out_probs',
-      lambda x: np.roll(_softmax(x[-1]), 1, axis=0),
+      lambda x: np.roll(softmax(x[-1]), 1, axis=0),
       '--held_out_probs: .*no more than by chance',
     ),
     ('losses', lambda x: x[..., 0], 'cross-entropies, 0 or more'),
@@ -397,7 +396,7 @@ def test_arrays_that_do_not_fit_are_refused_before_anything_is_written(
     (str(path),) if name in ('logits', 'probs', 'losses') else (str(path))
   )
   with pytest.raises(DataDietError, match=message):
-    _import(tmp_path, **arrays)
+    import_arrays(tmp_path, **arrays)
   assert not (tmp_path / 'workdir').exists()
 
 
@@ -406,7 +405,7 @@ def test_files_of_pickled_objects_are_refused(recorded, tmp_path):
   with pytest.raises(
     DataDietError, match='no readable .npy file, but a pickle'
   ):
-    _import(tmp_path, logits=(str(tmp_path / 'logits.pt'),))
+    import_arrays(tmp_path, logits=(str(tmp_path / 'logits.pt'),))
 
 
 def test_files_of_an_object_store_are_copied_first(recorded, tmp_path):
@@ -415,9 +414,27 @@ def test_files_of_an_object_store_are_copied_first(recorded, tmp_path):
   store = fsspec.filesystem('memory')
   store.pipe_file('/import/a.npy', (tmp_path / 'logits.npy').read_bytes())
   with pytest.raises(DataDietError, match='memory://import/b.npy does not exi'):
-    _import(tmp_path, logits=('memory://import/b.npy',))
-  found = _scores(_import(tmp_path, logits=('memory://import/a.npy',)))
+    import_arrays(tmp_path, logits=('memory://import/b.npy',))
+  found = mean_scores_of(
+    import_arrays(tmp_path, logits=('memory://import/a.npy',))
+  )
   _assert_equal(found, _formulas(logits, labels), ('el2n', 'loss'))
+
+
+def test_ids_may_be_saved_by_other_programs(recorded, tmp_path):
+  labels, ids, logits = recorded
+  order = np.random.default_rng(1).permutation(len(ids))
+  text = ''.join(f'{name}\r\n' for name in ids[order])
+  path = tmp_path / 'ids.txt'
+  path.write_bytes(text.encode('utf-8-sig'))
+  root = import_arrays(tmp_path, logits=logits[-1, order], ids=str(path))
+  _assert_equal(
+    mean_scores_of(root), _formulas(logits, labels), ('el2n', 'loss')
+  )
+  path.write_bytes(text.encode('utf-16'))
+  with pytest.raises(DataDietError, match='ids.txt is not text in UTF-8 .*en'):
+    (tmp_path / 'again').mkdir()
+    import_arrays(tmp_path / 'again', logits=logits[-1], ids=str(path))
 
 
 def test_ids_of_other_examples_are_refused(recorded, tmp_path):
@@ -429,19 +446,7 @@ def test_ids_of_other_examples_are_refused(recorded, tmp_path):
   ):
     (tmp_path / 'ids.txt').write_text('\n'.join(changed))
     with pytest.raises(DataDietError, match=f'--ids: .*{message}'):
-      _import(tmp_path, logits=logits, ids=str(tmp_path / 'ids.txt'))
-
-
-def test_what_is_given_must_be_one_kind_in_a_new_folder(recorded, tmp_path):
-  _, _, logits = recorded
-  with pytest.raises(ConfigError, match='nothing is given to import'):
-    _import(tmp_path)
-  with pytest.raises(ConfigError, match='--probs is not allowed with --logits'):
-    _import(tmp_path, logits=logits, probs=logits)
-  root = _import(tmp_path, logits=logits[-1])
-  with pytest.raises(ConfigError, match='has results already'):
-    _import(tmp_path, logits=logits)
-  assert root.config.exists()
+      import_arrays(tmp_path, logits=logits, ids=str(tmp_path / 'ids.txt'))
 
 
 def test_the_command(recorded, tmp_path):
