@@ -76,8 +76,8 @@ def _config(**changes):
     ),
     (
       {'select__policies': ('top_window',), 'select__scores': ('input_norm',)},
-      'config.select: input_norm_step_22_top_window_719 cannot be made: policy '
-      "'top_window' has to know which scores are hard",
+      "config.select.scores: 'input_norm', of which no end is hard, is not "
+      "allowed with the policy 'top_window'; allowed: other scores",
     ),
     (
       {

@@ -226,6 +226,7 @@ def _check_selection(config: Config) -> None:
   _check_own_scores(config)
   _check_embeddings(config)
   _check_budget(config)
+  _check_hard_end(config)
   options = config.select.options
   for policy in config.select.policy_names:
     try:
@@ -269,20 +270,30 @@ def _check_budget(config: Config) -> None:
       f'config.select.budget: {select.budget!r} is not allowed with '
       "select.class_balanced; allowed: '' and 'balanced'"
     )
-  if select.budget != DIFFICULTY:
+
+
+def _check_hard_end(config: Config) -> None:
+  """Refuses scores of which no end is hard where a subset depends on it.
+
+  What scores from a file mean is known once it is read.
+  """
+  select = config.select
+  if select.scores_path:
     return
-  if select.scores_path and not select.higher_is:
+  if select.higher_is:
     raise ConfigError(
-      "config.select.higher_is: '' is not allowed with scores from a file and "
-      "select.budget='difficulty'; allowed: harder, easier"
+      f'config.select.higher_is: {select.higher_is!r} is not allowed without '
+      "select.scores_path, as it is known of the project's own scores; "
+      "allowed: ''"
     )
-  for selected in () if select.scores_path else select.all_scores:
-    name, _ = registry.split_step(selected)
-    if registry.get(name).higher_is == 'neither':
-      raise ConfigError(
-        f'config.select.scores: {selected!r}, of which no end is hard, is not '
-        "allowed with select.budget='difficulty'; allowed: other scores"
-      )
+  for reason, own in select.ask_what_is_hard:
+    for selected in select.scores if own is None else (own,):
+      name, _ = registry.split_step(selected)
+      if registry.get(name).higher_is == 'neither':
+        raise ConfigError(
+          f'config.select.scores: {selected!r}, of which no end is hard, is '
+          f'not allowed with {reason}; allowed: other scores'
+        )
 
 
 def _check_embeddings(config: Config) -> None:

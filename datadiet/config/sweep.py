@@ -21,6 +21,7 @@ import ml_collections
 
 from datadiet import config as config_lib
 from datadiet.errors import ConfigError
+from datadiet.selection.naming import name_of_file
 from datadiet.settings import closest
 from datadiet.workdir.tables import STAGES
 
@@ -103,7 +104,7 @@ def _joined(lists: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
 def _is_in_names(name: str, values: Sequence[Any]) -> bool:
   """Whether selections made with different values have different names."""
   if name == 'select.scores_path':
-    return len({os.path.basename(str(path)) for path in values}) == len(values)
+    return len({name_of_file(str(path)) for path in values}) == len(values)
   return config_lib.FIELDS[name].in_names
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from datadiet.errors import DataDietError
+from datadiet.selection.ranking import hardness
 
 # What `select.budget` may be; '' leaves it to the policy.
 PROPORTIONAL, BALANCED = 'proportional', 'balanced'
@@ -104,11 +105,7 @@ def class_difficulties(
     labels: int[N].
     num_classes: number of classes; 0 for one without examples.
   """
-  values = np.asarray(scores, np.float64)
-  if higher_is == 'easier':
-    values = -values
-  values = values - values.min()
-  values = values / (values.max() or 1.0)
+  values = hardness(scores, higher_is)
   means = np.zeros(num_classes)
   for label in np.unique(labels):
     own = np.sort(values[labels == label])

@@ -86,12 +86,13 @@ class Policy:
     function: `(inputs, num_keep, *, rng, **options) -> int64[num_keep]`, the
       positions kept, ascending and unique. Its inputs have been checked.
       None if the subset changes while training: then `epochs` draws it.
-    needs: what it reads: any of 'scores', 'higher_is', 'features',
-      'mean_confidence', 'pred_probs' and 'seed'.
     nested: whether a smaller selection is always part of a larger one made
       with the same inputs, options and seed.
     summary: one line for the user.
     source: the paper.
+    needs: what it reads: any of 'scores', 'higher_is', 'features',
+      'mean_confidence', 'pred_probs' and 'seed', of select.seed; nothing if
+      the subset changes while training, which draws by train.data_seed.
     options: the options it takes, by name.
     epochs: for a subset that changes while training, the class of its epochs,
       which is given the options by name.
@@ -106,10 +107,10 @@ class Policy:
       number.
   """
 
-  needs: frozenset[str]
   nested: bool
   summary: str
   source: str
+  needs: frozenset[str] = frozenset()
   function: Callable[..., np.ndarray] | None = None
   options: dict[str, Setting] = dataclasses.field(default_factory=dict)
   epochs: type[Epochs] | None = None
@@ -132,10 +133,11 @@ class Policy:
         f'a policy cannot need {unknown[0]!r}; allowed: '
         f'{", ".join(sorted(known))}'
       )
-    if self.epochs is not None and self.needs - {'seed'}:
+    if self.epochs is not None and self.needs:
       raise DataDietError(
-        'a policy that changes while training is given no arrays; its needs '
-        f"can be 'seed' alone, not {', '.join(sorted(self.needs))}"
+        'a policy that changes while training is given no arrays, and draws by '
+        'train.data_seed; its needs have to be empty, not '
+        f'{", ".join(sorted(self.needs))}'
       )
 
   def arrays(self, embeddings: str = '') -> frozenset[str]:

@@ -1,8 +1,9 @@
 """The sizes of selections, and the names of their folders."""
 
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,26 @@ def num_kept(fraction_or_size: float | int, num_examples: int) -> int:
   return size
 
 
-def _safe(part: Any) -> str:
+def safe_name(part: Any) -> str:
   """A text with only letters, digits, '.', '-' and '_'."""
   text = repr(part) if isinstance(part, float) else str(part)
   return re.sub(r'[^A-Za-z0-9._-]', '-', text).lstrip('.')
+
+
+def name_of_file(path: str | os.PathLike) -> str:
+  """What selections by a user's file are called: its name without ending."""
+  name = os.path.basename(path).removesuffix('.npz').removesuffix('.npy')
+  return safe_name(name)
+
+
+def reads_a_step(arrays: Collection[str], budget: str = '') -> bool:
+  """Whether a selection depends on what is known of a scored step.
+
+  Args:
+    arrays: what its policy reads of a workdir, of `ARRAYS`.
+    budget: how many of each class are kept, of `BUDGETS`, or ''.
+  """
+  return bool(arrays) or budget in (DIFFICULTY, WORST_CLASS)
 
 
 def _own_embeddings(policy: Policy) -> list[str]:
@@ -108,7 +125,7 @@ def selection_name(
     parts += _own_embeddings(POLICIES[name])
   if not parts and budget == WORST_CLASS:
     parts.append('pred_probs')
-  if parts and step is not None:
+  if step is not None and reads_a_step(POLICIES[name].arrays(), budget):
     parts += ['step', step]
   parts += [name, num_keep]
   if class_balanced:
@@ -120,4 +137,4 @@ def selection_name(
       # 0 and 0.0 are the same selection, so they get the same name.
       is_float = isinstance(specs[option].default, float)
       parts += [option, float(value) if is_float else value]
-  return '_'.join(_safe(part) for part in parts)
+  return '_'.join(safe_name(part) for part in parts)

@@ -9,7 +9,7 @@ import numpy as np
 from datadiet.errors import DataDietError
 from datadiet.inspection.neighbours import directions, nearest
 from datadiet.selection.interface import Policy, SelectionInputs
-from datadiet.selection.ranking import largest_first
+from datadiet.selection.ranking import hardness, largest_first
 from datadiet.selection.scaling import scaled
 from datadiet.settings import Setting, checks
 
@@ -88,15 +88,6 @@ def cal(
   return np.sort(largest_first(divergences)[:num_keep])
 
 
-def _importance(inputs: SelectionInputs) -> np.ndarray:
-  """Scores from 0 to 1, high for what is hard: float64[N]."""
-  scores = inputs.array('scores').astype(np.float64)
-  if inputs.higher_is == 'easier':
-    scores = -scores
-  scores = scores - scores.min()
-  return scores / (scores.max() or 1.0)
-
-
 def message_passing(
   importance: np.ndarray,
   forward: sparse.csr_array,
@@ -152,9 +143,8 @@ def d2(
     for gamma in (forward_gamma, backward_gamma)
   ]
   forward, backward = (_undirected(one, neighbours) for one in weights)
-  return np.sort(
-    message_passing(_importance(inputs), forward, backward, num_keep)
-  )
+  importance = hardness(inputs.array('scores'), inputs.higher_is)
+  return np.sort(message_passing(importance, forward, backward, num_keep))
 
 
 def capped_shares(logits: np.ndarray, total: int) -> np.ndarray:
@@ -236,7 +226,7 @@ def infomax(
   cosines = np.maximum(1 - np.square(distances) / 2, 0)
   return np.sort(
     informative(
-      _importance(inputs),
+      hardness(inputs.array('scores'), inputs.higher_is),
       _undirected(cosines, neighbours),
       num_keep,
       redundancy_weight,

@@ -169,14 +169,12 @@ POLICIES: dict[str, Policy] = {
   **zcore.POLICIES,
   'rs2': Policy(
     epochs=rs2.RandomEachEpoch,
-    needs=frozenset({'seed'}),
     nested=False,
     summary='a new random subset each epoch, in turns through all examples',
     source='Okanovic et al. 2024, arXiv 2305.18424',
   ),
   'infobatch': Policy(
     epochs=infobatch.InfoBatch,
-    needs=frozenset({'seed'}),
     nested=False,
     summary='all, but each epoch without some of those with a small loss',
     source='Qin et al. 2024, arXiv 2303.04947',
@@ -200,7 +198,6 @@ POLICIES: dict[str, Policy] = {
   ),
   'orderdp': Policy(
     epochs=orderdp.OrderDP,
-    needs=frozenset({'seed'}),
     nested=False,
     summary='each epoch the largest losses of a random draw',
     source='Jin et al. 2026, arXiv 2606.08574',
@@ -214,7 +211,6 @@ POLICIES: dict[str, Policy] = {
   ),
   'seta': Policy(
     epochs=seta.SeTa,
-    needs=frozenset({'seed'}),
     nested=False,
     summary='each epoch part of a random draw, by its losses, easy to hard',
     source='Zhou et al. 2025, arXiv 2503.13385',

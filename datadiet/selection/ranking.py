@@ -30,6 +30,20 @@ def hardest_first(inputs: SelectionInputs) -> np.ndarray:
   return smallest_first(inputs.array('scores'))
 
 
+def hardness(scores: np.ndarray, higher_is: str) -> np.ndarray:
+  """Scores brought to [0, 1], hard ones high: float64[N]; 0 if all are equal.
+
+  Args:
+    scores: float[N].
+    higher_is: 'harder' or 'easier'.
+  """
+  values = np.asarray(scores, np.float64)
+  if higher_is == 'easier':
+    values = -values
+  values = values - values.min()
+  return values / (values.max() or 1.0)
+
+
 def num_cut(fraction: float, num_examples: int) -> int:
   """How many examples a fraction of num_examples is, to the nearest."""
   return math.floor(fraction * num_examples + 0.5)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from datadiet.selection.budgets import BALANCED, BUDGETS
+from datadiet.selection.budgets import BALANCED, BUDGETS, DIFFICULTY
 from datadiet.selection.interface import EMBEDDINGS
 from datadiet.selection.policies import ALIASES, POLICIES
 from datadiet.selection.recommended import AUTO, METHODS
@@ -145,7 +145,10 @@ class SelectSettings:
     in_names=True,
   )
   seed: int = setting(
-    0, checks.integer(), 'The seed of policies and baselines that draw.'
+    0,
+    checks.integer(),
+    'The seed of policies and baselines that draw; subsets that change while '
+    'training go by train.data_seed.',
   )
   remake: bool = setting(
     False,
@@ -164,6 +167,20 @@ class SelectSettings:
   def policy_names(self) -> tuple[str, ...]:
     """The policies without scores of their own."""
     return tuple(policy for policy, _ in self.methods)
+
+  @property
+  def ask_what_is_hard(self) -> tuple[tuple[str, str | None], ...]:
+    """What has to know which end of scores is hard, in words, and own scores.
+
+    A score is None for those of `scores`, as in `methods`.
+    """
+    found = []
+    for policy, score in self.methods:
+      if 'higher_is' in POLICIES[policy].needs:
+        found.append((f'the policy {policy!r}', score))
+      elif self.budget == DIFFICULTY:
+        found.append((f'select.budget={DIFFICULTY!r}', score))
+    return tuple(found)
 
   @property
   def all_scores(self) -> tuple[str, ...]:

@@ -183,6 +183,8 @@ def is_made(context: Context, draw: Draw) -> bool:
   made_from, before = wanted.pop('made_from'), manifest.get('made_from', {})
   if 'higher_is' not in draw.selection.needs:
     del wanted['higher_is']  # Stated, but nothing depends on it.
+  if draw.selection.step is None:
+    del wanted['step']  # Nor on one that was stated before.
   return artifacts.agrees(manifest, wanted) and all(
     value is None or before.get(name) == value
     for name, value in made_from.items()

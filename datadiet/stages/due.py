@@ -53,10 +53,16 @@ def runs_of(context: Context, name: str, step: int) -> list[int]:
 
 
 def runs_of_mean(context: Context, name: str, step: int) -> list[int]:
-  """The runs that a score over runs is made of at a step."""
+  """The runs that a score over runs is made of at a step.
+
+  None where it is not defined: one of all scored steps stands at the last.
+  """
   score = registry.get(name)
   if score.kind == registry.HELD_OUT and not score.made_of:
     return [*context.runs]
+  is_last = step == context.config.score.steps[-1]
+  if score.kind == registry.TRAJECTORY and not is_last:
+    return []
   return runs_of(context, score.made_of or name, step)
 
 
@@ -201,25 +207,38 @@ def check_due(context: Context, stages: Sequence[str]) -> None:
     _check_grand_subset(context)
   if {'score', 'select'} & {*stages}:
     _check_whole_predictions(context)
-  if {'select', 'retrain'} & {*stages} and context.score_file is None:
+  if {'select', 'retrain'} & {*stages}:
     _check_selected(context)
+
+
+def scores_read(context: Context, selection: PlannedSelection) -> list[str]:
+  """The scores over runs that a selection reads, at its `read_step`."""
+  names = []
+  if selection.score is not None and context.score_file is None:
+    names.append(selection.score)
+  if 'mean_confidence' in selection.needs:
+    names.append('mean_confidence')
+  return names
 
 
 def _check_selected(context: Context) -> None:
   """Refuses selecting by scores that are not defined at their steps."""
   config = context.config
-  for selected in config.select.all_scores:
-    name, step = registry.split_step(selected)
-    step = config.select.step if step is None else step
-    if registry.get(name).kind in (registry.HELD_OUT, registry.TRAJECTORY):
-      continue
-    if not runs_of(context, name, step):
+  for selection in context.selections:
+    step = selection.read_step
+    for name in scores_read(context, selection):
+      if runs_of_mean(context, name, step):
+        continue
+      what = f'scores: {name!r}'
+      if name != selection.score:
+        what = f'policies: {selection.policy!r} reads {name}, which'
       raise ConfigError(
-        f'config.select.scores: {name!r} is not defined at step {step}; '
-        'allowed: scores of networks, and of dynamics from the first epoch '
-        f'on ({context.steps_per_epoch} steps), of windows from '
+        f'config.select.{what} is not defined at step {step}; allowed: scores '
+        'of networks, of dynamics from the first epoch on '
+        f'({context.steps_per_epoch} steps), of windows from '
         f'train.dynamics_window = {config.train.dynamics_window} epochs on, '
-        'none of dynamics with train.subset_path'
+        'none of dynamics with train.subset_path, and of several steps at '
+        f'{config.score.steps[-1]}, the last of score.steps'
       )
 
 
@@ -309,13 +328,11 @@ def will_change(context: Context, selection: PlannedSelection) -> bool:
 
   That is so where runs were added or removed, or settings of scores changed.
   """
-  names = []
-  if selection.score is not None and context.score_file is None:
-    names.append(selection.score)
-  if 'mean_confidence' in selection.needs:
-    names.append('mean_confidence')
   step = selection.read_step
-  return any(_mean_will_change(context, name, step) for name in names)
+  return any(
+    _mean_will_change(context, name, step)
+    for name in scores_read(context, selection)
+  )
 
 
 def _mean_will_change(context: Context, name: str, step: int) -> bool:

@@ -10,7 +10,7 @@ from datadiet.config import Config
 from datadiet.data import Dataset, Split
 from datadiet.errors import ConfigError, DataDietError, counted
 from datadiet.scoring import aggregate
-from datadiet.selection import POLICIES
+from datadiet.selection.naming import name_of_file
 from datadiet.selection.scaling import in_float32, scaled
 from datadiet.workdir import artifacts
 from datadiet.workdir.example_lists import read_example_index, row_order
@@ -25,7 +25,7 @@ class ScoreFile:
   """A checked file of scores, to select by instead of the workdir's.
 
   Attributes:
-    name: the file's, without its ending.
+    name: the file's, as `name_of_file`.
     scores: float[N], in canonical order.
     higher_is: 'harder', 'easier', or 'neither' where nothing says it.
     checksum: of the values, so that a file that changes is noticed.
@@ -44,14 +44,14 @@ def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
   the scores belong to and which end is hard.
 
   Raises:
-    ConfigError: if a policy needs to know which end is hard and nothing says.
+    ConfigError: if a subset depends on which end is hard and nothing says.
     DataDietError: if the file is missing, damaged, of other data, of another
       length, or has values that are not finite.
   """
   if not config.select.scores_path:
     return None
   path = epath.Path(config.select.scores_path).expanduser()
-  scores, name = _rows(path, dataset.train), _name_of(path)
+  scores, name = _rows(path, dataset.train), name_of_file(path)
   if scores.ndim != 1 or scores.dtype.kind not in 'iuf':
     raise ConfigError(
       f'config.select.scores_path: {path} holds {scores.dtype}'
@@ -67,15 +67,17 @@ def read_score_file(config: Config, dataset: Dataset) -> ScoreFile | None:
   manifest = artifacts.read_manifest(path.parent) or {}
   if 'fingerprint' in manifest:
     artifacts.check_fingerprint(manifest, dataset.fingerprint, path)
-  statement = manifest.get('scores', {}).get(name, {})
-  higher_is = config.select.higher_is or statement.get('higher_is', 'neither')
-  for policy in config.select.policy_names:
-    if higher_is == 'neither' and 'higher_is' in POLICIES[policy].needs:
-      raise ConfigError(
-        f"config.select.higher_is: '' is not allowed with the policy "
-        f'{policy!r} and scores from a file that no manifest describes; '
-        'allowed: harder, easier'
-      )
+  stated = manifest.get('scores', {}).get(name, {}).get('higher_is')
+  higher_is = config.select.higher_is or stated or 'neither'
+  if higher_is == 'neither' and config.select.ask_what_is_hard:
+    reason, _ = config.select.ask_what_is_hard[0]
+    why = 'the manifest beside it says that no end of them is hard'
+    if not stated:
+      why = 'no manifest beside it says which end of them is hard'
+    raise ConfigError(
+      f"config.select.higher_is: '' is not allowed with {reason} and scores of "
+      f'{path}, as {why}; allowed: harder, easier'
+    )
   return ScoreFile(name, scores, higher_is, artifacts.checksum(scores))
 
 
@@ -84,7 +86,7 @@ class EmbeddingFile:
   """A checked file of embeddings, for policies that look at features.
 
   Attributes:
-    name: the file's, without its ending.
+    name: the file's, as `name_of_file`.
     embeddings: float[N, d], in canonical order.
     checksum: of the values, so that a file that changes is noticed.
   """
@@ -108,7 +110,7 @@ def read_embedding_file(
   if not value:
     return None
   array = _embeddings('select.embeddings_path', value, dataset.train)
-  name = _name_of(epath.Path(value))
+  name = name_of_file(value)
   return EmbeddingFile(name, array, artifacts.checksum(array))
 
 
@@ -151,10 +153,6 @@ def read_inspected(
       'inspect.embeddings_path has'
     )
   return train, test
-
-
-def _name_of(path: epath.Path) -> str:
-  return path.name.removesuffix('.npz').removesuffix('.npy')
 
 
 def _rows(path: epath.Path, split: Split) -> np.ndarray:

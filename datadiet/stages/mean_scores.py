@@ -18,6 +18,10 @@ from datadiet.training.optimizer import make_schedule
 from datadiet.workdir import artifacts, score_arrays, top_probs
 from datadiet.workdir.top_probs import PredProbs
 
+# Scores that nobody misses at a step: held-out ones are made after the means,
+# those of all steps with the last.
+_MADE_ELSEWHERE = (registry.HELD_OUT, registry.TRAJECTORY)
+
 
 def write_trajectories(context: Context) -> None:
   """The scores of each run that are made of all its scored steps."""
@@ -50,7 +54,8 @@ def _write_trajectory(
   artifacts.write_npy(folder / f'{name}.npy', values)
   manifest = context.manifest(folder)
   assert manifest is not None  # It has the scores of `due.runs_of`.
-  manifest['checksums'][name] = artifacts.checksum(values)
+  # Folders of before have none.
+  manifest.setdefault('checksums', {})[name] = artifacts.checksum(values)
   context.write_manifest(folder, manifest)
 
 
@@ -99,8 +104,7 @@ def write_means(
   for name in config_lib.mean_scores(context.config):
     by_run, stated = _by_run(context, name, step, inside)
     if not by_run:
-      # Held-out scores are made below.
-      if registry.get(name).kind != registry.HELD_OUT:
+      if registry.get(name).kind not in _MADE_ELSEWHERE:
         left_out[name] = (
           f'{name} is not defined at step {step}; train longer, or use another '
           'score'
@@ -174,8 +178,6 @@ def _by_run(
   if kind == registry.HELD_OUT and not score.made_of:
     return [], {}
   runs = due.runs_of_mean(context, name, step)
-  if kind == registry.TRAJECTORY and step != context.config.score.steps[-1]:
-    runs = []
   if not runs:
     return [], {}
   stated = {**due.statement(context.config, name), 'runs': runs}

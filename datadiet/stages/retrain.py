@@ -67,7 +67,7 @@ def _job(
     described = {**selection.facts(), 'changes': changes, 'hash': index_hash}
   number = context.config.retrain.first_run + run
   return Job(
-    name=f'retrain/{name}/run_{run:02d}',
+    name=f'retrain/{name}/{artifacts.run_name(run)}',
     folder=context.workdir.run(f'retrain/{name}', run),
     run=number,
     epochs=_epochs(context, example_index, number, selection),

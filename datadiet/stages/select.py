@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -84,23 +85,17 @@ def _check_one(
   sizes, quotas = _class_sizes(context), None
   if one.budget == PROPORTIONAL:
     quotas = class_budgets(one.budget, one.num_kept, sizes)
-  check_possible(
-    one.policy,
-    sizes,
-    one.num_kept,
-    class_balanced=one.class_balanced,
-    quotas=quotas,
-    options=one.options,
-  )
-  if not {'features', 'pred_probs'} & one.needs:
-    select_examples(
-      one.policy,
-      dataclasses.replace(inputs, higher_is=draws.higher_is(context, one)),
-      one.num_kept,
-      class_balanced=one.class_balanced,
-      quotas=quotas,
-      options=one.options,
-    )
+  asked: dict[str, Any] = {
+    'class_balanced': one.class_balanced,
+    'quotas': quotas,
+    'options': one.options,
+  }
+  if {'features', 'pred_probs'} & one.needs:
+    check_possible(one.policy, sizes, one.num_kept, **asked)
+  else:
+    higher_is = draws.higher_is(context, one)
+    tied = dataclasses.replace(inputs, higher_is=higher_is)
+    select_examples(one.policy, tied, one.num_kept, **asked)
   if one.budget in (DIFFICULTY, WORST_CLASS):
     # Its quotas are known after training. One of each class has to be possible.
     ones = np.minimum(sizes, 1)
@@ -211,12 +206,17 @@ def run(context: Context) -> None:
     # First what says that it is finished, should this be cut off.
     storage.remove(folder / artifacts.MANIFEST)
     storage.remove_folder(folder)
-  for draw in draws.all_draws(context):
-    if not draws.is_made(context, draw):
+  for selection in context.selections:
+    of_selection = draws.draws_of(context, selection)
+    lacking = [one for one in of_selection if not draws.is_made(context, one)]
+    # The time of a subset is that of all its draws, each made once.
+    anew = len(lacking) == len(of_selection)
+    for draw in lacking:
       started = time.monotonic()
       _make(context, draw)
       seconds = time.monotonic() - started
-      timing.add_subset_time(context, draw.selection.name, seconds)
+      timing.add_subset_time(context, selection.name, seconds, anew=anew)
+      anew = False
 
 
 def _choose(context: Context, draw: Draw) -> np.ndarray:

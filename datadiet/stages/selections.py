@@ -24,6 +24,7 @@ from datadiet.selection.budgets import (
   DIFFICULTY,
   proportional_quotas,
 )
+from datadiet.selection.naming import reads_a_step
 from datadiet.selection.recommended import AUTO, recommended_options
 from datadiet.selection.settings import SelectSettings, methods_of
 from datadiet.workdir.tables import SELECTION_FACTS
@@ -37,7 +38,8 @@ class PlannedSelection:
     name: the name of its folder.
     policy: a key of `POLICIES`.
     score: the score it selects by, or None.
-    step: of the score or the features; None for none, or one from a file.
+    step: of the score or the features; None where it depends on no step, or
+      on scores from a file.
     num_kept: examples kept.
     class_balanced: whether classes are kept equal.
     options: all options of the policy.
@@ -162,14 +164,14 @@ def _asked_for(
         embeddings = _embeddings(select, policy)
         looks_at = _looks_at(policy, embeddings, embedding_file)
         arrays = POLICIES[policy].arrays(embeddings)
+        of_workdir = arrays - {'features'} if embedding_file else arrays
         reads_score = 'scores' in arrays or budget == DIFFICULTY
         own_scores = scores
         if score_of_its_own is not None:
           own_scores = [_with_step(select, score_of_its_own)]
         for score, step in own_scores:
-          of_file = looks_at == embedding_file and arrays == {'features'}
-          if of_file and not budget:
-            step = None  # Of the file alone.
+          if not reads_a_step(of_workdir, budget):
+            step = None
           yield PlannedSelection(
             name=selection_name(
               score, step, policy, kept, balanced, options, looks_at, budget

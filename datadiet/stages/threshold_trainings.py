@@ -80,7 +80,7 @@ def train(context: Context) -> None:
     run = config.train.num_runs + number
     everything = np.arange(dataset.train.num_examples)
     job = Job(
-      name=f'{GROUP}/run_{number:02d}',
+      name=f'{GROUP}/{artifacts.run_name(number)}',
       folder=context.workdir.run(GROUP, number),
       run=run,
       epochs=AllExamples(everything, seed=config.train.data_seed, run=run),

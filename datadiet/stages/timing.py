@@ -73,12 +73,22 @@ def devices() -> str:
   return f'{jax.device_count()} × {jax.devices()[0].device_kind}'
 
 
-def add_subset_time(context: Context, name: str, seconds: float) -> None:
-  """Adds the time that a subset took to that of its name in timing.json."""
+def add_subset_time(
+  context: Context, name: str, seconds: float, *, anew: bool = False
+) -> None:
+  """Adds the time that a draw took to that of its subset in timing.json.
+
+  Args:
+    context: of the workdir.
+    name: of the subset.
+    seconds: that the draw took.
+    anew: whether it is the first of a subset made anew, whose time before does
+      not count any more.
+  """
   with _lock:
     timing = read_timing(context)
     times = _entry(timing, 'select').setdefault('subsets', {})
-    times[name] = times.get(name, 0.0) + seconds
+    times[name] = seconds if anew else times.get(name, 0.0) + seconds
     artifacts.write_json(context.workdir.timing, timing)
 
 

@@ -26,7 +26,7 @@ def jobs(context: Context) -> list[Job]:
   folds = context.config.train.folds
   return [
     Job(
-      name=f'{GROUP}/run_{run:02d}',
+      name=f'{GROUP}/{artifacts.run_name(run)}',
       folder=context.workdir.run(GROUP, run),
       run=run,
       epochs=AllExamples(

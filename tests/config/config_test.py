@@ -321,6 +321,25 @@ def test_missing_fields_are_named():
       "'keep_max:el2n' .*reads select.scores_path; allowed: 'keep_max'",
     ),
     (
+      {
+        'score.names': ('el2n', 'variability'),
+        'select.scores': ('variability',),
+        'select.policies': ('keep_max', 'd2'),
+      },
+      "config.select.scores: 'variability', of which no end is hard, .*'d2'",
+    ),
+    (
+      {
+        'score.names': ('el2n', 'unclog'),
+        'select.policies': ('infomax:unclog',),
+      },
+      "config.select.scores: 'unclog', of which .* the policy 'infomax'; all",
+    ),
+    (
+      {'select.higher_is': 'harder'},
+      "config.select.higher_is: 'harder' .*without select.scores_path, .*: ''$",
+    ),
+    (
       {'select.step': 390},
       'config.select.step: 390 .*score.steps = 7800, or -1 for the last',
     ),
@@ -340,6 +359,17 @@ def test_settings_that_do_not_fit_together(changes, message):
     config = running.with_raw_value(config, name, value)
   with pytest.raises(ConfigError, match=message):
     config_lib.check(config)
+
+
+def test_scores_without_a_hard_end_are_allowed_where_nobody_asks():
+  config = base.get_config()
+  config.score.names = ('el2n', 'unclog')
+  config.select.scores = ('unclog',)
+  config.select.policies = ('keep_max', 'ccs:el2n')
+  config_lib.check(config)
+  config.select.policies = ('keep_max:el2n',)
+  config.select.budget = 'difficulty'
+  config_lib.check(config)
 
 
 def test_resolve_fills_in_what_is_chosen():

@@ -85,6 +85,8 @@ def test_lists_of_what_is_selected_are_joined(tmp_path):
     ('select__scores_path', ('a/mine.npy', 'a/yours.npy'), True),
     # Selections of these would have the same names.
     ('select__scores_path', ('a/mine.npy', 'b/mine.npy'), False),
+    ('select__scores_path', ('mine.npy', 'mine.npz'), False),
+    ('select__scores_path', ('my scores.npy', 'my-scores.npy'), False),
     ('select__seed', (0, 1), False),
     ('select__higher_is', ('harder', 'easier'), False),
   ],
@@ -92,7 +94,7 @@ def test_lists_of_what_is_selected_are_joined(tmp_path):
 def test_what_the_names_of_selections_do_not_tell_is_kept_apart(
   tmp_path, name, values, shares
 ):
-  config = _config(**{f'sweep__{name}': values})
+  config = _config(select__scores_path='x.npy', **{f'sweep__{name}': values})
   children = sweep.expand(config, str(tmp_path))
   assert len(children) == 2
   workdirs = {child.workdir for child in children}

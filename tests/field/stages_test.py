@@ -23,7 +23,11 @@ DISAGREEING = [
     ('select', 'retrain'),
   ),
   ({'select__embeddings': 'features'}, ('select', 'retrain')),
-  ({'select__budget': 'difficulty', 'select__scores_path': 'x.npy'}, None),
+  (
+    {'select__policies': ('d2',), 'select__scores': ('input_norm',)},
+    ('select', 'retrain'),
+  ),
+  ({'select__higher_is': 'harder'}, ('select', 'retrain')),
   ({'retrain__num_steps': 4000}, ('retrain',)),
   ({'score__names': ('el2n', 'grand_subset')}, ('train', 'score')),
   ({'score__names': ('el2n', 'tracin_self')}, ('train', 'score')),

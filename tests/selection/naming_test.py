@@ -7,6 +7,7 @@ import pytest
 
 from datadiet.errors import DataDietError
 from datadiet.selection import POLICIES, num_kept, selection_name
+from datadiet.selection.naming import name_of_file
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,14 @@ def test_names_are_safe_in_a_file_system(score):
   for policy in POLICIES:
     name = selection_name(score, 1, policy, 2)
     assert re.fullmatch(r'[A-Za-z0-9_-][A-Za-z0-9._-]*', name)
+
+
+def test_files_are_called_as_selections_by_them():
+  for path in ('a/my scores.npy', 'my-scores.npz'):
+    assert name_of_file(path) == 'my-scores'
+    assert selection_name(name_of_file(path), None, 'keep_max', 7).startswith(
+      'my-scores_keep_max'
+    )
 
 
 def test_equal_options_give_equal_names():

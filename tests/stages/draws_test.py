@@ -1,7 +1,9 @@
 """Tests of what draws are made from, and of retrainings on other ones."""
 
+import itertools
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -176,7 +178,6 @@ def test_subsets_that_are_lost_are_made_as_they_were(own):
   shutil.rmtree(own.workdir.root / 'selections')
   select.run(own)
   found = running.all_bytes(own.workdir.root)
-  # How long it took to choose them is measured anew.
   assert found.pop('timing.json') and before.pop('timing.json')
   assert found == before
   shutil.rmtree(own.workdir.root / 'selections')
@@ -187,6 +188,43 @@ def test_subsets_that_are_lost_are_made_as_they_were(own):
   own.forget()
   with pytest.raises(ConfigError, match='1 retraining .*random_719/run_01'):
     select.run(own)
+
+
+def test_the_time_of_a_subset_is_that_of_its_draws_each_once(own, monkeypatch):
+  seconds = itertools.count()  # A draw takes one.
+  clock = types.SimpleNamespace(monotonic=lambda: float(next(seconds)))
+  monkeypatch.setattr(select, 'time', clock)
+  path = own.workdir.timing
+  before = artifacts.read_json(path)
+  before['select']['subsets'] = {_HARDEST: 1000.0, _RANDOM: 1000.0}
+  artifacts.write_json(path, before)
+  shutil.rmtree(own.workdir.root / 'selections')
+  select.run(own)
+  times = artifacts.read_json(path)['select']['subsets']
+  assert times == {_HARDEST: 1, _RANDOM: 2}
+  artifacts.write_json(path, before)
+  select.run(_with(own, retrain__num_runs=3))
+  times = artifacts.read_json(path)['select']['subsets']
+  assert times == {_HARDEST: 1000, _RANDOM: 1001}
+
+
+def test_random_draws_by_class_sizes_depend_on_no_step(own):
+  config = {
+    'select__policies': ('random',),
+    'select__budget': 'proportional',
+    'select__baselines': (),
+  }
+  context = _with(own, **config)
+  select.run(context)
+  (one,) = context.selections
+  # One that was stated before does not matter.
+  folder = own.workdir.selection(one.name, 1)
+  artifacts.write_manifest(folder, {**_manifest(folder), 'step': 44})
+  for changes in ({'select__step': 0}, {'select__scores': ('el2n@0',)}):
+    changed = _with(own, **config, **changes)
+    found = draws.all_draws(changed)
+    assert [draw.selection.step for draw in found] == [None, None]
+    assert all(draws.is_made(changed, draw) for draw in found)
 
 
 def test_one_that_was_begun_goes_on(own):

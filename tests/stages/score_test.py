@@ -341,6 +341,22 @@ def test_features_are_kept_without_any_forward_score(own):
       "config.select.scores: 'aum' is not defined at step 0",
     ),
     (
+      {
+        'score__names': ('el2n', 'grand', 'tracin_self'),
+        'select__scores': ('tracin_self',),
+        'select__step': 0,
+      },
+      "scores: 'tracin_self' is not defined at step 0; .* of several steps at "
+      '44, the last of score.steps',
+    ),
+    (
+      {
+        'score__names': ('el2n', 'mean_confidence'),
+        'select__policies': ('beta:el2n@0',),
+      },
+      "policies: 'beta' reads mean_confidence, which is not defined at step 0",
+    ),
+    (
       {'score__names': ('el2n', 'grand_subset'), 'score__grand_subset': 'Nope'},
       "config.score.grand_subset: 'Nope' is found in no path",
     ),
@@ -349,6 +365,14 @@ def test_features_are_kept_without_any_forward_score(own):
 def test_what_cannot_be_had_is_refused_at_the_start(finished, changes, message):
   with pytest.raises(ConfigError, match=message):
     due.check_due(_with(finished, **changes), ['train', 'score', 'select'])
+
+
+def test_a_score_of_several_steps_may_be_selected_by_at_the_last(finished):
+  names = ('el2n', 'grand', 'tracin_self')
+  context = _with(
+    finished, score__names=names, select__scores=('tracin_self@44', 'el2n@0')
+  )
+  due.check_due(context, ['train', 'score', 'select'])
 
 
 class _SowsNothing(nn.Module):
@@ -388,7 +412,14 @@ def test_features_that_the_model_does_not_sow_are_refused_at_the_start(
 
 def test_tracin_is_the_sum_of_rates_times_squared_norms(own):
   names = ('el2n', 'grand', 'tracin_self')
+  folder = own.workdir.scores(1, 44)
+  manifest = artifacts.read_manifest(folder)
+  del manifest['checksums']  # As of workdirs before there were any.
+  artifacts.write_manifest(folder, manifest)
   score.run(_with(own, score__names=names))
+  assert list(artifacts.read_manifest(folder)['checksums']) == ['tracin_self']
+  # It stands with the last step, and nobody misses it with the others.
+  assert artifacts.read_manifest(own.workdir.scores(None, 0))['left_out'] == {}
   # Cosine over 44 steps; step 0 led from no update.
   rate = 0.5 * 0.1 * (1 + np.cos(np.pi * 43 / 44))
   if own.config.optimizer.warmup_fraction:

@@ -132,6 +132,10 @@ def test_a_user_s_embeddings_are_taken_for_the_features(own, tmp_path):
     np.testing.assert_array_equal(
       _kept(own, f'dino_{policy}_60'), select_examples(policy, inputs, 60)
     )
+  (herding,) = _looking(
+    own, **settings | {'policies': ('herding',)}, budget='proportional'
+  ).selections
+  assert herding.name == 'dino_herding_60_proportional'
   # Of the file's rows and the network's predictions.
   both = _looking(
     own, **settings | {'policies': ('craig',)}, embeddings='gradients'
@@ -248,7 +252,6 @@ def test_budgets_by_class_go_by_scores_or_predictions(own):
       {'budget': 'difficulty', 'scores': ('input_norm',)},
       "'input_norm', of which no end is hard",
     ),
-    ({'budget': 'difficulty', 'scores_path': 'x.npy'}, 'higher_is: .. is not'),
   ],
 )
 def test_budgets_that_cannot_be_told_are_refused(settings, message):
@@ -319,6 +322,12 @@ def test_a_manifest_beside_a_file_says_what_is_hard(own):
   kept = _kept(own, 'aum_top_window_719')
   hardest = np.argsort(np.load(path), kind='stable')
   np.testing.assert_array_equal(kept, np.sort(hardest[144 : 144 + 719]))
+  context = _by_file(own, path, select__budget='difficulty')
+  assert context.score_file.higher_is == 'easier'
+  path = path.with_name('input_norm.npy')
+  context = _by_file(own, path, select__policies=('top_window',))
+  with pytest.raises(ConfigError, match="'top_window'.* says that no end of"):
+    check_against_data(context, ['select'])
 
 
 @pytest.mark.parametrize(
@@ -332,6 +341,11 @@ def test_a_manifest_beside_a_file_says_what_is_hard(own):
       np.zeros(1437),
       {'select__policies': ('ccs',)},
       "config.select.higher_is: '' .*'ccs'.*allowed: harder, easier",
+    ),
+    (
+      np.zeros(1437),
+      {'select__budget': 'difficulty'},
+      "higher_is: '' .*budget='difficulty' and .*mine.npy, as no manifest besi",
     ),
   ],
 )
