@@ -22,7 +22,7 @@ from datadiet.selection.budgets import (
   class_difficulties,
   class_errors,
 )
-from datadiet.stages import due, pred_probs
+from datadiet.stages import changes, pred_probs
 from datadiet.stages.context import Context
 from datadiet.stages.selections import PlannedSelection
 from datadiet.workdir import artifacts
@@ -249,7 +249,7 @@ def outdated_retrainings(
     # One that is not finished may have been begun on anything.
     return [one for one in folders if _trained_on(context, one) != will_be]
   stays = is_made(context, draw) and not (
-    scores_first and due.will_change(context, draw.selection)
+    scores_first and changes.will_change(context, draw.selection)
   )
   if not stays:
     return folders
@@ -274,7 +274,7 @@ def warn_of_outdated(context: Context, *, scores_first: bool) -> None:
       if context.manifest(draw.folder) is not None
       and (
         not is_made(context, draw)
-        or (scores_first and due.will_change(context, draw.selection))
+        or (scores_first and changes.will_change(context, draw.selection))
       )
     }
   except DataDietError as error:  # Of settings that no stage asked for uses.

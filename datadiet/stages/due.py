@@ -16,7 +16,7 @@ from datadiet.training.initial import read_checkpoint
 from datadiet.training.settings import IN_SAMPLE, OUT_OF_SAMPLE
 from datadiet.training.state import variable_shapes
 from datadiet.training.trainable import ALL, is_trained
-from datadiet.workdir import artifacts, top_probs
+from datadiet.workdir import top_probs
 
 # What predictions of one network at one step may take on disk to be kept whole.
 _MAX_PRED_PROBS_BYTES = 2**28
@@ -64,6 +64,15 @@ def runs_of_mean(context: Context, name: str, step: int) -> list[int]:
   if score.kind == registry.TRAJECTORY and not is_last:
     return []
   return runs_of(context, score.made_of or name, step)
+
+
+def steps_of(config: Config, name: str) -> list[int]:
+  """The scored steps that a score of several is made of.
+
+  tracin_self takes those that an update led to.
+  """
+  steps = config.score.steps
+  return [step for step in steps if step > 0 or name != 'tracin_self']
 
 
 def extra_arrays(context: Context) -> tuple[str, ...]:
@@ -321,25 +330,3 @@ def network_shapes(context: Context) -> dict:
   dataset = context.dataset
   model = make_network(context.config.model, dataset.num_classes)
   return variable_shapes(model, dataset.input_shape)
-
-
-def will_change(context: Context, selection: PlannedSelection) -> bool:
-  """Whether the score stage will change the scores that a selection reads.
-
-  That is so where runs were added or removed, or settings of scores changed.
-  """
-  step = selection.read_step
-  return any(
-    _mean_will_change(context, name, step)
-    for name in scores_read(context, selection)
-  )
-
-
-def _mean_will_change(context: Context, name: str, step: int) -> bool:
-  manifest = context.manifest(context.workdir.scores(None, step)) or {}
-  stated = manifest.get('scores', {}).get(name)
-  if stated is None:  # Not there yet, or not any more: it is made the same.
-    return False
-  runs = runs_of_mean(context, name, step)
-  wanted = {**settings_of(context.config, name), 'runs': runs}
-  return not artifacts.agrees(stated, wanted)

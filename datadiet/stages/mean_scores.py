@@ -65,7 +65,7 @@ def _write_tracin(context: Context) -> None:
   Pruthi et al. 2020, arXiv 2002.08484. The rate is that of the update that led
   to the checkpoint. Written with the last scored step.
   """
-  steps = _tracin_steps(context)
+  steps = due.steps_of(context.config, 'tracin_self')
   schedule = make_schedule(
     context.config.optimizer, context.config.train.schedule_steps
   )
@@ -78,11 +78,6 @@ def _write_tracin(context: Context) -> None:
   for run in due.runs_of(context, 'grand', steps[-1]):
     grand = [context.run_array(run, step, 'grand') for step in steps]
     _write_trajectory(context, run, 'tracin_self', tracin_self(grand, rates))
-
-
-def _tracin_steps(context: Context) -> list[int]:
-  """The scored steps that an update led to."""
-  return [step for step in context.config.score.steps if step > 0]
 
 
 def write_means(
@@ -193,9 +188,7 @@ def _by_run(
     else:
       by_run = aggregate.where(by_run, ~inside[runs])
   if kind == registry.TRAJECTORY:
-    is_tracin = name == 'tracin_self'
-    steps = _tracin_steps(context) if is_tracin else context.config.score.steps
-    stated['steps'] = list(steps)
+    stated['steps'] = due.steps_of(context.config, name)
   return by_run, stated
 
 

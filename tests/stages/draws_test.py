@@ -11,7 +11,7 @@ import pytest
 from datadiet import config as config_lib
 from datadiet import main, pipeline
 from datadiet.errors import ConfigError, DataDietError
-from datadiet.stages import draws, due, retrain, select
+from datadiet.stages import draws, retrain, select
 from datadiet.stages.context import Context
 from datadiet.workdir import artifacts
 from tests import running
@@ -332,22 +332,6 @@ def test_runs_that_are_added_list_at_once_what_depends_on_them(own):
   # Before the new run was trained, and no random baseline is among them.
   assert running.all_bytes(own.workdir.root) == before
   assert 'random' not in text
-
-
-@pytest.mark.parametrize(
-  'changes, outdated',
-  [
-    ({'train__num_runs': 3}, True),
-    ({'train__num_runs': 1}, True),
-    ({'score__dtype': 'bfloat16'}, True),
-    ({'score__batch_size': 77}, False),
-    ({'score__names': ('el2n', 'loss')}, False),
-  ],
-)
-def test_scores_that_will_change_are_known_before(finished, changes, outdated):
-  context = _with(finished, **changes)
-  one, _ = context.selections
-  assert due.will_change(context, one) == outdated
 
 
 def test_a_draw_that_was_changed_is_not_trained_on(own):
