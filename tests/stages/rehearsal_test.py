@@ -29,7 +29,6 @@ def score(function, kind=FORWARD, higher_is='harder', **more):
     based_on='logits', source='', **more)
 
 def policy(**given):
-  given = {'needs': frozenset({'seed'}), **given}
   POLICIES['mine'] = Policy(nested=False, summary='mine', source='', **given)
 """
 _MODEL = """
