@@ -238,6 +238,7 @@ def test_a_folder_of_unequal_classes_gets_its_report(env, tmp_path):
   'name',
   [
     'method_grid',
+    'method_grid_digits',
     'method_grid_small',
     'method_grid_w16',
     'resnet34_imagenet',
