@@ -67,7 +67,7 @@ SLOW = (
   'importing/import_test.py::test_rows_are_joined',
   'importing/import_test.py::test_runs_are',
   'importing/import_test.py::test_the_other_stages',
-  'importing/import_test.py::test_what_is_given_must',
+  'importing/run_test.py::test_what_is_given_must',
   'importing/torch_test.py::test_a_training',
   'inspection/duplicates_test.py',
   'inspection/embedding_map_test.py::test_groups_lie_together',

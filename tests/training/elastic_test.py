@@ -51,13 +51,14 @@ def largest_difference(found, expected):
 @pytest.mark.parametrize('devices', [1, 2, 4, 8])
 def test_five_steps_on(of_eight, expected, devices, tmp_path, monkeypatch):
   shutil.copytree(of_eight / 'run_00', tmp_path / 'run_00')
-  make_feed, blocks = Trainer.make_feed, []
+  index_blocks, blocks = Trainer.index_blocks, []
 
-  def recorded(self, steps, **rest):
-    blocks.extend(step[0] for step in steps)
-    return make_feed(self, steps, **rest)
+  def recorded(*inputs):
+    for indices in index_blocks(*inputs):
+      blocks.append(indices[0])
+      yield indices
 
-  monkeypatch.setattr(Trainer, 'make_feed', recorded)
+  monkeypatch.setattr(Trainer, 'index_blocks', recorded)
   small_runs.train(tmp_path, devices=devices)
   # The order of a run that was never stopped.
   epochs = AllExamples(np.arange(small_runs.NUM_TRAIN), seed=0, run=0)
