@@ -7,6 +7,10 @@ As `method_grid`, on scikit-learn's 1,437 digits: every training has 660 steps,
 five of each subset, eight at a time on eight virtual devices. el2n and grand
 are of step 220, as in `cnn_digits`: a trained network is unsure of few digits.
 Its table is in docs/which_method.md.
+
+Cost: 11 minutes on two cores, three networks and 465 retrainings. Result: all
+the data give 98.5 %, a tenth at random 93.3 %, the hardest tenth by EL2N
+45.5 %.
 """
 
 from datadiet.configs import cnn_digits, method_grid
