@@ -59,6 +59,7 @@ SLOW = (
   'gradient_norms/grad_norm_test.py::test_the_fast_path',
   'gradient_norms/grad_norm_test.py::test_the_square_of_a_half',
   'gradient_norms/grad_norm_test.py::test_zero',
+  'importing/import_test.py::test_arrays_that_do_not',
   'importing/import_test.py::test_few_epochs',
   'importing/import_test.py::test_held_out',
   'importing/import_test.py::test_logits_give',
