@@ -57,6 +57,11 @@ class Given:
     """How many runs; held-out predictions alone count as one."""
     return len(self.paths(self.kind)) if self.kind else 1
 
+  @property
+  def has_features(self) -> bool:
+    """Whether every run has its features: those of run 0 are given alone."""
+    return bool(self.features) and self.num_runs == 1
+
   def paths(self, kind: str) -> tuple[str, ...]:
     """The files of logits, probs or losses."""
     return getattr(self, kind)

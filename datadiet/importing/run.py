@@ -158,7 +158,7 @@ def _read(
       names,
       window=window,
       steps_per_epoch=per_epoch,
-      features=features if given.num_runs == 1 else None,
+      features=features if given.has_features else None,
     )
     for _, _, epochs in read
   ]
@@ -172,14 +172,14 @@ def _read(
 
 
 def _names(given: Given, num_epochs: int, window: int) -> tuple[str, ...]:
-  """The scores that the files allow; features are those of run 0 alone."""
-  has_features = bool(given.features) and given.num_runs == 1
-  return names_of(given.kind or 'probs', num_epochs, window, has_features)
+  """The scores that the files allow."""
+  kind = given.kind or 'probs'
+  return names_of(kind, num_epochs, window, given.has_features)
 
 
 def _tell_of_features(given: Given) -> None:
   """Says which scores the features of one of several runs do not give."""
-  if not given.features or given.num_runs == 1 or given.kind == 'losses':
+  if not given.features or given.has_features or given.kind == 'losses':
     return
   logging.warning(
     'Left out: %s, as --features are those of the first of %d runs; import '

@@ -48,7 +48,7 @@ def num_kept(fraction_or_size: float | int, num_examples: int) -> int:
   return size
 
 
-def safe_name(part: Any) -> str:
+def _safe(part: Any) -> str:
   """A text with only letters, digits, '.', '-' and '_'."""
   text = repr(part) if isinstance(part, float) else str(part)
   return re.sub(r'[^A-Za-z0-9._-]', '-', text).lstrip('.')
@@ -57,7 +57,7 @@ def safe_name(part: Any) -> str:
 def name_of_file(path: str | os.PathLike) -> str:
   """What selections by a user's file are called: its name without ending."""
   name = os.path.basename(path).removesuffix('.npz').removesuffix('.npy')
-  return safe_name(name)
+  return _safe(name)
 
 
 def reads_a_step(arrays: Collection[str], budget: str = '') -> bool:
@@ -137,4 +137,4 @@ def selection_name(
       # 0 and 0.0 are the same selection, so they get the same name.
       is_float = isinstance(specs[option].default, float)
       parts += [option, float(value) if is_float else value]
-  return '_'.join(safe_name(part) for part in parts)
+  return '_'.join(_safe(part) for part in parts)
